@@ -1,0 +1,26 @@
+//! Harness of tracer's suites: what a test needs to make TCP traffic whose truth
+//! is known, and to compare it with what tracer printed.
+//!
+//! - [`netns`]: network namespaces of a test's own
+//! - [`agent`]: one child process that does, socket call by socket call, what a test asks
+//! - [`traffic`]: many child processes that make many connections, each writing a ledger
+//! - [`ledger`]: what really happened, end by end
+//! - [`expect`]: what tracer printed against what really happened
+//! - [`tracer`]: the program under test
+//! - [`suite`], [`skip`]: running the tests, and saying why one did not run
+//! - [`init`]: process 1 of the test machines
+//!
+//! Rules: namespaces of its own and loopback only, port 0, conditions with deadlines
+//! in place of sleeps, nothing asserted about how long a thing took.
+
+pub mod agent;
+pub mod bpf;
+pub mod expect;
+pub mod init;
+pub mod ledger;
+pub mod netns;
+pub mod skip;
+pub mod suite;
+pub mod tracer;
+pub mod traffic;
+pub mod wait;

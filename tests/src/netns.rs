@@ -1,0 +1,237 @@
+//! Network namespaces of a test's own.
+//!
+//! A [`Netns`] lives as long as its value. Code gets in through [`Netns::run`] (a thread),
+//! programs through [`Netns::enter`]. Its inode number is what tracer prints as
+//! `connection.netns`, so a test can tell its events from the machine's.
+
+use std::{
+    fs::File,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
+        unix::{fs::MetadataExt as _, process::CommandExt as _},
+    },
+    process::Command,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+use crate::wait;
+
+/// A network namespace, kept alive by an open handle.
+#[derive(Clone, Debug)]
+pub struct Netns {
+    handle: Arc<OwnedFd>,
+    inode: u64,
+}
+
+/// One row of a namespace's TCP table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// This end, IPv4-mapped addresses as IPv4.
+    pub local: SocketAddr,
+    /// The other end, likewise.
+    pub remote: SocketAddr,
+    /// The kernel's number of the state.
+    pub state: u8,
+}
+
+/// `TCP_TIME_WAIT` of the kernel's `tcp_states.h`.
+pub const TIME_WAIT: u8 = 6;
+/// `TCP_LISTEN`, likewise.
+pub const LISTEN: u8 = 10;
+
+impl Netns {
+    /// Makes a new namespace with its `lo` up.
+    pub fn new() -> Result<Self> {
+        std::thread::spawn(|| {
+            // SAFETY: NEWNET changes nothing that memory safety rests on, and only for this thread.
+            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }
+                .context("make a network namespace")?;
+            loopback_up().context("bring lo up")?;
+            Self::current()
+        })
+        .join()
+        .map_err(|_| anyhow!("the thread that made a network namespace panicked"))?
+    }
+
+    /// The namespace of the calling thread.
+    pub fn current() -> Result<Self> {
+        let file = File::open("/proc/thread-self/ns/net").context("open the network namespace")?;
+        let inode = file.metadata().context("stat the network namespace")?.ino();
+        Ok(Self { handle: Arc::new(file.into()), inode })
+    }
+
+    /// The inode number, as tracer prints it.
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// The handle, for programs that name a namespace by `/proc/PID/fd/N`.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_raw_fd())
+    }
+
+    /// Runs `work` on a thread inside.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    move_into_link_name_space(self.handle.as_fd(), Some(LinkNameSpaceType::Network))
+                        .context("enter a network namespace")?;
+                    work()
+                })
+                .join()
+                .map_err(|_| anyhow!("a thread inside a network namespace panicked"))?
+        })
+    }
+
+    /// Makes `command` start inside.
+    pub fn enter(&self, command: &mut Command) {
+        let handle = Arc::clone(&self.handle);
+        // SAFETY: the closure only makes a system call; it neither allocates nor locks.
+        unsafe {
+            command.pre_exec(move || {
+                move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network))
+                    .map_err(io::Error::from)
+            });
+        }
+    }
+
+    /// Sets one of the namespace's `net.*` settings, named as below `/proc/sys/net`.
+    pub fn set(&self, name: &str, value: &str) -> Result<()> {
+        self.run(|| {
+            let path = format!("/proc/sys/net/{name}");
+            std::fs::write(&path, value).with_context(|| format!("write {value} to {path}"))
+        })
+    }
+
+    /// The TCP table, IPv4 and IPv6.
+    pub fn sockets(&self) -> Result<Vec<Row>> {
+        self.run(|| {
+            let mut rows = Vec::new();
+            for name in ["tcp", "tcp6"] {
+                let path = format!("/proc/thread-self/net/{name}");
+                let text = match std::fs::read_to_string(&path) {
+                    Ok(text) => text,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error).with_context(|| format!("read {path}")),
+                };
+                for line in text.lines().skip(1) {
+                    rows.push(row(line).with_context(|| format!("read a row of {path}: {line}"))?);
+                }
+            }
+            Ok(rows)
+        })
+    }
+
+    /// Waits until something listens on `port`.
+    pub fn wait_listening(&self, port: u16) -> Result<()> {
+        wait::until(&format!("a listener on port {port}"), || {
+            let found = self.sockets()?.iter().any(|row| row.state == LISTEN && row.local.port() == port);
+            Ok(found.then_some(()))
+        })
+    }
+
+    /// Waits until no connection is left but those in `TIME_WAIT`: every end was closed
+    /// and every FIN delivered.
+    pub fn wait_settled(&self) -> Result<()> {
+        wait::until("the last connection of the namespace to end", || {
+            let busy = self.sockets()?.iter().any(|row| !matches!(row.state, LISTEN | TIME_WAIT));
+            Ok((!busy).then_some(()))
+        })
+    }
+
+    /// Two namespaces joined by a cable: `10.77.0.1` and `fd77::1` in the first,
+    /// `10.77.0.2` and `fd77::2` in the second. Needs the program `ip`.
+    pub fn pair() -> Result<(Self, Self)> {
+        let (first, second) = (Self::new()?, Self::new()?);
+        first.command("ip", &["link", "add", "cable", "type", "veth", "peer", "name", "far"])?;
+        // `ip` names a namespace by a process in it or by a file.
+        let other = second.path();
+        first.command("ip", &["link", "set", "far", "netns", &other])?;
+        for (netns, link, n) in [(&first, "cable", 1), (&second, "far", 2)] {
+            netns.command("ip", &["addr", "add", &format!("10.77.0.{n}/24"), "dev", link])?;
+            netns.command("ip", &["addr", "add", &format!("fd77::{n}/64"), "dev", link, "nodad"])?;
+            netns.command("ip", &["link", "set", link, "up"])?;
+        }
+        Ok((first, second))
+    }
+
+    /// Runs a program inside and waits for its success.
+    pub fn command(&self, program: &str, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(program);
+        command.args(args);
+        self.enter(&mut command);
+        let output = command.output().with_context(|| format!("run {program}"))?;
+        if !output.status.success() {
+            bail!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// Brings `lo` of the calling thread's namespace up.
+pub fn loopback_up() -> io::Result<()> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    // SAFETY: `ifreq` is plain data for which all zero is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo\0") {
+        *slot = byte.cast_signed();
+    }
+    // SAFETY: the request is a valid `ifreq` whose name ends in NUL; this call fills its flags.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &mut request) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call before filled the flags of the union.
+    unsafe { request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short };
+    // SAFETY: as above; this call only reads it.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn row(line: &str) -> Option<Row> {
+    let mut fields = line.split_ascii_whitespace();
+    let local = endpoint(fields.nth(1)?)?;
+    let remote = endpoint(fields.next()?)?;
+    let state = u8::from_str_radix(fields.next()?, 16).ok()?;
+    Some(Row { local, remote, state })
+}
+
+/// `0100007F:1F90`: the address as 32-bit words in the machine's byte order, and the port.
+fn endpoint(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let address: IpAddr = if address.len() == 8 {
+        Ipv4Addr::from(word(0)?).into()
+    } else {
+        let mut bytes = [0; 16];
+        for (at, chunk) in bytes.chunks_exact_mut(4).enumerate() {
+            chunk.copy_from_slice(&word(at)?);
+        }
+        Ipv6Addr::from(bytes).to_canonical()
+    };
+    Some(SocketAddr::new(address, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_both_families() {
+        let v4 = "   0: 0100007F:1F90 0200007F:0050 01 00000000:00000000 00:00000000 00000000 0 0 1";
+        let v6 = "   0: 0000000000000000FFFF00000100007F:1F90 00000000000000000000000001000000:0050 0A 0";
+        let both = (row(v4).expect("IPv4"), row(v6).expect("IPv6"));
+        assert_eq!(both.0.local, "127.0.0.1:8080".parse().expect("address"));
+        assert_eq!((both.0.remote, both.0.state), ("127.0.0.2:80".parse().expect("address"), 1));
+        assert_eq!(both.1.local, "127.0.0.1:8080".parse().expect("address"));
+        assert_eq!((both.1.remote, both.1.state), ("[::1]:80".parse().expect("address"), LISTEN));
+    }
+}

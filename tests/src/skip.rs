@@ -1,0 +1,44 @@
+//! Saying that a test cannot run here, and why.
+//!
+//! A skip is an error of its own type, so it travels by `?`; the suite prints its reason and
+//! counts it. A machine that must have a feature names it in `TRACER_REQUIRE` (a comma list,
+//! or `all`): there, missing it is a failure.
+
+use std::{fmt, path::PathBuf};
+
+use anyhow::Result;
+
+/// A test did not run, for lack of `feature`.
+#[derive(Debug)]
+pub struct Skip {
+    feature: String,
+    reason: String,
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no {}: {}", self.feature, self.reason)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// Ends a test that lacks `feature`: a skip, or a failure where the machine must have it.
+pub fn skip<T>(feature: &str, reason: impl fmt::Display) -> Result<T> {
+    let required = std::env::var("TRACER_REQUIRE").unwrap_or_default();
+    let skip = Skip { feature: feature.to_owned(), reason: reason.to_string() };
+    if required.split(',').any(|name| name == feature || name == "all") {
+        anyhow::bail!("{skip}; TRACER_REQUIRE={required} says that this machine has it");
+    }
+    Err(skip.into())
+}
+
+/// Finds a program in `PATH`, or skips.
+pub fn need(program: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    match found {
+        Some(file) => Ok(file),
+        None => skip(program, "the program is not in PATH"),
+    }
+}

@@ -1,0 +1,107 @@
+//! Running a suite: names, filters, skips that are counted, and the closing line.
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::skip::Skip;
+
+/// A test of a suite: what it is called and what it does.
+pub struct Test {
+    name: &'static str,
+    run: fn() -> anyhow::Result<()>,
+}
+
+impl Test {
+    /// A test called `name`, by convention `theme::what_must_hold`.
+    pub const fn new(name: &'static str, run: fn() -> anyhow::Result<()>) -> Self {
+        Self { name, run }
+    }
+}
+
+/// Lists tests by their functions, with the file's name in front.
+#[macro_export]
+macro_rules! tests {
+    ($theme:literal: $($name:ident),* $(,)?) => {
+        /// The tests of this file.
+        pub(crate) fn tests() -> Vec<$crate::suite::Test> {
+            vec![$($crate::suite::Test::new(concat!($theme, "::", stringify!($name)), $name)),*]
+        }
+    };
+}
+
+/// Runs what the command line asks for, and says how it went.
+///
+/// Tests run one after the other: tracer sees the whole machine, so two at once
+/// would be in each other's loss counts.
+pub fn run(tests: Vec<Test>) -> ExitCode {
+    let (filters, rest): (Vec<String>, Vec<String>) = split(std::env::args().skip(1));
+    let mut arguments = Arguments::from_iter(std::iter::once("kernel".to_owned()).chain(rest));
+    arguments.test_threads.get_or_insert(1);
+    let exact = arguments.exact;
+    let wanted = |name: &str| {
+        filters.is_empty()
+            || filters.iter().any(|filter| if exact { name == filter } else { name.contains(filter.as_str()) })
+    };
+    let trials = tests.into_iter().filter(|test| wanted(test.name)).map(trial).collect();
+    let list = arguments.list;
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if list {
+        return ExitCode::SUCCESS;
+    }
+    let verdict = format!(
+        "{} passed, {} failed, {} skipped",
+        conclusion.num_passed, conclusion.num_failed, conclusion.num_ignored
+    );
+    println!("{verdict}");
+    if let Some(file) = std::env::var_os(VERDICT_FILE)
+        && let Err(error) = std::fs::write(&file, &verdict)
+    {
+        eprintln!("cannot write the verdict to {}: {error}", file.display());
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+/// Names a file that is to hold the closing line; process 1 of a test machine reads it.
+pub const VERDICT_FILE: &str = "TRACER_VERDICT_FILE";
+
+/// libtest-mimic takes one filter; test machines pass several. Everything that
+/// begins with a dash, and what follows one that takes a value, goes through.
+fn split(args: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>) {
+    let (mut filters, mut rest) = (Vec::new(), Vec::new());
+    let mut value = false;
+    for arg in args {
+        if value || arg.starts_with('-') {
+            value = !value
+                && matches!(arg.as_str(), "--skip" | "--test-threads" | "--logfile" | "--color" | "--format" | "-Z");
+            rest.push(arg);
+        } else {
+            filters.push(arg);
+        }
+    }
+    (filters, rest)
+}
+
+fn trial(test: Test) -> Trial {
+    Trial::ignorable_test(test.name, move || match (test.run)() {
+        Ok(()) => Ok(Completion::Completed),
+        Err(error) => match error.downcast_ref::<Skip>() {
+            Some(skip) => Ok(Completion::ignored_with(skip)),
+            None => Err(Failed::from(format!("{error:?}"))),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_filters_and_options_with_values() {
+        let args = ["ledger", "--skip", "storm", "failures", "--exact"].map(str::to_owned);
+        let (filters, rest) = split(args.into_iter());
+        assert_eq!(filters, ["ledger", "failures"]);
+        assert_eq!(rest, ["--skip", "storm", "--exact"]);
+    }
+}

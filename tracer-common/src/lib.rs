@@ -1,0 +1,27 @@
+//! The binary interface between tracer's eBPF programs and its user space.
+//!
+//! Owns the layout of what crosses the ring buffer ([`Opened`], [`Ended`],
+//! [`Listening`]), of the per-CPU counters ([`Counts`]) and of the offsets user
+//! space hands to the kernel side ([`Offsets`]). No I/O, no allocation, no
+//! interpretation: a number becomes a meaning in `tracer-user`'s `capture`.
+//!
+//! Rules of the house:
+//! - everything is `repr(C)`, has no padding the compiler chose, and is valid for
+//!   any bit pattern: a tag is a newtype over an integer, never a Rust enum;
+//! - sizes and offsets are asserted below, so a drift does not compile;
+//! - byte order is the machine's, except where a field says otherwise.
+
+#![no_std]
+
+mod offsets;
+mod record;
+
+pub use offsets::Offsets;
+pub use record::{
+    COMM_LEN, Connection, Counts, Direction, Ended, Flow, Header, Kind, Listening, Opened,
+    Process, Source, Totals, flags, hooks,
+};
+
+/// Version of this interface. The object carries it in the global `ABI`, user
+/// space refuses an object that carries another.
+pub const ABI: u32 = 1;

@@ -1,0 +1,261 @@
+//! The records of the ring buffer and the counters beside it.
+
+/// Bytes of a process name, `TASK_COMM_LEN` in the kernel, NUL-padded.
+pub const COMM_LEN: usize = 16;
+
+/// What a record reports. A newtype, because the kernel side could send any byte.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// An outbound connection is established: an [`Opened`].
+    pub const CONNECT: Self = Self(0);
+    /// An inbound connection is accepted: an [`Opened`].
+    pub const ACCEPT: Self = Self(1);
+    /// A connection ended: an [`Ended`].
+    pub const CLOSE: Self = Self(2);
+    /// An attempt failed: an [`Ended`].
+    pub const FAIL: Self = Self(3);
+    /// A socket listens: a [`Listening`].
+    pub const LISTEN: Self = Self(4);
+    /// A socket no longer listens: a [`Listening`].
+    pub const UNLISTEN: Self = Self(5);
+    /// How many kinds there are; the kinds are `0..COUNT`.
+    pub const COUNT: usize = 6;
+}
+
+/// Which side opened the connection.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Direction(pub u8);
+
+impl Direction {
+    /// Not known: the connection is older than the programs.
+    pub const UNKNOWN: Self = Self(0);
+    /// This end sent the SYN.
+    pub const OUTBOUND: Self = Self(1);
+    /// The other end sent the SYN.
+    pub const INBOUND: Self = Self(2);
+}
+
+/// How the process of a record was learnt.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source(pub u8);
+
+impl Source {
+    /// Not known; the process is all zero.
+    pub const UNKNOWN: Self = Self(0);
+    /// In the context of the task that connected, accepted or listened.
+    pub const HOOK: Self = Self(1);
+    /// The owner of the listening socket the connection arrived at.
+    pub const LISTENER: Self = Self(2);
+    /// In the context of the task that closed it.
+    pub const CLOSE: Self = Self(3);
+}
+
+/// Bits of [`Connection::flags`].
+pub mod flags {
+    /// `connect` or `accept` was reported for this connection.
+    pub const REPORTED: u8 = 1;
+    /// The connection ended while nobody had accepted it yet.
+    pub const ENDED: u8 = 1 << 1;
+    /// The connection is older than the programs.
+    pub const EXISTING: u8 = 1 << 2;
+    /// At least one segment left this socket (`tcp_sock.segs_out` was not 0).
+    pub const SENT: u8 = 1 << 3;
+}
+
+/// Bits of the global `HOOKS`: which facts a program of their own reports in the
+/// caller's context. The others are inferred from changes of state.
+pub mod hooks {
+    /// An attempt begins: `tcp_connect`.
+    pub const CONNECT: u32 = 1;
+    /// A connection is accepted: `inet_csk_accept`.
+    pub const ACCEPT: u32 = 1 << 1;
+    /// A connection is let go: `tcp_close`.
+    pub const CLOSE: u32 = 1 << 2;
+}
+
+/// First bytes of every record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// When it happened: nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// What happened.
+    pub kind: Kind,
+    /// Zero.
+    pub reserved: [u8; 7],
+}
+
+/// Who did it, as the kernel saw it (initial pid namespace).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Start of the thread group leader: nanoseconds of `CLOCK_BOOTTIME`
+    /// (`task_struct.start_boottime`). With `tgid` it names a process for good.
+    pub start_ns: u64,
+    /// Id of the task's cgroup in the v2 hierarchy (inode number of its folder).
+    pub cgroup: u64,
+    /// Process id.
+    pub tgid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// How this was learnt.
+    pub source: Source,
+    /// Zero.
+    pub reserved: [u8; 3],
+    /// Name of the thread group leader (`task_struct.comm`), any bytes, NUL-padded.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// The two ends of a connection, as the socket has them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Address of this end, network byte order; IPv4 uses the first four bytes.
+    pub local_address: [u8; 16],
+    /// Address of the other end, likewise.
+    pub remote_address: [u8; 16],
+    /// Port of this end, host byte order; 0 if none was assigned yet.
+    pub local_port: u16,
+    /// Port of the other end, host byte order.
+    pub remote_port: u16,
+    /// `AF_INET` (2) or `AF_INET6` (10), of the socket: an IPv6 socket may hold
+    /// IPv4-mapped addresses.
+    pub family: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// Inode number of the socket's network namespace (`ns_common.inum`).
+    pub netns: u32,
+    /// Zero.
+    pub reserved2: u32,
+}
+
+/// What is kept of a connection while it lives, and sent when it opens and ends.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Outbound: the attempt began; inbound: the socket was made. Nanoseconds of
+    /// `CLOCK_MONOTONIC`; 0 if older than the programs.
+    pub begun_ns: u64,
+    /// The handshake was complete; likewise, 0 if it never was or is not known.
+    pub established_ns: u64,
+    /// It ended while nobody had accepted it; else 0.
+    pub ended_ns: u64,
+    /// The two ends.
+    pub flow: Flow,
+    /// The process of this end.
+    pub process: Process,
+    /// Who opened it.
+    pub direction: Direction,
+    /// See [`flags`].
+    pub flags: u8,
+    /// The last TCP state before `TCP_CLOSE`, as in the kernel's `tcp_states.h`; 0 while it lives.
+    pub last_state: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+}
+
+/// What a connection carried, from its `tcp_sock` at the end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Payload bytes sent, each byte once.
+    pub sent_bytes: u64,
+    /// Payload bytes received, each byte once.
+    pub received_bytes: u64,
+    /// Smoothed round-trip time, microseconds; 0 if never measured.
+    pub srtt_us: u32,
+    /// Segments sent again (`tcp_sock.total_retrans`).
+    pub retransmits: u32,
+}
+
+/// A connection opened: [`Kind::CONNECT`] or [`Kind::ACCEPT`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// What and when.
+    pub header: Header,
+    /// The connection.
+    pub connection: Connection,
+}
+
+/// A connection or an attempt ended: [`Kind::CLOSE`] or [`Kind::FAIL`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What and when.
+    pub header: Header,
+    /// The connection.
+    pub connection: Connection,
+    /// What it carried.
+    pub totals: Totals,
+    /// The socket's error (`sock.sk_err`), a positive errno; 0 if none.
+    pub errno: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A socket began or stopped to listen: [`Kind::LISTEN`] or [`Kind::UNLISTEN`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// What and when.
+    pub header: Header,
+    /// Its local end; the remote end is zero.
+    pub flow: Flow,
+    /// Who listens.
+    pub process: Process,
+    /// Largest length of its accept queue (`sock.sk_max_ack_backlog`).
+    pub backlog: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// The counters of one kind on one CPU. `seen = sent + ring_full + table_full`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events the programs decided to report.
+    pub seen: u64,
+    /// Not reported, as the ring buffer had no room.
+    pub ring_full: u64,
+    /// Not reported, as the table of connections or listeners had no room.
+    pub table_full: u64,
+}
+
+macro_rules! layout {
+    ($($type:ident: $size:expr $(, $field:ident @ $offset:expr)*;)*) => {
+        $(const _: () = {
+            assert!(size_of::<$type>() == $size);
+            assert!(align_of::<$type>() == 8);
+            $(assert!(core::mem::offset_of!($type, $field) == $offset);)*
+        };)*
+    };
+}
+
+layout! {
+    Header: 16, time_ns @ 0, kind @ 8, reserved @ 9;
+    Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, reserved @ 29, comm @ 32;
+    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reserved @ 123;
+    Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
+    Opened: 144, connection @ 16;
+    Ended: 176, connection @ 16, totals @ 144, errno @ 168, reserved @ 172;
+    Listening: 120, flow @ 16, process @ 64, backlog @ 112, reserved @ 116;
+    Counts: 24, ring_full @ 8, table_full @ 16;
+}
+
+// Flow has no 8-byte field; its offsets inside the others are asserted above.
+const _: () = {
+    assert!(size_of::<Flow>() == 48);
+    assert!(core::mem::offset_of!(Flow, remote_address) == 16);
+    assert!(core::mem::offset_of!(Flow, local_port) == 32);
+    assert!(core::mem::offset_of!(Flow, remote_port) == 34);
+    assert!(core::mem::offset_of!(Flow, family) == 36);
+    assert!(core::mem::offset_of!(Flow, netns) == 40);
+};

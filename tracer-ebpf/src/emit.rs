@@ -1,0 +1,78 @@
+//! Reserve, fill, submit; and count what could not be sent.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use tracer_common::{Counts, Header, Kind};
+
+use crate::maps::{COUNTS, EVENTS, OVERFLOWED, WAKE_BYTES};
+
+/// Past the mark by less than this, the reader is woken; past it by more, it has been.
+const WAKE_WINDOW_BYTES: u64 = 4096;
+
+/// Sends a record of this `kind`, which `fill` writes in place: records are too large
+/// to build on a stack of 512 bytes. `fill` gets room for a `T` that begins with a
+/// [`Header`] and must write every byte of it.
+#[inline(always)]
+pub(crate) fn record<T: 'static>(kind: Kind, fill: impl FnOnce(*mut T)) {
+    count(kind, |counts| counts.seen += 1);
+    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+        count(kind, |counts| counts.ring_full += 1);
+        return;
+    };
+    fill(entry.as_mut_ptr());
+    entry.submit(wake_flag());
+}
+
+/// Counts an event that cannot be told as its connection had no place in the table.
+#[inline(always)]
+pub(crate) fn untold(kind: Kind) {
+    count(kind, |counts| {
+        counts.seen += 1;
+        counts.table_full += 1;
+    });
+}
+
+/// Remembers that the table of connections was full.
+#[inline(always)]
+pub(crate) fn set_overflowed() {
+    // Setting an existing element of an array cannot fail.
+    let _ = OVERFLOWED.set(0, 1u32, 0);
+}
+
+/// Whether the table of connections was ever full.
+#[inline(always)]
+pub(crate) fn overflowed() -> bool {
+    OVERFLOWED.get(0).is_some_and(|flag| *flag != 0)
+}
+
+/// The first bytes of a record of `kind`.
+#[inline(always)]
+pub(crate) fn header(kind: Kind, time_ns: u64) -> Header {
+    Header {
+        time_ns,
+        kind,
+        reserved: [0; 7],
+    }
+}
+
+#[inline(always)]
+fn count(kind: Kind, change: impl FnOnce(&mut Counts)) {
+    if let Some(counts) = COUNTS.get_ptr_mut(u32::from(kind.0)) {
+        // SAFETY: a per-CPU element that stays mapped for the life of the program.
+        // A program of ours that interrupts this one on the same CPU can make one
+        // increment count less; the kernel runs ours with migration disabled.
+        change(unsafe { &mut *counts });
+    }
+}
+
+/// No wake-up for each record: the reader drains on a timer. Only a ring that fills
+/// faster than that wakes it, once on its way up.
+#[inline(always)]
+fn wake_flag() -> u64 {
+    let unread = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+    let mark = WAKE_BYTES.load();
+    if unread >= mark && unread < mark + WAKE_WINDOW_BYTES {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        u64::from(BPF_RB_NO_WAKEUP)
+    }
+}

@@ -1,0 +1,54 @@
+//! The only raw reads of kernel memory.
+//!
+//! Every read goes through `bpf_probe_read_kernel`, which checks the address, at an
+//! offset that user space took from the running kernel's BTF. A read that fails
+//! gives zeros: the kernel owns the pointers that hooks hand us, so that means a
+//! wrong offset, which the loader's canary is there to find.
+
+mod sock;
+mod task;
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+
+pub(crate) use sock::{Sock, state};
+pub(crate) use task::{is_kernel_thread, read_current};
+
+/// Reads a `T` at `base + offset`.
+#[inline(always)]
+fn read<T: Integers>(base: u64, offset: u32) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    read_into(base, offset, value.as_mut_ptr());
+    // SAFETY: the helper wrote every byte, zeros if the read failed; any bits are a `T`.
+    unsafe { value.assume_init() }
+}
+
+/// Reads a `T` at `base + offset` to where it is wanted: the stack has 512 bytes.
+#[inline(always)]
+fn read_into<T: Integers>(base: u64, offset: u32, to: *mut T) {
+    let address = base + u64::from(offset);
+    // SAFETY: `to` has room for a `T`. The helper checks `address`, and fills with
+    // zeros when it cannot be read, so its status tells nothing more.
+    unsafe { bpf_probe_read_kernel(to.cast(), size_of::<T>() as u32, address as *const c_void) };
+}
+
+/// Types that any bits are valid for.
+trait Integers {}
+impl Integers for u8 {}
+impl Integers for u16 {}
+impl Integers for u32 {}
+impl Integers for u64 {}
+impl<const N: usize> Integers for [u8; N] {}
+
+/// Loads one field of the read-only global `OFFSETS`. Read field by field, each is a
+/// constant to the verifier; loading the whole would copy it to the stack.
+macro_rules! offset {
+    ($field:ident) => {{
+        let offsets = (&raw const $crate::maps::OFFSETS).cast::<tracer_common::Offsets>();
+        // SAFETY: `Global<T>` is a transparent wrapper; volatile, as the loader sets
+        // the value after the compiler saw it.
+        unsafe { core::ptr::read_volatile(&raw const (*offsets).$field) }
+    }};
+}
+use offset;

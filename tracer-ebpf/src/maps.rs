@@ -1,0 +1,48 @@
+//! The only map and global declarations.
+
+use aya_ebpf::{
+    Global,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+use tracer_common::{ABI, Connection, Counts, Kind, Listening, Offsets};
+
+/// Records on their way to user space. Size set by user space.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 24, 0);
+
+/// Connections and attempts that live, by address of their `struct sock`. An entry
+/// is removed when its socket closes or is destroyed, so an address that the kernel
+/// hands out again never meets an old entry. Size set by user space.
+#[map]
+pub(crate) static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(1 << 17, 0);
+
+/// Sockets that listen, by address of their `struct sock`, as they were reported.
+#[map]
+pub(crate) static LISTENERS: HashMap<u64, Listening> = HashMap::with_max_entries(1 << 13, 0);
+
+/// What was seen and lost, by `Kind`.
+#[map]
+pub(crate) static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
+
+/// Not zero once CONNECTIONS had no room: from then on a socket without an entry may
+/// be one that did not fit, no longer only one that is older than the programs.
+#[map]
+pub(crate) static OVERFLOWED: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Version of the binary interface this object was built with.
+#[unsafe(no_mangle)]
+pub(crate) static ABI_VERSION: Global<u32> = Global::new(ABI);
+
+/// Where this kernel keeps what the programs read.
+#[unsafe(no_mangle)]
+pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::from_array([0; Offsets::MEMBERS.len()]));
+
+/// Which facts have a program of their own: `hooks::*` bits. What has none is inferred
+/// from changes of state.
+#[unsafe(no_mangle)]
+pub(crate) static HOOKS: Global<u32> = Global::new(0);
+
+/// How many unread bytes in EVENTS are worth waking the reader for.
+#[unsafe(no_mangle)]
+pub(crate) static WAKE_BYTES: Global<u64> = Global::new(1 << 22);

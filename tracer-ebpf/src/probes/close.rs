@@ -1,0 +1,20 @@
+//! `tcp_close(struct sock *sk, long timeout)`: the last holder lets go, in its context.
+
+use aya_ebpf::{
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+
+use crate::{kernel::Sock, life};
+
+#[fentry(function = "tcp_close")]
+fn close_fentry(ctx: FEntryContext) {
+    life::closing(Sock(ctx.arg(0)));
+}
+
+#[kprobe(function = "tcp_close")]
+fn close_kprobe(ctx: ProbeContext) {
+    if let Some(sock) = ctx.arg(0) {
+        life::closing(Sock(sock));
+    }
+}

@@ -1,0 +1,225 @@
+//! Events: one line of the stream each.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Connection, Coverage, Evidence, Failure, Host, Ledger, Listener, Lost, Process, Tally, Timestamp};
+
+/// What an event reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// First line.
+    Start,
+    /// An outbound connection is established.
+    Connect,
+    /// An inbound connection is accepted by a process.
+    Accept,
+    /// Either of these ended.
+    Close,
+    /// An attempt did not succeed.
+    Fail,
+    /// A process starts to listen.
+    Listen,
+    /// A process stops to listen.
+    Unlisten,
+    /// Events were lost.
+    Loss,
+    /// Last line.
+    Stop,
+}
+
+impl Kind {
+    /// Every kind, in the order of a life.
+    pub const ALL: [Self; 9] = [
+        Self::Start,
+        Self::Connect,
+        Self::Accept,
+        Self::Close,
+        Self::Fail,
+        Self::Listen,
+        Self::Unlisten,
+        Self::Loss,
+        Self::Stop,
+    ];
+
+    /// The kinds that the kernel side reports and counts.
+    pub const FROM_KERNEL: [Self; 6] = [
+        Self::Connect,
+        Self::Accept,
+        Self::Close,
+        Self::Fail,
+        Self::Listen,
+        Self::Unlisten,
+    ];
+
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Connect => "connect",
+            Self::Accept => "accept",
+            Self::Close => "close",
+            Self::Fail => "fail",
+            Self::Listen => "listen",
+            Self::Unlisten => "unlisten",
+            Self::Loss => "loss",
+            Self::Stop => "stop",
+        }
+    }
+
+    /// The kind that `name` means.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Something that happened on a host.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When.
+    pub time: Timestamp,
+    /// Where.
+    pub host: Arc<Host>,
+    /// What.
+    pub body: Body,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Body {
+    /// The tracer watches from here on.
+    Start(Start),
+    /// An outbound connection is established.
+    Connect(ConnectionEvent),
+    /// An inbound connection is accepted.
+    Accept(ConnectionEvent),
+    /// A connection ended.
+    Close(ConnectionEvent),
+    /// An attempt failed; `failure` says why.
+    Fail(ConnectionEvent),
+    /// A socket listens.
+    Listen(ListenerEvent),
+    /// A socket no longer listens.
+    Unlisten(ListenerEvent),
+    /// Events were lost.
+    Loss(Loss),
+    /// The tracer no longer watches.
+    Stop(Stop),
+}
+
+impl Body {
+    /// What the event reports.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Start(_) => Kind::Start,
+            Self::Connect(_) => Kind::Connect,
+            Self::Accept(_) => Kind::Accept,
+            Self::Close(_) => Kind::Close,
+            Self::Fail(_) => Kind::Fail,
+            Self::Listen(_) => Kind::Listen,
+            Self::Unlisten(_) => Kind::Unlisten,
+            Self::Loss(_) => Kind::Loss,
+            Self::Stop(_) => Kind::Stop,
+        }
+    }
+
+    /// The connection, where the event is about one.
+    pub fn connection(&self) -> Option<&Connection> {
+        match self {
+            Self::Connect(event) | Self::Accept(event) | Self::Close(event) | Self::Fail(event) => {
+                Some(&event.connection)
+            }
+            _ => None,
+        }
+    }
+
+    /// The process of this end, where the event has one and it is known.
+    pub fn process(&self) -> Option<&Process> {
+        match self {
+            Self::Connect(event) | Self::Accept(event) | Self::Close(event) | Self::Fail(event) => {
+                event.process.as_deref()
+            }
+            Self::Listen(event) | Self::Unlisten(event) => event.process.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// Something happened to a connection.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionEvent {
+    /// The connection, as it is known then.
+    pub connection: Connection,
+    /// Why it failed; only in `fail`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The process of this end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<Arc<Process>>,
+    /// How this is known.
+    pub evidence: Evidence,
+}
+
+/// Something happened to a listening socket.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListenerEvent {
+    /// The socket.
+    pub listener: Listener,
+    /// Who listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<Arc<Process>>,
+    /// How this is known.
+    pub evidence: Evidence,
+}
+
+/// The first event: who watches, and what stays invisible.
+#[derive(Clone, Debug, Serialize)]
+pub struct Start {
+    /// The tracer.
+    pub tracer: Tracer,
+    /// What cannot be seen, and why.
+    pub blind: Vec<Blind>,
+}
+
+/// The tracer that watches.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tracer {
+    /// Its version.
+    pub version: &'static str,
+    /// The hook set in use.
+    pub hooks: String,
+    /// Release of the kernel, as `uname -r` prints it.
+    pub kernel: String,
+    /// Architecture of the machine, as `uname -m` prints it.
+    pub arch: String,
+}
+
+/// Something that cannot be seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Blind {
+    /// What.
+    pub what: &'static str,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// Events were lost since the last `loss`, or since the start.
+#[derive(Clone, Debug, Serialize)]
+pub struct Loss {
+    /// How many, by kind and cause.
+    pub lost: Ledger<Lost>,
+    /// The interval they were lost in.
+    #[serde(flatten)]
+    pub interval: Coverage,
+}
+
+/// The last event: the account of the whole run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stop {
+    /// What was seen, delivered and lost, by kind.
+    pub totals: Ledger<Tally>,
+    /// What was watched.
+    pub coverage: Coverage,
+}

@@ -1,0 +1,55 @@
+//! Why an attempt failed.
+
+use serde::Serialize;
+
+/// How far an attempt came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing left this host.
+    Local,
+    /// The network did not carry it.
+    Network,
+    /// The other host said no.
+    Remote,
+    /// The caller gave up first.
+    Abandoned,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// No port was free on this side.
+    NoLocalPort,
+    /// A policy of this host or the network forbade it.
+    Denied,
+    /// The same flow is in use.
+    AddressInUse,
+    /// No answer in time.
+    TimedOut,
+    /// A router or this host could not reach the other host.
+    HostUnreachable,
+    /// A router could not reach the network.
+    NetworkUnreachable,
+    /// The other host refused.
+    Refused,
+    /// The other host reset the handshake.
+    Reset,
+    /// The caller closed the socket while it waited.
+    Abandoned,
+    /// None of the above; `errno` says more.
+    Other,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// How far it came.
+    pub phase: Phase,
+    /// Why it failed.
+    pub reason: Reason,
+    /// The kernel's symbolic error, when there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<&'static str>,
+}

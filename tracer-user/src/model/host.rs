@@ -1,0 +1,12 @@
+//! The host that an event comes from.
+
+use serde::Serialize;
+
+/// A host, by an id that outlives its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Host {
+    /// `/etc/machine-id`; where there is none, the id of this boot.
+    pub id: String,
+    /// Node name, as `uname -n` prints it.
+    pub name: String,
+}

@@ -1,0 +1,140 @@
+//! What was seen, delivered and lost. Loss is data: the sums add up.
+
+use std::ops::{AddAssign, Sub};
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{Kind, Timestamp};
+
+/// Events that were seen but not delivered, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// The ring buffer had no room: user space did not read fast enough.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ring_full: u64,
+    /// The kernel-side table of connections had no room.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub table_full: u64,
+    /// A record arrived that could not be read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub undecodable: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Lost {
+    /// All causes together.
+    pub fn total(&self) -> u64 {
+        self.ring_full + self.table_full + self.undecodable
+    }
+}
+
+impl AddAssign for Lost {
+    fn add_assign(&mut self, other: Self) {
+        self.ring_full += other.ring_full;
+        self.table_full += other.table_full;
+        self.undecodable += other.undecodable;
+    }
+}
+
+impl Sub for Lost {
+    type Output = Self;
+
+    /// What was lost since `earlier`. Counters only grow; should one not, nothing.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            ring_full: self.ring_full.saturating_sub(earlier.ring_full),
+            table_full: self.table_full.saturating_sub(earlier.table_full),
+            undecodable: self.undecodable.saturating_sub(earlier.undecodable),
+        }
+    }
+}
+
+/// The account of one kind of event. In the end
+/// `seen = delivered + ring_full + table_full + undecodable`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Counted by the kernel side.
+    pub seen: u64,
+    /// Arrived and were read, whatever filters did with them later.
+    pub delivered: u64,
+    /// The rest, by cause.
+    pub lost: Lost,
+}
+
+impl Serialize for Tally {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(Some(5))?;
+        out.serialize_entry("seen", &self.seen)?;
+        out.serialize_entry("delivered", &self.delivered)?;
+        out.serialize_entry("ring_full", &self.lost.ring_full)?;
+        out.serialize_entry("table_full", &self.lost.table_full)?;
+        out.serialize_entry("undecodable", &self.lost.undecodable)?;
+        out.end()
+    }
+}
+
+/// One `T` for each kind of event that the kernel side reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger<T>([T; Kind::FROM_KERNEL.len()]);
+
+impl<T> Ledger<T> {
+    /// The entry of `kind`; none for kinds that do not come from the kernel.
+    pub fn get_mut(&mut self, kind: Kind) -> Option<&mut T> {
+        let index = Kind::FROM_KERNEL.iter().position(|other| *other == kind)?;
+        self.0.get_mut(index)
+    }
+
+    /// All entries, in the order of [`Kind::FROM_KERNEL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Kind, &T)> {
+        Kind::FROM_KERNEL.into_iter().zip(&self.0)
+    }
+}
+
+impl Ledger<Tally> {
+    /// What was lost, of each kind.
+    pub fn lost(&self) -> Ledger<Lost> {
+        Ledger(self.0.each_ref().map(|tally| tally.lost))
+    }
+}
+
+impl Ledger<Lost> {
+    /// What was lost since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        for (now, before) in since.0.iter_mut().zip(&earlier.0) {
+            *now = *now - *before;
+        }
+        since
+    }
+
+    /// All kinds and causes together.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(Lost::total).sum()
+    }
+}
+
+impl Serialize for Ledger<Tally> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(kind, tally)| (kind.name(), tally)))
+    }
+}
+
+impl Serialize for Ledger<Lost> {
+    /// Leaves out the kinds of which nothing was lost.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let lost = self.iter().filter(|(_, lost)| lost.total() > 0);
+        serializer.collect_map(lost.map(|(kind, lost)| (kind.name(), lost)))
+    }
+}
+
+/// What was watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// From when, the hooks attached.
+    pub from: Timestamp,
+    /// Until when.
+    pub to: Timestamp,
+}

@@ -1,0 +1,26 @@
+//! Plain values that every stage speaks: what happened, to which connection, by whom,
+//! and how that is known.
+//!
+//! No I/O, no clock, no kernel types. The names and units are those of the public
+//! event stream (`docs/output.md`). Absent means unknown: an `Option` that is `None`
+//! is left out of the output, never printed as null.
+
+mod connection;
+mod event;
+mod evidence;
+mod failure;
+mod host;
+mod listener;
+mod loss;
+mod process;
+mod time;
+
+pub use connection::{Closer, Connection, Direction, Ends, Family, Totals};
+pub use event::{Blind, Body, ConnectionEvent, Event, Kind, ListenerEvent, Loss, Start, Stop, Tracer};
+pub use evidence::{DirectionEvidence, Evidence, ProcessEvidence};
+pub use failure::{Failure, Phase, Reason};
+pub use host::Host;
+pub use listener::Listener;
+pub use loss::{Coverage, Ledger, Lost, Tally};
+pub use process::{Process, ProcessKey};
+pub use time::Timestamp;

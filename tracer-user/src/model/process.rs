@@ -1,0 +1,43 @@
+//! Processes.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Timestamp;
+
+/// What names a process for good on one boot of a host: a pid alone is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessKey {
+    /// Process id, in the initial pid namespace.
+    pub pid: u32,
+    /// Start: nanoseconds of `CLOCK_BOOTTIME`.
+    pub start_ns: u64,
+}
+
+/// A process, as known so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Its name for good; not printed.
+    #[serde(skip)]
+    pub key: ProcessKey,
+    /// Process id, in the initial pid namespace.
+    pub pid: u32,
+    /// Its parent when it was looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ppid: Option<u32>,
+    /// Real user id, in the initial user namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Name of its main thread. Bytes that are not UTF-8 are replaced by U+FFFD.
+    pub comm: Arc<str>,
+    /// Path of its executable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exe: Option<Arc<str>>,
+    /// Its arguments, the program's name first; cut to a bounded length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub args: Option<Arc<[String]>>,
+    /// When it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+}
