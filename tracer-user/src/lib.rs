@@ -6,8 +6,21 @@
 //! - [`model`]: plain values every stage speaks
 //! - [`capture`]: kernel → model; the only place that knows aya and the eBPF side
 //! - [`enrich`]: model → model: what /proc adds to a process
-//! - [`outputs`]: model → bytes; text from outside is made harmless here
 //! - [`filter`]: which events the user asked for
-//! - [`cli`]: the command line; `pipeline`: a run; [`exit`]: how it ends
+//! - [`outputs`]: model → bytes; text from outside is made harmless here
+//! - [`sink`]: bytes → standard output
+//!
+//! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
+//! [`exit`] (how they end), [`procfs`] (what /proc says, for capture and enrich).
 
+pub mod capture;
+pub mod cli;
+pub mod doctor;
+pub mod enrich;
+pub mod exit;
+pub mod filter;
 pub mod model;
+pub mod outputs;
+pub mod pipeline;
+pub mod procfs;
+pub mod sink;

@@ -1,0 +1,114 @@
+//! Keeps the account of what was seen, delivered and lost.
+
+use aya::maps::{MapData, MapError, PerCpuArray};
+use tracer_common::{Counts, Kind as KernelKind};
+
+use crate::model::{Coverage, Kind, Ledger, Loss, Lost, Tally, Timestamp};
+
+/// Newtype for the right to be copied from the kernel byte by byte.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct PodCounts(Counts);
+
+// SAFETY: `Counts` is `repr(C)` of `u64`s only: no padding, no pointers.
+unsafe impl aya::Pod for PodCounts {}
+
+/// The kernel side's counters and our own.
+pub(super) struct Account {
+    counts: PerCpuArray<MapData, PodCounts>,
+    delivered: [u64; KernelKind::COUNT],
+    undecodable: [u64; KernelKind::COUNT],
+    reported: Ledger<Lost>,
+    reported_until: Timestamp,
+}
+
+/// The kind of the public stream that a kind of the kernel side is.
+fn kind(kernel: usize) -> Option<Kind> {
+    Some(match KernelKind(u8::try_from(kernel).ok()?) {
+        KernelKind::CONNECT => Kind::Connect,
+        KernelKind::ACCEPT => Kind::Accept,
+        KernelKind::CLOSE => Kind::Close,
+        KernelKind::FAIL => Kind::Fail,
+        KernelKind::LISTEN => Kind::Listen,
+        KernelKind::UNLISTEN => Kind::Unlisten,
+        _ => return None,
+    })
+}
+
+impl Account {
+    pub(super) fn new(counts: PerCpuArray<MapData, PodCounts>, from: Timestamp) -> Self {
+        Self {
+            counts,
+            delivered: [0; KernelKind::COUNT],
+            undecodable: [0; KernelKind::COUNT],
+            reported: Ledger::default(),
+            reported_until: from,
+        }
+    }
+
+    pub(super) fn delivered(&mut self, kind: KernelKind) {
+        if let Some(count) = self.delivered.get_mut(usize::from(kind.0)) {
+            *count += 1;
+        }
+    }
+
+    pub(super) fn undecodable(&mut self, kind: KernelKind) {
+        if let Some(count) = self.undecodable.get_mut(usize::from(kind.0)) {
+            *count += 1;
+        }
+    }
+
+    /// The account as it stands.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read.
+    pub(super) fn tallies(&self) -> Result<Ledger<Tally>, MapError> {
+        let mut tallies = Ledger::default();
+        for index in 0..KernelKind::COUNT {
+            let Some(tally) = kind(index).and_then(|kind| tallies.get_mut(kind)) else {
+                continue;
+            };
+            let Ok(key) = u32::try_from(index) else { continue };
+            let mut sum = Tally {
+                delivered: self.delivered[index],
+                ..Tally::default()
+            };
+            sum.lost.undecodable = self.undecodable[index];
+            for PodCounts(counts) in self.counts.get(&key, 0)?.iter() {
+                sum.seen += counts.seen;
+                sum.lost.ring_full += counts.ring_full;
+                sum.lost.table_full += counts.table_full;
+            }
+            *tally = sum;
+        }
+        Ok(tallies)
+    }
+
+    /// What was lost since the last call that returned something.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read.
+    pub(super) fn loss(&mut self) -> Result<Option<Loss>, MapError> {
+        let now = Timestamp::now();
+        let lost = self.tallies()?.lost();
+        let since = lost.since(&self.reported);
+        let interval = Coverage {
+            from: self.reported_until,
+            to: now,
+        };
+        self.reported_until = now;
+        if since.total() == 0 {
+            return Ok(None);
+        }
+        self.reported = lost;
+        Ok(Some(Loss { lost: since, interval }))
+    }
+
+    /// Whether everything that was seen is accounted for: nothing is on its way.
+    pub(super) fn is_settled(&self) -> Result<bool, MapError> {
+        let tallies = self.tallies()?;
+        Ok(tallies
+            .iter()
+            .all(|(_, tally)| tally.seen <= tally.delivered + tally.lost.total()))
+    }
+}

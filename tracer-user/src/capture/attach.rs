@@ -1,0 +1,144 @@
+//! Loads and attaches the programs of a plan. Nothing is pinned: the kernel takes all
+//! of it away when this process ends, however it ends.
+
+use aya::{
+    Btf, Ebpf, EbpfLoader, Pod, VerifierLogLevel,
+    programs::{FEntry, FExit, KProbe, ProgramError, RawTracePoint},
+};
+use tracer_common::Offsets;
+
+use super::{
+    Options,
+    plan::{Attachment, HookSet, Plan, Plans, Program},
+};
+
+/// The eBPF programs, compiled from `tracer-ebpf` by `cargo xtask build-ebpf`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../tracer-ebpf/object/tracer-x86_64.o");
+
+/// One hook set that was tried and did not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Which.
+    pub set: HookSet,
+    /// The program that did not load or attach, and the kernel's words.
+    pub why: String,
+}
+
+/// Programs at work.
+pub(super) struct Attached {
+    pub(super) ebpf: Ebpf,
+    pub(super) plan: Plan,
+    /// The better ones that did not work.
+    pub(super) failed: Vec<Failed>,
+}
+
+/// Newtype for the right to be copied to the kernel byte by byte.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PodOffsets(Offsets);
+
+// SAFETY: `Offsets` is `repr(C)` of `u32`s only: no padding, no pointers.
+unsafe impl Pod for PodOffsets {}
+
+/// Tries the candidates of `plans` in their order and keeps the first that works whole.
+///
+/// # Errors
+/// What failed of each, if none works.
+pub(super) fn attach(plans: &Plans, offsets: &Offsets, options: &Options) -> Result<Attached, Vec<Failed>> {
+    let mut failed = Vec::new();
+    // Attaching to functions needs the kernel's BTF once more, as aya reads it.
+    let btf = Btf::from_sys_fs().ok();
+    for plan in &plans.candidates {
+        match try_plan(plan, offsets, options, btf.as_ref()) {
+            Ok(ebpf) => {
+                return Ok(Attached {
+                    ebpf,
+                    plan: plan.clone(),
+                    failed,
+                });
+            }
+            Err(why) => {
+                tracing::debug!(set = plan.set.name(), %why, "hook set does not load");
+                failed.push(Failed { set: plan.set, why });
+            }
+        }
+    }
+    Err(failed)
+}
+
+fn try_plan(plan: &Plan, offsets: &Offsets, options: &Options, btf: Option<&Btf>) -> Result<Ebpf, String> {
+    let offsets = PodOffsets(*offsets);
+    let wake_bytes = u64::from(options.ring_bytes / 4);
+    let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
+    let mut ebpf = EbpfLoader::new()
+        .btf(btf)
+        .verifier_log_level(VerifierLogLevel::DISABLE)
+        .override_global("OFFSETS", &offsets, true)
+        .override_global("HOOKS", &plan.hooks, true)
+        .override_global("WAKE_BYTES", &wake_bytes, true)
+        .override_global(aya_log::LEVEL, &log_level, true)
+        .map_max_entries("EVENTS", options.ring_bytes)
+        .map_max_entries("CONNECTIONS", options.connections)
+        .load(OBJECT)
+        .map_err(|error| format!("creating maps: {}", chain(&error)))?;
+    for program in &plan.programs {
+        attach_program(&mut ebpf, program, btf).map_err(|why| format!("{}: {why}", program.name))?;
+    }
+    Ok(ebpf)
+}
+
+fn attach_program(ebpf: &mut Ebpf, program: &Program, btf: Option<&Btf>) -> Result<(), String> {
+    let loaded = ebpf
+        .program_mut(program.name)
+        .ok_or("the embedded eBPF object does not have it")?;
+    load_and_attach(loaded, program.attachment, btf).map_err(|error| reason(&error))
+}
+
+fn load_and_attach(program: &mut aya::programs::Program, to: Attachment, btf: Option<&Btf>) -> Result<(), ProgramError> {
+    match (to, btf) {
+        (Attachment::Fentry(function), Some(btf)) => {
+            let fentry: &mut FEntry = program.try_into()?;
+            fentry.load(function, btf)?;
+            fentry.attach()?;
+        }
+        (Attachment::Fexit(function), Some(btf)) => {
+            let fexit: &mut FExit = program.try_into()?;
+            fexit.load(function, btf)?;
+            fexit.attach()?;
+        }
+        (Attachment::Fentry(_) | Attachment::Fexit(_), None) => return Err(ProgramError::NotLoaded),
+        (Attachment::Kprobe(function) | Attachment::Kretprobe(function), _) => {
+            let kprobe: &mut KProbe = program.try_into()?;
+            kprobe.load()?;
+            kprobe.attach(function, 0)?;
+        }
+        (Attachment::RawTracepoint(name), _) => {
+            let tracepoint: &mut RawTracePoint = program.try_into()?;
+            tracepoint.load()?;
+            tracepoint.attach(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The kernel's reason in one line; the verifier's story goes to the log.
+fn reason(error: &ProgramError) -> String {
+    if let ProgramError::LoadError { io_error, verifier_log } = error {
+        tracing::debug!(%verifier_log, "the verifier refused a program");
+        return format!("the kernel refused to load it: {io_error}");
+    }
+    chain(error)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,120 @@
+//! What this kernel and these privileges are: read once, before anything is loaded.
+
+use std::{fs, io, path::Path};
+
+use rustix::thread::{CapabilitySet, capabilities};
+use tracer_common::Offsets;
+
+use super::btf::{Btf, BtfError};
+
+/// Where a kernel shows its type information.
+const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+/// No kernel's type information comes near this; a file that does is not one.
+const MAX_BTF_BYTES: u64 = 256 << 20;
+
+/// What is known of the running kernel and of this process's rights.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// As `uname -r` prints it.
+    pub release: String,
+    /// As `uname -m` prints it.
+    pub arch: String,
+    /// Capabilities in effect.
+    pub capabilities: CapabilitySet,
+    /// What the kernel's type information says, or why it says nothing.
+    pub types: Result<Types, TypesError>,
+    /// Whether it has ring buffers (Linux 5.8); none if it could not be asked, for
+    /// want of privileges.
+    pub ring_buffer: Option<bool>,
+}
+
+/// What the kernel's type information says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Types {
+    /// Where members of its structures are.
+    pub offsets: Offsets,
+    /// Parameters of `tcp_connect`, `inet_csk_accept`, `tcp_close`; none where the
+    /// function is not there to hook.
+    pub connect_parameters: Option<usize>,
+    /// Likewise; it decides where an fexit program finds the return value.
+    pub accept_parameters: Option<usize>,
+    /// Likewise.
+    pub close_parameters: Option<usize>,
+}
+
+/// Why there is no type information to go by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TypesError {
+    /// The kernel has none.
+    #[error("this kernel does not describe its types: {KERNEL_BTF} is missing")]
+    Absent,
+    /// It cannot be read.
+    #[error("{KERNEL_BTF} cannot be read: {0}")]
+    Unreadable(String),
+    /// It makes no sense, or lacks what the programs read.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// A member has another size than the programs read.
+    #[error("`{member}` has {found} bytes in this kernel, not {expected}")]
+    Size {
+        /// Structure and member.
+        member: String,
+        /// Bytes that the programs read.
+        expected: u32,
+        /// Bytes that it has.
+        found: u32,
+    },
+}
+
+impl Facts {
+    /// Looks at the running kernel and this process. Never fails: what cannot be
+    /// found out is a fact too.
+    pub fn gather() -> Self {
+        let uname = rustix::system::uname();
+        Self {
+            release: uname.release().to_string_lossy().into_owned(),
+            arch: uname.machine().to_string_lossy().into_owned(),
+            capabilities: capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective),
+            types: read_types(Path::new(KERNEL_BTF)),
+            ring_buffer: ring_buffer(),
+        }
+    }
+}
+
+fn read_types(path: &Path) -> Result<Types, TypesError> {
+    let unreadable = |error: io::Error| TypesError::Unreadable(error.to_string());
+    let data = match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > MAX_BTF_BYTES => {
+            return Err(TypesError::Unreadable("it is larger than any kernel's".to_owned()));
+        }
+        Ok(_) => fs::read(path).map_err(unreadable)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TypesError::Absent),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let btf = Btf::parse(data)?;
+    let mut values = [0; Offsets::MEMBERS.len()];
+    for (value, (structure, path, size)) in values.iter_mut().zip(Offsets::MEMBERS) {
+        let member = btf.member(structure, path)?;
+        if member.size != *size {
+            return Err(TypesError::Size {
+                member: format!("{structure}.{path}"),
+                expected: *size,
+                found: member.size,
+            });
+        }
+        *value = member.offset;
+    }
+    let parameters = |function| btf.parameters(function).ok();
+    Ok(Types {
+        offsets: Offsets::from_array(values),
+        connect_parameters: parameters("tcp_connect"),
+        accept_parameters: parameters("inet_csk_accept"),
+        close_parameters: parameters("tcp_close"),
+    })
+}
+
+/// Asks by making one, which needs the privilege to: only `EINVAL` says that the
+/// kernel does not know them.
+fn ring_buffer() -> Option<bool> {
+    aya::sys::is_map_supported(aya::maps::MapType::RingBuf).ok()
+}

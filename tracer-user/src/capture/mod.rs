@@ -1,0 +1,315 @@
+//! Kernel → model: the only place that knows aya and the eBPF side.
+//!
+//! A capture starts in this order: [`facts`] (what is this kernel) → [`preflight`]
+//! (what stands in the way) → [`plan`] (which hooks to try) → `attach` → `ring` →
+//! `decode` → `interpret`. What listened before it started comes from `existing`.
+
+mod account;
+mod attach;
+mod btf;
+mod clock;
+mod decode;
+mod errno;
+mod existing;
+pub mod facts;
+mod host;
+mod interpret;
+mod listeners;
+pub mod plan;
+pub mod preflight;
+mod ring;
+
+use std::{collections::HashSet, io, sync::Arc, time::Duration};
+
+use aya::{
+    Ebpf,
+    maps::{MapData, MapError, PerCpuArray, RingBuf},
+};
+
+use self::{account::Account, clock::Clock, decode::Undecodable, interpret::Interpreter, listeners::Listeners, ring::Ring};
+pub use self::{
+    attach::Failed,
+    facts::Facts,
+    plan::{HookSet, Plans},
+    preflight::Obstacle,
+};
+use crate::{
+    model::{Blind, Body, Coverage, Event, Ledger, ListenerEvent, Loss, Start, Stop, Tally, Timestamp, Tracer},
+    procfs::Proc,
+};
+
+/// Records read before the reader looks at something else.
+const BATCH: usize = 4096;
+
+/// How a capture is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The one hook set to use; none for the best that loads.
+    pub hooks: Option<HookSet>,
+    /// Size of the ring buffer, bytes: a power of two, a multiple of the page size.
+    pub ring_bytes: u32,
+    /// How many connections can be followed at once.
+    pub connections: u32,
+    /// Whether diagnostics of the eBPF side go to the log.
+    pub kernel_log: bool,
+}
+
+/// Why a capture did not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// Something stands in the way.
+    #[error("{}", list(.0))]
+    Obstacles(Vec<Obstacle>),
+    /// No hook set works on this kernel.
+    #[error("{}", no_hooks(.ruled_out, .failed))]
+    NoHooks {
+        /// Not tried.
+        ruled_out: Vec<plan::RuledOut>,
+        /// Tried.
+        failed: Vec<Failed>,
+    },
+    /// The object lacks a map: it is not the one this binary was built for.
+    #[error("the embedded eBPF object has no map `{0}`; rebuild it with `cargo xtask build-ebpf`")]
+    NoMap(&'static str),
+    /// A map does not answer.
+    #[error("reading the map `{map}`")]
+    Map {
+        /// Which.
+        map: &'static str,
+        /// Why.
+        #[source]
+        source: MapError,
+    },
+    /// The ring buffer cannot be polled.
+    #[error("polling the ring buffer")]
+    Poll(#[source] io::Error),
+}
+
+impl CaptureError {
+    /// Whether more rights would help.
+    pub fn is_privilege(&self) -> bool {
+        matches!(self, Self::Obstacles(obstacles) if obstacles.iter().any(Obstacle::is_privilege))
+    }
+
+    /// Whether this kernel cannot do it, whatever the rights.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Obstacles(_) | Self::NoHooks { .. }) && !self.is_privilege()
+    }
+}
+
+fn list(obstacles: &[Obstacle]) -> String {
+    let lines: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+fn no_hooks(ruled_out: &[plan::RuledOut], failed: &[Failed]) -> String {
+    let mut text = "none of the hook sets asked for loads on this kernel".to_owned();
+    let ruled_out = ruled_out.iter().map(|set| (set.set, &set.why));
+    for (set, why) in ruled_out.chain(failed.iter().map(|set| (set.set, &set.why))) {
+        text.push_str(&format!("\n  {set}: {why}"));
+    }
+    text.push_str("\n  fix: leave out --hooks to use the best that loads, and see `tracer doctor`");
+    text
+}
+
+/// A running capture. Dropping it detaches everything.
+pub struct Capture {
+    /// None once detached.
+    ebpf: Option<Ebpf>,
+    plan: plan::Plan,
+    failed: Vec<Failed>,
+    facts: Facts,
+    ring: Ring,
+    account: Account,
+    interpreter: Interpreter,
+    from: Timestamp,
+    existing: Vec<ListenerEvent>,
+    logger: Option<KernelLogger>,
+}
+
+impl Capture {
+    /// Attaches the programs and looks for what listens already. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`CaptureError`]; nothing stays attached then.
+    pub fn start(options: &Options) -> Result<Self, CaptureError> {
+        let facts = Facts::gather();
+        let plans = plan::plan(&facts, options.hooks).map_err(CaptureError::Obstacles)?;
+        // A plan is only made from types that were read.
+        let offsets = facts.types.as_ref().map(|types| types.offsets).unwrap_or_default();
+        let attached = attach::attach(&plans, &offsets, options).map_err(|failed| CaptureError::NoHooks {
+            ruled_out: plans.ruled_out.clone(),
+            failed,
+        })?;
+        let from = Timestamp::now();
+        let mut ebpf = attached.ebpf;
+        let ring: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
+        let counts: PerCpuArray<MapData, account::PodCounts> = take(&mut ebpf, "COUNTS")?;
+        let logger = options.kernel_log.then(|| kernel_logger(&mut ebpf)).flatten();
+        let mut interpreter = Interpreter {
+            clock: Clock::read(),
+            host: Arc::new(host::read()),
+            listeners: Listeners::default(),
+        };
+        let existing = existing::listeners(&Proc::new("/proc"), &interpreter.clock);
+        for event in &existing {
+            interpreter.listeners.add(&event.listener, event.process.clone());
+        }
+        Ok(Self {
+            ebpf: Some(ebpf),
+            plan: attached.plan,
+            failed: attached.failed,
+            facts,
+            ring: Ring::new(ring).map_err(CaptureError::Poll)?,
+            account: Account::new(counts, from),
+            interpreter,
+            from,
+            existing,
+            logger,
+        })
+    }
+
+    /// The hook set in use.
+    pub fn hooks(&self) -> HookSet {
+        self.plan.set
+    }
+
+    /// The better hook sets that did not load.
+    pub fn failed(&self) -> &[Failed] {
+        &self.failed
+    }
+
+    /// What stays invisible.
+    pub fn blind(&self) -> &[Blind] {
+        &self.plan.blind
+    }
+
+    /// The first event.
+    pub fn start_event(&self) -> Event {
+        self.event(
+            self.from,
+            Body::Start(Start {
+                tracer: Tracer {
+                    version: env!("CARGO_PKG_VERSION"),
+                    hooks: self.plan.set.name().to_owned(),
+                    kernel: self.facts.release.clone(),
+                    arch: self.facts.arch.clone(),
+                },
+                blind: self.plan.blind.clone(),
+            }),
+        )
+    }
+
+    /// Waits until there may be something to drain.
+    pub async fn ready(&mut self) {
+        self.ring.ready().await;
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Hands what has happened to `each`, in the kernel's order, a bounded batch at a
+    /// time. Tells whether there may be more.
+    pub fn drain(&mut self, mut each: impl FnMut(Event)) -> bool {
+        self.interpreter.clock.follow();
+        let (interpreter, account) = (&mut self.interpreter, &mut self.account);
+        let mut listened = HashSet::new();
+        let drained = self.ring.drain(BATCH, |bytes| match decode::decode(bytes) {
+            Ok(record) => {
+                account.delivered(record.kind());
+                let event = interpreter.event(&record);
+                if let Body::Listen(event) = &event.body
+                    && !self.existing.is_empty()
+                {
+                    listened.insert((event.listener.netns, event.listener.local));
+                }
+                each(event);
+            }
+            Err(Undecodable { kind, len }) => {
+                tracing::error!(len, ?kind, "the kernel side sent a record that cannot be read");
+                if let Some(kind) = kind {
+                    account.undecodable(kind);
+                }
+            }
+        });
+        // What the scan found and no event told of was there before us. Events of the
+        // time between attaching and scanning are in the first batch.
+        for event in std::mem::take(&mut self.existing) {
+            let key = (event.listener.netns, event.listener.local);
+            if !listened.contains(&key) && self.interpreter.listeners.contains(&event.listener) {
+                each(self.event(Timestamp::now(), Body::Listen(event)));
+            }
+        }
+        drained == BATCH
+    }
+
+    /// What was lost since the last call that told of some.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read.
+    pub fn loss(&mut self) -> Result<Option<Event>, CaptureError> {
+        let loss = self.account.loss().map_err(counts_error)?;
+        Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(loss))))
+    }
+
+    /// Detaches, hands the rest to `each`, and closes the account.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read.
+    pub async fn stop(&mut self, mut each: impl FnMut(Event)) -> Result<(), CaptureError> {
+        let to = Timestamp::now();
+        self.ebpf = None;
+        // A program that still ran on another CPU may have a record in its hands; it
+        // takes microseconds, the limit is for a kernel that lost one.
+        for _ in 0..100 {
+            while self.drain(&mut each) {}
+            if self.account.is_settled().map_err(counts_error)? {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if let Some(loss) = self.loss()? {
+            each(loss);
+        }
+        let stop = Stop {
+            totals: self.tallies()?,
+            coverage: Coverage { from: self.from, to },
+        };
+        each(self.event(Timestamp::now(), Body::Stop(stop)));
+        Ok(())
+    }
+
+    /// The account as it stands.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read.
+    pub fn tallies(&self) -> Result<Ledger<Tally>, CaptureError> {
+        self.account.tallies().map_err(counts_error)
+    }
+
+    fn event(&self, time: Timestamp, body: Body) -> Event {
+        Event {
+            time,
+            host: Arc::clone(&self.interpreter.host),
+            body,
+        }
+    }
+}
+
+fn counts_error(source: MapError) -> CaptureError {
+    CaptureError::Map { map: "COUNTS", source }
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, CaptureError> {
+    let found = ebpf.take_map(map).ok_or(CaptureError::NoMap(map))?;
+    T::try_from(found).map_err(|source| CaptureError::Map { map, source })
+}
+
+/// Carries the eBPF side's diagnostics into the log.
+type KernelLogger = aya_log::EbpfLogger<&'static dyn log::Log>;
+
+fn kernel_logger(ebpf: &mut Ebpf) -> Option<KernelLogger> {
+    KernelLogger::init(ebpf)
+        .inspect_err(|error| tracing::warn!(%error, "the eBPF side's diagnostics cannot be read"))
+        .ok()
+}

@@ -1,0 +1,38 @@
+//! tracer's own log: to standard error, quiet unless asked.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Names what the log shows, in the syntax of `tracing_subscriber::EnvFilter`; wins over `-v`.
+const VARIABLE: &str = "TRACER_LOG";
+
+/// Starts the log. A second start is ignored.
+pub(super) fn start(verbose: u8) {
+    let (filter, complaint) = match std::env::var(VARIABLE) {
+        Ok(text) if !text.is_empty() => match EnvFilter::try_new(&text) {
+            Ok(filter) => (filter, None),
+            Err(error) => (default_filter(verbose), Some(error)),
+        },
+        _ => (default_filter(verbose), None),
+    };
+    let started = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .with_target(verbose > 1)
+        .try_init();
+    if let (Ok(()), Some(error)) = (started, complaint) {
+        tracing::warn!("{VARIABLE} is ignored: {error}. Write for example {VARIABLE}=debug");
+    }
+}
+
+fn default_filter(verbose: u8) -> EnvFilter {
+    let level = match verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    EnvFilter::default().add_directive(level.into())
+}

@@ -1,0 +1,186 @@
+//! `tracer doctor`: what this kernel and these privileges allow, which hooks will be
+//! used, what stays invisible, and how to fix each. Tries for real, then lets go.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::{
+    capture::{Capture, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
+    cli::DoctorOptions,
+    exit::Exit,
+    model::Blind,
+    outputs::Format,
+};
+
+/// Small tables are enough to find out what loads.
+const RING_BYTES: u32 = 64 << 10;
+const CONNECTIONS: u32 = 1024;
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    kernel: String,
+    arch: String,
+    /// The hook set that `stream` will use; none if it cannot run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<&'static str>,
+    sets: Vec<SetReport>,
+    obstacles: Vec<ObstacleReport>,
+    blind: Vec<Blind>,
+    /// What is missing that is not in the way.
+    limits: Vec<ObstacleReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct SetReport {
+    hooks: &'static str,
+    loads: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ObstacleReport {
+    what: String,
+    why: String,
+    fix: String,
+}
+
+impl From<&Obstacle> for ObstacleReport {
+    fn from(obstacle: &Obstacle) -> Self {
+        Self {
+            what: obstacle.what.clone(),
+            why: obstacle.why.to_owned(),
+            fix: obstacle.fix.clone(),
+        }
+    }
+}
+
+/// Runs the examination and prints it. Ends as `tracer stream` would: 0, 69 or 77.
+///
+/// # Errors
+/// If the report cannot be written.
+pub async fn run(options: &DoctorOptions) -> Result<Exit> {
+    let facts = Facts::gather();
+    let (report, exit) = examine(&facts, options);
+    let mut out = Vec::new();
+    match options.format.unwrap_or_else(Format::for_stdout) {
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &report).context("writing the report")?;
+            out.push(b'\n');
+        }
+        Format::Text => out.extend_from_slice(text(&report).as_bytes()),
+    }
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(&out).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("writing the report"),
+        _ => Ok(exit),
+    }
+}
+
+fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
+    let obstacles = preflight::obstacles(facts);
+    let mut report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        kernel: facts.release.clone(),
+        arch: facts.arch.clone(),
+        hooks: None,
+        sets: Vec::new(),
+        obstacles: obstacles.iter().map(ObstacleReport::from).collect(),
+        blind: Vec::new(),
+        limits: preflight::limits(facts).iter().map(ObstacleReport::from).collect(),
+    };
+    if !obstacles.is_empty() {
+        let exit = if obstacles.iter().any(Obstacle::is_privilege) {
+            Exit::NotPermitted
+        } else {
+            Exit::Unsupported
+        };
+        return (report, exit);
+    }
+    let asked = |set: &HookSet| options.hooks.set().is_none_or(|hooks| hooks == *set);
+    for set in HookSet::ALL.into_iter().filter(asked) {
+        match try_set(set) {
+            Ok(blind) => {
+                if report.hooks.is_none() {
+                    report.hooks = Some(set.name());
+                    report.blind = blind;
+                }
+                report.sets.push(SetReport {
+                    hooks: set.name(),
+                    loads: true,
+                    why: None,
+                });
+            }
+            Err(why) => report.sets.push(SetReport {
+                hooks: set.name(),
+                loads: false,
+                why: Some(why),
+            }),
+        }
+    }
+    let exit = if report.hooks.is_some() { Exit::Done } else { Exit::Unsupported };
+    (report, exit)
+}
+
+fn try_set(set: HookSet) -> Result<Vec<Blind>, String> {
+    let options = Options {
+        hooks: Some(set),
+        ring_bytes: RING_BYTES,
+        connections: CONNECTIONS,
+        kernel_log: false,
+    };
+    match Capture::start(&options) {
+        Ok(capture) => Ok(capture.blind().to_vec()),
+        Err(CaptureError::NoHooks { ruled_out, failed }) => {
+            let ruled_out = ruled_out.into_iter().map(|set| set.why);
+            Err(ruled_out.chain(failed.into_iter().map(|set| set.why)).collect::<Vec<_>>().join("; "))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn text(report: &Report) -> String {
+    use std::fmt::Write as _;
+
+    let mut out = String::new();
+    let mut line = |text: &str| {
+        out.push_str(text);
+        out.push('\n');
+    };
+    line(&format!("tracer {} on Linux {} ({})", report.version, report.kernel, report.arch));
+    line("");
+    match report.hooks {
+        Some(hooks) => line(&format!("✓ `tracer stream` works here, with the hook set `{hooks}`")),
+        None => line("✗ `tracer stream` does not work here"),
+    }
+    for obstacle in &report.obstacles {
+        line(&format!("\n✗ {}\n    why: {}\n    fix: {}", obstacle.what, obstacle.why, obstacle.fix));
+    }
+    if !report.sets.is_empty() {
+        line("\nHook sets, best first:");
+        for set in &report.sets {
+            let mut row = String::new();
+            // Writing to a string cannot fail.
+            let _ = write!(row, "  {} {:<11}", if set.loads { "✓" } else { "✗" }, set.hooks);
+            row.push_str(set.why.as_deref().unwrap_or("loads"));
+            line(&row);
+        }
+    }
+    if !report.blind.is_empty() {
+        line("\nWhat stays invisible with it:");
+        for blind in &report.blind {
+            line(&format!("  - {}\n      because {}", blind.what, blind.why));
+        }
+    }
+    if !report.limits.is_empty() {
+        line("\nWhat is missing, at a cost:");
+        for limit in &report.limits {
+            line(&format!("  - {}\n      why: {}\n      fix: {}", limit.what, limit.why, limit.fix));
+        }
+    }
+    out
+}

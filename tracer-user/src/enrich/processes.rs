@@ -1,0 +1,88 @@
+//! What /proc adds to a process: parent, executable, arguments. Read once for each
+//! process and name (an exec changes the name), and kept in a bounded table.
+
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+
+use lru::LruCache;
+
+use crate::{
+    model::{Body, Event, Process, ProcessKey},
+    procfs::Proc,
+};
+
+/// How many processes are remembered; those that were not seen for longest go first.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// Knows the processes of this host.
+#[derive(Debug)]
+pub struct Processes {
+    proc: Proc,
+    known: LruCache<(ProcessKey, Arc<str>), Arc<Process>>,
+}
+
+impl Processes {
+    /// Asks the /proc mounted at `proc_root`.
+    pub fn new(proc_root: PathBuf) -> Self {
+        Self {
+            proc: Proc::new(proc_root),
+            known: LruCache::new(CAPACITY),
+        }
+    }
+
+    /// Adds to the process of `event`, if it has one, what /proc knows.
+    pub fn enrich(&mut self, event: &mut Event) {
+        let process = match &mut event.body {
+            Body::Connect(it) | Body::Accept(it) | Body::Close(it) | Body::Fail(it) => {
+                &mut it.process
+            }
+            Body::Listen(it) | Body::Unlisten(it) => &mut it.process,
+            Body::Start(_) | Body::Loss(_) | Body::Stop(_) => return,
+        };
+        if let Some(process) = process {
+            *process = self.complete(process);
+        }
+    }
+
+    /// `process` with what is known of it. What turned out to be gone stays as it is and
+    /// is not looked for again.
+    fn complete(&mut self, process: &Arc<Process>) -> Arc<Process> {
+        let key = (process.key, Arc::clone(&process.comm));
+        let complete = match self.known.get(&key) {
+            Some(known) if known.uid == process.uid => return Arc::clone(known),
+            // It changed its user: the rest holds.
+            Some(known) => Arc::new(Process {
+                uid: process.uid,
+                ..Process::clone(known)
+            }),
+            None => Arc::new(read(&self.proc, process)),
+        };
+        self.known.put(key, Arc::clone(&complete));
+        complete
+    }
+}
+
+/// `process` with what /proc says about it, as far as it is about the same process.
+fn read(proc: &Proc, process: &Process) -> Process {
+    let mut out = process.clone();
+    let Some(entry) = proc.open(process.pid) else {
+        return out;
+    };
+    let (exe, args) = (entry.exe(), entry.args());
+    // Last, for it vouches for the rest: had the process been another one, or executed
+    // another program before or between the reads above, it would show here.
+    let Some(stat) = entry
+        .stat()
+        .filter(|stat| stat.started_at(process.key.start_ns))
+    else {
+        return out;
+    };
+    out.ppid = out.ppid.or(stat.ppid);
+    if stat.comm == *process.comm {
+        out.exe = out.exe.or(exe);
+        out.args = out.args.or(args);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use std::fs;
+
+use super::*;
+use crate::outputs::specimens;
+
+const TICK_NS: u64 = 10_000_000;
+const START_TICKS: u64 = 98_765;
+
+/// A /proc with one process, 812, as the arguments say.
+fn proc_with(comm: &str, start_ticks: u64, cmdline: &str) -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    fill(&root, comm, start_ticks, cmdline);
+    root
+}
+
+fn fill(root: &tempfile::TempDir, comm: &str, start_ticks: u64, cmdline: &str) {
+    let dir = root.path().join("812");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir(&dir).expect("a directory");
+    let stat = format!("812 ({comm}) S 7 8 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {start_ticks} 1 2");
+    fs::write(dir.join("stat"), stat).expect("a file");
+    fs::write(dir.join("cmdline"), cmdline).expect("a file");
+    std::os::unix::fs::symlink(format!("/usr/sbin/{comm}"), dir.join("exe")).expect("a link");
+}
+
+fn bare(comm: &str) -> Process {
+    Process {
+        key: ProcessKey {
+            pid: 812,
+            start_ns: START_TICKS * TICK_NS + 1234,
+        },
+        pid: 812,
+        ppid: None,
+        uid: Some(33),
+        comm: comm.into(),
+        exe: None,
+        args: None,
+        started: None,
+    }
+}
+
+fn enriched(processes: &mut Processes, process: Process) -> Arc<Process> {
+    let mut connection = specimens::connect();
+    connection.process = Some(Arc::new(process));
+    let mut event = specimens::event(Body::Connect(connection));
+    processes.enrich(&mut event);
+    match event.body {
+        Body::Connect(it) => it.process.expect("a process"),
+        _ => unreachable!("the same event"),
+    }
+}
+
+#[test]
+fn adds_what_proc_knows_and_remembers_it() {
+    let root = proc_with("nginx", START_TICKS, "nginx\0-g\0");
+    let mut processes = Processes::new(root.path().into());
+    let first = enriched(&mut processes, bare("nginx"));
+    assert_eq!(first.ppid, Some(7));
+    assert_eq!(first.exe.as_deref(), Some("/usr/sbin/nginx"));
+    assert_eq!(
+        first.args.as_deref(),
+        Some(&["nginx".to_owned(), "-g".to_owned()][..])
+    );
+
+    root.close().expect("removed");
+    let second = enriched(&mut processes, bare("nginx"));
+    assert!(Arc::ptr_eq(&first, &second));
+}
+
+#[test]
+fn another_process_with_the_same_pid_is_not_believed() {
+    for ticks in [START_TICKS - 1, START_TICKS + 1, 0, u64::MAX] {
+        let root = proc_with("nginx", ticks, "nginx\0");
+        let mut processes = Processes::new(root.path().into());
+        assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
+    }
+}
+
+#[test]
+fn another_program_in_the_same_process_is_not_believed() {
+    let root = proc_with("curl", START_TICKS, "curl\0");
+    let mut processes = Processes::new(root.path().into());
+    let expected = Process {
+        ppid: Some(7),
+        ..bare("sh")
+    };
+    assert_eq!(*enriched(&mut processes, bare("sh")), expected);
+    // The event that comes from the new program finds it.
+    assert_eq!(
+        enriched(&mut processes, bare("curl")).exe.as_deref(),
+        Some("/usr/sbin/curl")
+    );
+}
+
+#[test]
+fn what_is_gone_is_not_looked_for_again() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let mut processes = Processes::new(root.path().into());
+    assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
+    fill(&root, "nginx", START_TICKS, "nginx\0");
+    assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
+}
+
+#[test]
+fn the_user_is_the_one_of_the_event() {
+    let root = proc_with("nginx", START_TICKS, "nginx\0");
+    let mut processes = Processes::new(root.path().into());
+    enriched(&mut processes, bare("nginx"));
+    let other = enriched(
+        &mut processes,
+        Process {
+            uid: Some(0),
+            ..bare("nginx")
+        },
+    );
+    assert_eq!((other.uid, other.ppid), (Some(0), Some(7)));
+}
+
+#[test]
+fn hostile_files_add_nothing() {
+    let root = proc_with("nginx", START_TICKS, "nginx\0");
+    for stat in [
+        &b""[..],
+        b"812 (nginx",
+        b"\xff\xff(\xff)\xff",
+        &[b'('; 100_000],
+    ] {
+        fs::write(root.path().join("812/stat"), stat).expect("a file");
+        let mut processes = Processes::new(root.path().into());
+        assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
+    }
+}
+
+#[test]
+fn memory_is_bounded() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let mut processes = Processes::new(root.path().into());
+    for pid in 0..20_000 {
+        let process = Process {
+            pid,
+            key: ProcessKey { pid, start_ns: 1 },
+            ..bare("x")
+        };
+        enriched(&mut processes, process);
+    }
+    assert_eq!(processes.known.len(), CAPACITY.get());
+}
+
+#[test]
+fn events_without_a_process_pass() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let mut processes = Processes::new(root.path().into());
+    for mut event in specimens::all() {
+        processes.enrich(&mut event);
+    }
+}

@@ -1,0 +1,171 @@
+//! Which events the user asked for: the filter options and what they admit.
+//!
+//! Filters only choose what is shown. Accounting counts events before them.
+
+use std::net::IpAddr;
+
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser, ValueParser},
+    value_parser,
+};
+use globset::{Glob, GlobMatcher};
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::model::{Body, Direction, Event, Kind};
+
+/// The filter options, the same for every command that reads events.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Filters (all must match; of several values of one, any)")]
+pub struct Options {
+    /// Only processes with this id, as the initial pid namespace numbers them
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u32).range(1..))]
+    pub pid: Vec<u32>,
+
+    /// Only processes whose name (as in /proc/PID/comm) matches this pattern, such as 'nginx*'
+    #[arg(long, value_name = "GLOB")]
+    pub comm: Vec<Glob>,
+
+    /// Only connections with this port at either end, and listeners on it
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u16).range(1..))]
+    pub port: Vec<u16>,
+
+    /// Only connections with either end in this network, and listeners on an address of it
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_net)]
+    pub net: Vec<IpNet>,
+
+    /// Only connections opened by this host (out) or by the other end (in)
+    #[arg(long, value_name = "in|out", value_parser = direction_parser(), hide_possible_values = true)]
+    pub direction: Option<Direction>,
+
+    /// Only these kinds of event; start, loss and stop always show
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind_parser())]
+    pub event: Vec<Kind>,
+
+    /// Connections and listeners within this host
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub loopback: Loopback,
+}
+
+/// What to do with what stays within this host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Loopback {
+    /// Show it beside the rest
+    #[default]
+    Show,
+    /// Leave it out
+    Hide,
+    /// Leave out the rest
+    Only,
+}
+
+fn direction_parser() -> ValueParser {
+    PossibleValuesParser::new(["in", "out"])
+        .map(|word| match word.as_str() {
+            "in" => Direction::Inbound,
+            _ => Direction::Outbound,
+        })
+        .into()
+}
+
+fn kind_parser() -> ValueParser {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::name))
+        .try_map(|word| Kind::from_name(&word).ok_or("no such kind of event"))
+        .into()
+}
+
+/// Reads a network or a bare address. IPv4-mapped ones become IPv4, as events have them.
+fn parse_net(text: &str) -> Result<IpNet, String> {
+    let net = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse::<IpNet>().map_err(|_| {
+            "neither an address nor a network: write for example 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"
+                .to_owned()
+        })?,
+    };
+    if let IpNet::V6(v6) = net
+        && let Some(address) = v6.addr().to_ipv4_mapped()
+        && let Some(prefix) = v6.prefix_len().checked_sub(96)
+        && let Ok(v4) = Ipv4Net::new(address, prefix)
+    {
+        return Ok(v4.into());
+    }
+    Ok(net)
+}
+
+/// Tells the events that the user asked for from the rest.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    options: Options,
+    comm: Vec<GlobMatcher>,
+}
+
+impl Filter {
+    /// The filter that `options` describe.
+    pub fn new(options: &Options) -> Self {
+        Self {
+            comm: options.comm.iter().map(Glob::compile_matcher).collect(),
+            options: options.clone(),
+        }
+    }
+
+    /// Whether `event` was asked for. `start`, `loss` and `stop` always are: without
+    /// them the rest cannot be judged.
+    pub fn admits(&self, event: &Event) -> bool {
+        let body = &event.body;
+        match body {
+            Body::Start(_) | Body::Loss(_) | Body::Stop(_) => true,
+            Body::Connect(it) | Body::Accept(it) | Body::Close(it) | Body::Fail(it) => {
+                let connection = &it.connection;
+                let ends = [connection.ends.local, connection.ends.remote];
+                self.admits_kind_and_process(body)
+                    && any(&self.options.port, |port| {
+                        ends.iter().any(|end| end.port() == *port)
+                    })
+                    && any(&self.options.net, |net| {
+                        ends.iter().any(|end| net.contains(&end.ip()))
+                    })
+                    && self
+                        .options
+                        .direction
+                        .is_none_or(|only| connection.direction == Some(only))
+                    && self.admits_loopback(connection.is_loopback())
+            }
+            Body::Listen(it) | Body::Unlisten(it) => {
+                let local = it.listener.local;
+                self.admits_kind_and_process(body)
+                    && any(&self.options.port, |port| local.port() == *port)
+                    && any(&self.options.net, |net| net.contains(&local.ip()))
+                    && self.options.direction.is_none()
+                    && self.admits_loopback(local.ip().is_loopback())
+            }
+        }
+    }
+
+    fn admits_kind_and_process(&self, body: &Body) -> bool {
+        let process = body.process();
+        any(&self.options.event, |kind| body.kind() == *kind)
+            && any(&self.options.pid, |pid| {
+                process.is_some_and(|it| it.pid == *pid)
+            })
+            && any(&self.comm, |glob| {
+                process.is_some_and(|it| glob.is_match(&*it.comm))
+            })
+    }
+
+    fn admits_loopback(&self, is_loopback: bool) -> bool {
+        match self.options.loopback {
+            Loopback::Show => true,
+            Loopback::Hide => !is_loopback,
+            Loopback::Only => is_loopback,
+        }
+    }
+}
+
+/// Whether one of the `wanted` values fits. An option that was not given fits anything.
+fn any<T>(wanted: &[T], fits: impl FnMut(&T) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(fits)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+use clap::Parser;
+
+use super::*;
+use crate::{
+    model::{ConnectionEvent, Ends, ListenerEvent, Phase, Reason},
+    outputs::specimens,
+};
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn filter(line: &str) -> Filter {
+    let words = ["filter"].into_iter().chain(line.split_ascii_whitespace());
+    Filter::new(&Line::try_parse_from(words).expect(line).options)
+}
+
+/// Which of the specimens `line` admits, in their order.
+fn admitted(line: &str) -> Vec<&'static str> {
+    let filter = filter(line);
+    let specimens = [
+        // nginx[812], 10.0.0.5:41532 → 10.0.0.9:5432
+        ("connect", Body::Connect(specimens::connect())),
+        // nginx[812], [2001:db8::5]:41532 → [2001:db8::9]:443
+        ("accept", Body::Accept(specimens::accept())),
+        // Neither process nor direction known.
+        ("unknown", Body::Close(specimens::close_existing())),
+        (
+            "fail",
+            Body::Fail(loopback(specimens::fail(
+                Phase::Remote,
+                Reason::Refused,
+                None,
+            ))),
+        ),
+        // nginx[812], 0.0.0.0:80
+        ("listen", Body::Listen(specimens::listener())),
+        ("local", Body::Unlisten(local_listener())),
+    ];
+    let admitted = specimens
+        .into_iter()
+        .filter(|(_, body)| filter.admits(&specimens::event(body.clone())))
+        .map(|(name, _)| name);
+    admitted.collect()
+}
+
+fn loopback(mut event: ConnectionEvent) -> ConnectionEvent {
+    let local = "127.0.0.1:40000".parse().expect("an address");
+    event.connection.ends = Ends {
+        local,
+        remote: "127.0.0.1:6379".parse().expect("an address"),
+    };
+    event.process = Some(specimens::process("redis-cli"));
+    event
+}
+
+fn local_listener() -> ListenerEvent {
+    let mut event = specimens::listener();
+    event.listener.local = "[::1]:8080".parse().expect("an address");
+    event.process = None;
+    event
+}
+
+const ALL: [&str; 6] = ["connect", "accept", "unknown", "fail", "listen", "local"];
+
+#[test]
+fn without_options_everything_passes() {
+    assert_eq!(admitted(""), ALL);
+}
+
+#[test]
+fn start_loss_and_stop_always_pass() {
+    let filter = filter(
+        "--pid 1 --comm x --port 1 --net 192.0.2.1 --direction in --event accept --loopback only",
+    );
+    for body in [
+        Body::Start(specimens::start()),
+        Body::Loss(specimens::loss()),
+        Body::Stop(specimens::stop(true)),
+    ] {
+        assert!(filter.admits(&specimens::event(body)));
+    }
+}
+
+#[test]
+fn processes_must_be_known() {
+    assert_eq!(
+        admitted("--pid 812"),
+        ["connect", "accept", "fail", "listen"]
+    );
+    assert_eq!(admitted("--pid 813"), [""; 0]);
+    assert_eq!(
+        admitted("--comm *"),
+        ["connect", "accept", "fail", "listen"]
+    );
+    assert_eq!(admitted("--comm redis*"), ["fail"]);
+    assert_eq!(
+        admitted("--comm {redis-cli,ng?nx}"),
+        ["connect", "accept", "fail", "listen"]
+    );
+}
+
+#[test]
+fn ports_of_either_end() {
+    assert_eq!(admitted("--port 5432"), ["connect", "unknown"]);
+    assert_eq!(admitted("--port 41532"), ["connect", "accept", "unknown"]);
+    assert_eq!(
+        admitted("--port 80,8080 --port 443"),
+        ["accept", "listen", "local"]
+    );
+}
+
+#[test]
+fn networks_of_either_end() {
+    assert_eq!(admitted("--net 10.0.0.9"), ["connect", "unknown"]);
+    assert_eq!(admitted("--net 10.0.0.77/24"), ["connect", "unknown"]);
+    assert_eq!(admitted("--net ::ffff:10.0.0.9"), ["connect", "unknown"]);
+    assert_eq!(
+        admitted("--net ::ffff:10.0.0.0/104"),
+        ["connect", "unknown"]
+    );
+    assert_eq!(admitted("--net 2001:db8::/32,::1"), ["accept", "local"]);
+    assert_eq!(admitted("--net ::/0"), ["accept", "local"]);
+}
+
+#[test]
+fn directions_must_be_known() {
+    assert_eq!(admitted("--direction out"), ["connect", "fail"]);
+    assert_eq!(admitted("--direction in"), ["accept"]);
+}
+
+#[test]
+fn kinds() {
+    assert_eq!(
+        admitted("--event connect,close --event unlisten"),
+        ["connect", "unknown", "local"]
+    );
+}
+
+#[test]
+fn loopback_connections_and_listeners() {
+    assert_eq!(admitted("--loopback show"), ALL);
+    assert_eq!(admitted("--loopback only"), ["fail", "local"]);
+    assert_eq!(
+        admitted("--loopback hide"),
+        ["connect", "accept", "unknown", "listen"]
+    );
+}
+
+#[test]
+fn all_options_must_match() {
+    assert_eq!(
+        admitted("--comm nginx --direction out --port 5432"),
+        ["connect"]
+    );
+    assert_eq!(admitted("--comm nginx --direction in --port 5432"), [""; 0]);
+}

@@ -1,0 +1,74 @@
+//! Model → bytes: one line an event, for programs or for people.
+//!
+//! Text that comes from outside (names, paths, arguments) is hostile: nothing of it
+//! reaches a terminal but through [`sanitise`] or the JSON serialiser.
+
+mod json;
+mod sanitise;
+mod text;
+mod units;
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+
+use crate::model::Event;
+
+pub use sanitise::sanitise;
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// JSON Lines, for programs: one object a line, every field
+    Json,
+    /// One line an event, for people: may change with any release
+    Text,
+}
+
+impl Format {
+    /// The form for standard output if the user asked for none: for people if it is a
+    /// terminal, else for programs.
+    pub fn for_stdout() -> Self {
+        if std::io::stdout().is_terminal() {
+            Self::Text
+        } else {
+            Self::Json
+        }
+    }
+}
+
+/// Whether standard output is to be coloured: if it is a terminal that can, and the user
+/// did not say no (<https://no-color.org>).
+pub fn colour_for_stdout() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// Writes events in one form.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer {
+    format: Format,
+    colour: bool,
+}
+
+impl Writer {
+    /// A writer of `format`; `colour` matters for text only.
+    pub fn new(format: Format, colour: bool) -> Self {
+        Self { format, colour }
+    }
+
+    /// Appends `event` to `buf`, line end included.
+    pub fn write(&self, event: &Event, buf: &mut Vec<u8>) {
+        match self.format {
+            Format::Json => json::write(event, buf),
+            Format::Text => text::write(event, self.colour, buf),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod specimens;
+
+#[cfg(test)]
+mod documentation;

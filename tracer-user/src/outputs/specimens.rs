@@ -1,0 +1,304 @@
+//! One event of every shape, for tests: every kind, every optional field, every word.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::model::{
+    Blind, Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence, Ends,
+    Event, Evidence, Failure, Host, Kind, Ledger, Listener, ListenerEvent, Loss, Lost, Phase,
+    Process, ProcessEvidence, ProcessKey, Reason, Start, Stop, Tally, Timestamp, Totals, Tracer,
+};
+
+/// 2026-11-22T01:02:03.123456789Z
+pub(crate) fn time() -> Timestamp {
+    Timestamp::from_ns(1_795_309_323_123_456_789)
+}
+
+pub(crate) fn event(body: Body) -> Event {
+    let host = Host {
+        id: "6f1c0b6e".to_owned(),
+        name: "web-1".to_owned(),
+    };
+    Event {
+        time: time(),
+        host: Arc::new(host),
+        body,
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+pub(crate) fn process(comm: &str) -> Arc<Process> {
+    Arc::new(Process {
+        key: ProcessKey {
+            pid: 812,
+            start_ns: 1,
+        },
+        pid: 812,
+        ppid: Some(1),
+        uid: Some(33),
+        comm: comm.into(),
+        exe: Some("/usr/sbin/nginx".into()),
+        args: Some(vec!["nginx: worker process".to_owned()].into()),
+        started: Some(time()),
+    })
+}
+
+fn evidence(process: ProcessEvidence, direction: DirectionEvidence) -> Evidence {
+    Evidence {
+        process,
+        direction: Some(direction),
+    }
+}
+
+/// An outbound connection that has just been established.
+pub(crate) fn connect() -> ConnectionEvent {
+    ConnectionEvent {
+        connection: Connection {
+            id: "9c41-2f".to_owned(),
+            direction: Some(Direction::Outbound),
+            netns: 4_026_531_840,
+            ends: Ends {
+                local: address("10.0.0.5:41532"),
+                remote: address("10.0.0.9:5432"),
+            },
+            opened: Some(time()),
+            existing: false,
+            connect_ns: Some(184_223),
+            duration_ns: None,
+            totals: None,
+            closed_by: None,
+            errno: None,
+        },
+        failure: None,
+        process: Some(process("nginx")),
+        evidence: evidence(ProcessEvidence::Hook, DirectionEvidence::Handshake),
+    }
+}
+
+/// An inbound connection that was accepted by the owner of the listener or a child.
+pub(crate) fn accept() -> ConnectionEvent {
+    let mut event = connect();
+    event.connection.direction = Some(Direction::Inbound);
+    event.connection.ends = Ends {
+        local: address("[2001:db8::9]:443"),
+        remote: address("[2001:db8::5]:41532"),
+    };
+    event.connection.connect_ns = None;
+    event.evidence.process = ProcessEvidence::Listener;
+    event
+}
+
+/// The end of [`connect`].
+pub(crate) fn close() -> ConnectionEvent {
+    let mut event = connect();
+    event.connection.duration_ns = Some(9_120_331);
+    event.connection.totals = Some(Totals {
+        sent_bytes: 1_204,
+        received_bytes: 88_172,
+        rtt_ns: Some(201_000),
+        retransmits: 2,
+    });
+    event.connection.closed_by = Some(Closer::Local);
+    event
+}
+
+/// The end of a connection of which little is known.
+pub(crate) fn close_existing() -> ConnectionEvent {
+    let mut event = close();
+    event.connection.direction = None;
+    event.connection.existing = true;
+    event.connection.opened = None;
+    event.connection.connect_ns = None;
+    event.connection.duration_ns = None;
+    event.connection.closed_by = Some(Closer::Remote);
+    event.connection.errno = Some("ECONNRESET");
+    event.process = None;
+    event.evidence = evidence(ProcessEvidence::Unknown, DirectionEvidence::Unknown);
+    event
+}
+
+/// An attempt that failed.
+pub(crate) fn fail(phase: Phase, reason: Reason, errno: Option<&'static str>) -> ConnectionEvent {
+    let mut event = connect();
+    event.connection.opened = None;
+    event.connection.connect_ns = None;
+    event.connection.duration_ns = Some(12_345_678);
+    event.failure = Some(Failure {
+        phase,
+        reason,
+        errno,
+    });
+    event
+}
+
+/// A socket that listens.
+pub(crate) fn listener() -> ListenerEvent {
+    ListenerEvent {
+        listener: Listener {
+            local: address("0.0.0.0:80"),
+            backlog: Some(511),
+            netns: 4_026_531_840,
+        },
+        process: Some(process("nginx")),
+        evidence: Evidence {
+            process: ProcessEvidence::Scan,
+            direction: None,
+        },
+    }
+}
+
+pub(crate) fn start() -> Start {
+    Start {
+        tracer: Tracer {
+            version: "0.1.0",
+            hooks: "fentry".to_owned(),
+            kernel: "6.1.0-18-amd64".to_owned(),
+            arch: "x86_64".to_owned(),
+        },
+        blind: vec![Blind {
+            what: "what cannot be seen",
+            why: "the reason",
+        }],
+    }
+}
+
+fn coverage() -> Coverage {
+    Coverage {
+        from: Timestamp::from_ns(time().as_ns() - 90_000_000_000),
+        to: time(),
+    }
+}
+
+pub(crate) fn loss() -> Loss {
+    let mut lost = Ledger::<Lost>::default();
+    let entry = lost.get_mut(Kind::Close).expect("counted");
+    *entry = Lost {
+        ring_full: 1_200,
+        table_full: 30,
+        undecodable: 4,
+    };
+    lost.get_mut(Kind::Fail).expect("counted").ring_full = 1;
+    Loss {
+        lost,
+        interval: coverage(),
+    }
+}
+
+/// The account of a run, with the loss in [`loss`] or without any.
+pub(crate) fn stop(with_loss: bool) -> Stop {
+    let mut totals = Ledger::<Tally>::default();
+    *totals.get_mut(Kind::Connect).expect("counted") = Tally {
+        seen: 20_000,
+        delivered: 20_000,
+        lost: Lost::default(),
+    };
+    if with_loss {
+        let lost = Lost {
+            ring_full: 1_200,
+            table_full: 30,
+            undecodable: 4,
+        };
+        *totals.get_mut(Kind::Close).expect("counted") = Tally {
+            seen: 20_000,
+            delivered: 20_000 - lost.total(),
+            lost,
+        };
+    }
+    Stop {
+        totals,
+        coverage: coverage(),
+    }
+}
+
+/// Every kind with every field it can have, and every word.
+pub(crate) fn all() -> Vec<Event> {
+    let mut bodies = vec![
+        Body::Start(start()),
+        Body::Connect(connect()),
+        Body::Accept(accept()),
+        Body::Close(close()),
+        Body::Close(close_existing()),
+        Body::Listen(listener()),
+        Body::Unlisten(listener()),
+        Body::Loss(loss()),
+        Body::Stop(stop(true)),
+    ];
+    for phase in [
+        Phase::Local,
+        Phase::Network,
+        Phase::Remote,
+        Phase::Abandoned,
+    ] {
+        // A new variant does not compile here: add it to the list, too.
+        match phase {
+            Phase::Local | Phase::Network | Phase::Remote | Phase::Abandoned => {}
+        }
+        bodies.push(Body::Fail(fail(phase, Reason::Other, Some("EPERM"))));
+    }
+    let reasons = [
+        Reason::NoLocalPort,
+        Reason::Denied,
+        Reason::AddressInUse,
+        Reason::TimedOut,
+        Reason::HostUnreachable,
+        Reason::NetworkUnreachable,
+        Reason::Refused,
+        Reason::Reset,
+        Reason::Abandoned,
+        Reason::Other,
+    ];
+    for reason in reasons {
+        match reason {
+            Reason::NoLocalPort
+            | Reason::Denied
+            | Reason::AddressInUse
+            | Reason::TimedOut
+            | Reason::HostUnreachable
+            | Reason::NetworkUnreachable
+            | Reason::Refused
+            | Reason::Reset
+            | Reason::Abandoned
+            | Reason::Other => {}
+        }
+        bodies.push(Body::Fail(fail(Phase::Remote, reason, None)));
+    }
+    let found = [
+        ProcessEvidence::Hook,
+        ProcessEvidence::Listener,
+        ProcessEvidence::Close,
+        ProcessEvidence::Scan,
+        ProcessEvidence::Unknown,
+    ];
+    for process in found {
+        match process {
+            ProcessEvidence::Hook
+            | ProcessEvidence::Listener
+            | ProcessEvidence::Close
+            | ProcessEvidence::Scan
+            | ProcessEvidence::Unknown => {}
+        }
+        bodies.push(Body::Close(ConnectionEvent {
+            evidence: evidence(process, DirectionEvidence::Handshake),
+            ..close()
+        }));
+    }
+    let proven = [
+        DirectionEvidence::Handshake,
+        DirectionEvidence::Listener,
+        DirectionEvidence::Unknown,
+    ];
+    for direction in proven {
+        match direction {
+            DirectionEvidence::Handshake
+            | DirectionEvidence::Listener
+            | DirectionEvidence::Unknown => {}
+        }
+        bodies.push(Body::Close(ConnectionEvent {
+            evidence: evidence(ProcessEvidence::Hook, direction),
+            ..close()
+        }));
+    }
+    bodies.into_iter().map(event).collect()
+}

@@ -1,0 +1,317 @@
+//! One line an event, for people at a terminal. Times are UTC, so that they compare with
+//! those of other hosts. A connection always shows as client → server; the word before
+//! it says which of the two this host is.
+
+use std::{fmt::Display, io::Write, net::SocketAddr};
+
+use anstyle::{AnsiColor, Style};
+
+use super::{
+    sanitise,
+    units::{Bytes, Count, Nanos},
+};
+use crate::model::{
+    Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence, Event,
+    Evidence, Failure, Kind, ListenerEvent, Loss, Lost, Phase, Process, ProcessEvidence, Reason,
+    Start, Stop,
+};
+
+/// Columns that a name from outside may take.
+const NAME_COLUMNS: usize = 24;
+/// Columns that a longer text from outside may take.
+const TEXT_COLUMNS: usize = 120;
+
+/// Appends `event` to `buf` as one or more whole lines.
+pub(super) fn write(event: &Event, colour: bool, buf: &mut Vec<u8>) {
+    let kind = event.body.kind();
+    let paint = |style: Style| if colour { style } else { Style::new() };
+    let (dim, style) = (paint(Style::new().dimmed()), paint(style(kind)));
+    let time = event.time.to_string();
+    let (date, clock) = time.split_at_checked(11).unwrap_or(("", &time));
+    let clock = clock.get(..12).unwrap_or(clock);
+    put(
+        buf,
+        format_args!("{dim}{clock}{dim:#} {style}{:<8}{style:#} ", kind.name()),
+    );
+    match &event.body {
+        Body::Start(it) => start(it, event, date.trim_end_matches('T'), buf),
+        Body::Connect(it) | Body::Accept(it) | Body::Close(it) | Body::Fail(it) => {
+            connection(it, buf);
+        }
+        Body::Listen(it) | Body::Unlisten(it) => listener(it, buf),
+        Body::Loss(it) => loss(it, buf),
+        Body::Stop(it) => stop(it, buf),
+    }
+    buf.push(b'\n');
+}
+
+/// Appends to a buffer in memory, which does not fail.
+fn put(buf: &mut Vec<u8>, text: impl Display) {
+    let _ = write!(buf, "{text}");
+}
+
+fn style(kind: Kind) -> Style {
+    match kind {
+        Kind::Connect | Kind::Accept => AnsiColor::Green.on_default(),
+        Kind::Close => AnsiColor::Blue.on_default(),
+        Kind::Fail => AnsiColor::Red.on_default(),
+        Kind::Listen | Kind::Unlisten => AnsiColor::Cyan.on_default(),
+        Kind::Loss => AnsiColor::Red.on_default().bold(),
+        Kind::Start | Kind::Stop => Style::new().bold(),
+    }
+}
+
+fn start(start: &Start, event: &Event, date: &str, buf: &mut Vec<u8>) {
+    let tracer = &start.tracer;
+    put(
+        buf,
+        format_args!(
+            "tracer {} on {}, {} hooks, kernel {} {}, {date}, times in UTC",
+            tracer.version,
+            sanitise(&event.host.name, TEXT_COLUMNS),
+            sanitise(&tracer.hooks, TEXT_COLUMNS),
+            sanitise(&tracer.kernel, TEXT_COLUMNS),
+            sanitise(&tracer.arch, TEXT_COLUMNS),
+        ),
+    );
+    for blind in &start.blind {
+        put(
+            buf,
+            format_args!("\n{:13}blind: {}: {}", "", blind.what, blind.why),
+        );
+    }
+}
+
+fn connection(event: &ConnectionEvent, buf: &mut Vec<u8>) {
+    let connection = &event.connection;
+    let ends = connection.ends;
+    let (word, from, arrow, to) = match connection.direction {
+        Some(Direction::Outbound) => ("out", ends.local, "→", ends.remote),
+        Some(Direction::Inbound) => ("in", ends.remote, "→", ends.local),
+        None => ("?", ends.local, "↔", ends.remote),
+    };
+    let process = process(event.process.as_deref());
+    let flow = format!("{} {arrow} {}", end(from), end(to));
+    let mut facts = Vec::new();
+    if let Some(failure) = &event.failure {
+        facts.push(failed(failure));
+    }
+    if let Some(ns) = connection.connect_ns {
+        facts.push(format!("connected in {}", Nanos(ns)));
+    }
+    if let Some(ns) = connection.duration_ns {
+        let word = if event.failure.is_some() { "after" } else { "open for" };
+        facts.push(format!("{word} {}", Nanos(ns)));
+    }
+    life(connection, &mut facts);
+    if let Some(errno) = connection.errno {
+        facts.push(errno.to_owned());
+    }
+    let (facts, evidence) = (facts.join(", "), evidence(&event.evidence));
+    put_columns(
+        buf,
+        &[
+            (word, 3),
+            (&process, 24),
+            (&flow, 45),
+            (&facts, 0),
+            (&evidence, 0),
+        ],
+    );
+}
+
+/// What a connection carried, and who ended it.
+fn life(connection: &Connection, facts: &mut Vec<String>) {
+    if connection.existing {
+        facts.push("older than tracer".to_owned());
+    }
+    if let Some(totals) = &connection.totals {
+        facts.push(format!("sent {}", Bytes(totals.sent_bytes)));
+        facts.push(format!("received {}", Bytes(totals.received_bytes)));
+        if let Some(ns) = totals.rtt_ns {
+            facts.push(format!("rtt {}", Nanos(ns)));
+        }
+        if totals.retransmits > 0 {
+            facts.push(format!("{} sent again", Count(totals.retransmits.into())));
+        }
+    }
+    match connection.closed_by {
+        Some(Closer::Local) => facts.push("closed by this end".to_owned()),
+        Some(Closer::Remote) => facts.push("closed by the other end".to_owned()),
+        None => {}
+    }
+}
+
+fn failed(failure: &Failure) -> String {
+    let reason = match failure.reason {
+        Reason::NoLocalPort => "no local port is free",
+        Reason::Denied => "denied",
+        Reason::AddressInUse => "address in use",
+        Reason::TimedOut => "timed out",
+        Reason::HostUnreachable => "host unreachable",
+        Reason::NetworkUnreachable => "network unreachable",
+        Reason::Refused => "refused",
+        Reason::Reset => "reset",
+        Reason::Abandoned => "abandoned",
+        Reason::Other => "failed",
+    };
+    let phase = match failure.phase {
+        Phase::Local => "on this host",
+        Phase::Network => "in the network",
+        Phase::Remote => "by the other end",
+        Phase::Abandoned => "by the caller",
+    };
+    match failure.errno {
+        Some(errno) => format!("{reason} {phase}, {errno}"),
+        None => format!("{reason} {phase}"),
+    }
+}
+
+fn listener(event: &ListenerEvent, buf: &mut Vec<u8>) {
+    let process = process(event.process.as_deref());
+    let local = end(event.listener.local);
+    let backlog = event
+        .listener
+        .backlog
+        .map(|length| format!("backlog {}", Count(length.into())));
+    let (backlog, evidence) = (backlog.unwrap_or_default(), evidence(&event.evidence));
+    put_columns(
+        buf,
+        &[
+            ("", 3),
+            (&process, 24),
+            (&local, 45),
+            (&backlog, 0),
+            (&evidence, 0),
+        ],
+    );
+}
+
+/// Appends texts padded to at least their column's width, nothing after the last of them.
+/// A column of no width that has no text takes no room.
+fn put_columns(buf: &mut Vec<u8>, columns: &[(&str, usize)]) {
+    for (text, width) in columns
+        .iter()
+        .filter(|(text, width)| *width > 0 || !text.is_empty())
+    {
+        put(buf, format_args!("{text:<width$} "));
+    }
+    buf.truncate(buf.trim_ascii_end().len());
+}
+
+fn process(process: Option<&Process>) -> String {
+    match process {
+        Some(process) => format!("{}[{}]", sanitise(&process.comm, NAME_COLUMNS), process.pid),
+        None => "?".to_owned(),
+    }
+}
+
+fn end(end: SocketAddr) -> String {
+    match end {
+        _ if end.port() != 0 => end.to_string(),
+        SocketAddr::V4(v4) => format!("{}:?", v4.ip()),
+        SocketAddr::V6(v6) => format!("[{}]:?", v6.ip()),
+    }
+}
+
+/// How the event is known, where that is not the usual way and the line does not show it.
+fn evidence(evidence: &Evidence) -> String {
+    let process = match evidence.process {
+        ProcessEvidence::Hook | ProcessEvidence::Unknown => None,
+        ProcessEvidence::Listener => Some("process by listener"),
+        ProcessEvidence::Close => Some("process by close"),
+        ProcessEvidence::Scan => Some("process by scan"),
+    };
+    let direction = match evidence.direction {
+        Some(DirectionEvidence::Listener) => Some("direction by listener"),
+        Some(DirectionEvidence::Handshake | DirectionEvidence::Unknown) | None => None,
+    };
+    let known: Vec<_> = process.into_iter().chain(direction).collect();
+    if known.is_empty() {
+        String::new()
+    } else {
+        format!("({})", known.join(", "))
+    }
+}
+
+fn loss(loss: &Loss, buf: &mut Vec<u8>) {
+    put(
+        buf,
+        format_args!(
+            "{} in {}:",
+            lost_events(loss.lost.total()),
+            span(&loss.interval)
+        ),
+    );
+    let lost = loss.lost.iter().filter(|(_, lost)| lost.total() > 0);
+    for (at, (kind, lost)) in lost.enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        put(
+            buf,
+            format_args!(
+                "{comma} {} {} ({})",
+                Count(lost.total()),
+                kind.name(),
+                causes(lost)
+            ),
+        );
+    }
+}
+
+fn stop(stop: &Stop, buf: &mut Vec<u8>) {
+    let lost = lost_events(stop.totals.lost().total());
+    put(
+        buf,
+        format_args!("watched for {}, {lost}", span(&stop.coverage)),
+    );
+    for (kind, tally) in stop.totals.iter().filter(|(_, tally)| tally.seen > 0) {
+        put(
+            buf,
+            format_args!(
+                "\n{:13}{:<8} {:>11} seen",
+                "",
+                kind.name(),
+                Count(tally.seen)
+            ),
+        );
+        if tally.lost.total() > 0 {
+            put(
+                buf,
+                format_args!(
+                    ", {} delivered, {}",
+                    Count(tally.delivered),
+                    causes(&tally.lost)
+                ),
+            );
+        }
+    }
+}
+
+fn lost_events(number: u64) -> String {
+    match number {
+        0 => "nothing lost".to_owned(),
+        1 => "1 event lost".to_owned(),
+        _ => format!("{} events lost", Count(number)),
+    }
+}
+
+/// The causes of a loss, as many as there were.
+fn causes(lost: &Lost) -> String {
+    let causes = [
+        ("ring full", lost.ring_full),
+        ("table full", lost.table_full),
+        ("undecodable", lost.undecodable),
+    ];
+    let causes = causes.iter().filter(|(_, number)| *number > 0);
+    causes
+        .map(|(cause, number)| format!("{cause} {}", Count(*number)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn span(coverage: &Coverage) -> Nanos {
+    Nanos(coverage.to.as_ns().saturating_sub(coverage.from.as_ns()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Reads what /proc knows about processes.
+//!
+//! /proc is hostile: processes choose their own names and arguments, and go away while
+//! they are read. So reads are bounded, parsing is total, and whatever cannot be had is
+//! `None`. Bytes that are not UTF-8 become U+FFFD.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::Read,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{Mode, OFlags, openat, readlinkat},
+    param::clock_ticks_per_second,
+};
+
+/// How many arguments are kept.
+pub const MAX_ARGS: usize = 64;
+/// How many bytes of arguments are kept.
+pub const MAX_ARGS_BYTES: usize = 4096;
+/// How many bytes of any other file are read. The kernel's own lines are shorter.
+const MAX_FILE_BYTES: usize = 4096;
+
+/// A mounted /proc.
+#[derive(Clone, Debug)]
+pub struct Proc {
+    root: PathBuf,
+}
+
+/// The directory of one process. It stays with that process: once it is gone reads fail,
+/// also when its pid is used again.
+#[derive(Debug)]
+pub struct Entry {
+    dir: OwnedFd,
+}
+
+/// What `/proc/PID/stat` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Name of the main thread.
+    pub comm: String,
+    /// The parent; none for the first process and for those whose parent is out of sight.
+    pub ppid: Option<u32>,
+    /// Start, clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+impl Proc {
+    /// The /proc mounted at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Where it is mounted.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The processes there are, in no order.
+    pub fn pids(&self) -> impl Iterator<Item = u32> + use<> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    }
+
+    /// The process with this id, to read several things of one and the same process.
+    pub fn open(&self, pid: u32) -> Option<Entry> {
+        let dir = File::open(self.root.join(pid.to_string())).ok()?;
+        Some(Entry { dir: dir.into() })
+    }
+
+    /// See [`Entry::stat`].
+    pub fn stat(&self, pid: u32) -> Option<Stat> {
+        self.open(pid)?.stat()
+    }
+
+    /// See [`Entry::exe`].
+    pub fn exe(&self, pid: u32) -> Option<Arc<str>> {
+        self.open(pid)?.exe()
+    }
+
+    /// See [`Entry::args`].
+    pub fn args(&self, pid: u32) -> Option<Arc<[String]>> {
+        self.open(pid)?.args()
+    }
+
+    /// See [`Entry::uid`].
+    pub fn uid(&self, pid: u32) -> Option<u32> {
+        self.open(pid)?.uid()
+    }
+}
+
+impl Entry {
+    /// Its name, parent and start.
+    pub fn stat(&self) -> Option<Stat> {
+        parse_stat(&self.read("stat", MAX_FILE_BYTES)?)
+    }
+
+    /// Path of its executable; none for kernel threads. The ` (deleted)` that the kernel
+    /// appends once the file is replaced or removed is left out.
+    pub fn exe(&self) -> Option<Arc<str>> {
+        let target = readlinkat(&self.dir, "exe", Vec::new()).ok()?;
+        let path = target.as_bytes();
+        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        Some(String::from_utf8_lossy(path).into())
+    }
+
+    /// Its arguments, the program's name first: at most [`MAX_ARGS`] of them and
+    /// [`MAX_ARGS_BYTES`] together. If there are more, the last one kept ends with `…`.
+    /// None if there are none, as for kernel threads.
+    pub fn args(&self) -> Option<Arc<[String]>> {
+        parse_args(&self.read("cmdline", MAX_ARGS_BYTES + 1)?)
+    }
+
+    /// Its real user id, as this process's user namespace numbers it.
+    pub fn uid(&self) -> Option<u32> {
+        parse_uid(&self.read("status", MAX_FILE_BYTES)?)
+    }
+
+    fn read(&self, name: &str, max: usize) -> Option<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(openat(&self.dir, OsStr::new(name), flags, Mode::empty()).ok()?);
+        let mut bytes = Vec::new();
+        file.take(u64::try_from(max).ok()?)
+            .read_to_end(&mut bytes)
+            .ok()?;
+        Some(bytes)
+    }
+}
+
+impl Stat {
+    /// Start, nanoseconds since boot, cut to a clock tick.
+    pub fn start_ns(&self) -> u64 {
+        self.start_ticks.saturating_mul(tick_ns())
+    }
+
+    /// Whether this process started at `start_ns`, nanoseconds since boot, as far as clock
+    /// ticks can tell.
+    pub fn started_at(&self, start_ns: u64) -> bool {
+        self.start_ticks == start_ns / tick_ns()
+    }
+}
+
+fn tick_ns() -> u64 {
+    1_000_000_000 / clock_ticks_per_second().max(1)
+}
+
+/// `PID (COMM) STATE PPID ...`: the name may hold anything, the rest is numbers, so the
+/// last parenthesis ends the name.
+fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let open = line.iter().position(|byte| *byte == b'(')?;
+    let close = line.iter().rposition(|byte| *byte == b')')?;
+    let comm = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
+    let rest = str::from_utf8(line.get(close + 1..)?).ok()?;
+    // The third field comes first here.
+    let mut fields = rest.split_ascii_whitespace().skip(1);
+    let ppid = fields.next()?.parse().ok()?;
+    let start_ticks = fields.nth(17)?.parse().ok()?;
+    Some(Stat {
+        comm,
+        ppid: (ppid != 0).then_some(ppid),
+        start_ticks,
+    })
+}
+
+/// Splits at the zero after each argument.
+fn parse_args(bytes: &[u8]) -> Option<Arc<[String]>> {
+    let kept = bytes.get(..MAX_ARGS_BYTES).unwrap_or(bytes);
+    let end = kept.iter().rposition(|byte| *byte != 0)? + 1;
+    let mut args = kept[..end].split(|byte| *byte == 0);
+    let mut out: Vec<String> = args
+        .by_ref()
+        .take(MAX_ARGS)
+        .map(|arg| String::from_utf8_lossy(arg).into_owned())
+        .collect();
+    let is_cut = args.next().is_some() || bytes.len() > MAX_ARGS_BYTES;
+    if is_cut && let Some(last) = out.last_mut() {
+        last.push('…');
+    }
+    Some(out.into())
+}
+
+/// `Uid:\tREAL\t...`. The kernel escapes line ends in the name on the lines before.
+fn parse_uid(status: &[u8]) -> Option<u32> {
+    let mut lines = status.split(|byte| *byte == b'\n');
+    let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
+    str::from_utf8(ids)
+        .ok()?
+        .split_ascii_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+use super::*;
+
+/// A /proc of our own making.
+struct Fake {
+    dir: tempfile::TempDir,
+    proc: Proc,
+}
+
+impl Fake {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let proc = Proc::new(dir.path());
+        Self { dir, proc }
+    }
+
+    fn write(&self, pid: u32, name: &str, content: impl AsRef<[u8]>) {
+        let dir = self.dir.path().join(pid.to_string());
+        fs::create_dir_all(&dir).expect("a directory");
+        fs::write(dir.join(name), content).expect("a file");
+    }
+}
+
+fn stat_line(comm: &[u8]) -> Vec<u8> {
+    let mut line = b"812 (".to_vec();
+    line.extend_from_slice(comm);
+    line.extend_from_slice(
+        b") S 1 812 812 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 2000 184\n",
+    );
+    line
+}
+
+#[test]
+fn reads_itself() {
+    let proc = Proc::new("/proc");
+    let pid = std::process::id();
+    let stat = proc.stat(pid).expect("stat");
+    assert!(stat.start_ticks > 0 && stat.started_at(stat.start_ns()));
+    assert_eq!(
+        stat.ppid,
+        Some(std::os::unix::process::parent_id()).filter(|it| *it != 0)
+    );
+    let exe = std::env::current_exe().expect("an executable");
+    assert_eq!(proc.exe(pid).as_deref(), exe.to_str());
+    let args: Vec<String> = std::env::args().collect();
+    assert_eq!(proc.args(pid).as_deref(), Some(&args[..]));
+    assert_eq!(proc.uid(pid), Some(rustix::process::getuid().as_raw()));
+    assert!(proc.pids().any(|it| it == pid));
+}
+
+#[test]
+fn a_process_that_is_not_there_is_none() {
+    let fake = Fake::new();
+    assert!(fake.proc.open(812).is_none());
+    fs::create_dir(fake.dir.path().join("812")).expect("a directory");
+    let entry = fake.proc.open(812).expect("an entry");
+    assert!(entry.stat().is_none() && entry.exe().is_none());
+    assert!(entry.args().is_none() && entry.uid().is_none());
+    assert_eq!(Proc::new(fake.dir.path().join("nowhere")).pids().count(), 0);
+}
+
+#[test]
+fn only_numbers_are_processes() {
+    let fake = Fake::new();
+    for name in ["1", "812", "self", "sys", "-1", "12a", "4294967296"] {
+        fs::create_dir(fake.dir.path().join(name)).expect("a directory");
+    }
+    let mut pids: Vec<u32> = fake.proc.pids().collect();
+    pids.sort_unstable();
+    assert_eq!(pids, [1, 812]);
+}
+
+#[test]
+fn the_name_may_hold_anything() {
+    for comm in [
+        "nginx",
+        "",
+        "a) S 1 2 (b",
+        "))) ((",
+        "two\nlines",
+        "\t",
+        "0 0 0 0 0",
+        "(sd-pam)",
+    ] {
+        let stat = parse_stat(&stat_line(comm.as_bytes())).expect("a stat line");
+        assert_eq!(
+            stat,
+            Stat {
+                comm: comm.to_owned(),
+                ppid: Some(1),
+                start_ticks: 98_765
+            }
+        );
+    }
+    let stat = parse_stat(&stat_line(b"a\xff\xfe)")).expect("a stat line");
+    assert_eq!(stat.comm, "a\u{fffd}\u{fffd})");
+}
+
+#[test]
+fn no_cut_or_flip_of_a_stat_line_does_harm() {
+    let line = stat_line(b"ng)in(x");
+    for end in 0..line.len() {
+        // What is left may still be read, up to the last byte of the start time.
+        let _ = parse_stat(&line[..end]);
+    }
+    for at in 0..line.len() {
+        for byte in 0..=u8::MAX {
+            let mut line = line.clone();
+            line[at] = byte;
+            let _ = parse_stat(&line);
+        }
+    }
+    for odd in [
+        "",
+        ")",
+        "(",
+        ")(",
+        "1 (a",
+        "1 a)",
+        "1 (a)",
+        "1 (a) S",
+        "1 (a) S x",
+        "1 (a) S -1 2 3",
+    ] {
+        assert_eq!(parse_stat(odd.as_bytes()), None, "{odd}");
+    }
+}
+
+#[test]
+fn the_first_process_has_no_parent() {
+    let line = String::from_utf8(stat_line(b"init"))
+        .expect("UTF-8")
+        .replace(" S 1 ", " S 0 ");
+    assert_eq!(parse_stat(line.as_bytes()).expect("a stat line").ppid, None);
+}
+
+#[test]
+fn start_times_are_compared_as_ticks() {
+    let stat = Stat {
+        comm: String::new(),
+        ppid: None,
+        start_ticks: 250,
+    };
+    let start = stat.start_ns();
+    assert!(stat.started_at(start) && stat.started_at(start + tick_ns() - 1));
+    assert!(!stat.started_at(start - 1) && !stat.started_at(start + tick_ns()));
+    let late = Stat {
+        start_ticks: u64::MAX,
+        ..stat
+    };
+    assert_eq!(late.start_ns(), u64::MAX);
+}
+
+fn args(bytes: &[u8]) -> Option<Vec<String>> {
+    parse_args(bytes).map(|args| args.to_vec())
+}
+
+#[test]
+fn arguments() {
+    assert_eq!(args(b""), None);
+    assert_eq!(args(b"\0\0\0"), None);
+    assert_eq!(
+        args(b"nginx: worker process"),
+        Some(vec!["nginx: worker process".to_owned()])
+    );
+    assert_eq!(
+        args(b"a\0\0b c\0\xff\0"),
+        Some(["a", "", "b c", "\u{fffd}"].map(str::to_owned).to_vec())
+    );
+    assert_eq!(args(b"a\0\0\0"), Some(vec!["a".to_owned()]));
+}
+
+#[test]
+fn arguments_are_bounded() {
+    let exact = "a\0".repeat(MAX_ARGS);
+    assert_eq!(
+        args(exact.as_bytes()).map(|args| args.concat()),
+        Some("a".repeat(MAX_ARGS))
+    );
+    let many = args("a\0".repeat(MAX_ARGS + 1).as_bytes()).expect("arguments");
+    assert_eq!(
+        (many.len(), many.last().map(String::as_str)),
+        (MAX_ARGS, Some("a…"))
+    );
+
+    let fake = Fake::new();
+    fake.write(812, "cmdline", "x".repeat(1_000_000));
+    let long = fake.proc.args(812).expect("arguments");
+    assert_eq!(long[0], "x".repeat(MAX_ARGS_BYTES) + "…");
+    // A character that the limit cuts in two must not panic.
+    fake.write(812, "cmdline", "x".to_owned() + &"é".repeat(MAX_ARGS_BYTES));
+    assert!(fake.proc.args(812).expect("arguments")[0].ends_with("\u{fffd}…"));
+}
+
+#[test]
+fn executables() {
+    let fake = Fake::new();
+    fake.write(812, "stat", "");
+    let link = fake.dir.path().join("812/exe");
+    for (target, expected) in [
+        ("/usr/sbin/nginx", "/usr/sbin/nginx"),
+        ("/usr/sbin/nginx (deleted)", "/usr/sbin/nginx"),
+        ("/memfd:x (deleted)", "/memfd:x"),
+        ("/odd\n\u{1b}name", "/odd\n\u{1b}name"),
+    ] {
+        std::os::unix::fs::symlink(target, &link).expect("a link");
+        assert_eq!(fake.proc.exe(812).as_deref(), Some(expected));
+        fs::remove_file(&link).expect("a link");
+    }
+}
+
+#[test]
+fn user_ids() {
+    let fake = Fake::new();
+    fake.write(
+        812,
+        "status",
+        "Name:\tUid:\\n0\nUmask:\t0022\nUid:\t33\t0\t0\t0\nGid:\t1\t1\t1\t1\n",
+    );
+    assert_eq!(fake.proc.uid(812), Some(33));
+    for odd in ["", "Uid:", "Uid:\n33", "Uid:\t-1", "Uid:\tx\n", "uid:\t1\n"] {
+        fake.write(812, "status", odd);
+        assert_eq!(fake.proc.uid(812), None, "{odd:?}");
+    }
+}
