@@ -18,8 +18,8 @@ mod record;
 
 pub use offsets::Offsets;
 pub use record::{
-    COMM_LEN, Connection, Counts, Direction, Ended, Flow, Header, Kind, Listening, Opened,
-    Process, Source, Totals, flags, hooks,
+    COMM_LEN, Connection, Counts, Direction, Ended, Flow, Header, Kind, Listening, Opened, Process,
+    Source, Totals, flags, hooks,
 };
 
 /// Version of this interface. The object carries it in the global `ABI`, user

@@ -3,10 +3,10 @@
 /// Bytes of a process name, `TASK_COMM_LEN` in the kernel, NUL-padded.
 pub const COMM_LEN: usize = 16;
 
-/// What a record reports. A newtype, because the kernel side could send any byte.
+/// What a record reports. A newtype, because the kernel side could send any number.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind(pub u8);
+pub struct Kind(pub u32);
 
 impl Kind {
     /// An outbound connection is established: an [`Opened`].
@@ -42,7 +42,7 @@ impl Direction {
 /// How the process of a record was learnt.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source(pub u8);
+pub struct Source(pub u32);
 
 impl Source {
     /// Not known; the process is all zero.
@@ -87,7 +87,7 @@ pub struct Header {
     /// What happened.
     pub kind: Kind,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: u32,
 }
 
 /// Who did it, as the kernel saw it (initial pid namespace).
@@ -107,8 +107,6 @@ pub struct Process {
     pub uid: u32,
     /// How this was learnt.
     pub source: Source,
-    /// Zero.
-    pub reserved: [u8; 3],
     /// Name of the thread group leader (`task_struct.comm`), any bytes, NUL-padded.
     pub comm: [u8; COMM_LEN],
 }
@@ -140,8 +138,8 @@ pub struct Flow {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// Outbound: the attempt began; inbound: the socket was made. Nanoseconds of
-    /// `CLOCK_MONOTONIC`; 0 if older than the programs.
+    /// Outbound: the attempt began; inbound: the socket was made; with
+    /// [`flags::EXISTING`]: it was first seen. Nanoseconds of `CLOCK_MONOTONIC`.
     pub begun_ns: u64,
     /// The handshake was complete; likewise, 0 if it never was or is not known.
     pub established_ns: u64,
@@ -158,7 +156,9 @@ pub struct Connection {
     /// The last TCP state before `TCP_CLOSE`, as in the kernel's `tcp_states.h`; 0 while it lives.
     pub last_state: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: u8,
+    /// Zero.
+    pub reserved2: u32,
 }
 
 /// What a connection carried, from its `tcp_sock` at the end.
@@ -240,9 +240,9 @@ macro_rules! layout {
 }
 
 layout! {
-    Header: 16, time_ns @ 0, kind @ 8, reserved @ 9;
-    Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, reserved @ 29, comm @ 32;
-    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reserved @ 123;
+    Header: 16, time_ns @ 0, kind @ 8, reserved @ 12;
+    Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, comm @ 32;
+    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reserved @ 123, reserved2 @ 124;
     Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
     Opened: 144, connection @ 16;
     Ended: 176, connection @ 16, totals @ 144, errno @ 168, reserved @ 172;

@@ -50,13 +50,13 @@ pub(crate) fn header(kind: Kind, time_ns: u64) -> Header {
     Header {
         time_ns,
         kind,
-        reserved: [0; 7],
+        reserved: 0,
     }
 }
 
 #[inline(always)]
 fn count(kind: Kind, change: impl FnOnce(&mut Counts)) {
-    if let Some(counts) = COUNTS.get_ptr_mut(u32::from(kind.0)) {
+    if let Some(counts) = COUNTS.get_ptr_mut(kind.0) {
         // SAFETY: a per-CPU element that stays mapped for the life of the program.
         // A program of ours that interrupts this one on the same CPU can make one
         // increment count less; the kernel runs ours with migration disabled.

@@ -12,10 +12,11 @@
 //!   then `SYN_RECV → ESTABLISHED` when the handshake is complete.
 //! - `→ CLOSE` is announced once, with the counters and the error still in place.
 
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_log_ebpf::{debug, warn};
-use tracer_common::{
-    COMM_LEN, Connection, Direction, Ended, Flow, Kind, Listening, Opened, Process, Source, flags, hooks,
-};
+use tracer_common::{Connection, Direction, Ended, Kind, Listening, Opened, Source, flags, hooks};
 
 use crate::{
     emit,
@@ -23,45 +24,16 @@ use crate::{
     maps::{CONNECTIONS, HOOKS, LISTENERS},
 };
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
-
-/// An entry of which nothing is known yet.
-const BLANK: Connection = Connection {
-    begun_ns: 0,
-    established_ns: 0,
-    ended_ns: 0,
-    flow: Flow {
-        local_address: [0; 16],
-        remote_address: [0; 16],
-        local_port: 0,
-        remote_port: 0,
-        family: 0,
-        reserved: 0,
-        netns: 0,
-        reserved2: 0,
-    },
-    process: Process {
-        start_ns: 0,
-        cgroup: 0,
-        tgid: 0,
-        tid: 0,
-        uid: 0,
-        source: Source::UNKNOWN,
-        reserved: [0; 3],
-        comm: [0; COMM_LEN],
-    },
-    direction: Direction::UNKNOWN,
-    flags: 0,
-    last_state: 0,
-    reserved: [0; 5],
-};
-
 /// A socket changed its state. Leaves at once where nothing is to be learnt.
 #[inline(always)]
 pub(crate) fn changed(sock: Sock, old: u8, new: u8) {
     match (old, new) {
-        (state::CLOSE, state::SYN_SENT) if !hooked(hooks::CONNECT) && sock.is_tcp() => connecting(sock),
-        (state::SYN_SENT | state::SYN_RECV, state::ESTABLISHED) if sock.is_tcp() => established(sock),
+        (state::CLOSE, state::SYN_SENT) if !hooked(hooks::CONNECT) && sock.is_tcp() => {
+            connecting(sock)
+        }
+        (state::SYN_SENT | state::SYN_RECV, state::ESTABLISHED) if sock.is_tcp() => {
+            established(sock)
+        }
         (state::LISTEN, state::SYN_RECV) if sock.is_tcp() => cloned(sock),
         (state::SYN_SENT, state::CLOSE) if sock.is_tcp() => failed(sock, old),
         (state::SYN_RECV, state::CLOSE) if sock.is_tcp() => refused_or_forgotten(sock, old),
@@ -69,7 +41,9 @@ pub(crate) fn changed(sock: Sock, old: u8, new: u8) {
         (state::LISTEN, state::CLOSE) if sock.is_tcp() => unlistening(sock),
         (state::CLOSE, _) => {}
         (_, state::CLOSE) if sock.is_tcp() => ended(sock, old),
-        (_, state::FIN_WAIT1 | state::LAST_ACK) if !hooked(hooks::CLOSE) && sock.is_tcp() => closing(sock),
+        (_, state::FIN_WAIT1 | state::LAST_ACK) if !hooked(hooks::CLOSE) && sock.is_tcp() => {
+            closing(sock)
+        }
         _ => {}
     }
 }
@@ -77,12 +51,13 @@ pub(crate) fn changed(sock: Sock, old: u8, new: u8) {
 /// An attempt begins, in the caller's context.
 #[inline(never)]
 pub(crate) fn connecting(sock: Sock) {
-    let mut connection = BLANK;
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now();
     connection.direction = Direction::OUTBOUND;
     sock.read_flow(&mut connection.flow);
     kernel::read_current(Source::HOOK, &mut connection.process);
-    keep(sock, &connection);
+    keep(sock, connection);
 }
 
 /// The handshake is complete, at either end. Any context.
@@ -112,19 +87,27 @@ fn established(sock: Sock) {
 /// A connection arrives at a listener: its socket was just cloned. A softirq, as a rule.
 #[inline(never)]
 fn cloned(sock: Sock) {
-    let mut connection = BLANK;
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now();
     connection.direction = Direction::INBOUND;
     let listener = sock.cloned_from();
     // SAFETY: an entry is replaced only when the kernel reuses the address for
     // another listener, which cannot be while this one has a clone in the making.
     if let Some(listening) = unsafe { LISTENERS.get(listener) } {
-        connection.process = listening.process;
+        // SAFETY: both are valid, and the stack is not in a map. A plain assignment
+        // becomes a call of a memmove that goes byte by byte.
+        unsafe {
+            (&raw mut connection.process).copy_from_nonoverlapping(&raw const listening.process, 1)
+        };
         connection.process.source = Source::LISTENER;
     } else {
-        debug!(sock.0, "connection at a listener that is older than the programs");
+        debug!(
+            sock.0,
+            "connection at a listener that is older than the programs"
+        );
     }
-    keep(sock, &connection);
+    keep(sock, connection);
 }
 
 /// A process has the connection in its hands, in that process's context.
@@ -136,10 +119,16 @@ pub(crate) fn accepted(sock: Sock) {
     let now = now();
     if find(sock).is_none() {
         // It arrived before us and waited in the queue, or its entry found no room.
-        let mut connection = BLANK;
+        let mut room = MaybeUninit::uninit();
+        let connection: &mut Connection = zeroed(&mut room);
+        connection.begun_ns = now;
         connection.direction = Direction::INBOUND;
-        connection.flags = if emit::overflowed() { 0 } else { flags::EXISTING };
-        if !keep(sock, &connection) {
+        connection.flags = if emit::overflowed() {
+            0
+        } else {
+            flags::EXISTING
+        };
+        if !keep(sock, connection) {
             return;
         }
     }
@@ -155,15 +144,20 @@ pub(crate) fn accepted(sock: Sock) {
 pub(crate) fn closing(sock: Sock) {
     let Some(connection) = find(sock) else {
         let state = sock.state();
-        if matches!(state, state::CLOSE | state::SYN_SENT | state::LISTEN) || emit::overflowed() || !sock.is_tcp() {
+        if matches!(state, state::CLOSE | state::SYN_SENT | state::LISTEN)
+            || emit::overflowed()
+            || !sock.is_tcp()
+        {
             return;
         }
         // Older than we are: what is known of it is who closes it.
-        let mut connection = BLANK;
+        let mut room = MaybeUninit::uninit();
+        let connection: &mut Connection = zeroed(&mut room);
+        connection.begun_ns = now();
         connection.flags = flags::EXISTING | flags::REPORTED;
         sock.read_flow(&mut connection.flow);
-        read_closer(&mut connection);
-        keep(sock, &connection);
+        read_closer(connection);
+        keep(sock, connection);
         return;
     };
     if connection.process.source == Source::HOOK {
@@ -174,7 +168,11 @@ pub(crate) fn closing(sock: Sock) {
         // accept() was missed: it was already waiting when the programs came, or
         // the kernel had no room to watch its return.
         complete_flow(sock, connection);
-        let time = if connection.established_ns == 0 { now() } else { connection.established_ns };
+        let time = if connection.established_ns == 0 {
+            now()
+        } else {
+            connection.established_ns
+        };
         report_opened(Kind::ACCEPT, connection, time);
         report_if_over(sock, connection);
     }
@@ -199,18 +197,19 @@ fn failed(sock: Sock, old: u8) {
         return;
     }
     let sent = sock.has_sent();
-    let mut connection = BLANK;
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
     connection.direction = Direction::OUTBOUND;
+    connection.begun_ns = now;
     connection.last_state = old;
     sock.read_flow(&mut connection.flow);
     if sent {
         connection.flags = flags::SENT | flags::EXISTING;
     } else {
         // connect() itself gives up here, as no port was free.
-        connection.begun_ns = now;
         kernel::read_current(Source::HOOK, &mut connection.process);
     }
-    report_ended(Kind::FAIL, sock, &connection, now);
+    report_ended(Kind::FAIL, sock, connection, now);
 }
 
 /// The handshake came to nothing: no failure of a client here, unless two ends dialled
@@ -233,14 +232,16 @@ fn ended(sock: Sock, old: u8) {
             emit::untold(Kind::CLOSE);
             return;
         }
-        let mut connection = BLANK;
+        let mut room = MaybeUninit::uninit();
+        let connection: &mut Connection = zeroed(&mut room);
+        connection.begun_ns = now;
         connection.flags = flags::EXISTING;
         connection.last_state = old;
         sock.read_flow(&mut connection.flow);
         if aborted_by_process(sock, old) {
-            read_closer(&mut connection);
+            read_closer(connection);
         }
-        report_ended(Kind::CLOSE, sock, &connection, now);
+        report_ended(Kind::CLOSE, sock, connection, now);
         return;
     };
     connection.last_state = old;
@@ -271,11 +272,13 @@ pub(crate) fn destroyed(sock: Sock) {
 #[inline(never)]
 fn listening(sock: Sock) {
     let now = now();
-    let listening = listener(sock, Source::HOOK);
-    if LISTENERS.insert(sock.0, &listening, 0).is_err() {
+    let mut room = MaybeUninit::uninit();
+    let listening = zeroed(&mut room);
+    read_listening(sock, Source::HOOK, listening);
+    if LISTENERS.insert(sock.0, &*listening, 0).is_err() {
         warn!(sock.0, "table of listeners full");
     }
-    report_listening(Kind::LISTEN, &listening, now);
+    report_listening(Kind::LISTEN, listening, now);
 }
 
 /// A socket no longer listens, in the context of the process that closed it.
@@ -289,23 +292,18 @@ fn unlistening(sock: Sock) {
         let _ = LISTENERS.remove(sock.0);
     } else {
         // Older than the programs, or it found no room.
-        let listening = listener(sock, Source::CLOSE);
-        report_listening(Kind::UNLISTEN, &listening, now);
+        let mut room = MaybeUninit::uninit();
+        let listening = zeroed(&mut room);
+        read_listening(sock, Source::CLOSE, listening);
+        report_listening(Kind::UNLISTEN, listening, now);
     }
 }
 
 #[inline(always)]
-fn listener(sock: Sock, source: Source) -> Listening {
-    let mut listening = Listening {
-        header: emit::header(Kind::LISTEN, 0),
-        flow: BLANK.flow,
-        process: BLANK.process,
-        backlog: sock.backlog(),
-        reserved: 0,
-    };
-    sock.read_flow(&mut listening.flow);
-    kernel::read_current(source, &mut listening.process);
-    listening
+fn read_listening(sock: Sock, source: Source, to: &mut Listening) {
+    sock.read_flow(&mut to.flow);
+    kernel::read_current(source, &mut to.process);
+    to.backlog = sock.backlog();
 }
 
 #[inline(always)]
@@ -377,6 +375,21 @@ fn report_if_over(sock: Sock, connection: &Connection) {
         report_ended(Kind::CLOSE, sock, connection, connection.ended_ns);
         forget(sock);
     }
+}
+
+/// Nothing known yet. Written word by word where it is needed: a value returned, or
+/// written with a plain store, becomes a call of a memset that goes byte by byte.
+#[inline(always)]
+fn zeroed<T: Copy>(room: &mut MaybeUninit<T>) -> &mut T {
+    let words = room.as_mut_ptr().cast::<u64>();
+    for at in 0..size_of::<T>() / 8 {
+        // SAFETY: within `room`, aligned, as the structures of tracer-common are of
+        // whole words.
+        unsafe { words.add(at).write_volatile(0) };
+    }
+    // SAFETY: every word was written; the structures of tracer-common are integers,
+    // for which zero is valid.
+    unsafe { room.assume_init_mut() }
 }
 
 /// Whether the entry stands.

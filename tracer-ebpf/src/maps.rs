@@ -23,7 +23,8 @@ pub(crate) static LISTENERS: HashMap<u64, Listening> = HashMap::with_max_entries
 
 /// What was seen and lost, by `Kind`.
 #[map]
-pub(crate) static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
+pub(crate) static COUNTS: PerCpuArray<Counts> =
+    PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
 
 /// Not zero once CONNECTIONS had no room: from then on a socket without an entry may
 /// be one that did not fit, no longer only one that is older than the programs.
@@ -36,7 +37,8 @@ pub(crate) static ABI_VERSION: Global<u32> = Global::new(ABI);
 
 /// Where this kernel keeps what the programs read.
 #[unsafe(no_mangle)]
-pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::from_array([0; Offsets::MEMBERS.len()]));
+pub(crate) static OFFSETS: Global<Offsets> =
+    Global::new(Offsets::from_array([0; Offsets::MEMBERS.len()]));
 
 /// Which facts have a program of their own: `hooks::*` bits. What has none is inferred
 /// from changes of state.

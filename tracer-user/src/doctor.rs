@@ -76,7 +76,9 @@ pub async fn run(options: &DoctorOptions) -> Result<Exit> {
     }
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(&out).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("writing the report"),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("writing the report")
+        }
         _ => Ok(exit),
     }
 }
@@ -91,7 +93,10 @@ fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
         sets: Vec::new(),
         obstacles: obstacles.iter().map(ObstacleReport::from).collect(),
         blind: Vec::new(),
-        limits: preflight::limits(facts).iter().map(ObstacleReport::from).collect(),
+        limits: preflight::limits(facts)
+            .iter()
+            .map(ObstacleReport::from)
+            .collect(),
     };
     if !obstacles.is_empty() {
         let exit = if obstacles.iter().any(Obstacle::is_privilege) {
@@ -122,7 +127,11 @@ fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
             }),
         }
     }
-    let exit = if report.hooks.is_some() { Exit::Done } else { Exit::Unsupported };
+    let exit = if report.hooks.is_some() {
+        Exit::Done
+    } else {
+        Exit::Unsupported
+    };
     (report, exit)
 }
 
@@ -137,7 +146,10 @@ fn try_set(set: HookSet) -> Result<Vec<Blind>, String> {
         Ok(capture) => Ok(capture.blind().to_vec()),
         Err(CaptureError::NoHooks { ruled_out, failed }) => {
             let ruled_out = ruled_out.into_iter().map(|set| set.why);
-            Err(ruled_out.chain(failed.into_iter().map(|set| set.why)).collect::<Vec<_>>().join("; "))
+            Err(ruled_out
+                .chain(failed.into_iter().map(|set| set.why))
+                .collect::<Vec<_>>()
+                .join("; "))
         }
         Err(error) => Err(error.to_string()),
     }
@@ -151,21 +163,34 @@ fn text(report: &Report) -> String {
         out.push_str(text);
         out.push('\n');
     };
-    line(&format!("tracer {} on Linux {} ({})", report.version, report.kernel, report.arch));
+    line(&format!(
+        "tracer {} on Linux {} ({})",
+        report.version, report.kernel, report.arch
+    ));
     line("");
     match report.hooks {
-        Some(hooks) => line(&format!("✓ `tracer stream` works here, with the hook set `{hooks}`")),
+        Some(hooks) => line(&format!(
+            "✓ `tracer stream` works here, with the hook set `{hooks}`"
+        )),
         None => line("✗ `tracer stream` does not work here"),
     }
     for obstacle in &report.obstacles {
-        line(&format!("\n✗ {}\n    why: {}\n    fix: {}", obstacle.what, obstacle.why, obstacle.fix));
+        line(&format!(
+            "\n✗ {}\n    why: {}\n    fix: {}",
+            obstacle.what, obstacle.why, obstacle.fix
+        ));
     }
     if !report.sets.is_empty() {
         line("\nHook sets, best first:");
         for set in &report.sets {
             let mut row = String::new();
             // Writing to a string cannot fail.
-            let _ = write!(row, "  {} {:<11}", if set.loads { "✓" } else { "✗" }, set.hooks);
+            let _ = write!(
+                row,
+                "  {} {:<11}",
+                if set.loads { "✓" } else { "✗" },
+                set.hooks
+            );
             row.push_str(set.why.as_deref().unwrap_or("loads"));
             line(&row);
         }
@@ -179,7 +204,10 @@ fn text(report: &Report) -> String {
     if !report.limits.is_empty() {
         line("\nWhat is missing, at a cost:");
         for limit in &report.limits {
-            line(&format!("  - {}\n      why: {}\n      fix: {}", limit.what, limit.why, limit.fix));
+            line(&format!(
+                "  - {}\n      why: {}\n      fix: {}",
+                limit.what, limit.why, limit.fix
+            ));
         }
     }
     out

@@ -23,7 +23,7 @@ pub struct Options {
     pub pid: Vec<u32>,
 
     /// Only processes whose name (as in /proc/PID/comm) matches this pattern, such as 'nginx*'
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = parse_glob)]
     pub comm: Vec<Glob>,
 
     /// Only connections with this port at either end, and listeners on it
@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind_parser())]
     pub event: Vec<Kind>,
 
-    /// Connections and listeners within this host
+    /// What to do with connections and listeners that stay within this host
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub loopback: Loopback,
 }
@@ -72,6 +72,13 @@ fn kind_parser() -> ValueParser {
     PossibleValuesParser::new(Kind::ALL.map(Kind::name))
         .try_map(|word| Kind::from_name(&word).ok_or("no such kind of event"))
         .into()
+}
+
+fn parse_glob(text: &str) -> Result<Glob, String> {
+    Glob::new(text).map_err(|error| {
+        let why = error.kind();
+        format!("{why}; write text with * ? [a-z] {{a,b}}, and \\ before one of these that is meant as it is")
+    })
 }
 
 /// Reads a network or a bare address. IPv4-mapped ones become IPv4, as events have them.

@@ -35,7 +35,9 @@ fn run(command: Command) -> Result<Exit> {
         Command::Stream(options) => runtime.block_on(pipeline::stream(options)),
         Command::Doctor(options) => runtime.block_on(doctor::run(&options)),
         Command::Completions { shell } => {
-            std::io::stdout().write_all(&Cli::completions(shell)).context("writing the script")?;
+            std::io::stdout()
+                .write_all(&Cli::completions(shell))
+                .context("writing the script")?;
             Ok(Exit::Done)
         }
     }

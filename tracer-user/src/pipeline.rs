@@ -37,7 +37,9 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
         connections: options.connections,
         kernel_log: options.kernel_log,
     })?;
-    let deadline = options.duration.and_then(|duration| Instant::now().checked_add(duration));
+    let deadline = options
+        .duration
+        .and_then(|duration| Instant::now().checked_add(duration));
     let mut lines = Lines::new(&options);
     let sink = Sink::stdout();
     lines.push(capture.start_event());
@@ -77,11 +79,17 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     match sink.finish(lines.buffer).await {
         Flushed::Done => {}
         Flushed::Stuck => {
-            anyhow::bail!("nobody reads the output: the last events and the `stop` line were thrown away")
+            anyhow::bail!(
+                "nobody reads the output: the last events and the `stop` line were thrown away"
+            )
         }
         Flushed::Failed(error) => return Err(error).context("writing the output"),
     }
-    Ok(if options.strict && lost > 0 { Exit::Lost } else { Exit::Done })
+    Ok(if options.strict && lost > 0 {
+        Exit::Lost
+    } else {
+        Exit::Done
+    })
 }
 
 /// Events on their way to the output: completed, chosen, written.
@@ -105,7 +113,10 @@ impl Lines {
 
     fn push(&mut self, mut event: Event) {
         if let Body::Loss(loss) = &event.body {
-            tracing::warn!(events = loss.lost.total(), "events were lost; a larger --ring may help");
+            tracing::warn!(
+                events = loss.lost.total(),
+                "events were lost; a larger --ring may help"
+            );
         }
         if !self.filter.admits(&event) {
             return;

@@ -54,7 +54,11 @@ impl Sink {
             // Nobody waits for it if the run was given up.
             let _ = tell.send(written);
         });
-        Self { queue, done, thread }
+        Self {
+            queue,
+            done,
+            thread,
+        }
     }
 
     /// Waits for room; none once the output has ended.
@@ -69,7 +73,11 @@ impl Sink {
 
     /// Writes what is left and ends the thread. Gives up on a reader that does not read.
     pub async fn finish(self, rest: Vec<u8>) -> Flushed {
-        let Self { queue, done, thread } = self;
+        let Self {
+            queue,
+            done,
+            thread,
+        } = self;
         let all = async {
             // An error means that the thread has ended; it tells why.
             let _ = queue.send(rest).await;
@@ -95,6 +103,13 @@ impl Sink {
 fn reader_is_gone() -> bool {
     let stdout = io::stdout();
     let mut fds = [PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty())];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+    poll(
+        &mut fds,
+        Some(&Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    )
+    .is_ok()
         && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }

@@ -82,8 +82,16 @@ impl Sock {
             read_into(self.0, offset!(sock_v6_saddr), &raw mut to.local_address);
             read_into(self.0, offset!(sock_v6_daddr), &raw mut to.remote_address);
         } else if family == AF_INET {
-            read_into(self.0, offset!(sock_saddr), (&raw mut to.local_address).cast::<[u8; 4]>());
-            read_into(self.0, offset!(sock_daddr), (&raw mut to.remote_address).cast::<[u8; 4]>());
+            read_into(
+                self.0,
+                offset!(sock_saddr),
+                (&raw mut to.local_address).cast::<[u8; 4]>(),
+            );
+            read_into(
+                self.0,
+                offset!(sock_daddr),
+                (&raw mut to.remote_address).cast::<[u8; 4]>(),
+            );
         }
         to.local_port = self.local_port();
         to.remote_port = u16::from_be(read(self.0, offset!(sock_dport)));

@@ -9,7 +9,11 @@ use crate::{kernel::Sock, life};
 /// `(const struct sock *sk, const int oldstate, const int newstate)`
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 fn state_changed(ctx: RawTracePointContext) {
-    life::changed(Sock(ctx.arg(0)), ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
+    life::changed(
+        Sock(ctx.arg(0)),
+        ctx.arg::<u32>(1) as u8,
+        ctx.arg::<u32>(2) as u8,
+    );
 }
 
 /// `(struct sock *sk)`

@@ -24,7 +24,7 @@ pub(super) struct Account {
 
 /// The kind of the public stream that a kind of the kernel side is.
 fn kind(kernel: usize) -> Option<Kind> {
-    Some(match KernelKind(u8::try_from(kernel).ok()?) {
+    Some(match KernelKind(u32::try_from(kernel).ok()?) {
         KernelKind::CONNECT => Kind::Connect,
         KernelKind::ACCEPT => Kind::Accept,
         KernelKind::CLOSE => Kind::Close,
@@ -47,13 +47,13 @@ impl Account {
     }
 
     pub(super) fn delivered(&mut self, kind: KernelKind) {
-        if let Some(count) = self.delivered.get_mut(usize::from(kind.0)) {
+        if let Some(count) = self.delivered.get_mut(kind.0 as usize) {
             *count += 1;
         }
     }
 
     pub(super) fn undecodable(&mut self, kind: KernelKind) {
-        if let Some(count) = self.undecodable.get_mut(usize::from(kind.0)) {
+        if let Some(count) = self.undecodable.get_mut(kind.0 as usize) {
             *count += 1;
         }
     }
@@ -68,7 +68,9 @@ impl Account {
             let Some(tally) = kind(index).and_then(|kind| tallies.get_mut(kind)) else {
                 continue;
             };
-            let Ok(key) = u32::try_from(index) else { continue };
+            let Ok(key) = u32::try_from(index) else {
+                continue;
+            };
             let mut sum = Tally {
                 delivered: self.delivered[index],
                 ..Tally::default()
@@ -101,7 +103,10 @@ impl Account {
             return Ok(None);
         }
         self.reported = lost;
-        Ok(Some(Loss { lost: since, interval }))
+        Ok(Some(Loss {
+            lost: since,
+            interval,
+        }))
     }
 
     /// Whether everything that was seen is accounted for: nothing is on its way.

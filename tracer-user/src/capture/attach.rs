@@ -44,7 +44,11 @@ unsafe impl Pod for PodOffsets {}
 ///
 /// # Errors
 /// What failed of each, if none works.
-pub(super) fn attach(plans: &Plans, offsets: &Offsets, options: &Options) -> Result<Attached, Vec<Failed>> {
+pub(super) fn attach(
+    plans: &Plans,
+    offsets: &Offsets,
+    options: &Options,
+) -> Result<Attached, Vec<Failed>> {
     let mut failed = Vec::new();
     // Attaching to functions needs the kernel's BTF once more, as aya reads it.
     let btf = Btf::from_sys_fs().ok();
@@ -66,7 +70,12 @@ pub(super) fn attach(plans: &Plans, offsets: &Offsets, options: &Options) -> Res
     Err(failed)
 }
 
-fn try_plan(plan: &Plan, offsets: &Offsets, options: &Options, btf: Option<&Btf>) -> Result<Ebpf, String> {
+fn try_plan(
+    plan: &Plan,
+    offsets: &Offsets,
+    options: &Options,
+    btf: Option<&Btf>,
+) -> Result<Ebpf, String> {
     let offsets = PodOffsets(*offsets);
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
@@ -82,7 +91,8 @@ fn try_plan(plan: &Plan, offsets: &Offsets, options: &Options, btf: Option<&Btf>
         .load(OBJECT)
         .map_err(|error| format!("creating maps: {}", chain(&error)))?;
     for program in &plan.programs {
-        attach_program(&mut ebpf, program, btf).map_err(|why| format!("{}: {why}", program.name))?;
+        attach_program(&mut ebpf, program, btf)
+            .map_err(|why| format!("{}: {why}", program.name))?;
     }
     Ok(ebpf)
 }
@@ -94,7 +104,11 @@ fn attach_program(ebpf: &mut Ebpf, program: &Program, btf: Option<&Btf>) -> Resu
     load_and_attach(loaded, program.attachment, btf).map_err(|error| reason(&error))
 }
 
-fn load_and_attach(program: &mut aya::programs::Program, to: Attachment, btf: Option<&Btf>) -> Result<(), ProgramError> {
+fn load_and_attach(
+    program: &mut aya::programs::Program,
+    to: Attachment,
+    btf: Option<&Btf>,
+) -> Result<(), ProgramError> {
     match (to, btf) {
         (Attachment::Fentry(function), Some(btf)) => {
             let fentry: &mut FEntry = program.try_into()?;
@@ -106,7 +120,9 @@ fn load_and_attach(program: &mut aya::programs::Program, to: Attachment, btf: Op
             fexit.load(function, btf)?;
             fexit.attach()?;
         }
-        (Attachment::Fentry(_) | Attachment::Fexit(_), None) => return Err(ProgramError::NotLoaded),
+        (Attachment::Fentry(_) | Attachment::Fexit(_), None) => {
+            return Err(ProgramError::NotLoaded);
+        }
         (Attachment::Kprobe(function) | Attachment::Kretprobe(function), _) => {
             let kprobe: &mut KProbe = program.try_into()?;
             kprobe.load()?;
@@ -123,7 +139,11 @@ fn load_and_attach(program: &mut aya::programs::Program, to: Attachment, btf: Op
 
 /// The kernel's reason in one line; the verifier's story goes to the log.
 fn reason(error: &ProgramError) -> String {
-    if let ProgramError::LoadError { io_error, verifier_log } = error {
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    {
         tracing::debug!(%verifier_log, "the verifier refused a program");
         return format!("the kernel refused to load it: {io_error}");
     }

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_LEN: usize = 24;
-/// How deep type modifiers and arrays of arrays are followed.
+/// How deep type modifiers, arrays of arrays and anonymous members are followed.
 const MAX_DEPTH: u32 = 16;
 /// How many members are looked at for one answer; the largest structures have hundreds.
 const MAX_MEMBERS: u32 = 100_000;
@@ -43,7 +43,9 @@ pub enum BtfError {
     #[error("the kernel's type information is damaged: {0}")]
     Damaged(&'static str),
     /// A newer kernel describes types in a way this version does not know.
-    #[error("the kernel's type information has a kind ({0}) that this version of tracer does not know")]
+    #[error(
+        "the kernel's type information has a kind ({0}) that this version of tracer does not know"
+    )]
     UnknownKind(u32),
     /// There is no such structure or function.
     #[error("this kernel has no `{0}`")]
@@ -58,15 +60,15 @@ pub enum BtfError {
 
 /// Where a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
+pub(super) struct Member {
     /// Bytes from the start of the structure.
-    pub offset: u32,
+    pub(super) offset: u32,
     /// Its size in bytes.
-    pub size: u32,
+    pub(super) size: u32,
 }
 
 /// Type information, with an index of where each type starts.
-pub struct Btf {
+pub(super) struct Btf {
     data: Vec<u8>,
     strings: Range<usize>,
     /// Where type `id` starts, at `id - 1`.
@@ -89,7 +91,7 @@ impl Btf {
     ///
     /// # Errors
     /// [`BtfError::Damaged`] or [`BtfError::UnknownKind`].
-    pub fn parse(data: Vec<u8>) -> Result<Self, BtfError> {
+    pub(super) fn parse(data: Vec<u8>) -> Result<Self, BtfError> {
         let damaged = BtfError::Damaged;
         let magic = data.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes));
         if magic != Some(MAGIC) {
@@ -124,7 +126,8 @@ impl Btf {
         while at < type_section.end {
             let kind = btf.type_at(at).ok_or(damaged("it ends within a type"))?;
             let len = 12 + kind.trailer_len().ok_or(BtfError::UnknownKind(kind.kind))?;
-            btf.types.push(u32::try_from(at).map_err(|_| damaged("it is too large"))?);
+            btf.types
+                .push(u32::try_from(at).map_err(|_| damaged("it is too large"))?);
             at += len;
         }
         if at != type_section.end {
@@ -139,7 +142,7 @@ impl Btf {
     /// # Errors
     /// [`BtfError::NoType`], [`BtfError::NoMember`]; [`BtfError::Ambiguous`] if
     /// structures of that name differ in their answer.
-    pub fn member(&self, structure: &str, path: &str) -> Result<Member, BtfError> {
+    pub(super) fn member(&self, structure: &str, path: &str) -> Result<Member, BtfError> {
         let mut found = None;
         let mut seen = false;
         for candidate in self.named(structure, KIND_STRUCT) {
@@ -149,7 +152,9 @@ impl Btf {
                 (_, None) => {}
                 (None, Some(_)) => found = member,
                 (Some(first), Some(second)) if first == second => {}
-                (Some(_), Some(_)) => return Err(BtfError::Ambiguous(structure.to_owned(), path.to_owned())),
+                (Some(_), Some(_)) => {
+                    return Err(BtfError::Ambiguous(structure.to_owned(), path.to_owned()));
+                }
             }
         }
         if !seen {
@@ -162,14 +167,20 @@ impl Btf {
     ///
     /// # Errors
     /// [`BtfError::NoType`]; [`BtfError::Ambiguous`] if functions of that name differ.
-    pub fn parameters(&self, name: &str) -> Result<usize, BtfError> {
+    pub(super) fn parameters(&self, name: &str) -> Result<usize, BtfError> {
         let mut found = None;
         for function in self.named(name, KIND_FUNC) {
-            let Some(prototype) = self.by_id(function.size_or_type).filter(|t| t.kind == KIND_FUNC_PROTO) else {
+            let Some(prototype) = self
+                .by_id(function.size_or_type)
+                .filter(|t| t.kind == KIND_FUNC_PROTO)
+            else {
                 continue;
             };
             if found.is_some_and(|vlen| vlen != prototype.vlen) {
-                return Err(BtfError::Ambiguous(name.to_owned(), "parameters".to_owned()));
+                return Err(BtfError::Ambiguous(
+                    name.to_owned(),
+                    "parameters".to_owned(),
+                ));
             }
             found = Some(prototype.vlen);
         }
@@ -189,7 +200,7 @@ impl Btf {
         let mut budget = MAX_MEMBERS;
         let mut parts = path.split('.').peekable();
         while let Some(part) = parts.next() {
-            let (bits, id) = self.find_member(within, part, &mut budget)?;
+            let (bits, id) = self.find_member(within, part, &mut budget, 0)?;
             offset = offset.checked_add(bits / 8)?;
             if parts.peek().is_none() {
                 let size = self.size_of(id, 0)?;
@@ -201,8 +212,14 @@ impl Btf {
     }
 
     /// Bit offset and type of the member called `name`; none if it is a bit field.
-    fn find_member(&self, within: Type, name: &str, budget: &mut u32) -> Option<(u32, u32)> {
-        if !matches!(within.kind, KIND_STRUCT | KIND_UNION) {
+    fn find_member(
+        &self,
+        within: Type,
+        name: &str,
+        budget: &mut u32,
+        depth: u32,
+    ) -> Option<(u32, u32)> {
+        if !matches!(within.kind, KIND_STRUCT | KIND_UNION) || depth > MAX_DEPTH {
             return None;
         }
         for index in 0..within.vlen {
@@ -221,7 +238,7 @@ impl Btf {
             }
             if self.is_called(member_name, "")
                 && let Some(inner) = self.unmodified(id)
-                && let Some((inner_bits, id)) = self.find_member(inner, name, budget)
+                && let Some((inner_bits, id)) = self.find_member(inner, name, budget, depth + 1)
             {
                 return Some((bits.checked_add(inner_bits)?, id));
             }
@@ -235,7 +252,9 @@ impl Btf {
         }
         let found = self.unmodified(id)?;
         match found.kind {
-            KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 | KIND_FLOAT => Some(found.size_or_type),
+            KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 | KIND_FLOAT => {
+                Some(found.size_or_type)
+            }
             KIND_PTR => Some(8),
             KIND_ARRAY => {
                 let element = read_u32(&self.data, found.at + 12)?;
@@ -251,7 +270,9 @@ impl Btf {
         for _ in 0..MAX_DEPTH {
             let found = self.by_id(id)?;
             match found.kind {
-                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => id = found.size_or_type,
+                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
+                    id = found.size_or_type
+                }
                 _ => return Some(found),
             }
         }
@@ -295,8 +316,8 @@ impl Type {
             KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => Some(12 * self.vlen),
             KIND_ENUM | KIND_FUNC_PROTO => Some(8 * self.vlen),
             // 7 is a forward declaration.
-            KIND_PTR | 7 | KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_FUNC | KIND_FLOAT
-            | KIND_TYPE_TAG => Some(0),
+            KIND_PTR | 7 | KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT
+            | KIND_FUNC | KIND_FLOAT | KIND_TYPE_TAG => Some(0),
             _ => None,
         }
     }
@@ -332,9 +353,19 @@ mod tests {
             at as u32
         }
 
-        fn add(&mut self, name: &str, kind: u32, vlen: u32, size_or_type: u32, trailer: &[u32]) -> &mut Self {
+        fn add(
+            &mut self,
+            name: &str,
+            kind: u32,
+            vlen: u32,
+            size_or_type: u32,
+            trailer: &[u32],
+        ) -> &mut Self {
             let name = self.name(name);
-            for word in [name, kind << 24 | vlen, size_or_type].iter().chain(trailer) {
+            for word in [name, kind << 24 | vlen, size_or_type]
+                .iter()
+                .chain(trailer)
+            {
                 self.types.extend_from_slice(&word.to_ne_bytes());
             }
             self
@@ -373,9 +404,21 @@ mod tests {
         let btf = Btf::parse(sample()).expect("sample parses");
         assert_eq!(btf.member("sock", "a"), Ok(Member { offset: 0, size: 4 }));
         assert_eq!(btf.member("sock", "b"), Ok(Member { offset: 4, size: 4 }));
-        assert_eq!(btf.member("sock", "c"), Ok(Member { offset: 8, size: 12 }));
-        assert!(matches!(btf.member("sock", "d"), Err(BtfError::NoMember(..))));
-        assert!(matches!(btf.member("socket", "a"), Err(BtfError::NoType(_))));
+        assert_eq!(
+            btf.member("sock", "c"),
+            Ok(Member {
+                offset: 8,
+                size: 12
+            })
+        );
+        assert!(matches!(
+            btf.member("sock", "d"),
+            Err(BtfError::NoMember(..))
+        ));
+        assert!(matches!(
+            btf.member("socket", "a"),
+            Err(BtfError::NoType(_))
+        ));
         assert_eq!(btf.parameters("f"), Ok(2));
         assert!(matches!(btf.parameters("g"), Err(BtfError::NoType(_))));
     }
@@ -388,7 +431,10 @@ mod tests {
         b.add("sock", KIND_STRUCT, 1, 4, &[a, 1, 0]);
         b.add("sock", KIND_STRUCT, 1, 8, &[a, 1, 32]);
         let btf = Btf::parse(b.build()).expect("parses");
-        assert!(matches!(btf.member("sock", "a"), Err(BtfError::Ambiguous(..))));
+        assert!(matches!(
+            btf.member("sock", "a"),
+            Err(BtfError::Ambiguous(..))
+        ));
     }
 
     #[test]
@@ -409,7 +455,11 @@ mod tests {
                 let mut bad = good.clone();
                 bad[at] = value;
                 if let Ok(btf) = Btf::parse(bad) {
-                    let _ = (btf.member("sock", "b"), btf.member("sock", "c"), btf.parameters("f"));
+                    let _ = (
+                        btf.member("sock", "b"),
+                        btf.member("sock", "c"),
+                        btf.parameters("f"),
+                    );
                 }
             }
         }

@@ -1,7 +1,9 @@
 //! From bytes of the ring buffer to records. Total: any bytes give a record or an
 //! error; a number that should be a tag is checked by those who give it a meaning.
 
-use tracer_common::{Connection, Direction, Ended, Flow, Header, Kind, Listening, Opened, Process, Source, Totals};
+use tracer_common::{
+    Connection, Direction, Ended, Flow, Header, Kind, Listening, Opened, Process, Source, Totals,
+};
 
 /// A record of the kernel side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Undecodable> {
             kind: Cursor(bytes)
                 .header()
                 .map(|header| header.kind)
-                .filter(|kind| usize::from(kind.0) < Kind::COUNT),
+                .filter(|kind| (kind.0 as usize) < Kind::COUNT),
             len: bytes.len(),
         }),
     }
@@ -90,8 +92,8 @@ impl Cursor<'_> {
     fn header(&mut self) -> Option<Header> {
         Some(Header {
             time_ns: self.u64()?,
-            kind: Kind(self.u8()?),
-            reserved: self.bytes()?,
+            kind: Kind(self.u32()?),
+            reserved: self.u32()?,
         })
     }
 
@@ -102,8 +104,7 @@ impl Cursor<'_> {
             tgid: self.u32()?,
             tid: self.u32()?,
             uid: self.u32()?,
-            source: Source(self.u8()?),
-            reserved: self.bytes()?,
+            source: Source(self.u32()?),
             comm: self.bytes()?,
         })
     }
@@ -131,7 +132,8 @@ impl Cursor<'_> {
             direction: Direction(self.u8()?),
             flags: self.u8()?,
             last_state: self.u8()?,
-            reserved: self.bytes()?,
+            reserved: self.u8()?,
+            reserved2: self.u32()?,
         })
     }
 
@@ -174,7 +176,7 @@ mod tests {
 
     fn numbered<const N: usize>(kind: Kind) -> [u8; N] {
         let mut bytes = std::array::from_fn(|at| at as u8);
-        bytes[std::mem::offset_of!(Header, kind)] = kind.0;
+        bytes[8..12].copy_from_slice(&kind.0.to_ne_bytes());
         bytes
     }
 
@@ -201,10 +203,10 @@ mod tests {
     #[test]
     fn any_length_and_any_kind_give_an_answer() {
         for len in 0..256 {
-            for kind in 0..=u8::MAX {
+            for kind in (0..=u32::from(u8::MAX)).chain([u32::MAX]) {
                 let mut bytes = vec![0xa5; len];
-                if let Some(byte) = bytes.get_mut(std::mem::offset_of!(Header, kind)) {
-                    *byte = kind;
+                if let Some(word) = bytes.get_mut(8..12) {
+                    word.copy_from_slice(&kind.to_ne_bytes());
                 }
                 let decoded = decode(&bytes);
                 let size = match Kind(kind) {
@@ -216,7 +218,10 @@ mod tests {
                 assert_eq!(decoded.is_ok(), len == size, "kind {kind}, {len} bytes");
                 if let Err(undecodable) = decoded {
                     assert_eq!(undecodable.len, len);
-                    assert_eq!(undecodable.kind.is_some(), len >= 16 && usize::from(kind) < Kind::COUNT);
+                    assert_eq!(
+                        undecodable.kind.is_some(),
+                        len >= 16 && (kind as usize) < Kind::COUNT
+                    );
                 }
             }
         }

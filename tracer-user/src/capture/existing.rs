@@ -33,13 +33,20 @@ pub(super) fn listeners(proc: &Proc, clock: &Clock) -> Vec<ListenerEvent> {
         let Some(netns) = inode(&process.join("ns/net"), "net") else {
             continue;
         };
-        let Ok(netns) = u32::try_from(netns) else { continue };
+        let Ok(netns) = u32::try_from(netns) else {
+            continue;
+        };
         if !namespaces.insert(netns) {
             continue;
         }
         for table in ["net/tcp", "net/tcp6"] {
-            let Ok(file) = File::open(process.join(table)) else { continue };
-            for line in BufReader::new(file.take(MAX_TABLE_BYTES)).lines().map_while(Result::ok) {
+            let Ok(file) = File::open(process.join(table)) else {
+                continue;
+            };
+            for line in BufReader::new(file.take(MAX_TABLE_BYTES))
+                .lines()
+                .map_while(Result::ok)
+            {
                 if let Some((inode, local)) = listening(&line)
                     && found.len() < MAX_LISTENERS
                 {
@@ -63,7 +70,9 @@ pub(super) fn listeners(proc: &Proc, clock: &Clock) -> Vec<ListenerEvent> {
             ListenerEvent {
                 listener,
                 evidence: Evidence {
-                    process: process.as_ref().map_or(ProcessEvidence::Unknown, |_| ProcessEvidence::Scan),
+                    process: process
+                        .as_ref()
+                        .map_or(ProcessEvidence::Unknown, |_| ProcessEvidence::Scan),
                     direction: None,
                 },
                 process,
@@ -86,12 +95,15 @@ fn owners(
     }
     for pid in pids {
         // Another user's process cannot be looked at without CAP_SYS_PTRACE.
-        let Ok(descriptors) = std::fs::read_dir(proc.root().join(pid.to_string()).join("fd")) else {
+        let Ok(descriptors) = std::fs::read_dir(proc.root().join(pid.to_string()).join("fd"))
+        else {
             continue;
         };
         let mut process = None;
         for descriptor in descriptors.map_while(Result::ok) {
-            let Some(inode) = inode(&descriptor.path(), "socket").filter(|inode| sockets.contains_key(inode)) else {
+            let Some(inode) =
+                inode(&descriptor.path(), "socket").filter(|inode| sockets.contains_key(inode))
+            else {
                 continue;
             };
             if process.is_none() {
@@ -108,16 +120,17 @@ fn owners(
 }
 
 fn describe(proc: &Proc, pid: u32, clock: &Clock) -> Option<Arc<Process>> {
-    let stat = proc.stat(pid)?;
+    let entry = proc.open(pid)?;
+    let stat = entry.stat()?;
     let start_ns = stat.start_ns();
     Some(Arc::new(Process {
         key: ProcessKey { pid, start_ns },
         pid,
         ppid: stat.ppid,
-        uid: proc.uid(pid),
+        uid: entry.uid(),
         comm: stat.comm.into(),
-        exe: proc.exe(pid),
-        args: proc.args(pid),
+        exe: entry.exe(),
+        args: entry.args(),
         started: Some(clock.from_boot(start_ns)),
     }))
 }
@@ -169,9 +182,15 @@ mod tests {
     #[test]
     fn reads_the_lines_of_proc_net_tcp() {
         let line = "   0: 0100007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 0 100 0 0 10 0";
-        assert_eq!(listening(line), Some((12345, "127.0.0.1:53".parse().expect("an address"))));
+        assert_eq!(
+            listening(line),
+            Some((12345, "127.0.0.1:53".parse().expect("an address")))
+        );
         let line = "   1: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 77 1 0";
-        assert_eq!(listening(line), Some((77, "[::1]:8080".parse().expect("an address"))));
+        assert_eq!(
+            listening(line),
+            Some((77, "[::1]:8080".parse().expect("an address")))
+        );
     }
 
     #[test]

@@ -85,7 +85,9 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
     let unreadable = |error: io::Error| TypesError::Unreadable(error.to_string());
     let data = match fs::metadata(path) {
         Ok(metadata) if metadata.len() > MAX_BTF_BYTES => {
-            return Err(TypesError::Unreadable("it is larger than any kernel's".to_owned()));
+            return Err(TypesError::Unreadable(
+                "it is larger than any kernel's".to_owned(),
+            ));
         }
         Ok(_) => fs::read(path).map_err(unreadable)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TypesError::Absent),

@@ -17,6 +17,9 @@ pub(super) fn read() -> Host {
         .unwrap_or_else(|| "unknown".to_owned());
     Host {
         id,
-        name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        name: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
     }
 }

@@ -10,8 +10,9 @@ use tracer_common::{self as abi, flags};
 
 use super::{clock::Clock, decode::Record, errno, listeners::Listeners};
 use crate::model::{
-    Body, Closer, Connection, ConnectionEvent, Direction, DirectionEvidence, Ends, Event, Evidence, Failure, Host,
-    Listener, ListenerEvent, Phase, Process, ProcessEvidence, ProcessKey, Reason, Timestamp, Totals,
+    Body, Closer, Connection, ConnectionEvent, Direction, DirectionEvidence, Ends, Event, Evidence,
+    Failure, Host, Listener, ListenerEvent, Phase, Process, ProcessEvidence, ProcessKey, Reason,
+    Timestamp, Totals,
 };
 
 /// TCP states of the kernel's `include/net/tcp_states.h`.
@@ -34,10 +35,18 @@ pub(super) struct Interpreter {
 impl Interpreter {
     pub(super) fn event(&mut self, record: &Record) -> Event {
         match record {
-            Record::Connect(opened) => self.connection_event(&opened.header, self.opened(opened), Body::Connect),
-            Record::Accept(opened) => self.connection_event(&opened.header, self.opened(opened), Body::Accept),
-            Record::Close(ended) => self.connection_event(&ended.header, self.closed(ended), Body::Close),
-            Record::Fail(ended) => self.connection_event(&ended.header, self.failed(ended), Body::Fail),
+            Record::Connect(opened) => {
+                self.connection_event(&opened.header, self.opened(opened), Body::Connect)
+            }
+            Record::Accept(opened) => {
+                self.connection_event(&opened.header, self.opened(opened), Body::Accept)
+            }
+            Record::Close(ended) => {
+                self.connection_event(&ended.header, self.closed(ended), Body::Close)
+            }
+            Record::Fail(ended) => {
+                self.connection_event(&ended.header, self.failed(ended), Body::Fail)
+            }
             Record::Listen(listening) => {
                 let event = self.listening(listening);
                 self.listeners.add(&event.listener, event.process.clone());
@@ -45,7 +54,8 @@ impl Interpreter {
             }
             Record::Unlisten(listening) => {
                 let event = self.listening(listening);
-                self.listeners.remove(&event.listener, event.process.as_deref());
+                self.listeners
+                    .remove(&event.listener, event.process.as_deref());
                 self.at(&listening.header, Body::Unlisten(event))
             }
         }
@@ -76,7 +86,8 @@ impl Interpreter {
         let mut event = self.attribute(&ended.connection);
         let established_ns = ended.connection.established_ns;
         let connection = &mut event.connection;
-        connection.duration_ns = (established_ns != 0).then(|| ended.header.time_ns.saturating_sub(established_ns));
+        connection.duration_ns =
+            (established_ns != 0).then(|| ended.header.time_ns.saturating_sub(established_ns));
         connection.totals = Some(Totals {
             sent_bytes: ended.totals.sent_bytes,
             received_bytes: ended.totals.received_bytes,
@@ -103,7 +114,9 @@ impl Interpreter {
         let existing = kept.flags & flags::EXISTING != 0;
         let (direction, direction_evidence) = match kept.direction {
             abi::Direction::OUTBOUND => (Some(Direction::Outbound), DirectionEvidence::Handshake),
-            abi::Direction::INBOUND if existing => (Some(Direction::Inbound), DirectionEvidence::Listener),
+            abi::Direction::INBOUND if existing => {
+                (Some(Direction::Inbound), DirectionEvidence::Listener)
+            }
             abi::Direction::INBOUND => (Some(Direction::Inbound), DirectionEvidence::Handshake),
             _ if self.listeners.owns(kept.flow.netns, ends.local) => {
                 (Some(Direction::Inbound), DirectionEvidence::Listener)
@@ -118,7 +131,8 @@ impl Interpreter {
             }
         }
         let outbound = kept.direction == abi::Direction::OUTBOUND;
-        let opened = (kept.established_ns != 0).then(|| self.clock.from_monotonic(kept.established_ns));
+        let opened =
+            (kept.established_ns != 0).then(|| self.clock.from_monotonic(kept.established_ns));
         ConnectionEvent {
             connection: Connection {
                 id: id(kept),
@@ -166,7 +180,11 @@ impl Interpreter {
             abi::Source::CLOSE => ProcessEvidence::Close,
             _ => return (None, ProcessEvidence::Unknown),
         };
-        let comm = process.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+        let comm = process
+            .comm
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default();
         let process = Process {
             key: ProcessKey {
                 pid: process.tgid,

@@ -33,7 +33,10 @@ impl Listeners {
         let Some(owners) = self.by_address.get_mut(&key) else {
             return;
         };
-        let is_owner = |kept: &Option<Arc<Process>>| kept.as_ref().map(|kept| kept.key) == owner.map(|owner| owner.key);
+        let is_owner = |kept: &Option<Arc<Process>>| match (kept, owner) {
+            (Some(kept), Some(owner)) => is_same(kept, owner),
+            _ => kept.is_none() && owner.is_none(),
+        };
         // A socket that was inherited may be closed by another process than it is kept of.
         let at = owners.iter().position(is_owner).unwrap_or(0);
         owners.swap_remove(at);
@@ -44,7 +47,8 @@ impl Listeners {
 
     /// Whether some socket listens at exactly this address.
     pub(super) fn contains(&self, listener: &Listener) -> bool {
-        self.by_address.contains_key(&(listener.netns, listener.local))
+        self.by_address
+            .contains_key(&(listener.netns, listener.local))
     }
 
     /// Whether a connection whose own end is `local` can only have come in through a listener.
@@ -57,18 +61,31 @@ impl Listeners {
         let mut owners = self.at(netns, local).into_iter().flatten();
         let first = owners.next()?.as_ref()?;
         owners
-            .all(|other| other.as_ref().is_some_and(|other| other.key == first.key))
+            .all(|other| other.as_ref().is_some_and(|other| is_same(other, first)))
             .then(|| Arc::clone(first))
     }
 
     /// The owners of the sockets at `local` itself, else of those that listen on its
     /// port on every address, as the kernel chooses.
     fn at(&self, netns: u32, local: SocketAddr) -> Option<&Vec<Option<Arc<Process>>>> {
-        let find = |ip: IpAddr| self.by_address.get(&(netns, SocketAddr::new(ip, local.port())));
+        let find = |ip: IpAddr| {
+            self.by_address
+                .get(&(netns, SocketAddr::new(ip, local.port())))
+        };
         let any_v6 = find(Ipv6Addr::UNSPECIFIED.into());
-        let any_v4 = local.is_ipv4().then(|| find(Ipv4Addr::UNSPECIFIED.into())).flatten();
+        let any_v4 = local
+            .is_ipv4()
+            .then(|| find(Ipv4Addr::UNSPECIFIED.into()))
+            .flatten();
         find(local.ip()).or(any_v4).or(any_v6)
     }
+}
+
+/// Whether both are the same process, where /proc may have told the start of one of
+/// them: it cuts to clock ticks, none of which is longer than this.
+fn is_same(one: &Process, other: &Process) -> bool {
+    const TICK_NS: u64 = 10_000_000;
+    one.pid == other.pid && one.key.start_ns / TICK_NS == other.key.start_ns / TICK_NS
 }
 
 #[cfg(test)]

@@ -26,7 +26,10 @@ use aya::{
     maps::{MapData, MapError, PerCpuArray, RingBuf},
 };
 
-use self::{account::Account, clock::Clock, decode::Undecodable, interpret::Interpreter, listeners::Listeners, ring::Ring};
+use self::{
+    account::Account, clock::Clock, decode::Undecodable, interpret::Interpreter,
+    listeners::Listeners, ring::Ring,
+};
 pub use self::{
     attach::Failed,
     facts::Facts,
@@ -34,7 +37,10 @@ pub use self::{
     preflight::Obstacle,
 };
 use crate::{
-    model::{Blind, Body, Coverage, Event, Ledger, ListenerEvent, Loss, Start, Stop, Tally, Timestamp, Tracer},
+    model::{
+        Blind, Body, Coverage, Event, Ledger, ListenerEvent, Loss, Start, Stop, Tally, Timestamp,
+        Tracer,
+    },
     procfs::Proc,
 };
 
@@ -136,16 +142,24 @@ impl Capture {
         let facts = Facts::gather();
         let plans = plan::plan(&facts, options.hooks).map_err(CaptureError::Obstacles)?;
         // A plan is only made from types that were read.
-        let offsets = facts.types.as_ref().map(|types| types.offsets).unwrap_or_default();
-        let attached = attach::attach(&plans, &offsets, options).map_err(|failed| CaptureError::NoHooks {
-            ruled_out: plans.ruled_out.clone(),
-            failed,
-        })?;
+        let offsets = facts
+            .types
+            .as_ref()
+            .map(|types| types.offsets)
+            .unwrap_or_default();
+        let attached =
+            attach::attach(&plans, &offsets, options).map_err(|failed| CaptureError::NoHooks {
+                ruled_out: plans.ruled_out.clone(),
+                failed,
+            })?;
         let from = Timestamp::now();
         let mut ebpf = attached.ebpf;
         let ring: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
         let counts: PerCpuArray<MapData, account::PodCounts> = take(&mut ebpf, "COUNTS")?;
-        let logger = options.kernel_log.then(|| kernel_logger(&mut ebpf)).flatten();
+        let logger = options
+            .kernel_log
+            .then(|| kernel_logger(&mut ebpf))
+            .flatten();
         let mut interpreter = Interpreter {
             clock: Clock::read(),
             host: Arc::new(host::read()),
@@ -153,7 +167,9 @@ impl Capture {
         };
         let existing = existing::listeners(&Proc::new("/proc"), &interpreter.clock);
         for event in &existing {
-            interpreter.listeners.add(&event.listener, event.process.clone());
+            interpreter
+                .listeners
+                .add(&event.listener, event.process.clone());
         }
         Ok(Self {
             ebpf: Some(ebpf),
@@ -226,7 +242,11 @@ impl Capture {
                 each(event);
             }
             Err(Undecodable { kind, len }) => {
-                tracing::error!(len, ?kind, "the kernel side sent a record that cannot be read");
+                tracing::error!(
+                    len,
+                    ?kind,
+                    "the kernel side sent a record that cannot be read"
+                );
                 if let Some(kind) = kind {
                     account.undecodable(kind);
                 }
@@ -273,7 +293,10 @@ impl Capture {
         }
         let stop = Stop {
             totals: self.tallies()?,
-            coverage: Coverage { from: self.from, to },
+            coverage: Coverage {
+                from: self.from,
+                to,
+            },
         };
         each(self.event(Timestamp::now(), Body::Stop(stop)));
         Ok(())
@@ -297,10 +320,16 @@ impl Capture {
 }
 
 fn counts_error(source: MapError) -> CaptureError {
-    CaptureError::Map { map: "COUNTS", source }
+    CaptureError::Map {
+        map: "COUNTS",
+        source,
+    }
 }
 
-fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, CaptureError> {
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    map: &'static str,
+) -> Result<T, CaptureError> {
     let found = ebpf.take_map(map).ok_or(CaptureError::NoMap(map))?;
     T::try_from(found).map_err(|source| CaptureError::Map { map, source })
 }

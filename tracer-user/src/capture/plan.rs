@@ -123,13 +123,18 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
         return Err(obstacles);
     }
     let mut plans = Plans::default();
-    for set in HookSet::ALL.into_iter().filter(|set| choice.is_none_or(|choice| choice == *set)) {
+    for set in HookSet::ALL
+        .into_iter()
+        .filter(|set| choice.is_none_or(|choice| choice == *set))
+    {
         match programs(facts, set) {
             Ok(programs) => plans.candidates.push(Plan {
                 set,
                 programs,
                 hooks: match set {
-                    HookSet::Fentry | HookSet::Kprobe => hooks::CONNECT | hooks::ACCEPT | hooks::CLOSE,
+                    HookSet::Fentry | HookSet::Kprobe => {
+                        hooks::CONNECT | hooks::ACCEPT | hooks::CLOSE
+                    }
                     HookSet::Tracepoint => 0,
                 },
                 blind: blind(set),
@@ -141,25 +146,40 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
 }
 
 fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
-    let program = |name, attachment, why| Program { name, attachment, why };
+    let program = |name, attachment, why| Program {
+        name,
+        attachment,
+        why,
+    };
     match set {
         HookSet::Tracepoint => Ok(vec![STATE]),
         HookSet::Kprobe => Ok(vec![
             program("connect_kprobe", Attachment::Kprobe("tcp_connect"), CONNECT),
-            program("accept_kretprobe", Attachment::Kretprobe("inet_csk_accept"), ACCEPT),
+            program(
+                "accept_kretprobe",
+                Attachment::Kretprobe("inet_csk_accept"),
+                ACCEPT,
+            ),
             program("close_kprobe", Attachment::Kprobe("tcp_close"), CLOSE),
             STATE,
             DESTROYED,
         ]),
         HookSet::Fentry => {
             let types = facts.types.as_ref().map_err(ToString::to_string)?;
-            let absent = |function: &str| format!("this kernel's type information has no `{function}`");
-            types.connect_parameters.ok_or_else(|| absent("tcp_connect"))?;
+            let absent =
+                |function: &str| format!("this kernel's type information has no `{function}`");
+            types
+                .connect_parameters
+                .ok_or_else(|| absent("tcp_connect"))?;
             types.close_parameters.ok_or_else(|| absent("tcp_close"))?;
             let accept = match types.accept_parameters {
                 Some(4) => "accept_fexit_4",
                 Some(2) => "accept_fexit_2",
-                Some(other) => return Err(format!("`inet_csk_accept` has {other} parameters; 2 or 4 are known")),
+                Some(other) => {
+                    return Err(format!(
+                        "`inet_csk_accept` has {other} parameters; 2 or 4 are known"
+                    ));
+                }
                 None => return Err(absent("inet_csk_accept")),
             };
             Ok(vec![
@@ -253,7 +273,12 @@ mod tests {
         for (parameters, name) in [(4, "accept_fexit_4"), (2, "accept_fexit_2")] {
             let facts = with_types(|types| types.accept_parameters = Some(parameters));
             let plans = plan(&facts, Some(HookSet::Fentry)).expect("nothing in the way");
-            assert!(plans.candidates[0].programs.iter().any(|program| program.name == name));
+            assert!(
+                plans.candidates[0]
+                    .programs
+                    .iter()
+                    .any(|program| program.name == name)
+            );
         }
         let facts = with_types(|types| types.accept_parameters = Some(3));
         let plans = plan(&facts, None).expect("nothing in the way");
@@ -273,10 +298,14 @@ mod tests {
     fn without_types_or_ring_buffers_the_kernel_cannot() {
         let mut facts = modern();
         facts.types = Err(TypesError::Absent);
-        assert!(matches!(plan(&facts, None), Err(obstacles) if obstacles.iter().all(|o| !o.is_privilege())));
+        assert!(
+            matches!(plan(&facts, None), Err(obstacles) if obstacles.iter().all(|o| !o.is_privilege()))
+        );
         let mut facts = modern();
         facts.ring_buffer = Some(false);
-        assert!(matches!(plan(&facts, None), Err(obstacles) if obstacles.iter().all(|o| !o.is_privilege())));
+        assert!(
+            matches!(plan(&facts, None), Err(obstacles) if obstacles.iter().all(|o| !o.is_privilege()))
+        );
     }
 
     #[test]
@@ -302,7 +331,10 @@ mod tests {
     fn only_tracepoints_leave_the_acceptor_unknown() {
         let plans = plan(&modern(), None).expect("nothing in the way");
         for candidate in plans.candidates {
-            let unknown = candidate.blind.iter().any(|blind| blind.what.contains("accepted"));
+            let unknown = candidate
+                .blind
+                .iter()
+                .any(|blind| blind.what.contains("accepted"));
             assert_eq!(unknown, candidate.set == HookSet::Tracepoint);
         }
     }

@@ -33,7 +33,10 @@ impl fmt::Display for Obstacle {
 
 /// All that stands in the way on the kernel and with the rights of `facts`.
 pub fn obstacles(facts: &Facts) -> Vec<Obstacle> {
-    [capabilities(facts), types(facts), ring_buffer(facts)].into_iter().flatten().collect()
+    [capabilities(facts), types(facts), ring_buffer(facts)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What is missing that does not keep tracer from watching, but costs something.
@@ -57,11 +60,14 @@ fn capabilities(facts: &Facts) -> Option<Obstacle> {
     if has.contains(CapabilitySet::SYS_ADMIN) {
         return None;
     }
-    let missing: Vec<&str> = [(CapabilitySet::BPF, "CAP_BPF"), (CapabilitySet::PERFMON, "CAP_PERFMON")]
-        .into_iter()
-        .filter(|(capability, _)| !has.contains(*capability))
-        .map(|(_, name)| name)
-        .collect();
+    let missing: Vec<&str> = [
+        (CapabilitySet::BPF, "CAP_BPF"),
+        (CapabilitySet::PERFMON, "CAP_PERFMON"),
+    ]
+    .into_iter()
+    .filter(|(capability, _)| !has.contains(*capability))
+    .map(|(_, name)| name)
+    .collect();
     if missing.is_empty() {
         return None;
     }
@@ -79,9 +85,11 @@ fn capabilities(facts: &Facts) -> Option<Obstacle> {
 fn types(facts: &Facts) -> Option<Obstacle> {
     let error = facts.types.as_ref().err()?;
     let fix = match error {
-        TypesError::Absent => "use a kernel built with CONFIG_DEBUG_INFO_BTF=y; distributions have done so since \
+        TypesError::Absent => {
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y; distributions have done so since \
              2020 (Debian 11, Ubuntu 20.10, RHEL 8.2)"
-            .to_owned(),
+                .to_owned()
+        }
         TypesError::Unreadable(_) => "make /sys/kernel/btf/vmlinux readable".to_owned(),
         TypesError::Btf(_) | TypesError::Size { .. } => format!(
             "use a newer tracer, or report this with the kernel's release ({}) and its file /sys/kernel/btf/vmlinux",

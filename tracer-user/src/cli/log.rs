@@ -34,5 +34,14 @@ fn default_filter(verbose: u8) -> EnvFilter {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    EnvFilter::default().add_directive(level.into())
+    let filter = EnvFilter::default().add_directive(level.into());
+    // The libraries are chatty: theirs only when everything is asked for.
+    match "aya=warn,aya_obj=warn,aya_log=warn"
+        .split(',')
+        .map(str::parse)
+        .collect::<Result<Vec<_>, _>>()
+    {
+        Ok(quiet) if verbose < 3 => quiet.into_iter().fold(filter, EnvFilter::add_directive),
+        _ => filter,
+    }
 }

@@ -32,7 +32,7 @@ Exit codes: 0 done, 1 failed, 2 events were lost (--strict), 3 the answer is no,
 64 usage, 69 this kernel cannot, 77 not permitted")]
 pub struct Cli {
     /// Log more to standard error; twice or three times for still more. TRACER_LOG is finer
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 100)]
     pub verbose: u8,
 
     /// What to do.

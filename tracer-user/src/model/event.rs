@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Connection, Coverage, Evidence, Failure, Host, Ledger, Listener, Lost, Process, Tally, Timestamp};
+use super::{
+    Connection, Coverage, Evidence, Failure, Host, Ledger, Listener, Lost, Process, Tally,
+    Timestamp,
+};
 
 /// What an event reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,7 +16,9 @@ mod process;
 mod time;
 
 pub use connection::{Closer, Connection, Direction, Ends, Family, Totals};
-pub use event::{Blind, Body, ConnectionEvent, Event, Kind, ListenerEvent, Loss, Start, Stop, Tracer};
+pub use event::{
+    Blind, Body, ConnectionEvent, Event, Kind, ListenerEvent, Loss, Start, Stop, Tracer,
+};
 pub use evidence::{DirectionEvidence, Evidence, ProcessEvidence};
 pub use failure::{Failure, Phase, Reason};
 pub use host::Host;

@@ -28,7 +28,9 @@ impl Timestamp {
 
     /// The current time.
     pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Self::from_ns(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 }
@@ -58,6 +60,9 @@ mod tests {
     #[test]
     fn any_number_prints() {
         assert!(Timestamp::from_ns(u64::MAX).to_string().ends_with('Z'));
-        assert_eq!(Timestamp::from_ns(0).to_string(), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(
+            Timestamp::from_ns(0).to_string(),
+            "1970-01-01T00:00:00.000000000Z"
+        );
     }
 }

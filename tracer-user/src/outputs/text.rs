@@ -77,7 +77,7 @@ fn start(start: &Start, event: &Event, date: &str, buf: &mut Vec<u8>) {
     for blind in &start.blind {
         put(
             buf,
-            format_args!("\n{:13}blind: {}: {}", "", blind.what, blind.why),
+            format_args!("\n{:13}blind: {} ({})", "", blind.what, blind.why),
         );
     }
 }
@@ -100,7 +100,11 @@ fn connection(event: &ConnectionEvent, buf: &mut Vec<u8>) {
         facts.push(format!("connected in {}", Nanos(ns)));
     }
     if let Some(ns) = connection.duration_ns {
-        let word = if event.failure.is_some() { "after" } else { "open for" };
+        let word = if event.failure.is_some() {
+            "after"
+        } else {
+            "open for"
+        };
         facts.push(format!("{word} {}", Nanos(ns)));
     }
     life(connection, &mut facts);

@@ -57,7 +57,10 @@ fn a_failure_says_why_and_where() {
         Reason::Abandoned,
         None,
     )));
-    assert!(line.ends_with(" abandoned by the caller, after 12.3 ms\n"), "{line}");
+    assert!(
+        line.ends_with(" abandoned by the caller, after 12.3 ms\n"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn start_names_what_stays_invisible() {
     assert_eq!(
         plain(Body::Start(specimens::start())),
         "01:02:03.123 start    tracer 0.1.0 on web-1, fentry hooks, kernel 6.1.0-18-amd64 x86_64, \
-         2026-11-22, times in UTC\n             blind: what cannot be seen: the reason\n"
+         2026-11-22, times in UTC\n             blind: what cannot be seen (the reason)\n"
     );
 }
 
