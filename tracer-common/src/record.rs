@@ -57,14 +57,10 @@ impl Source {
 
 /// Bits of [`Connection::flags`].
 pub mod flags {
-    /// `connect` or `accept` was reported for this connection.
-    pub const REPORTED: u8 = 1;
-    /// The connection ended while nobody had accepted it yet.
-    pub const ENDED: u8 = 1 << 1;
     /// The connection is older than the programs.
-    pub const EXISTING: u8 = 1 << 2;
+    pub const EXISTING: u8 = 1;
     /// At least one segment left this socket (`tcp_sock.segs_out` was not 0).
-    pub const SENT: u8 = 1 << 3;
+    pub const SENT: u8 = 1 << 1;
 }
 
 /// Bits of the global `HOOKS`: which facts a program of their own reports in the
@@ -153,12 +149,16 @@ pub struct Connection {
     pub direction: Direction,
     /// See [`flags`].
     pub flags: u8,
-    /// The last TCP state before `TCP_CLOSE`, as in the kernel's `tcp_states.h`; 0 while it lives.
+    /// The last TCP state before `TCP_CLOSE` that is known, as in the kernel's
+    /// `tcp_states.h`; 0 while nothing has happened to it.
     pub last_state: u8,
+    /// 1 once `connect` or `accept` was reported. A byte of its own: another CPU may
+    /// write its neighbours at the same time.
+    pub reported: u8,
+    /// 1 once it ended, while nobody had accepted it yet. Likewise.
+    pub ended: u8,
     /// Zero.
-    pub reserved: u8,
-    /// Zero.
-    pub reserved2: u32,
+    pub reserved: [u8; 3],
 }
 
 /// What a connection carried, from its `tcp_sock` at the end.
@@ -242,7 +242,7 @@ macro_rules! layout {
 layout! {
     Header: 16, time_ns @ 0, kind @ 8, reserved @ 12;
     Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, comm @ 32;
-    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reserved @ 123, reserved2 @ 124;
+    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, reserved @ 125;
     Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
     Opened: 144, connection @ 16;
     Ended: 176, connection @ 16, totals @ 144, errno @ 168, reserved @ 172;

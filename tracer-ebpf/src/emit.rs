@@ -13,13 +13,33 @@ const WAKE_WINDOW_BYTES: u64 = 4096;
 /// [`Header`] and must write every byte of it.
 #[inline(always)]
 pub(crate) fn record<T: 'static>(kind: Kind, fill: impl FnOnce(*mut T)) {
-    count(kind, |counts| counts.seen += 1);
+    record_if(kind, fill, || true);
+}
+
+/// Like [`record`], but `settle` has the last word on whether there is anything to
+/// tell: it is asked once, after `fill`, also when there is no room.
+#[inline(always)]
+pub(crate) fn record_if<T: 'static>(
+    kind: Kind,
+    fill: impl FnOnce(*mut T),
+    settle: impl FnOnce() -> bool,
+) {
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
-        count(kind, |counts| counts.ring_full += 1);
+        if settle() {
+            count(kind, |counts| {
+                counts.seen += 1;
+                counts.ring_full += 1;
+            });
+        }
         return;
     };
     fill(entry.as_mut_ptr());
-    entry.submit(wake_flag());
+    if settle() {
+        count(kind, |counts| counts.seen += 1);
+        entry.submit(wake_flag());
+    } else {
+        entry.discard(u64::from(BPF_RB_NO_WAKEUP));
+    }
 }
 
 /// Counts an event that cannot be told as its connection had no place in the table.

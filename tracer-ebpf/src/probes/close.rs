@@ -9,12 +9,12 @@ use crate::{kernel::Sock, life};
 
 #[fentry(function = "tcp_close")]
 fn close_fentry(ctx: FEntryContext) {
-    life::closing(Sock(ctx.arg(0)));
+    life::let_go(Sock(ctx.arg(0)));
 }
 
 #[kprobe(function = "tcp_close")]
 fn close_kprobe(ctx: ProbeContext) {
     if let Some(sock) = ctx.arg(0) {
-        life::closing(Sock(sock));
+        life::let_go(Sock(sock));
     }
 }

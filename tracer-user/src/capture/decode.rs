@@ -132,8 +132,9 @@ impl Cursor<'_> {
             direction: Direction(self.u8()?),
             flags: self.u8()?,
             last_state: self.u8()?,
-            reserved: self.u8()?,
-            reserved2: self.u32()?,
+            reported: self.u8()?,
+            ended: self.u8()?,
+            reserved: self.bytes()?,
         })
     }
 

@@ -105,7 +105,7 @@ const STATE: Program = Program {
 const DESTROYED: Program = Program {
     name: "sock_destroyed",
     attachment: Attachment::RawTracepoint("tcp_destroy_sock"),
-    why: "forgets connections that no process ever accepted",
+    why: "the last word on a connection: what was missed of its end, and that nobody accepted it",
 };
 
 const CONNECT: &str = "begins an attempt, with the process that asked";
@@ -152,7 +152,7 @@ fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
         why,
     };
     match set {
-        HookSet::Tracepoint => Ok(vec![STATE]),
+        HookSet::Tracepoint => Ok(vec![STATE, DESTROYED]),
         HookSet::Kprobe => Ok(vec![
             program("connect_kprobe", Attachment::Kprobe("tcp_connect"), CONNECT),
             program(

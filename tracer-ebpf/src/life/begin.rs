@@ -1,0 +1,143 @@
+//! How a connection begins: an attempt, a handshake, a process that accepts.
+
+use core::mem::MaybeUninit;
+
+use aya_log_ebpf::debug;
+use tracer_common::{Connection, Direction, Kind, Source, flags, hooks};
+
+use super::{end, find, hooked, keep, now, report_opened, zeroed};
+use crate::{
+    emit,
+    kernel::{self, Sock, state},
+    maps::LISTENERS,
+};
+
+/// An attempt begins, in the caller's context.
+#[inline(never)]
+pub(crate) fn connecting(sock: Sock) {
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now();
+    connection.direction = Direction::OUTBOUND;
+    sock.read_flow(&mut connection.flow);
+    kernel::read_current(Source::HOOK, &mut connection.process);
+    keep(sock, connection);
+}
+
+/// A connection arrives at a listener: its socket was just cloned. A softirq, as a rule.
+#[inline(never)]
+pub(super) fn cloned(sock: Sock) {
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now();
+    connection.direction = Direction::INBOUND;
+    let listener = sock.cloned_from();
+    // SAFETY: an entry is replaced only when the kernel reuses the address for
+    // another listener, which cannot be while this one has a clone in the making.
+    if let Some(listening) = unsafe { LISTENERS.get(listener) } {
+        // SAFETY: both are valid, and the stack is not in a map. A plain assignment
+        // becomes a call of a memmove that goes byte by byte.
+        unsafe {
+            (&raw mut connection.process).copy_from_nonoverlapping(&raw const listening.process, 1);
+        }
+        connection.process.source = Source::LISTENER;
+    } else {
+        debug!(
+            sock.0,
+            "connection at a listener that is older than the programs"
+        );
+    }
+    keep(sock, connection);
+}
+
+/// The handshake is complete, at either end. Any context.
+#[inline(never)]
+pub(super) fn established(sock: Sock, old: u8) {
+    let now = now();
+    let connection = match find(sock) {
+        Some(connection) => connection,
+        None => match adopt(sock, old, now) {
+            Some(connection) => connection,
+            None => return,
+        },
+    };
+    if connection.direction == Direction::OUTBOUND {
+        connection.established_ns = now;
+        connection.flow.local_port = sock.local_port();
+        report_opened(Kind::CONNECT, connection, now);
+        return;
+    }
+    // accept() on another CPU may already have it, and have set both to the same.
+    sock.read_flow(&mut connection.flow);
+    if connection.established_ns == 0 {
+        connection.established_ns = now;
+    }
+    // Where a program sees accept() itself, that one reports.
+    if !hooked(hooks::ACCEPT) && connection.reported == 0 {
+        report_opened(Kind::ACCEPT, connection, now);
+    }
+}
+
+/// Makes an entry for a handshake whose beginning was not told, or is older than we are.
+#[inline(always)]
+fn adopt(sock: Sock, old: u8, now: u64) -> Option<&'static mut Connection> {
+    let inbound = old == state::SYN_RECV;
+    if emit::overflowed() {
+        // Its entry found no room. accept() tells of inbound ones itself.
+        if !inbound {
+            emit::untold(Kind::CONNECT);
+        } else if !hooked(hooks::ACCEPT) {
+            emit::untold(Kind::ACCEPT);
+        }
+        return None;
+    }
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now;
+    connection.direction = if inbound {
+        Direction::INBOUND
+    } else {
+        Direction::OUTBOUND
+    };
+    sock.read_flow(&mut connection.flow);
+    keep(sock, connection);
+    find(sock)
+}
+
+/// A process has the connection in its hands, in that process's context.
+#[inline(never)]
+pub(crate) fn accepted(sock: Sock) {
+    if sock.0 == 0 || !sock.is_tcp() {
+        return; // accept() failed, or handed out another protocol's socket
+    }
+    let now = now();
+    if find(sock).is_none() {
+        if emit::overflowed() {
+            emit::untold(Kind::ACCEPT);
+            return;
+        }
+        // It arrived before us and waited in the queue.
+        let mut room = MaybeUninit::uninit();
+        let connection: &mut Connection = zeroed(&mut room);
+        connection.begun_ns = now;
+        connection.direction = Direction::INBOUND;
+        connection.flags = flags::EXISTING;
+        keep(sock, connection);
+    }
+    let Some(connection) = find(sock) else {
+        emit::untold(Kind::ACCEPT);
+        return;
+    };
+    kernel::read_current(Source::HOOK, &mut connection.process);
+    // The last step of the handshake may still be on its way through another CPU (or,
+    // with Fast Open, the network): the connection is in use from now on all the same.
+    sock.read_flow(&mut connection.flow);
+    if connection.established_ns == 0 && connection.flags & flags::EXISTING == 0 {
+        connection.established_ns = now;
+    }
+    report_opened(Kind::ACCEPT, connection, now);
+    if connection.ended != 0 {
+        // It was over before it was accepted.
+        end::report_closed(sock, connection, connection.ended_ns);
+    }
+}

@@ -1,0 +1,235 @@
+//! How a connection or an attempt ends.
+
+use core::mem::MaybeUninit;
+
+use tracer_common::{Connection, Direction, Ended, Kind, Source, flags, hooks};
+
+use super::{find, forget, hooked, keep, now, read_closer, report_opened, zeroed};
+use crate::{
+    emit,
+    kernel::{self, Sock, state},
+};
+
+/// A process lets go of a socket, in its context: `tcp_close()` was called.
+#[inline(always)]
+pub(crate) fn let_go(sock: Sock) {
+    let to = match sock.state() {
+        state::CLOSE_WAIT => state::LAST_ACK,
+        state::SYN_RECV | state::ESTABLISHED => state::FIN_WAIT1,
+        // Shut down before, or over.
+        _ => 0,
+    };
+    closing(sock, to);
+}
+
+/// The process ends its side of the connection, in its context, on the way to state
+/// `to`: 0 if it was on its way already.
+#[inline(never)]
+pub(super) fn closing(sock: Sock, to: u8) {
+    let Some(connection) = find(sock) else {
+        adopt_closing(sock, to);
+        return;
+    };
+    if to != 0 {
+        // Until more is known: should the end itself be missed, this says who closed.
+        connection.last_state = to;
+    }
+    if connection.process.source == Source::HOOK {
+        return;
+    }
+    read_closer(connection);
+    if connection.reported == 0 && connection.direction == Direction::INBOUND {
+        // accept() was missed: it was already waiting when the programs came, or
+        // the kernel had no room to watch its return.
+        report_missed_open(sock, connection);
+        if connection.ended != 0 {
+            report_closed(sock, connection, connection.ended_ns);
+        }
+    }
+}
+
+/// Of a connection that is older than we are, it is known who closes it.
+#[inline(always)]
+fn adopt_closing(sock: Sock, to: u8) {
+    let state = sock.state();
+    if matches!(state, state::CLOSE | state::SYN_SENT | state::LISTEN)
+        || emit::overflowed()
+        || !sock.is_tcp()
+    {
+        return;
+    }
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now();
+    connection.flags = flags::EXISTING;
+    connection.reported = 1;
+    connection.last_state = to;
+    sock.read_flow(&mut connection.flow);
+    read_closer(connection);
+    keep(sock, connection);
+}
+
+/// A connection is over. Any context.
+#[inline(never)]
+pub(super) fn ended(sock: Sock, old: u8) {
+    let now = now();
+    let Some(connection) = find(sock) else {
+        report_existing_closed(sock, old, now);
+        return;
+    };
+    connection.last_state = old;
+    if connection.reported == 0 {
+        if connection.direction == Direction::INBOUND && hooked(hooks::ACCEPT) {
+            // Still in the accept queue: accept() may yet hand it out. Should it do so
+            // on another CPU right now, it sees this mark, or `reported` is seen here,
+            // or the end is told when the socket is destroyed.
+            connection.ended_ns = now;
+            connection.ended = 1;
+            if connection.reported == 0 {
+                return;
+            }
+        } else {
+            report_missed_open(sock, connection);
+        }
+    }
+    if connection.process.source != Source::HOOK
+        && connection.process.source != Source::CLOSE
+        && aborted_by_process(sock, old)
+    {
+        read_closer(connection);
+    }
+    report_closed(sock, connection, now);
+}
+
+/// Tells the end of a connection that is older than we are.
+#[inline(always)]
+fn report_existing_closed(sock: Sock, old: u8, now: u64) {
+    if emit::overflowed() {
+        emit::untold(Kind::CLOSE);
+        return;
+    }
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now;
+    connection.flags = flags::EXISTING;
+    connection.last_state = old;
+    sock.read_flow(&mut connection.flow);
+    if aborted_by_process(sock, old) {
+        read_closer(connection);
+    }
+    report_end(Kind::CLOSE, sock, connection, now, || true);
+}
+
+/// An attempt is over before it was established. Any context.
+#[inline(never)]
+pub(super) fn failed(sock: Sock, old: u8) {
+    let now = now();
+    let sent = sock.has_sent();
+    if let Some(connection) = find(sock) {
+        connection.flow.local_port = sock.local_port();
+        connection.last_state = old;
+        if sent {
+            connection.flags |= flags::SENT;
+        }
+        report_end(Kind::FAIL, sock, connection, now, || forget(sock));
+        return;
+    }
+    if emit::overflowed() {
+        emit::untold(Kind::FAIL);
+        return;
+    }
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now;
+    connection.direction = Direction::OUTBOUND;
+    connection.last_state = old;
+    sock.read_flow(&mut connection.flow);
+    if sent {
+        connection.flags = flags::SENT | flags::EXISTING;
+    } else {
+        // connect() itself gives up here, as no port was free.
+        kernel::read_current(Source::HOOK, &mut connection.process);
+    }
+    report_end(Kind::FAIL, sock, connection, now, || true);
+}
+
+/// The handshake came to nothing: no failure of a client here, unless two ends dialled
+/// each other at once.
+#[inline(always)]
+pub(super) fn handshake_ended(sock: Sock, old: u8) {
+    if find(sock).is_some_and(|connection| connection.direction == Direction::OUTBOUND) {
+        failed(sock, old);
+    } else {
+        forget(sock);
+    }
+}
+
+/// The kernel frees the socket. An entry that is still there had its end missed, or
+/// is of a connection that nobody accepted, which is nobody's event.
+#[inline(never)]
+pub(crate) fn destroyed(sock: Sock) {
+    let Some(connection) = find(sock) else { return };
+    let now = now();
+    if connection.reported != 0 {
+        report_closed(sock, connection, now);
+    } else if connection.direction == Direction::OUTBOUND {
+        failed(sock, connection.last_state);
+    } else {
+        forget(sock);
+    }
+}
+
+/// Whether this change to `CLOSE` was made by the process that holds the socket:
+/// close() with unread data or a zero linger time sends a reset and sets no error;
+/// what comes from the network or a timer sets the error first.
+#[inline(always)]
+fn aborted_by_process(sock: Sock, old: u8) -> bool {
+    old == state::ESTABLISHED && sock.error() == 0
+}
+
+/// Tells of a connection whose opening was missed, at its end.
+#[inline(always)]
+fn report_missed_open(sock: Sock, connection: &mut Connection) {
+    if connection.flow.family == 0 || connection.flow.local_port == 0 {
+        sock.read_flow(&mut connection.flow);
+    }
+    let kind = if connection.direction == Direction::OUTBOUND {
+        Kind::CONNECT
+    } else {
+        Kind::ACCEPT
+    };
+    let time = if connection.established_ns == 0 {
+        now()
+    } else {
+        connection.established_ns
+    };
+    report_opened(kind, connection, time);
+}
+
+/// Tells the end of a connection, once: whoever removes the entry tells it.
+#[inline(always)]
+pub(super) fn report_closed(sock: Sock, connection: &Connection, time_ns: u64) {
+    report_end(Kind::CLOSE, sock, connection, time_ns, || forget(sock));
+}
+
+#[inline(always)]
+fn report_end(
+    kind: Kind,
+    sock: Sock,
+    connection: &Connection,
+    time_ns: u64,
+    settle: impl FnOnce() -> bool,
+) {
+    let fill = |record: *mut Ended| {
+        // SAFETY: room for an `Ended`, aligned to 8; all its fields are written, it
+        // has no other byte.
+        unsafe {
+            (&raw mut (*record).header).write(emit::header(kind, time_ns));
+            (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
+            (&raw mut (*record).totals).write(sock.totals());
+            (&raw mut (*record).errno).write(sock.error());
+            (&raw mut (*record).reserved).write(0);
+        }
+    };
+    emit::record_if(kind, fill, settle);
+}

@@ -1,0 +1,145 @@
+//! The life of a connection: one body a fact, shared by the three hook sets.
+//!
+//! `begin`, `end` and `listen` hold the bodies. They are functions of their own
+//! (`inline(never)`), each with a stack of its own: together they would not fit into
+//! the 512 bytes of a program.
+//!
+//! Facts about `sock:inet_sock_set_state` that this rests on, all of Linux 4.16 and later:
+//! - `CLOSE → SYN_SENT`, `→ LISTEN`, `LISTEN → CLOSE`, `→ FIN_WAIT1` and `→ LAST_ACK`
+//!   happen in the context of the process that asked; the rest may happen in a softirq,
+//!   where the current task is a stranger.
+//! - at `CLOSE → SYN_SENT` the destination is set, the own port may not be yet.
+//! - an accepted connection is a clone of its listener: `LISTEN → SYN_RECV` on the clone,
+//!   then `SYN_RECV → ESTABLISHED` when the handshake is complete.
+//! - `→ CLOSE` is announced once, with the counters and the error still in place.
+//!
+//! A program is not run again on a CPU where it already runs (Linux 6.1 and later for
+//! raw tracepoints): a change of state in a softirq that interrupts us is not told,
+//! about once in a million. So each fact also checks what should have come before it
+//! and makes up for it, down to `tcp_destroy_sock`, which tells an end that nobody told.
+
+mod begin;
+mod end;
+mod listen;
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_log_ebpf::warn;
+use tracer_common::{Connection, Kind, Opened, Source, hooks};
+
+pub(crate) use self::{
+    begin::{accepted, connecting},
+    end::{destroyed, let_go},
+};
+use crate::{
+    emit,
+    kernel::{self, Sock, state},
+    maps::{CONNECTIONS, HOOKS},
+};
+
+/// A socket changed its state. Leaves at once where nothing is to be learnt.
+#[inline(always)]
+pub(crate) fn changed(sock: Sock, old: u8, new: u8) {
+    // What tells nothing are the steps of an orderly end before its last.
+    let telling = match (old, new) {
+        (state::CLOSE, state::SYN_SENT) => !hooked(hooks::CONNECT),
+        (_, state::FIN_WAIT1 | state::LAST_ACK) => !hooked(hooks::CLOSE),
+        (_, state::ESTABLISHED | state::SYN_RECV | state::LISTEN | state::CLOSE) => true,
+        _ => false,
+    };
+    // MPTCP's outer sockets share the tracepoint; their subflows are what we follow.
+    if !telling || !sock.is_tcp() {
+        return;
+    }
+    match (old, new) {
+        (state::CLOSE, state::SYN_SENT) => connecting(sock),
+        (state::SYN_SENT | state::SYN_RECV, state::ESTABLISHED) => begin::established(sock, old),
+        (state::LISTEN, state::SYN_RECV) => begin::cloned(sock),
+        (state::SYN_SENT, state::CLOSE) => end::failed(sock, old),
+        (state::SYN_RECV, state::CLOSE) => end::handshake_ended(sock, old),
+        (state::CLOSE, state::LISTEN) => listen::begun(sock),
+        (state::LISTEN, state::CLOSE) => listen::ended(sock),
+        (state::CLOSE, _) => {}
+        (_, state::CLOSE) => end::ended(sock, old),
+        (_, state::FIN_WAIT1 | state::LAST_ACK) => end::closing(sock, new),
+        _ => {}
+    }
+}
+
+/// Tells that a connection is open, and remembers that it was told.
+#[inline(always)]
+fn report_opened(kind: Kind, connection: &mut Connection, time_ns: u64) {
+    connection.reported = 1;
+    emit::record(kind, |record: *mut Opened| {
+        // SAFETY: room for an `Opened`, aligned to 8; both fields are written, it has
+        // no other byte.
+        unsafe {
+            (&raw mut (*record).header).write(emit::header(kind, time_ns));
+            (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
+        }
+    });
+}
+
+/// Takes the current task for the process of this end, unless it is the kernel's own.
+#[inline(always)]
+fn read_closer(connection: &mut Connection) {
+    if !kernel::is_kernel_thread() {
+        kernel::read_current(Source::CLOSE, &mut connection.process);
+    }
+}
+
+/// Nothing known yet. Written word by word where it is needed: a value returned, or
+/// written with a plain store, becomes a call of a memset that goes byte by byte.
+#[inline(always)]
+fn zeroed<T: Copy>(room: &mut MaybeUninit<T>) -> &mut T {
+    let words = room.as_mut_ptr().cast::<u64>();
+    for at in 0..size_of::<T>() / 8 {
+        // SAFETY: within `room`, aligned, as the structures of tracer-common are of
+        // whole words.
+        unsafe { words.add(at).write_volatile(0) };
+    }
+    // SAFETY: every word was written; the structures of tracer-common are integers,
+    // for which zero is valid.
+    unsafe { room.assume_init_mut() }
+}
+
+/// Whether the entry stands.
+#[inline(always)]
+fn keep(sock: Sock, connection: &Connection) -> bool {
+    let kept = CONNECTIONS.insert(sock.0, connection, 0).is_ok();
+    if !kept {
+        if !emit::overflowed() {
+            warn!(sock.0, "table of connections full");
+        }
+        emit::set_overflowed();
+    }
+    kept
+}
+
+#[inline(always)]
+fn find(sock: Sock) -> Option<&'static mut Connection> {
+    let connection = CONNECTIONS.get_ptr_mut(sock.0)?;
+    // SAFETY: the entry is this socket's. Those who write to it hold the socket's
+    // lock, except for accept() and close(): they write values that nobody else
+    // does, or the same ones. It is removed when the socket closes, and no caller
+    // uses it after that.
+    Some(unsafe { &mut *connection })
+}
+
+/// Whether there was an entry: of several who forget one, only the first is told so.
+#[inline(always)]
+fn forget(sock: Sock) -> bool {
+    CONNECTIONS.remove(sock.0).is_ok()
+}
+
+#[inline(always)]
+fn hooked(hook: u32) -> bool {
+    HOOKS.load() & hook != 0
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: takes no argument and reads a clock.
+    unsafe { bpf_ktime_get_ns() }
+}
