@@ -1,1 +1,41 @@
-fn main(){}
+//! The suite that needs privileges: tracer against the kernel it runs on.
+//!
+//! Each file has the tests of one theme. The same executable is process 1 of the test
+//! machines ([`tracer_tests::init`]) and every process that makes traffic
+//! ([`tracer_tests::traffic`]).
+//!
+//! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER` and
+//! `TRACER_STORM` (how many connections), `TRACER_REQUIRE` (features whose absence is a failure).
+
+use std::process::ExitCode;
+
+use tracer_tests::{init, suite, traffic};
+
+mod doctor;
+mod failures;
+mod filters;
+mod ledger;
+mod lifecycle;
+mod listeners;
+mod names;
+mod services;
+mod storm;
+
+fn main() -> ExitCode {
+    init::run_if_first();
+    if let Some(code) = traffic::run_if_asked() {
+        return code;
+    }
+    let themes = [
+        doctor::tests(),
+        lifecycle::tests(),
+        failures::tests(),
+        listeners::tests(),
+        names::tests(),
+        filters::tests(),
+        services::tests(),
+        ledger::tests(),
+        storm::tests(),
+    ];
+    suite::run(themes.into_iter().flatten().collect())
+}

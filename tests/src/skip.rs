@@ -26,17 +26,34 @@ impl std::error::Error for Skip {}
 /// Ends a test that lacks `feature`: a skip, or a failure where the machine must have it.
 pub fn skip<T>(feature: &str, reason: impl fmt::Display) -> Result<T> {
     let required = std::env::var("TRACER_REQUIRE").unwrap_or_default();
-    let skip = Skip { feature: feature.to_owned(), reason: reason.to_string() };
-    if required.split(',').any(|name| name == feature || name == "all") {
+    let skip = Skip {
+        feature: feature.to_owned(),
+        reason: reason.to_string(),
+    };
+    if required
+        .split(',')
+        .any(|name| name == feature || name == "all")
+    {
         anyhow::bail!("{skip}; TRACER_REQUIRE={required} says that this machine has it");
     }
     Err(skip.into())
 }
 
+/// Ends a test that would prove nothing on this machine: a skip, whatever is required.
+pub fn not_here<T>(feature: &str, reason: impl fmt::Display) -> Result<T> {
+    Err(Skip {
+        feature: feature.to_owned(),
+        reason: reason.to_string(),
+    }
+    .into())
+}
+
 /// Finds a program in `PATH`, or skips.
 pub fn need(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file());
     match found {
         Some(file) => Ok(file),
         None => skip(program, "the program is not in PATH"),

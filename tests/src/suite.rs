@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::skip::Skip;
 
 /// A test of a suite: what it is called and what it does.
+#[derive(Clone, Copy, Debug)]
 pub struct Test {
     name: &'static str,
     run: fn() -> anyhow::Result<()>,
@@ -41,9 +43,19 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
     let exact = arguments.exact;
     let wanted = |name: &str| {
         filters.is_empty()
-            || filters.iter().any(|filter| if exact { name == filter } else { name.contains(filter.as_str()) })
+            || filters.iter().any(|filter| {
+                if exact {
+                    name == filter
+                } else {
+                    name.contains(filter.as_str())
+                }
+            })
     };
-    let trials = tests.into_iter().filter(|test| wanted(test.name)).map(trial).collect();
+    let trials = tests
+        .into_iter()
+        .filter(|test| wanted(test.name))
+        .map(trial)
+        .collect();
     let list = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
     if list {
@@ -63,6 +75,16 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
     conclusion.exit_code()
 }
 
+/// A number from the environment, to make a suite smaller on a slow machine.
+pub fn setting(name: &str, default: u32) -> anyhow::Result<u32> {
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .with_context(|| format!("read the number {name}={text}")),
+        Err(_) => Ok(default),
+    }
+}
+
 /// Names a file that is to hold the closing line; process 1 of a test machine reads it.
 pub const VERDICT_FILE: &str = "TRACER_VERDICT_FILE";
 
@@ -74,7 +96,10 @@ fn split(args: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>) {
     for arg in args {
         if value || arg.starts_with('-') {
             value = !value
-                && matches!(arg.as_str(), "--skip" | "--test-threads" | "--logfile" | "--color" | "--format" | "-Z");
+                && matches!(
+                    arg.as_str(),
+                    "--skip" | "--test-threads" | "--logfile" | "--color" | "--format" | "-Z"
+                );
             rest.push(arg);
         } else {
             filters.push(arg);
@@ -88,7 +113,14 @@ fn trial(test: Test) -> Trial {
         Ok(()) => Ok(Completion::Completed),
         Err(error) => match error.downcast_ref::<Skip>() {
             Some(skip) => Ok(Completion::ignored_with(skip)),
-            None => Err(Failed::from(format!("{error:?}"))),
+            // Every cause on a line; the backtrace that `{:?}` may add says nothing here.
+            None => Err(Failed::from(
+                error
+                    .chain()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\nbecause: "),
+            )),
         },
     })
 }

@@ -54,7 +54,14 @@ pub(crate) fn build_tracer() -> Result<PathBuf> {
 pub(crate) fn build_tests(only: Option<&str>) -> Result<Vec<Executable>> {
     match only {
         None => build(&["test", "--no-run"]),
-        Some(name) => build(&["test", "--no-run", "--package", "tracer-tests", "--test", name]),
+        Some(name) => build(&[
+            "test",
+            "--no-run",
+            "--package",
+            "tracer-tests",
+            "--test",
+            name,
+        ]),
     }
 }
 
@@ -70,11 +77,16 @@ fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
         .env("RUSTFLAGS", flags())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    let output = process::die_with_us(&mut command).output().context("start cargo")?;
+    let output = process::die_with_us(&mut command)
+        .output()
+        .context("start cargo")?;
     if !output.status.success() {
         bail!("cargo {} failed: {}", arguments[0], output.status);
     }
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(executable).collect())
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(executable)
+        .collect())
 }
 
 /// The user's own flags and ours.
@@ -92,7 +104,9 @@ fn executable(line: &str) -> Option<Executable> {
     Some(Executable {
         path: message["executable"].as_str()?.into(),
         name: message["target"]["name"].as_str()?.into(),
-        package: Path::new(message["manifest_path"].as_str()?).parent()?.into(),
+        package: Path::new(message["manifest_path"].as_str()?)
+            .parent()?
+            .into(),
     })
 }
 
@@ -118,7 +132,11 @@ mod tests {
         assert_eq!(executable.name, "kernel");
         assert_eq!(executable.path, Path::new("/w/target/kernel-1"));
         assert_eq!(executable.package, Path::new("/w/tests"));
-        for line in ["", "{}", r#"{"target":{"name":"anyhow"},"executable":null}"#] {
+        for line in [
+            "",
+            "{}",
+            r#"{"target":{"name":"anyhow"},"executable":null}"#,
+        ] {
             assert!(super::executable(line).is_none());
         }
     }

@@ -29,11 +29,16 @@ enum Command {
     BuildEbpf(build_ebpf::Options),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Options::parse().command {
+fn main() -> ExitCode {
+    let outcome = match Options::parse().command {
         Command::Run(options) => run::run(options),
         Command::Test(options) => test::run(&options),
         Command::Vm(options) => vm::run(&options),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
-    }
+    };
+    outcome.unwrap_or_else(|error| {
+        // Without the backtrace, which nobody who is told what to do needs.
+        eprintln!("cargo xtask: {error:#}");
+        ExitCode::FAILURE
+    })
 }

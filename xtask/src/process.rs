@@ -62,7 +62,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         let errors = String::from_utf8_lossy(&output.stderr);
         bail!("{} failed: {}", name(command), errors.trim());
     }
-    String::from_utf8(output.stdout).with_context(|| format!("read the output of {}", name(command)))
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("read the output of {}", name(command)))
 }
 
 /// How a watched program ended.
@@ -95,8 +96,14 @@ pub(crate) fn watch(
     std::thread::spawn(move || {
         let mut reader = BufReader::new(reader);
         let mut bytes = Vec::new();
-        while reader.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
-            if sender.send(String::from_utf8_lossy(&bytes).trim_end().to_owned()).is_err() {
+        while reader
+            .read_until(b'\n', &mut bytes)
+            .is_ok_and(|read| read > 0)
+        {
+            if sender
+                .send(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+                .is_err()
+            {
                 break;
             }
             bytes.clear();
@@ -128,7 +135,11 @@ pub(crate) fn watch(
         }
         if Instant::now() >= deadline {
             let status = end(&mut child)?;
-            return Ok(if enough { Ending::Exited(status) } else { Ending::Late });
+            return Ok(if enough {
+                Ending::Exited(status)
+            } else {
+                Ending::Late
+            });
         }
     }
 }
@@ -162,7 +173,11 @@ fn wait_until(child: &mut Child, deadline: Instant) -> Result<Option<ExitStatus>
 
 fn name(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
+    program
+        .file_name()
+        .unwrap_or(program.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -178,10 +193,14 @@ mod tests {
     #[test]
     fn lines_of_both_outputs_arrive_and_the_status_is_kept() {
         let mut seen = Vec::new();
-        let ending = watch(&mut shell("echo out; echo err >&2; exit 3"), GRACE, |line| {
-            seen.push(line.to_owned());
-            ControlFlow::Continue(())
-        });
+        let ending = watch(
+            &mut shell("echo out; echo err >&2; exit 3"),
+            GRACE,
+            |line| {
+                seen.push(line.to_owned());
+                ControlFlow::Continue(())
+            },
+        );
         assert_eq!(seen, ["out", "err"]);
         assert!(matches!(ending, Ok(Ending::Exited(status)) if status.code() == Some(3)));
     }
@@ -190,7 +209,9 @@ mod tests {
     fn a_program_that_says_nothing_is_ended_at_the_deadline() {
         let begun = Instant::now();
         let limit = Duration::from_millis(100);
-        let ending = watch(&mut shell("exec sleep 60"), limit, |_| ControlFlow::Continue(()));
+        let ending = watch(&mut shell("exec sleep 60"), limit, |_| {
+            ControlFlow::Continue(())
+        });
         assert!(matches!(ending, Ok(Ending::Late)));
         assert!(begun.elapsed() < GRACE);
     }

@@ -47,13 +47,19 @@ fn may_watch() -> bool {
     process::is_root()
         || [CapabilitySet::BPF, CapabilitySet::PERFMON]
             .into_iter()
-            .all(|capability| rustix::thread::capability_is_in_ambient_set(capability).unwrap_or(false))
+            .all(|capability| {
+                rustix::thread::capability_is_in_ambient_set(capability).unwrap_or(false)
+            })
 }
 
 /// Whether tracer, so called, reads from this kernel, and not from a file or nothing at all.
 fn watches_this_host(arguments: &[OsString]) -> bool {
-    let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let is_help = |argument: &str| matches!(argument, "help" | "--help" | "-h" | "--version" | "-V");
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
+    let is_help =
+        |argument: &str| matches!(argument, "help" | "--help" | "-h" | "--version" | "-V");
     if arguments.iter().any(|argument| is_help(argument)) {
         return false;
     }

@@ -132,7 +132,9 @@ pub(crate) fn accepted(sock: Sock) {
     // The last step of the handshake may still be on its way through another CPU (or,
     // with Fast Open, the network): the connection is in use from now on all the same.
     sock.read_flow(&mut connection.flow);
-    if connection.established_ns == 0 && connection.flags & flags::EXISTING == 0 {
+    if connection.flags & flags::EXISTING == 0
+        && (connection.established_ns == 0 || connection.established_ns > now)
+    {
         connection.established_ns = now;
     }
     report_opened(Kind::ACCEPT, connection, now);

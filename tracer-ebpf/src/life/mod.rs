@@ -77,6 +77,12 @@ fn report_opened(kind: Kind, connection: &mut Connection, time_ns: u64) {
         unsafe {
             (&raw mut (*record).header).write(emit::header(kind, time_ns));
             (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
+            // accept() can overtake the last step of the handshake on another CPU,
+            // which then writes its own, later time.
+            let established_ns = &raw mut (*record).connection.established_ns;
+            if *established_ns > time_ns {
+                *established_ns = time_ns;
+            }
         }
     });
 }

@@ -74,7 +74,19 @@ impl<W: Write> Archive<W> {
             .map_err(|_| io::Error::other(format!("{name} is too long for a cpio archive")))?;
         // inode, mode, uid, gid, links, mtime, size, device (2), rdev (2), name size, checksum
         let fields = [
-            self.inodes, mode, 0, 0, links, 0, size, 0, 0, 0, 0, name_size, 0,
+            self.inodes,
+            mode,
+            0,
+            0,
+            links,
+            0,
+            size,
+            0,
+            0,
+            0,
+            0,
+            name_size,
+            0,
         ];
         write!(self.out, "070701")?;
         for field in fields {

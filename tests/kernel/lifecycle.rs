@@ -1,0 +1,303 @@
+//! How a run begins and ends: exit codes, signals, pipes, and what is left behind.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    os::fd::AsFd as _,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use tracer_tests::{
+    agent::{Agent, Listen, Slot},
+    bpf::Held,
+    expect,
+    netns::Netns,
+    tests,
+    tracer::{self, Process, Tracer, command, output, public_copy, stream_command, unprivileged},
+    wait,
+};
+
+tests!("lifecycle":
+    the_first_line_tells_what_watches,
+    sigint_drains_and_ends_well,
+    sigterm_drains_and_ends_well,
+    it_stops_by_itself_in_time,
+    a_reader_that_goes_away_is_a_clean_stop,
+    sigterm_ends_it_though_nobody_reads,
+    sigkill_leaves_nothing_attached,
+    an_ordinary_end_leaves_nothing_attached,
+    without_privilege_it_names_what_is_missing,
+    bad_arguments_are_a_usage_error,
+);
+
+/// A namespace where connections can be made one by one.
+struct Traffic {
+    netns: Netns,
+    server: Agent,
+    client: Agent,
+    listener: Slot,
+    to: std::net::SocketAddr,
+}
+
+impl Traffic {
+    fn new() -> Result<Self> {
+        let netns = Netns::new()?;
+        let (mut server, client) = (Agent::new(&netns)?, Agent::new(&netns)?);
+        let (listener, to) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+        Ok(Self {
+            netns,
+            server,
+            client,
+            listener,
+            to,
+        })
+    }
+
+    fn connection(&mut self) -> Result<()> {
+        let dialled = self.client.connect(self.to)?.socket()?;
+        let accepted = self.server.accept(self.listener)?.socket()?;
+        self.client.close(dialled)?;
+        self.server.receive_end(accepted)?;
+        self.server.close(accepted)
+    }
+}
+
+fn the_first_line_tells_what_watches() -> Result<()> {
+    let mut tracer = Tracer::stream(&[])?;
+    let start = tracer.wait_for("the start line", |_| true)?;
+    let hooks = start["tracer"]["hooks"]
+        .as_str()
+        .with_context(|| format!("no tracer.hooks in {start}"))?;
+    let asked = tracer::hooks();
+    ensure!(
+        ["fentry", "kprobe", "tracepoint"].contains(&hooks),
+        "{start}"
+    );
+    ensure!(
+        asked == "auto" || asked == hooks,
+        "asked for {asked}: {start}"
+    );
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .context("read the kernel's release")?;
+    ensure!(
+        start["tracer"]["kernel"] == release.trim(),
+        "the kernel is {release}: {start}"
+    );
+    ensure!(start["tracer"]["arch"] == std::env::consts::ARCH, "{start}");
+    ensure!(
+        start["tracer"]["version"]
+            .as_str()
+            .is_some_and(|version| version.contains('.')),
+        "{start}"
+    );
+    ensure!(
+        start["blind"].is_array(),
+        "no list of what cannot be seen: {start}"
+    );
+    ensure!(start["host"]["name"].is_string(), "{start}");
+    tracer.stop()?.expect_code(0)?;
+    Ok(())
+}
+
+fn sigint_drains_and_ends_well() -> Result<()> {
+    drains(Signal::INT)
+}
+
+fn sigterm_drains_and_ends_well() -> Result<()> {
+    drains(Signal::TERM)
+}
+
+/// What happened right before the signal is printed, and the sums are right.
+fn drains(signal: Signal) -> Result<()> {
+    const COUNT: usize = 50;
+    let mut tracer = Tracer::stream(&[])?;
+    let mut traffic = Traffic::new()?;
+    for _ in 0..COUNT {
+        traffic.connection()?;
+    }
+    traffic.netns.wait_settled()?;
+    tracer.process().signal(signal)?;
+    let run = tracer.finish()?;
+    run.expect_code(0)?;
+    let events = run.events()?;
+    expect::well_formed(&events)?;
+    expect::sums(run.text()?.lines())?;
+    let stop = run.only("stop")?;
+    ensure!(events.last() == Some(&stop), "the last line is not `stop`");
+    let here = expect::within(traffic.netns.inode(), &events);
+    let count = |kind: &str| {
+        here.iter()
+            .filter(|event: &&Value| event["event"] == kind)
+            .count()
+    };
+    ensure!(
+        (count("connect"), count("accept"), count("close")) == (COUNT, COUNT, 2 * COUNT),
+        "{} connects, {} accepts, {} closes of {COUNT} connections",
+        count("connect"),
+        count("accept"),
+        count("close")
+    );
+    Ok(())
+}
+
+fn it_stops_by_itself_in_time() -> Result<()> {
+    let run = output(&mut stream_command(&["--for", "300ms", "-o", "json"])?)?;
+    run.expect_code(0)?;
+    run.only("start")?;
+    run.only("stop")?;
+    expect::sums(run.text()?.lines())?;
+    Ok(())
+}
+
+fn a_reader_that_goes_away_is_a_clean_stop() -> Result<()> {
+    let mut process = Process::spawn(&mut stream_command(&["-o", "json"])?, false)?;
+    {
+        let mut reader = BufReader::new(process.take_stdout().context("its output")?);
+        ensure!(
+            tracer_tests::traffic::readable(reader.get_ref().as_fd())?,
+            "no start line"
+        );
+        let mut first = String::new();
+        reader
+            .read_line(&mut first)
+            .context("read the start line")?;
+        ensure!(first.contains("\"start\""), "the first line is {first}");
+    }
+    // It may notice by itself, and must when it has something to print.
+    let mut traffic = Traffic::new()?;
+    wait::until("tracer to stop", || {
+        traffic.connection()?;
+        Ok(process.exited()?.map(drop))
+    })?;
+    let run = process.finish()?;
+    run.expect_code(0)?;
+    ensure!(
+        !run.stderr.to_lowercase().contains("broken pipe"),
+        "it complains: {}",
+        run.stderr
+    );
+    Ok(())
+}
+
+fn sigterm_ends_it_though_nobody_reads() -> Result<()> {
+    let mut process = Process::spawn(&mut stream_command(&["-o", "json"])?, false)?;
+    let mut reader = BufReader::with_capacity(1, process.take_stdout().context("its output")?);
+    ensure!(
+        tracer_tests::traffic::readable(reader.get_ref().as_fd())?,
+        "no start line"
+    );
+    reader
+        .read_line(&mut String::new())
+        .context("read the start line")?;
+    rustix::pipe::fcntl_setpipe_size(reader.get_ref(), 4096).context("shrink the pipe")?;
+    // A hundred times what the pipe holds: now or when it drains, it has to wait for the reader.
+    let mut traffic = Traffic::new()?;
+    for _ in 0..200 {
+        traffic.connection()?;
+    }
+    process.signal(Signal::TERM)?;
+    // Whatever the code: the output could not be written, but the process must end.
+    let status = process.wait_exit()?;
+    ensure!(status.code().is_some(), "it was killed: {status}");
+    drop(reader);
+    Ok(())
+}
+
+/// Starts a tracer and says which programs and links are its.
+fn attached() -> Result<(Tracer, Held)> {
+    let before = Held::now()?;
+    let tracer = Tracer::stream(&[])?;
+    let mine = Held::now()?.since(&before);
+    ensure!(
+        !mine.programs.is_empty(),
+        "tracer runs, and the kernel has no program of it"
+    );
+    Ok((tracer, mine))
+}
+
+/// The kernel frees them when the last reference goes, which may take a moment.
+fn gone(mine: &Held) -> Result<()> {
+    wait::until(&format!("{mine:?} to go"), || {
+        Ok((Held::now()?.of(mine) == Held::default()).then_some(()))
+    })
+}
+
+/// Names of what is pinned or defined where others would find it.
+fn left_in_files() -> Vec<String> {
+    let pins = std::fs::read_dir("/sys/fs/bpf")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut found: Vec<String> = pins
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    for probes in ["kprobe_events", "uprobe_events"] {
+        let text =
+            std::fs::read_to_string(format!("/sys/kernel/tracing/{probes}")).unwrap_or_default();
+        found.extend(text.lines().map(str::to_owned));
+    }
+    found.sort();
+    found
+}
+
+fn sigkill_leaves_nothing_attached() -> Result<()> {
+    let before = left_in_files();
+    let (mut tracer, mine) = attached()?;
+    tracer.process().signal(Signal::KILL)?;
+    tracer.process().wait_exit()?;
+    gone(&mine)?;
+    ensure!(
+        left_in_files() == before,
+        "before: {before:?}, after: {:?}",
+        left_in_files()
+    );
+    Ok(())
+}
+
+fn an_ordinary_end_leaves_nothing_attached() -> Result<()> {
+    let before = left_in_files();
+    let (tracer, mine) = attached()?;
+    tracer.stop()?.expect_code(0)?;
+    gone(&mine)?;
+    ensure!(
+        left_in_files() == before,
+        "before: {before:?}, after: {:?}",
+        left_in_files()
+    );
+    Ok(())
+}
+
+fn without_privilege_it_names_what_is_missing() -> Result<()> {
+    let (_folder, copy) = public_copy()?;
+    let mut command = std::process::Command::new(copy);
+    command.args(["stream", "--hooks", &tracer::hooks()]);
+    unprivileged(&mut command);
+    let run = output(&mut command)?;
+    run.expect_code(77)?;
+    ensure!(run.stdout.is_empty(), "it printed {}", run.text()?);
+    for word in ["CAP_BPF", "CAP_PERFMON"] {
+        ensure!(
+            run.stderr.contains(word),
+            "{word} is not named:\n{}",
+            run.stderr
+        );
+    }
+    Ok(())
+}
+
+fn bad_arguments_are_a_usage_error() -> Result<()> {
+    for args in [
+        &["stream", "--port", "many"][..],
+        &["stream", "--hooks", "magic"],
+        &["no-such-command"],
+    ] {
+        let run = output(command()?.args(args))?;
+        run.expect_code(64)?;
+        ensure!(
+            run.stdout.is_empty() && !run.stderr.is_empty(),
+            "{args:?}: {run:?}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! Programs that people run: nginx and curl, redis-server and redis-cli.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tracer_tests::{
+    expect::{self, endpoint, one},
+    netns::Netns,
+    skip, tests,
+    tracer::{Helper, Tracer},
+    wait,
+};
+
+tests!("services":
+    nginx_started_after_tracer,
+    nginx_started_before_tracer,
+    redis_started_after_tracer,
+    redis_started_before_tracer,
+);
+
+const PORT: u16 = 8080;
+const REQUESTS: usize = 5;
+
+/// A server program in a namespace of its own.
+struct Service {
+    netns: Netns,
+    program: Helper,
+    workers: Vec<u32>,
+    _folder: tempfile::TempDir,
+}
+
+fn start(netns: &Netns, program: &Path, args: &[&str]) -> Result<Helper> {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    netns.enter(&mut command);
+    Ok(Helper::new(
+        command
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?,
+    ))
+}
+
+/// Runs a client to its end. Returns its pid and what it printed.
+fn ask(netns: &Netns, program: &Path, args: &[&str]) -> Result<(u32, String)> {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    netns.enter(&mut command);
+    let child = command
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))?;
+    let pid = child.id();
+    let output = child
+        .wait_with_output()
+        .with_context(|| format!("wait for {}", program.display()))?;
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        program.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok((pid, String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// Child processes of `parent`, by the table of processes.
+fn children(parent: u32) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")
+        .context("list processes")?
+        .flatten()
+    {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // "pid (name) state ppid ..": the name may hold anything, also parentheses.
+        let ppid = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse().ok());
+        if ppid == Some(parent) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+fn nginx(netns: Netns) -> Result<Service> {
+    let program = skip::need("nginx")?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let at = folder.path().display();
+    let configuration = format!(
+        "daemon off; master_process on; worker_processes 2; user root; pid {at}/pid; error_log stderr crit;
+         events {{ worker_connections 64; }}
+         http {{
+             access_log off;
+             client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;
+             uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+             server {{ listen 127.0.0.1:{PORT}; location / {{ return 200 'hello'; }} }}
+         }}"
+    );
+    let file = folder.path().join("nginx.conf");
+    std::fs::write(&file, configuration).context("write the configuration")?;
+    let file = file.to_str().context("a path that is text")?;
+    let program = start(&netns, &program, &["-c", file, "-e", "stderr"])?;
+    netns.wait_listening(PORT)?;
+    let workers = wait::until("nginx's workers", || {
+        let workers = children(program.pid())?;
+        Ok((workers.len() == 2).then_some(workers))
+    })?;
+    Ok(Service {
+        netns,
+        program,
+        workers,
+        _folder: folder,
+    })
+}
+
+fn redis(netns: Netns) -> Result<Service> {
+    let program = skip::need("redis-server")?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let port = PORT.to_string();
+    let path = folder.path().to_str().context("a path that is text")?;
+    let args = [
+        "--port",
+        &port,
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--daemonize",
+        "no",
+        "--dir",
+        path,
+    ];
+    let program = start(&netns, &program, &args)?;
+    netns.wait_listening(PORT)?;
+    Ok(Service {
+        netns,
+        program,
+        workers: Vec::new(),
+        _folder: folder,
+    })
+}
+
+fn curl(netns: &Netns) -> Result<Vec<u32>> {
+    let program = skip::need("curl")?;
+    let url = format!("http://127.0.0.1:{PORT}/");
+    (0..REQUESTS)
+        .map(|_| {
+            let (pid, answer) = ask(netns, &program, &["-sS", "--noproxy", "*", &url])?;
+            ensure!(answer == "hello", "nginx answered {answer:?}");
+            Ok(pid)
+        })
+        .collect()
+}
+
+fn redis_cli(netns: &Netns) -> Result<Vec<u32>> {
+    let program = skip::need("redis-cli")?;
+    let port = PORT.to_string();
+    (0..REQUESTS)
+        .map(|_| {
+            let (pid, answer) = ask(netns, &program, &["-p", &port, "PING"])?;
+            ensure!(answer.trim() == "PONG", "redis answered {answer:?}");
+            Ok(pid)
+        })
+        .collect()
+}
+
+/// A program, its client, and what they are called.
+struct Pair {
+    server: fn(Netns) -> Result<Service>,
+    clients: fn(&Netns) -> Result<Vec<u32>>,
+    server_name: &'static str,
+    client_name: &'static str,
+    needs: [&'static str; 2],
+}
+
+const NGINX: Pair = Pair {
+    server: nginx,
+    clients: curl,
+    server_name: "nginx",
+    client_name: "curl",
+    needs: ["nginx", "curl"],
+};
+const REDIS: Pair = Pair {
+    server: redis,
+    clients: redis_cli,
+    server_name: "redis-server",
+    client_name: "redis-cli",
+    needs: ["redis-server", "redis-cli"],
+};
+
+fn nginx_started_after_tracer() -> Result<()> {
+    both_ends(&NGINX, false)
+}
+
+fn nginx_started_before_tracer() -> Result<()> {
+    both_ends(&NGINX, true)
+}
+
+fn redis_started_after_tracer() -> Result<()> {
+    both_ends(&REDIS, false)
+}
+
+fn redis_started_before_tracer() -> Result<()> {
+    both_ends(&REDIS, true)
+}
+
+/// Every request shows at both ends, with the true processes.
+fn both_ends(pair: &Pair, server_first: bool) -> Result<()> {
+    let _found: Vec<PathBuf> = pair
+        .needs
+        .iter()
+        .map(|program| skip::need(program))
+        .collect::<Result<_>>()?;
+    let netns = Netns::new()?;
+    let (service, tracer) = if server_first {
+        let service = (pair.server)(netns)?;
+        (service, Tracer::stream(&[])?)
+    } else {
+        let tracer = Tracer::stream(&[])?;
+        ((pair.server)(netns)?, tracer)
+    };
+    let clients = (pair.clients)(&service.netns)?;
+    service.netns.wait_settled()?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let events = expect::within(service.netns.inode(), &run.events()?);
+
+    let at = std::net::SocketAddr::new([127, 0, 0, 1].into(), PORT);
+    let listen = json!({"event": "listen", "listener": {"address": "127.0.0.1", "port": PORT},
+        "process": {"pid": service.program.pid(), "comm": pair.server_name},
+        "evidence": {"process": if server_first { "scan" } else { "hook" }}});
+    one("the listener", &listen, &events)?;
+
+    for pid in clients {
+        let of = |event: &str| {
+            json!({"event": event, "connection": {"direction": "outbound", "server": endpoint(at)},
+                "process": {"pid": pid, "comm": pair.client_name}})
+        };
+        let connect = one("the client's open", &of("connect"), &events)?;
+        let close = one("the client's close", &of("close"), &events)?;
+        ensure!(
+            connect["connection"]["id"] == close["connection"]["id"],
+            "{connect}\n{close}"
+        );
+        let client = &connect["connection"]["client"];
+        let of = |event: &str| json!({"event": event, "connection": {"direction": "inbound", "server": endpoint(at), "client": client}});
+        let accept = one("the server's open", &of("accept"), &events)?;
+        let ended = one("the server's close", &of("close"), &events)?;
+        ensure!(
+            accept["connection"]["id"] == ended["connection"]["id"],
+            "{accept}\n{ended}"
+        );
+        for event in [accept, ended] {
+            fits(event, &service, pair.server_name)?;
+        }
+        ensure!(
+            close["connection"]["sent_bytes"] == ended["connection"]["received_bytes"],
+            "{close}\n{ended}"
+        );
+        ensure!(
+            close["connection"]["received_bytes"] == ended["connection"]["sent_bytes"],
+            "{close}\n{ended}"
+        );
+        ensure!(
+            close["connection"]["received_bytes"].as_u64() > Some(0),
+            "nothing came back: {close}"
+        );
+    }
+    for (event, count) in [
+        ("connect", REQUESTS),
+        ("accept", REQUESTS),
+        ("close", 2 * REQUESTS),
+        ("fail", 0),
+    ] {
+        expect::exactly(count, "in all", &json!({"event": event}), &events)?;
+    }
+    Ok(())
+}
+
+/// Whether the process of a server's end is the one that the evidence says.
+fn fits(event: &Value, service: &Service, name: &str) -> Result<()> {
+    let master = service.program.pid();
+    // A server without workers does everything itself.
+    let workers = if service.workers.is_empty() {
+        vec![master]
+    } else {
+        service.workers.clone()
+    };
+    let may = match event["evidence"]["process"].as_str() {
+        Some("hook" | "close") => workers,
+        Some("listener") => vec![master],
+        _ => vec![],
+    };
+    let pid = event["process"]["pid"].as_u64();
+    ensure!(
+        may.iter().any(|may| Some(u64::from(*may)) == pid),
+        "expected a process of {may:?}: {event}"
+    );
+    ensure!(event["process"]["comm"] == name, "expected {name}: {event}");
+    Ok(())
+}

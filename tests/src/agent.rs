@@ -1,0 +1,469 @@
+//! One child process that does, socket call by socket call, what a test asks.
+//!
+//! For the tests where every step matters. A request and its answer are one JSON line each, on
+//! the agent's standard input and output; it ends with its input.
+
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{Shutdown, SocketAddr},
+    process::ChildStdout,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::event::{PollFd, PollFlags, poll};
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
+
+use crate::{ledger::canonical, netns::Netns, tracer::Helper, traffic};
+
+/// A socket inside an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Slot(u32);
+
+/// How to listen.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Listen {
+    /// Where; port 0 for any.
+    pub at: SocketAddr,
+    /// Longest queue of connections that nobody has accepted.
+    pub backlog: i32,
+    /// Take IPv6 only.
+    pub only_v6: bool,
+    /// Drop every packet that arrives, the SYN first of all: nobody ever answers.
+    pub deaf: bool,
+}
+
+impl Listen {
+    /// Listens at an address as servers do.
+    pub fn at(at: SocketAddr) -> Self {
+        Self {
+            at,
+            backlog: 128,
+            only_v6: false,
+            deaf: false,
+        }
+    }
+}
+
+/// How to dial.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Dial {
+    /// Whom.
+    pub to: SocketAddr,
+    /// From which end, if not any.
+    pub from: Option<SocketAddr>,
+    /// Dial an IPv4 address through an IPv6 socket.
+    pub mapped: bool,
+    /// Return before it is decided.
+    pub nonblocking: bool,
+    /// Give up after so many SYNs sent again.
+    pub retries: Option<u8>,
+    /// Use this socket again in place of a new one.
+    pub again: Option<Slot>,
+}
+
+impl Dial {
+    /// Dials an address as clients do.
+    pub fn to(to: SocketAddr) -> Self {
+        Self {
+            to,
+            from: None,
+            mapped: false,
+            nonblocking: false,
+            retries: None,
+            again: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Ask {
+    Name(Vec<u8>),
+    Listen(Listen),
+    Accept(Slot),
+    Dial(Dial),
+    Outcome(Slot),
+    Send(Slot, usize),
+    Receive(Slot, usize),
+    ReceiveEnd(Slot),
+    Shutdown(Slot),
+    Close(Slot),
+    Reset(Slot),
+    Fork,
+}
+
+/// What came of a request. What does not apply is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The socket that was made.
+    pub slot: Option<Slot>,
+    /// This end, IPv4-mapped addresses as IPv4.
+    pub local: Option<SocketAddr>,
+    /// The other end, likewise.
+    pub remote: Option<SocketAddr>,
+    /// The error, if it failed.
+    pub errno: Option<i32>,
+    /// Bytes received, or the pid of a new process.
+    pub count: u64,
+}
+
+impl Answer {
+    /// The socket, of an answer without error.
+    pub fn socket(&self) -> Result<Slot> {
+        ensure!(
+            self.errno.is_none(),
+            "the call failed with errno {:?}",
+            self.errno
+        );
+        self.slot.context("an answer with a socket")
+    }
+
+    /// This end.
+    pub fn local(&self) -> Result<SocketAddr> {
+        self.local.context("an answer with an own end")
+    }
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    helper: Helper,
+    output: BufReader<ChildStdout>,
+    pid: u32,
+}
+
+impl Agent {
+    /// Starts one in a namespace.
+    pub fn new(netns: &Netns) -> Result<Self> {
+        let mut command = traffic::command("agent", &())?;
+        netns.enter(&mut command);
+        Self::start(&mut command)
+    }
+
+    /// Starts one by a command made from [`traffic::command`]`("agent", ..)`.
+    pub fn start(command: &mut std::process::Command) -> Result<Self> {
+        let mut helper = Helper::new(command.spawn().context("start an agent")?);
+        let output = BufReader::new(helper.take_stdout().context("the agent's output")?);
+        let pid = helper.pid();
+        Ok(Self {
+            helper,
+            output,
+            pid,
+        })
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Renames the process, by any bytes but NUL.
+    pub fn rename(&mut self, name: &[u8]) -> Result<()> {
+        self.ask(&Ask::Name(name.to_owned())).map(drop)
+    }
+
+    /// Listens. Fails if that fails.
+    pub fn listen(&mut self, how: Listen) -> Result<(Slot, SocketAddr)> {
+        let answer = self.ask(&Ask::Listen(how))?;
+        Ok((answer.socket()?, answer.local()?))
+    }
+
+    /// Waits for a connection and accepts it.
+    pub fn accept(&mut self, slot: Slot) -> Result<Answer> {
+        self.fine(&Ask::Accept(slot))
+    }
+
+    /// Dials. A refusal is an answer with an errno.
+    pub fn dial(&mut self, how: Dial) -> Result<Answer> {
+        self.ask(&Ask::Dial(how))
+    }
+
+    /// Dials with success.
+    pub fn connect(&mut self, to: SocketAddr) -> Result<Answer> {
+        let answer = self.dial(Dial::to(to))?;
+        answer.socket()?;
+        Ok(answer)
+    }
+
+    /// Waits for the end of a non-blocking attempt and fetches its error.
+    pub fn outcome(&mut self, slot: Slot) -> Result<Answer> {
+        self.ask(&Ask::Outcome(slot))
+    }
+
+    /// Sends so many bytes.
+    pub fn send(&mut self, slot: Slot, bytes: usize) -> Result<()> {
+        self.fine(&Ask::Send(slot, bytes)).map(drop)
+    }
+
+    /// Receives so many bytes.
+    pub fn receive(&mut self, slot: Slot, bytes: usize) -> Result<()> {
+        self.fine(&Ask::Receive(slot, bytes)).map(drop)
+    }
+
+    /// Receives to the end; a reset is an answer with an errno.
+    pub fn receive_end(&mut self, slot: Slot) -> Result<Answer> {
+        self.ask(&Ask::ReceiveEnd(slot))
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn shutdown(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::Shutdown(slot)).map(drop)
+    }
+
+    /// Closes a socket.
+    pub fn close(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::Close(slot)).map(drop)
+    }
+
+    /// Closes a socket by a reset.
+    pub fn reset(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::Reset(slot)).map(drop)
+    }
+
+    /// Goes on in a new process with the same sockets; the old one exits. Returns the new pid.
+    pub fn fork(&mut self) -> Result<u32> {
+        self.pid = u32::try_from(self.fine(&Ask::Fork)?.count)?;
+        Ok(self.pid)
+    }
+
+    /// Ends it, and waits for its success.
+    pub fn finish(self) -> Result<()> {
+        self.helper.finish()
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) -> Result<()> {
+        self.helper.kill()
+    }
+
+    fn fine(&mut self, ask: &Ask) -> Result<Answer> {
+        let answer = self.ask(ask)?;
+        if let Some(errno) = answer.errno {
+            bail!("{ask:?}: {}", io::Error::from_raw_os_error(errno));
+        }
+        Ok(answer)
+    }
+
+    fn ask(&mut self, ask: &Ask) -> Result<Answer> {
+        let mut request = serde_json::to_vec(ask)?;
+        request.push(b'\n');
+        let input = self.helper.input().context("the agent's input")?;
+        input
+            .write_all(&request)
+            .with_context(|| format!("ask an agent: {ask:?}"))?;
+        let line = traffic::line(&mut self.output).with_context(|| format!("{ask:?}"))?;
+        serde_json::from_str(&line).with_context(|| format!("an agent answered {line}"))
+    }
+}
+
+// --- inside the agent -----------------------------------------------------------------------
+
+/// The agent's own main.
+pub(crate) fn run() -> Result<()> {
+    // Not `io::stdin()`: its buffer would be lost to a forked process.
+    let input =
+        std::fs::File::from(rustix::io::dup(rustix::stdio::stdin()).context("take the input")?);
+    let mut input = BufReader::new(input);
+    let mut sockets = Sockets::default();
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if input.read_line(&mut line).context("read a request")? == 0 {
+            return Ok(());
+        }
+        let ask = serde_json::from_str(&line).with_context(|| format!("parse {line}"))?;
+        let answer =
+            sockets
+                .act(ask)
+                .unwrap_or_else(|error| match error.downcast_ref::<io::Error>() {
+                    Some(error) => Answer {
+                        errno: error.raw_os_error().or(Some(0)),
+                        ..Answer::default()
+                    },
+                    None => {
+                        eprintln!("agent: {error:?}");
+                        Answer {
+                            errno: Some(0),
+                            ..Answer::default()
+                        }
+                    }
+                });
+        let mut stdout = io::stdout().lock();
+        serde_json::to_writer(&mut stdout, &answer)?;
+        stdout.write_all(b"\n")?;
+        stdout.flush()?;
+    }
+}
+
+#[derive(Default)]
+struct Sockets {
+    open: BTreeMap<Slot, Socket>,
+    next: u32,
+}
+
+impl Sockets {
+    fn add(&mut self, socket: Socket) -> Slot {
+        self.next += 1;
+        self.open.insert(Slot(self.next), socket);
+        Slot(self.next)
+    }
+
+    fn get(&self, slot: Slot) -> Result<&Socket> {
+        self.open
+            .get(&slot)
+            .with_context(|| format!("no socket {slot:?}"))
+    }
+
+    fn take(&mut self, slot: Slot) -> Result<Socket> {
+        self.open
+            .remove(&slot)
+            .with_context(|| format!("no socket {slot:?}"))
+    }
+
+    fn act(&mut self, ask: Ask) -> Result<Answer> {
+        let mut answer = Answer::default();
+        match ask {
+            Ask::Name(name) => {
+                rustix::thread::set_name(&CString::new(name)?).map_err(io::Error::from)?;
+            }
+            Ask::Listen(how) => {
+                let socket = listen(how)?;
+                answer.local = own(&socket);
+                answer.slot = Some(self.add(socket));
+            }
+            Ask::Accept(slot) => {
+                let (socket, remote) = self.get(slot)?.accept()?;
+                answer.local = own(&socket);
+                answer.remote = remote.as_socket().map(canonical);
+                answer.slot = Some(self.add(socket));
+            }
+            Ask::Dial(how) => answer = self.dial(how)?,
+            Ask::Outcome(slot) => {
+                let socket = self.get(slot)?;
+                poll(&mut [PollFd::new(socket, PollFlags::OUT)], None).map_err(io::Error::from)?;
+                answer.errno = socket.take_error()?.and_then(|error| error.raw_os_error());
+                answer.local = own(socket);
+            }
+            Ask::Send(slot, bytes) => self.get(slot)?.write_all(&vec![0x5a; bytes])?,
+            Ask::Receive(slot, bytes) => self.get(slot)?.read_exact(&mut vec![0; bytes])?,
+            Ask::ReceiveEnd(slot) => {
+                answer.count = self.get(slot)?.read_to_end(&mut Vec::new())? as u64;
+            }
+            Ask::Shutdown(slot) => self.get(slot)?.shutdown(Shutdown::Write)?,
+            Ask::Close(slot) => drop(self.take(slot)?),
+            Ask::Reset(slot) => {
+                let socket = self.take(slot)?;
+                socket.set_linger(Some(Duration::ZERO))?;
+            }
+            Ask::Fork => answer.count = u64::from(go_on_in_child()?),
+        }
+        Ok(answer)
+    }
+
+    fn dial(&mut self, how: Dial) -> Result<Answer> {
+        let slot = match how.again {
+            Some(slot) => slot,
+            None => {
+                let domain = if how.mapped {
+                    Domain::IPV6
+                } else {
+                    Domain::for_address(how.to)
+                };
+                let socket = Socket::new(domain, Type::STREAM, None)?;
+                if let Some(from) = how.from {
+                    socket.set_reuse_address(true)?;
+                    socket.bind(&from.into())?;
+                }
+                if let Some(retries) = how.retries {
+                    limit(&socket, retries)?;
+                }
+                socket.set_nonblocking(how.nonblocking)?;
+                self.add(socket)
+            }
+        };
+        let socket = self.get(slot)?;
+        let to: SockAddr = match how.to {
+            SocketAddr::V4(v4) if how.mapped => {
+                SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()).into()
+            }
+            other => other.into(),
+        };
+        let errno = socket
+            .connect(&to)
+            .err()
+            .map(|error| error.raw_os_error().unwrap_or(0));
+        Ok(Answer {
+            slot: Some(slot),
+            local: own(socket),
+            remote: Some(how.to),
+            errno,
+            count: 0,
+        })
+    }
+}
+
+fn own(socket: &Socket) -> Option<SocketAddr> {
+    socket.local_addr().ok()?.as_socket().map(canonical)
+}
+
+fn listen(how: Listen) -> Result<Socket> {
+    let socket = Socket::new(Domain::for_address(how.at), Type::STREAM, None)?;
+    if how.at.is_ipv6() {
+        socket.set_only_v6(how.only_v6)?;
+    }
+    if how.deaf {
+        // One instruction, "return 0": the socket's filter drops every packet.
+        socket.attach_filter(&[SockFilter::new(
+            (libc::BPF_RET | libc::BPF_K) as u16,
+            0,
+            0,
+            0,
+        )])?;
+    }
+    socket.bind(&how.at.into())?;
+    socket.listen(how.backlog)?;
+    Ok(socket)
+}
+
+fn limit(socket: &Socket, retries: u8) -> io::Result<()> {
+    let value = libc::c_int::from(retries);
+    let size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(4);
+    let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
+    // SAFETY: the option's value is an int, as large as `size` says, and outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_SYNCNT,
+            (&raw const value).cast(),
+            size,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The caller's process exits; its child returns, with the same sockets.
+fn go_on_in_child() -> Result<u32> {
+    let parent = std::process::id();
+    // SAFETY: an agent has one thread, so the child's memory is whole.
+    match unsafe { libc::fork() } {
+        error if error < 0 => Err(io::Error::last_os_error().into()),
+        0 => {
+            // A process has closed its sockets by the time its children have another parent.
+            while std::os::unix::process::parent_id() == parent {
+                std::thread::yield_now();
+            }
+            Ok(std::process::id())
+        }
+        // SAFETY: ends the process at once; everything goes on in the child.
+        _ => unsafe { libc::_exit(0) },
+    }
+}

@@ -1,0 +1,167 @@
+//! `cargo xtask test`: everything there is to test on this machine, from unit tests
+//! to the kernel suite in virtual machines, and a table of how it went.
+
+mod provision;
+mod report;
+mod virtual_machines;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::cargo::{self, Executable};
+use crate::process::{self, Ending};
+use crate::tally::{self, Tally};
+use crate::vm::Hooks;
+use report::{Outcome, Report, Row};
+
+/// The test program that needs privileges, and is the first process of the machines.
+const KERNEL: &str = "kernel";
+
+/// How long one test program may take natively.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// Run all tests: unit, unprivileged, on this kernel, and on Debian's in QEMU
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only tests whose names contain this
+    filter: Option<String>,
+    /// Boot no virtual machine
+    #[arg(long, conflicts_with = "vm_only")]
+    native_only: bool,
+    /// Only in virtual machines
+    #[arg(long)]
+    vm_only: bool,
+    /// Hooks to test in virtual machines, one boot each
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "fentry,kprobe,tracepoint"
+    )]
+    hooks: Vec<Hooks>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    provision::provision(!options.native_only);
+    println!("building");
+    let tracer = cargo::build_tracer()?;
+    let only = options.vm_only.then_some(KERNEL);
+    let (kernel, others): (Vec<_>, Vec<_>) = cargo::build_tests(only)?
+        .into_iter()
+        .partition(|test| test.name == KERNEL);
+    let kernel = kernel
+        .into_iter()
+        .next()
+        .context("cargo built no test program named kernel")?;
+    let filter: Vec<String> = options.filter.iter().cloned().collect();
+
+    let mut report = Report::default();
+    if !options.vm_only {
+        for test in &others {
+            report.add(native(test, &tracer, &filter, Command::new(&test.path)));
+        }
+        report.add(native_kernel(&kernel, &tracer, &filter));
+    }
+    if !options.native_only {
+        virtual_machines::run(&mut report, &options.hooks, &kernel.path, &tracer, &filter);
+    }
+    report.print();
+    Ok(if report.total().failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The kernel suite on this machine's kernel, through sudo if need be.
+fn native_kernel(kernel: &Executable, tracer: &Path, filter: &[String]) -> Row {
+    if process::is_root() {
+        return native(kernel, tracer, filter, Command::new(&kernel.path));
+    }
+    let sudo = process::find("sudo").filter(|sudo| {
+        // Asks for a password now, where there is somebody to ask.
+        Command::new(sudo)
+            .arg("--validate")
+            .status()
+            .is_ok_and(|status| status.success())
+    });
+    match sudo {
+        Some(sudo) => {
+            let mut command = Command::new(sudo);
+            command.arg("env").arg(variable(tracer)).arg(&kernel.path);
+            native(kernel, tracer, filter, command)
+        }
+        None => Row {
+            suite: KERNEL.to_owned(),
+            kernel: running_kernel(),
+            hooks: "auto",
+            outcome: Outcome::Skipped(
+                "needs root: run it as root, or with sudo at hand".to_owned(),
+            ),
+            seconds: 0,
+        },
+    }
+}
+
+fn variable(tracer: &Path) -> std::ffi::OsString {
+    let mut variable = std::ffi::OsString::from("TRACER=");
+    variable.push(tracer);
+    variable
+}
+
+/// Runs one test program on this machine, with `command`.
+fn native(test: &Executable, tracer: &Path, filter: &[String], mut command: Command) -> Row {
+    let is_kernel = test.name == KERNEL;
+    println!("\n{} on this machine", test.name);
+    command
+        .args(filter)
+        .env("TRACER", tracer)
+        .env("CARGO_MANIFEST_DIR", &test.package)
+        .current_dir(&test.package);
+    let begun = Instant::now();
+    let mut tally = None;
+    let ending = process::watch(&mut command, LIMIT, |line| {
+        println!("{line}");
+        if let Some(more) = tally::summary(line) {
+            *tally.get_or_insert_default() += more;
+        }
+        ControlFlow::Continue(())
+    });
+    Row {
+        suite: test.name.clone(),
+        kernel: if is_kernel {
+            running_kernel()
+        } else {
+            String::new()
+        },
+        hooks: if is_kernel { "auto" } else { "" },
+        outcome: outcome(ending, tally),
+        seconds: begun.elapsed().as_secs(),
+    }
+}
+
+/// A program that fails without a failed test has failed all the same.
+fn outcome(ending: Result<Ending>, tally: Option<Tally>) -> Outcome {
+    match (ending, tally) {
+        (Err(error), _) => Outcome::Broken(format!("{error:#}")),
+        (Ok(Ending::Late), _) => Outcome::Broken(format!("did not end in {} s", LIMIT.as_secs())),
+        (Ok(Ending::Exited(status)), None) => {
+            Outcome::Broken(format!("ended without a result ({status})"))
+        }
+        (Ok(Ending::Exited(status)), Some(tally)) if !status.success() && tally.failed == 0 => {
+            Outcome::Broken(format!("all tests passed, and yet it failed ({status})"))
+        }
+        (Ok(Ending::Exited(_)), Some(tally)) => Outcome::Ran(tally),
+    }
+}
+
+fn running_kernel() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}

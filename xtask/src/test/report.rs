@@ -1,0 +1,162 @@
+//! The closing table: what ran, on which kernel, with which hooks, and how it went.
+
+use crate::tally::Tally;
+
+/// How a suite went.
+pub(super) enum Outcome {
+    /// To its end.
+    Ran(Tally),
+    /// Not at all, and that is no fault of the project; why.
+    Skipped(String),
+    /// It broke down; how.
+    Broken(String),
+}
+
+/// One suite on one kernel.
+pub(super) struct Row {
+    pub(super) suite: String,
+    pub(super) kernel: String,
+    pub(super) hooks: &'static str,
+    pub(super) outcome: Outcome,
+    pub(super) seconds: u64,
+}
+
+impl Row {
+    /// A suite that did not run counts as one test, skipped or failed: it must not go unseen.
+    fn tally(&self) -> Tally {
+        match &self.outcome {
+            Outcome::Ran(tally) => *tally,
+            Outcome::Skipped(_) => Tally {
+                skipped: 1,
+                ..Tally::default()
+            },
+            Outcome::Broken(_) => Tally {
+                failed: 1,
+                ..Tally::default()
+            },
+        }
+    }
+
+    fn note(&self) -> &str {
+        match &self.outcome {
+            Outcome::Ran(_) => "",
+            // The rest, such as the end of a console, has been printed already.
+            Outcome::Skipped(reason) | Outcome::Broken(reason) => {
+                reason.lines().next().unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// What has run so far.
+#[derive(Default)]
+pub(super) struct Report {
+    rows: Vec<Row>,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, row: Row) {
+        if let Outcome::Skipped(reason) | Outcome::Broken(reason) = &row.outcome {
+            let verb = if matches!(row.outcome, Outcome::Skipped(_)) {
+                "skipped"
+            } else {
+                "failed"
+            };
+            println!("{} {} {verb}: {reason}", row.suite, row.hooks);
+        }
+        self.rows.push(row);
+    }
+
+    /// Of all suites together.
+    pub(super) fn total(&self) -> Tally {
+        let mut total = Tally::default();
+        for row in &self.rows {
+            total += row.tally();
+        }
+        total
+    }
+
+    /// Prints the table and, as the last line, the total.
+    pub(super) fn print(&self) {
+        println!();
+        for line in self.table() {
+            println!("{line}");
+        }
+        println!("\n{}", self.total());
+    }
+
+    fn table(&self) -> Vec<String> {
+        let heading = [
+            "suite", "kernel", "hooks", "passed", "failed", "skipped", "seconds", "note",
+        ];
+        let mut cells = vec![heading.map(str::to_owned)];
+        cells.extend(self.rows.iter().map(|row| {
+            let tally = row.tally();
+            let numbers = [tally.passed, tally.failed, tally.skipped, row.seconds];
+            let [passed, failed, skipped, seconds] = numbers.map(|number| number.to_string());
+            let (suite, kernel) = (row.suite.clone(), row.kernel.clone());
+            [
+                suite,
+                kernel,
+                row.hooks.to_owned(),
+                passed,
+                failed,
+                skipped,
+                seconds,
+                row.note().to_owned(),
+            ]
+        }));
+        let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let widths: Vec<_> = (0..heading.len()).map(width).collect();
+        cells
+            .iter()
+            .map(|row| {
+                let mut line = String::new();
+                for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                    let is_number = (3..7).contains(&column);
+                    let cell = if is_number {
+                        format!("{cell:>width$}  ")
+                    } else {
+                        format!("{cell:<width$}  ")
+                    };
+                    line.push_str(&cell);
+                }
+                line.trim_end().to_owned()
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_did_not_run_is_counted_and_explained() {
+        let row = |suite: &str, outcome| Row {
+            suite: suite.to_owned(),
+            kernel: "6.1".to_owned(),
+            hooks: "kprobe",
+            outcome,
+            seconds: 7,
+        };
+        let mut report = Report::default();
+        report.add(row(
+            "a",
+            Outcome::Ran(Tally {
+                passed: 10,
+                failed: 0,
+                skipped: 2,
+            }),
+        ));
+        report.add(row("b", Outcome::Skipped("no network".to_owned())));
+        report.add(row("c", Outcome::Broken("no verdict\nconsole".to_owned())));
+        assert_eq!(report.total().to_string(), "10 passed, 1 failed, 3 skipped");
+        let expected = "\
+suite  kernel  hooks   passed  failed  skipped  seconds  note
+a      6.1     kprobe      10       0        2        7
+b      6.1     kprobe       0       0        1        7  no network
+c      6.1     kprobe       0       1        0        7  no verdict";
+        assert_eq!(report.table().join("\n"), expected);
+    }
+}

@@ -1,0 +1,216 @@
+//! Where the kernels come from: Debian's packages, fetched with an apt
+//! configuration of our own, so the machine's lists and packages stay untouched.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::process;
+
+/// A Debian release to take the kernel of.
+pub(super) struct Suite {
+    /// As apt calls it.
+    pub(super) name: &'static str,
+    /// Where its packages are.
+    mirror: &'static str,
+}
+
+/// The suites known. To test on one more kernel, add a row.
+pub(super) const SUITES: &[Suite] = &[Suite {
+    name: "bookworm",
+    mirror: "http://deb.debian.org/debian",
+}];
+
+/// Depends on whichever kernel the suite has now.
+const PACKAGE: &str = "linux-image-cloud-amd64";
+
+/// Packages that a kernel is made of; its other dependencies are for installing it.
+const PARTS: &[&str] = &["linux-image-", "linux-binary-", "linux-modules-"];
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// An unpacked kernel.
+pub(super) struct Kernel {
+    /// As `uname -r` says.
+    pub(super) release: String,
+    pub(super) image: PathBuf,
+    /// Its `lib/modules/<release>`.
+    pub(super) modules: PathBuf,
+}
+
+impl Suite {
+    /// The suite called `name`.
+    pub(super) fn named(name: &str) -> Result<&'static Self> {
+        let names: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
+        SUITES
+            .iter()
+            .find(|suite| suite.name == name)
+            .with_context(|| format!("find the suite {name}: there are {}", names.join(", ")))
+    }
+
+    /// The suite's kernel, fetched into `folder` unless it is there already.
+    pub(super) fn kernel(&self, folder: &Path) -> Result<Kernel> {
+        let root = folder.join("kernel");
+        if !root.is_dir() {
+            self.fetch(folder, &root)
+                .with_context(|| format!("fetch the kernel of {}", self.name))?;
+        }
+        unpacked(&root)
+    }
+
+    /// Downloads and unpacks; `root` appears only when complete.
+    fn fetch(&self, folder: &Path, root: &Path) -> Result<()> {
+        let apt = Apt::set_up(self, &folder.join("apt"))?;
+        println!("fetching the list of packages of {}", self.name);
+        process::output(apt.command("apt-get").args(["--error-on=any", "update"]))?;
+
+        let mut packages = Vec::new();
+        let mut pending = vec![PACKAGE.to_owned()];
+        while let Some(package) = pending.pop() {
+            let depends = process::output(apt.command("apt-cache").args(["depends", &package]))?;
+            pending.extend(parts(&depends));
+            packages.push(package);
+        }
+        println!("fetching {}", packages.join(", "));
+        process::output(apt.command("apt-get").arg("download").args(&packages))?;
+
+        let unfinished = folder.join("kernel.unfinished");
+        for entry in std::fs::read_dir(&apt.folder)? {
+            let file = entry?.path();
+            if file.extension().is_some_and(|extension| extension == "deb") {
+                process::output(Command::new("dpkg").arg("-x").arg(&file).arg(&unfinished))?;
+            }
+        }
+        std::fs::rename(&unfinished, root).context("keep the unpacked kernel")
+    }
+}
+
+/// An apt that knows one suite and nothing of this machine.
+struct Apt {
+    folder: PathBuf,
+    configuration: PathBuf,
+}
+
+impl Apt {
+    fn set_up(suite: &Suite, folder: &Path) -> Result<Self> {
+        ensure!(
+            process::find("apt-get").is_some() && Path::new(KEYRING).is_file(),
+            "this needs apt-get and {KEYRING}: on Debian and its kin, run \
+             `apt-get install debian-archive-keyring`"
+        );
+        for part in ["lists/partial", "cache/archives/partial", "state"] {
+            let part = folder.join(part);
+            std::fs::create_dir_all(&part).with_context(|| format!("make {}", part.display()))?;
+        }
+        let source = format!(
+            "deb [arch=amd64 signed-by={KEYRING}] {} {} main\n",
+            suite.mirror, suite.name
+        );
+        std::fs::write(folder.join("sources.list"), source).context("write apt's sources")?;
+        std::fs::write(folder.join("status"), "").context("write apt's status")?;
+        let configuration = folder.join("apt.conf");
+        std::fs::write(&configuration, Self::settings(folder)).context("configure apt")?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            configuration,
+        })
+    }
+
+    /// The machine's own settings stay in force (a proxy may be among them), but for these.
+    fn settings(folder: &Path) -> String {
+        let folder = folder.display();
+        format!(
+            "APT::Architecture \"amd64\";\n\
+             APT::Architectures {{ \"amd64\"; }};\n\
+             APT::Sandbox::User \"root\";\n\
+             Acquire::Languages \"none\";\n\
+             Acquire::Retries \"3\";\n\
+             Acquire::http::Timeout \"30\";\n\
+             Dir::Etc::sourcelist \"{folder}/sources.list\";\n\
+             Dir::Etc::sourceparts \"-\";\n\
+             Dir::Etc::preferences \"-\";\n\
+             Dir::Etc::preferencesparts \"-\";\n\
+             Dir::State \"{folder}/state\";\n\
+             Dir::State::lists \"{folder}/lists\";\n\
+             Dir::State::status \"{folder}/status\";\n\
+             Dir::Cache \"{folder}/cache\";\n\
+             #clear Acquire::IndexTargets::deb::DEP-11;\n\
+             #clear APT::Update::Post-Invoke;\n\
+             #clear APT::Update::Post-Invoke-Success;\n\
+             #clear DPkg::Post-Invoke;\n"
+        )
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .arg("-c")
+            .arg(&self.configuration)
+            .current_dir(&self.folder)
+            .env("LC_ALL", "C");
+        command
+    }
+}
+
+/// The parts of a kernel in what `apt-cache depends` prints.
+fn parts(depends: &str) -> impl Iterator<Item = String> {
+    depends
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Depends: "))
+        .filter(|name| PARTS.iter().any(|part| name.starts_with(part)))
+        .map(str::to_owned)
+}
+
+/// The kernel under `root`. Newer packages keep the image beside the modules, older ones in `boot`.
+fn unpacked(root: &Path) -> Result<Kernel> {
+    let modules = ["usr/lib/modules", "lib/modules"]
+        .into_iter()
+        .find_map(|folder| only_entry(&root.join(folder), ""))
+        .with_context(|| format!("find the kernel's modules in {}", root.display()))?;
+    let image = Some(modules.join("vmlinuz"))
+        .filter(|image| image.is_file())
+        .or_else(|| only_entry(&root.join("boot"), "vmlinuz-"))
+        .with_context(|| format!("find the kernel's image in {}", root.display()))?;
+    let release = modules
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(Kernel {
+        release,
+        image,
+        modules,
+    })
+}
+
+fn only_entry(folder: &Path, prefix: &str) -> Option<PathBuf> {
+    let mut entries = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    entries.find(|path| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with(prefix)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_parts_of_a_kernel_are_followed() {
+        let depends = "linux-image-6.12.0-1-cloud-amd64\n  \
+             Depends: linux-binary-6.12.0-1-cloud-amd64\n  \
+             Depends: kmod\n  \
+             Depends: linux-modules-6.12.0-1-cloud-amd64\n  \
+             Recommends: linux-image-rt-amd64\n";
+        assert_eq!(
+            parts(depends).collect::<Vec<_>>(),
+            [
+                "linux-binary-6.12.0-1-cloud-amd64",
+                "linux-modules-6.12.0-1-cloud-amd64"
+            ]
+        );
+    }
+}

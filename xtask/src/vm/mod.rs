@@ -1,0 +1,279 @@
+//! `cargo xtask vm`, and the machines that `cargo xtask test` boots: a Debian
+//! kernel in QEMU whose first process is the kernel suite. Needs no privileges.
+
+mod cpio;
+mod image;
+mod kernel;
+mod modules;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cargo;
+use crate::process::{self, Ending};
+use crate::tally::{self, Tally};
+use kernel::{Kernel, Suite};
+
+/// The suite whose kernel is used unless another is named.
+pub(crate) const DEFAULT_SUITE: &str = "bookworm";
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// How long a machine may take to its verdict. Emulation is slow, and two may run at once.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// How much of the console is shown again when there was no verdict.
+const TAIL_LINES: usize = 40;
+
+/// The hook sets that tracer can be made to use.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Hooks {
+    Auto,
+    Fentry,
+    Kprobe,
+    Tracepoint,
+}
+
+impl Hooks {
+    /// The word that `tracer --hooks` takes.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+/// Boot a Debian kernel in QEMU and run the kernel suite in it
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Debian suite whose kernel to boot
+    #[arg(long, default_value = DEFAULT_SUITE)]
+    suite: String,
+    /// Hooks that tracer must use
+    #[arg(long, value_enum, default_value = "auto")]
+    hooks: Hooks,
+    /// Arguments for the test program, such as a part of a test's name
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    if let Some(reason) = unavailable() {
+        bail!("boot a virtual machine: {reason}");
+    }
+    let tracer = cargo::build_tracer()?;
+    let init = cargo::build_tests(Some("kernel"))?
+        .pop()
+        .context("cargo built no test program named kernel")?
+        .path;
+    let machine = Machine::prepare(&options.suite, &init, &tracer)?;
+    println!("{} with {}", machine.kernel.release, options.hooks.name());
+    let tally = machine.boot(options.hooks, &options.arguments, |line| println!("{line}"))?;
+    Ok(if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Why no machine can be booted here, with what to do about it; `None` if one can.
+pub(crate) fn unavailable() -> Option<String> {
+    if cfg!(not(target_arch = "x86_64")) {
+        Some("virtual machines are x86-64 only, as the programs built here must run in them".into())
+    } else if process::find(QEMU).is_none() {
+        Some(format!(
+            "{QEMU} is missing: run `apt-get install qemu-system-x86`"
+        ))
+    } else if !cargo::can_link_statically() {
+        Some(
+            "no static C library (libc.a) to build the first process with: install the static \
+              C library of your distribution (libc6-dev, glibc-static)"
+                .into(),
+        )
+    } else {
+        None
+    }
+}
+
+/// The folder where kernels, images and consoles are kept.
+fn folder() -> PathBuf {
+    cargo::root().join("target/vm")
+}
+
+/// The kernel of `suite`, fetched if it is not there yet; returns its release.
+///
+/// Apart from [`Machine::prepare`], because what fails here is the network, not us.
+pub(crate) fn fetch(suite: &str) -> Result<String> {
+    let suite = Suite::named(suite)?;
+    Ok(suite.kernel(&folder().join(suite.name))?.release)
+}
+
+/// A machine that is ready to boot, as often as wanted.
+pub(crate) struct Machine {
+    suite: &'static Suite,
+    kernel: Kernel,
+    image: PathBuf,
+}
+
+impl Machine {
+    /// Puts a machine together: `init` will be its first process.
+    pub(crate) fn prepare(suite: &str, init: &Path, tracer: &Path) -> Result<Self> {
+        let suite = Suite::named(suite)?;
+        let folder = folder().join(suite.name);
+        let kernel = suite.kernel(&folder)?;
+        let image = folder.join("image.cpio");
+        // Another machine may be reading the image that is there: QEMU maps it.
+        let unfinished = folder.join(format!("image.{}", std::process::id()));
+        image::write(&unfinished, init, tracer, &kernel.modules)?;
+        std::fs::rename(&unfinished, &image)
+            .with_context(|| format!("put {} in place", image.display()))?;
+        Ok(Self {
+            suite,
+            kernel,
+            image,
+        })
+    }
+
+    /// Boots, hands every line of the console to `line`, and returns the verdict.
+    ///
+    /// The verdict is what the machine says, never how QEMU ends.
+    pub(crate) fn boot(
+        &self,
+        hooks: Hooks,
+        arguments: &[String],
+        mut line: impl FnMut(&str),
+    ) -> Result<Tally> {
+        let log = folder().join(format!("{}-{}.log", self.suite.name, hooks.name()));
+        let mut console = File::create(&log).with_context(|| format!("make {}", log.display()))?;
+        let mut tail = Vec::new();
+        let mut verdict = None;
+        let ending = process::watch(&mut self.qemu(hooks, arguments), LIMIT, |raw| {
+            let text = printable(raw);
+            // The console is kept for people; a full disk must not decide the verdict.
+            let _ = writeln!(console, "{text}");
+            line(&text);
+            verdict = tally::verdict(&text).or(verdict);
+            tail.push(text);
+            if tail.len() > TAIL_LINES {
+                tail.remove(0);
+            }
+            if verdict.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        if let Some(verdict) = verdict {
+            return Ok(verdict);
+        }
+        let cause = match ending {
+            Ending::Late => format!("no verdict after {} s", LIMIT.as_secs()),
+            Ending::Exited(status) => format!("the machine ended without a verdict ({status})"),
+        };
+        bail!(
+            "{cause}; the whole console is in {}, and it ends so:\n    {}",
+            log.display(),
+            tail.join("\n    ")
+        );
+    }
+
+    fn qemu(&self, hooks: Hooks, arguments: &[String]) -> Command {
+        let mut command = Command::new(process::find(QEMU).unwrap_or_else(|| QEMU.into()));
+        command
+            .args([
+                "-accel",
+                "tcg,thread=multi",
+                "-cpu",
+                "max",
+                "-smp",
+                "2",
+                "-m",
+                "1024",
+            ])
+            .args(["-nodefaults", "-no-user-config", "-no-reboot"])
+            .args(["-display", "none", "-serial", "stdio"])
+            .arg("-kernel")
+            .arg(&self.kernel.image)
+            .arg("-initrd")
+            .arg(&self.image)
+            .arg("-append")
+            .arg(command_line(hooks, arguments));
+        command
+    }
+}
+
+/// The kernel's command line. What the kernel does not know becomes the first
+/// process's environment, and what follows `--` its arguments.
+fn command_line(hooks: Hooks, arguments: &[String]) -> OsString {
+    let mut line = format!(
+        "console=ttyS0 quiet panic=-1 PATH=/usr/sbin:/usr/bin RUST_BACKTRACE=1 \
+         TRACER=/bin/tracer TRACER_HOOKS={}",
+        hooks.name()
+    );
+    if !arguments.is_empty() {
+        line.push_str(" --");
+        for argument in arguments {
+            if argument.contains(char::is_whitespace) {
+                line.push_str(&format!(" \"{argument}\""));
+            } else {
+                line.push_str(&format!(" {argument}"));
+            }
+        }
+    }
+    line.into()
+}
+
+/// `text` without what would move a terminal's cursor or colour it.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' {
+            // `ESC [ … letter`, or one more character.
+            if characters.next() == Some('[') {
+                characters.by_ref().find(|end| ('@'..='~').contains(end));
+            }
+        } else if character == '\t' || !character.is_control() {
+            printable.push(character);
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_line_is_cleaned() {
+        assert_eq!(
+            printable("\u{1b}c\u{1b}[?7l\u{1b}[2J\u{1b}[0mtest \u{1b}[32mok\u{1b}[m\r"),
+            "test ok"
+        );
+        assert_eq!(printable("a\tb\u{7}c"), "a\tbc");
+        assert_eq!(printable("cut \u{1b}["), "cut ");
+    }
+
+    #[test]
+    fn arguments_reach_the_first_process() {
+        let line = command_line(Hooks::Kprobe, &["--exact".into(), "two words".into()]);
+        let line = line.to_string_lossy();
+        assert!(line.contains(" TRACER_HOOKS=kprobe"));
+        assert!(line.ends_with(" -- --exact \"two words\""));
+        assert!(
+            !command_line(Hooks::Auto, &[])
+                .to_string_lossy()
+                .contains("--")
+        );
+    }
+}
