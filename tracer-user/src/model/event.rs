@@ -89,8 +89,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub enum Body {
     /// The tracer watches from here on.
     Start(Start),
@@ -151,34 +150,31 @@ impl Body {
 }
 
 /// Something happened to a connection.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct ConnectionEvent {
     /// The connection, as it is known then.
     pub connection: Connection,
     /// Why it failed; only in `fail`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// The process of this end.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<Arc<Process>>,
     /// How this is known.
     pub evidence: Evidence,
 }
 
 /// Something happened to a listening socket.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct ListenerEvent {
     /// The socket.
     pub listener: Listener,
     /// Who listens.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<Arc<Process>>,
     /// How this is known.
     pub evidence: Evidence,
 }
 
 /// The first event: who watches, and what stays invisible.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Start {
     /// The tracer.
     pub tracer: Tracer,
@@ -209,17 +205,16 @@ pub struct Blind {
 }
 
 /// Events were lost since the last `loss`, or since the start.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Loss {
     /// How many, by kind and cause.
     pub lost: Ledger<Lost>,
     /// The interval they were lost in.
-    #[serde(flatten)]
     pub interval: Coverage,
 }
 
 /// The last event: the account of the whole run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Stop {
     /// What was seen, delivered and lost, by kind.
     pub totals: Ledger<Tally>,

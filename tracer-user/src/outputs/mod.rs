@@ -46,23 +46,29 @@ pub fn colour_for_stdout() -> bool {
 }
 
 /// Writes events in one form.
-#[derive(Clone, Copy, Debug)]
-pub struct Writer {
-    format: Format,
-    colour: bool,
+#[derive(Debug)]
+pub struct Writer(Form);
+
+#[derive(Debug)]
+enum Form {
+    Json(json::Lines),
+    Text { colour: bool },
 }
 
 impl Writer {
     /// A writer of `format`; `colour` matters for text only.
     pub fn new(format: Format, colour: bool) -> Self {
-        Self { format, colour }
+        Self(match format {
+            Format::Json => Form::Json(json::Lines::default()),
+            Format::Text => Form::Text { colour },
+        })
     }
 
     /// Appends `event` to `buf`, line end included.
-    pub fn write(&self, event: &Event, buf: &mut Vec<u8>) {
-        match self.format {
-            Format::Json => json::write(event, buf),
-            Format::Text => text::write(event, self.colour, buf),
+    pub fn write(&mut self, event: &Event, buf: &mut Vec<u8>) {
+        match &mut self.0 {
+            Form::Json(lines) => lines.write(event, buf),
+            Form::Text { colour } => text::write(event, *colour, buf),
         }
     }
 }
