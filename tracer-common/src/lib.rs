@@ -8,7 +8,8 @@
 //! Rules of the house:
 //! - everything is `repr(C)`, has no padding the compiler chose, and is valid for
 //!   any bit pattern: a tag is a newtype over an integer, never a Rust enum;
-//! - sizes and offsets are asserted below, so a drift does not compile;
+//! - sizes and offsets are asserted, so a drift does not compile; the object that user
+//!   space embeds is checked against these sources by `cargo xtask build-ebpf --check`;
 //! - byte order is the machine's, except where a field says otherwise.
 
 #![no_std]
@@ -21,7 +22,3 @@ pub use record::{
     COMM_LEN, Connection, Counts, Direction, Ended, Flow, Header, Kind, Listening, Opened, Process,
     Source, Totals, flags, hooks,
 };
-
-/// Version of this interface. The object carries it in the global `ABI`, user
-/// space refuses an object that carries another.
-pub const ABI: u32 = 1;

@@ -52,8 +52,6 @@ offsets! {
     sock_protocol: "sock"."sk_protocol", 2;
     /// Limit of the accept queue.
     sock_backlog: "sock"."sk_max_ack_backlog", 4;
-    /// The `struct socket` a process holds; null while nobody accepted the connection.
-    sock_socket: "sock"."sk_socket", 8;
     /// Own port, network byte order; still set when the socket is unhashed.
     inet_sport: "inet_sock"."inet_sport", 2;
     /// Namespace inode number.

@@ -78,7 +78,7 @@ pub mod hooks {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// When it happened: nanoseconds of `CLOCK_MONOTONIC`.
+    /// When it happened: nanoseconds of `CLOCK_BOOTTIME`.
     pub time_ns: u64,
     /// What happened.
     pub kind: Kind,
@@ -135,7 +135,7 @@ pub struct Flow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// Outbound: the attempt began; inbound: the socket was made; with
-    /// [`flags::EXISTING`]: it was first seen. Nanoseconds of `CLOCK_MONOTONIC`.
+    /// [`flags::EXISTING`]: it was first seen. Nanoseconds of `CLOCK_BOOTTIME`.
     pub begun_ns: u64,
     /// The handshake was complete; likewise, 0 if it never was or is not known.
     pub established_ns: u64,

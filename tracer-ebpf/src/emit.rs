@@ -1,5 +1,7 @@
 //! Reserve, fill, submit; and count what could not be sent.
 
+use core::{arch::asm, ptr};
+
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use tracer_common::{Counts, Header, Kind};
 
@@ -26,16 +28,14 @@ pub(crate) fn record_if<T: 'static>(
 ) {
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
         if settle() {
-            count(kind, |counts| {
-                counts.seen += 1;
-                counts.ring_full += 1;
-            });
+            count(kind, |counts| &counts.seen);
+            count(kind, |counts| &counts.ring_full);
         }
         return;
     };
     fill(entry.as_mut_ptr());
     if settle() {
-        count(kind, |counts| counts.seen += 1);
+        count(kind, |counts| &counts.seen);
         entry.submit(wake_flag());
     } else {
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
@@ -45,10 +45,8 @@ pub(crate) fn record_if<T: 'static>(
 /// Counts an event that cannot be told as its connection had no place in the table.
 #[inline(always)]
 pub(crate) fn untold(kind: Kind) {
-    count(kind, |counts| {
-        counts.seen += 1;
-        counts.table_full += 1;
-    });
+    count(kind, |counts| &counts.seen);
+    count(kind, |counts| &counts.table_full);
 }
 
 /// Remembers that the table of connections was full.
@@ -74,13 +72,21 @@ pub(crate) fn header(kind: Kind, time_ns: u64) -> Header {
     }
 }
 
+/// Adds one, in one instruction: another program of ours may interrupt this one on its
+/// CPU. In assembly, as Rust has no atomic arithmetic for this target.
 #[inline(always)]
-fn count(kind: Kind, change: impl FnOnce(&mut Counts)) {
-    if let Some(counts) = COUNTS.get_ptr_mut(kind.0) {
-        // SAFETY: a per-CPU element that stays mapped for the life of the program.
-        // A program of ours that interrupts this one on the same CPU can make one
-        // increment count less; the kernel runs ours with migration disabled.
-        change(unsafe { &mut *counts });
+fn count(kind: Kind, which: impl FnOnce(&Counts) -> &u64) {
+    if let Some(counts) = COUNTS.get(kind.0) {
+        let counter = ptr::from_ref(which(counts)).cast_mut();
+        // SAFETY: a per-CPU element, aligned, that stays mapped for the life of the
+        // program and is only ever added to.
+        unsafe {
+            asm!(
+                "lock *(u64 *)({counter} + 0) += {one}",
+                counter = in(reg) counter,
+                one = in(reg) 1u64,
+            );
+        }
     }
 }
 

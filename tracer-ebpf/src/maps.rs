@@ -5,7 +5,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
-use tracer_common::{ABI, Connection, Counts, Kind, Listening, Offsets};
+use tracer_common::{Connection, Counts, Kind, Listening, Offsets};
 
 /// Records on their way to user space. Size set by user space.
 #[map]
@@ -30,10 +30,6 @@ pub(crate) static COUNTS: PerCpuArray<Counts> =
 /// be one that did not fit, no longer only one that is older than the programs.
 #[map]
 pub(crate) static OVERFLOWED: Array<u32> = Array::with_max_entries(1, 0);
-
-/// Version of the binary interface this object was built with.
-#[unsafe(no_mangle)]
-pub(crate) static ABI_VERSION: Global<u32> = Global::new(ABI);
 
 /// Where this kernel keeps what the programs read.
 #[unsafe(no_mangle)]

@@ -1,22 +1,17 @@
 //! `tracer doctor`: what this kernel and these privileges allow, which hooks will be
 //! used, what stays invisible, and how to fix each. Tries for real, then lets go.
 
-use std::io::Write;
-
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::{
-    capture::{Capture, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
+    capture::{self, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
     cli::DoctorOptions,
     exit::Exit,
     model::Blind,
     outputs::Format,
+    sink,
 };
-
-/// Small tables are enough to find out what loads.
-const RING_BYTES: u32 = 64 << 10;
-const CONNECTIONS: u32 = 1024;
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -63,7 +58,7 @@ impl From<&Obstacle> for ObstacleReport {
 ///
 /// # Errors
 /// If the report cannot be written.
-pub async fn run(options: &DoctorOptions) -> Result<Exit> {
+pub fn run(options: &DoctorOptions) -> Result<Exit> {
     let facts = Facts::gather();
     let (report, exit) = examine(&facts, options);
     let mut out = Vec::new();
@@ -74,13 +69,8 @@ pub async fn run(options: &DoctorOptions) -> Result<Exit> {
         }
         Format::Text => out.extend_from_slice(text(&report).as_bytes()),
     }
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(&out).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("writing the report")
-        }
-        _ => Ok(exit),
-    }
+    sink::print(&out).context("writing the report")?;
+    Ok(exit)
 }
 
 fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
@@ -106,9 +96,10 @@ fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
         };
         return (report, exit);
     }
+    let mut denied = false;
     let asked = |set: &HookSet| options.hooks.set().is_none_or(|hooks| hooks == *set);
     for set in HookSet::ALL.into_iter().filter(asked) {
-        match try_set(set) {
+        match try_set(facts, set) {
             Ok(blind) => {
                 if report.hooks.is_none() {
                     report.hooks = Some(set.name());
@@ -120,38 +111,45 @@ fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
                     why: None,
                 });
             }
-            Err(why) => report.sets.push(SetReport {
-                hooks: set.name(),
-                loads: false,
-                why: Some(why),
-            }),
+            Err(error) => {
+                denied |= error.is_privilege();
+                report.sets.push(SetReport {
+                    hooks: set.name(),
+                    loads: false,
+                    why: Some(why(error)),
+                });
+            }
         }
     }
     let exit = if report.hooks.is_some() {
         Exit::Done
+    } else if denied {
+        Exit::NotPermitted
     } else {
         Exit::Unsupported
     };
     (report, exit)
 }
 
-fn try_set(set: HookSet) -> Result<Vec<Blind>, String> {
-    let options = Options {
-        hooks: Some(set),
-        ring_bytes: RING_BYTES,
-        connections: CONNECTIONS,
-        kernel_log: false,
-    };
-    match Capture::start(&options) {
-        Ok(capture) => Ok(capture.blind().to_vec()),
-        Err(CaptureError::NoHooks { ruled_out, failed }) => {
+fn try_set(facts: &Facts, set: HookSet) -> Result<Vec<Blind>, CaptureError> {
+    capture::rehearse(
+        facts,
+        &Options {
+            hooks: Some(set),
+            ..Options::default()
+        },
+    )
+}
+
+/// Why one hook set does not load, without the advice that goes with it elsewhere.
+fn why(error: CaptureError) -> String {
+    match error {
+        CaptureError::NoHooks { ruled_out, failed } => {
             let ruled_out = ruled_out.into_iter().map(|set| set.why);
-            Err(ruled_out
-                .chain(failed.into_iter().map(|set| set.why))
-                .collect::<Vec<_>>()
-                .join("; "))
+            let failed = failed.into_iter().map(|set| set.why);
+            ruled_out.chain(failed).collect::<Vec<_>>().join("; ")
         }
-        Err(error) => Err(error.to_string()),
+        error => error.to_string(),
     }
 }
 

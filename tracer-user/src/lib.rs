@@ -11,7 +11,7 @@
 //! - [`sink`]: bytes → standard output
 //!
 //! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
-//! [`exit`] (how they end), [`procfs`] (what /proc says, for capture and enrich).
+//! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich).
 
 pub mod capture;
 pub mod cli;
@@ -23,4 +23,5 @@ pub mod model;
 pub mod outputs;
 pub mod pipeline;
 pub mod procfs;
+pub mod signals;
 pub mod sink;

@@ -1,6 +1,6 @@
 //! tracer: see `tracer --help`.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use tracer_user::{
@@ -8,14 +8,14 @@ use tracer_user::{
     cli::{Cli, Command},
     doctor,
     exit::Exit,
-    pipeline,
+    pipeline, sink,
 };
 
 fn main() -> ExitCode {
     let cli = Cli::parse_or_exit();
-    cli.start_log();
+    let _log = cli.start_log();
     let exit = run(cli.command).unwrap_or_else(|error| {
-        eprintln!("tracer: {error:#}");
+        complain(format!("tracer: {error:#}\n"));
         match error.downcast_ref::<CaptureError>() {
             Some(error) if error.is_privilege() => Exit::NotPermitted,
             Some(error) if error.is_unsupported() => Exit::Unsupported,
@@ -26,19 +26,31 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<Exit> {
-    // One thread runs a whole capture: it drains, completes and writes in turn.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
     match command {
-        Command::Stream(options) => runtime.block_on(pipeline::stream(options)),
-        Command::Doctor(options) => runtime.block_on(doctor::run(&options)),
+        Command::Stream(options) => {
+            // One thread runs a whole capture: it drains, completes and renders in turn.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("starting the runtime")?;
+            runtime.block_on(pipeline::stream(options))
+        }
+        Command::Doctor(options) => doctor::run(&options),
         Command::Completions { shell } => {
-            std::io::stdout()
-                .write_all(&Cli::completions(shell))
-                .context("writing the script")?;
+            sink::print(&Cli::completions(shell)).context("writing the script")?;
             Ok(Exit::Done)
         }
     }
+}
+
+/// Writes to standard error, but does not wait for long: it may be the very pipe that
+/// nobody reads.
+fn complain(text: String) {
+    let (done, written) = mpsc::channel();
+    thread::spawn(move || {
+        // There is nowhere else to complain.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = done.send(());
+    });
+    let _ = written.recv_timeout(Duration::from_secs(1));
 }

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, interval, sleep_until},
-};
+use anyhow::{Context, Result, bail};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::{
     capture::{Capture, Options},
@@ -16,6 +13,7 @@ use crate::{
     filter::Filter,
     model::{Body, Event},
     outputs::{self, Format, Writer},
+    signals::Signals,
     sink::{Flushed, Sink},
 };
 
@@ -23,6 +21,9 @@ use crate::{
 const CHECK: Duration = Duration::from_millis(250);
 /// A batch is handed over for writing at this size.
 const BATCH_BYTES: usize = 256 << 10;
+/// How long to wait for a record that a program still has in its hands when it is
+/// detached. It takes microseconds; the limit is for a kernel that lost one.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// `tracer stream`: prints every event until it is told to stop.
 ///
@@ -47,9 +48,9 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     let mut check = interval(CHECK);
     let mut more = false;
     loop {
-        // What cannot be handed over yet keeps the next batch in the kernel, which
-        // counts what finds no room there: memory stays bounded, loss is known.
-        let full = lines.buffer.len() >= BATCH_BYTES;
+        // What cannot be handed over yet keeps the rest in the kernel, which counts
+        // what finds no room there: memory stays bounded, loss is known.
+        let full = lines.is_full();
         tokio::select! {
             biased;
             () = signals.stop() => break,
@@ -58,38 +59,62 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
                 if sink.is_closed() {
                     break;
                 }
-                if let Some(loss) = capture.loss()? {
+                if !full && let Some(loss) = capture.loss()? {
                     lines.push(loss);
                 }
             }
             room = sink.room(), if !lines.buffer.is_empty() => match room {
-                Some(room) => room.send(std::mem::take(&mut lines.buffer)),
+                Some(room) => room.send(lines.take()),
                 None => break,
             },
-            () = std::future::ready(()), if more && !full => {
-                more = capture.drain(|event| lines.push(event));
-            }
-            () = capture.ready(), if !more && !full => {
-                more = capture.drain(|event| lines.push(event));
-            }
+            // A yield, so that a ring that never runs empty starves nothing above.
+            () = tokio::task::yield_now(), if more && !full => more = lines.fill(&mut capture),
+            () = capture.ready(), if !more && !full => more = lines.fill(&mut capture),
         }
     }
-    capture.stop(|event| lines.push(event)).await?;
-    let lost = capture.tallies()?.lost().total();
-    match sink.finish(lines.buffer).await {
+    let flushed = tokio::select! {
+        flushed = finish(&mut capture, lines, sink) => flushed?,
+        () = signals.stop() => bail!("stopped at once by a second signal: the last events were thrown away"),
+    };
+    match flushed {
         Flushed::Done => {}
         Flushed::Stuck => {
-            anyhow::bail!(
-                "nobody reads the output: the last events and the `stop` line were thrown away"
-            )
+            bail!("nobody reads the output: the last events and the `stop` line were thrown away")
         }
         Flushed::Failed(error) => return Err(error).context("writing the output"),
     }
+    let lost = capture.tallies()?.lost().total();
     Ok(if options.strict && lost > 0 {
         Exit::Lost
     } else {
         Exit::Done
     })
+}
+
+/// Detaches, writes out what is left, and closes the account.
+async fn finish(capture: &mut Capture, mut lines: Lines, sink: Sink) -> Result<Flushed> {
+    capture.detach();
+    let limit = Instant::now() + SETTLE;
+    loop {
+        let more = lines.fill(capture);
+        if lines.is_full() {
+            match sink.room_or_end().await {
+                Ok(room) => room.send(lines.take()),
+                Err(Flushed::Stuck) => return Ok(Flushed::Stuck),
+                Err(_) => break,
+            }
+        } else if !more {
+            if capture.is_settled()? || Instant::now() > limit {
+                break;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    if let Some(loss) = capture.loss()? {
+        lines.push(loss);
+    }
+    lines.push(capture.stop_event()?);
+    Ok(sink.finish(lines.take()).await)
 }
 
 /// Events on their way to the output: completed, chosen, written.
@@ -111,6 +136,22 @@ impl Lines {
         }
     }
 
+    /// Takes events until the buffer is full; tells whether there may be more.
+    fn fill(&mut self, capture: &mut Capture) -> bool {
+        capture.drain(|event| {
+            self.push(event);
+            !self.is_full()
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.buffer.len() >= BATCH_BYTES
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
     fn push(&mut self, mut event: Event) {
         if let Body::Loss(loss) = &event.body {
             tracing::warn!(
@@ -123,32 +164,6 @@ impl Lines {
         }
         self.processes.enrich(&mut event);
         self.writer.write(&event, &mut self.buffer);
-    }
-}
-
-/// What ends a run in order.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let catch = |kind| signal(kind).context("catching signals");
-        Ok(Self {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-            hang_up: catch(SignalKind::hangup())?,
-        })
-    }
-
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-        }
     }
 }
 

@@ -2,25 +2,35 @@
 //! not keep signals, or the ring buffer, waiting.
 
 use std::{
-    io::{self, Write},
-    os::fd::AsFd,
-    thread::{self, JoinHandle},
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    stdio::stdout,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches that may wait for the reader.
 const QUEUE: usize = 16;
-/// How long the reader may take for what is left when the run is over.
+/// How much is written at a time, so that a slow reader's progress shows.
+const CHUNK_BYTES: usize = 64 << 10;
+/// When the run is over, how long the reader may take nothing at all.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The writing end.
 pub struct Sink {
     queue: mpsc::Sender<Vec<u8>>,
     done: oneshot::Receiver<io::Result<()>>,
-    thread: JoinHandle<()>,
+    /// Bytes that the reader has taken.
+    written: Arc<AtomicU64>,
 }
 
 /// How the output ended.
@@ -28,7 +38,7 @@ pub struct Sink {
 pub enum Flushed {
     /// All of it was written, or its reader went away.
     Done,
-    /// The reader did not read, and what was left was thrown away.
+    /// The reader does not read, and what was left was thrown away.
     Stuck,
     /// It could not be written.
     Failed(io::Error),
@@ -42,22 +52,24 @@ impl Sink {
     pub fn stdout() -> Self {
         let (queue, mut batches) = mpsc::channel::<Vec<u8>>(QUEUE);
         let (tell, done) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            let mut written = Ok(());
-            while let Some(batch) = batches.blocking_recv() {
-                let mut out = io::stdout().lock();
-                written = out.write_all(&batch).and_then(|()| out.flush());
-                if written.is_err() {
-                    break;
-                }
+        let written = Arc::new(AtomicU64::new(0));
+        let progress = Arc::clone(&written);
+        // Not joined: it may hang in write() when the run is given up, and ends with
+        // the process.
+        thread::spawn(move || {
+            let mut result = Ok(());
+            while result.is_ok()
+                && let Some(batch) = batches.blocking_recv()
+            {
+                result = write(&batch, &progress);
             }
             // Nobody waits for it if the run was given up.
-            let _ = tell.send(written);
+            let _ = tell.send(result);
         });
         Self {
             queue,
             done,
-            thread,
+            written,
         }
     }
 
@@ -66,50 +78,101 @@ impl Sink {
         self.queue.reserve().await.ok()
     }
 
+    /// Like [`Self::room`], but gives up on a reader that takes nothing at all.
+    ///
+    /// # Errors
+    /// How the output ended, if it has.
+    pub async fn room_or_end(&self) -> Result<Permit<'_>, Flushed> {
+        match self.patiently(self.queue.reserve()).await {
+            Some(Ok(permit)) => Ok(permit),
+            // `finish` tells an error of the writing apart.
+            Some(Err(_)) => Err(Flushed::Done),
+            None => Err(Flushed::Stuck),
+        }
+    }
+
     /// Whether nobody will read any more, so that it shows also when there is nothing to write.
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed() || reader_is_gone()
     }
 
-    /// Writes what is left and ends the thread. Gives up on a reader that does not read.
-    pub async fn finish(self, rest: Vec<u8>) -> Flushed {
-        let Self {
-            queue,
-            done,
-            thread,
-        } = self;
-        let all = async {
-            // An error means that the thread has ended; it tells why.
-            let _ = queue.send(rest).await;
-            drop(queue);
-            done.await
-        };
-        let result = tokio::time::timeout(GRACE, all).await;
-        let Ok(written) = result else {
-            // The thread hangs in write(); it ends with the process.
-            drop(thread);
-            return Flushed::Stuck;
-        };
-        let _ = thread.join();
-        match written {
-            Ok(Ok(())) | Err(_) => Flushed::Done,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Flushed::Done,
-            Ok(Err(error)) => Flushed::Failed(error),
+    /// Writes what is left. Gives up on a reader that takes nothing at all.
+    pub async fn finish(mut self, rest: Vec<u8>) -> Flushed {
+        if let Ok(permit) = self.room_or_end().await {
+            permit.send(rest);
         }
+        // The thread ends when it has written what is in the queue of nobody.
+        let (nobody, _) = mpsc::channel(1);
+        self.queue = nobody;
+        let (_, none) = oneshot::channel();
+        let done = std::mem::replace(&mut self.done, none);
+        match self.patiently(done).await {
+            None => Flushed::Stuck,
+            Some(Ok(Err(error))) if error.kind() == io::ErrorKind::BrokenPipe => Flushed::Done,
+            Some(Ok(Err(error))) => Flushed::Failed(error),
+            Some(Ok(Ok(())) | Err(_)) => Flushed::Done,
+        }
+    }
+
+    /// Waits for `what` as long as the reader takes anything; none if it does not.
+    async fn patiently<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        let mut what = std::pin::pin!(what);
+        loop {
+            let before = self.written.load(Ordering::Relaxed);
+            if let Ok(result) = tokio::time::timeout(GRACE, &mut what).await {
+                return Some(result);
+            }
+            if self.written.load(Ordering::Relaxed) == before {
+                return None;
+            }
+        }
+    }
+}
+
+/// Writes all of `bytes`, also where standard output was made non-blocking by whoever
+/// shares it.
+fn write(mut bytes: &[u8], progress: &AtomicU64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let chunk = &bytes[..bytes.len().min(CHUNK_BYTES)];
+        match rustix::io::write(stdout(), chunk) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                progress.fetch_add(written as u64, Ordering::Relaxed);
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let mut fds = [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)];
+                match poll(&mut fds, None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes` to standard output at once, for commands with one result. A
+/// reader that went away is none of our business.
+///
+/// # Errors
+/// If they cannot be written.
+pub fn print(bytes: &[u8]) -> io::Result<()> {
+    match write(bytes, &AtomicU64::new(0)) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 
 /// A pipe or socket without a reader shows an error condition.
 fn reader_is_gone() -> bool {
-    let stdout = io::stdout();
-    let mut fds = [PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty())];
-    poll(
-        &mut fds,
-        Some(&Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        }),
-    )
-    .is_ok()
+    let mut fds = [PollFd::from_borrowed_fd(stdout(), PollFlags::empty())];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&at_once)).is_ok()
         && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }

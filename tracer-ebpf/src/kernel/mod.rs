@@ -2,8 +2,7 @@
 //!
 //! Every read goes through `bpf_probe_read_kernel`, which checks the address, at an
 //! offset that user space took from the running kernel's BTF. A read that fails
-//! gives zeros: the kernel owns the pointers that hooks hand us, so that means a
-//! wrong offset, which the loader's canary is there to find.
+//! gives zeros: the kernel owns the pointers that hooks hand us, so none should.
 
 mod sock;
 mod task;

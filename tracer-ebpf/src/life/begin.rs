@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use aya_log_ebpf::debug;
 use tracer_common::{Connection, Direction, Kind, Source, flags, hooks};
 
-use super::{end, find, hooked, keep, now, report_opened, zeroed};
+use super::{end, find, hooked, is_set, keep, now, report_opened, zeroed};
 use crate::{
     emit,
     kernel::{self, Sock, state},
@@ -73,7 +73,7 @@ pub(super) fn established(sock: Sock, old: u8) {
         connection.established_ns = now;
     }
     // Where a program sees accept() itself, that one reports.
-    if !hooked(hooks::ACCEPT) && connection.reported == 0 {
+    if !hooked(hooks::ACCEPT) && !is_set(&connection.reported) {
         report_opened(Kind::ACCEPT, connection, now);
     }
 }
@@ -94,11 +94,13 @@ fn adopt(sock: Sock, old: u8, now: u64) -> Option<&'static mut Connection> {
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now;
-    connection.direction = if inbound {
-        Direction::INBOUND
+    if inbound {
+        connection.direction = Direction::INBOUND;
     } else {
-        Direction::OUTBOUND
-    };
+        // When it began is not known.
+        connection.direction = Direction::OUTBOUND;
+        connection.flags = flags::EXISTING;
+    }
     sock.read_flow(&mut connection.flow);
     keep(sock, connection);
     find(sock)
@@ -138,7 +140,7 @@ pub(crate) fn accepted(sock: Sock) {
         connection.established_ns = now;
     }
     report_opened(Kind::ACCEPT, connection, now);
-    if connection.ended != 0 {
+    if is_set(&connection.ended) {
         // It was over before it was accepted.
         end::report_closed(sock, connection, connection.ended_ns);
     }

@@ -2,49 +2,59 @@
 
 use core::mem::MaybeUninit;
 
+use aya_ebpf::bindings::BPF_EXIST;
 use tracer_common::{Connection, Direction, Ended, Kind, Source, flags, hooks};
 
-use super::{find, forget, hooked, keep, now, read_closer, report_opened, zeroed};
+use super::{find, forget, hooked, is_set, keep, now, read_closer, report_opened, set, zeroed};
 use crate::{
     emit,
     kernel::{self, Sock, state},
+    maps::CONNECTIONS,
 };
 
-/// A process lets go of a socket, in its context: `tcp_close()` was called.
+/// A process lets go of a socket, in its context: `tcp_close()` was called, and does
+/// not hold the socket's lock yet.
 #[inline(always)]
 pub(crate) fn let_go(sock: Sock) {
-    let to = match sock.state() {
-        state::CLOSE_WAIT => state::LAST_ACK,
-        state::SYN_RECV | state::ESTABLISHED => state::FIN_WAIT1,
-        // Shut down before, or over.
-        _ => 0,
-    };
-    closing(sock, to);
+    closing(sock, 0);
 }
 
 /// The process ends its side of the connection, in its context, on the way to state
-/// `to`: 0 if it was on its way already.
+/// `to`; 0 if that is not known.
 #[inline(never)]
 pub(super) fn closing(sock: Sock, to: u8) {
-    let Some(connection) = find(sock) else {
+    let Some(entry) = find(sock) else {
         adopt_closing(sock, to);
         return;
     };
     if to != 0 {
         // Until more is known: should the end itself be missed, this says who closed.
-        connection.last_state = to;
+        entry.last_state = to;
     }
-    if connection.process.source == Source::HOOK {
+    if entry.process.source == Source::HOOK {
         return;
     }
+    // Without the socket's lock another CPU may end the connection meanwhile and the
+    // entry become another's: so change a copy, and put it back only in its own place.
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    // SAFETY: both are valid, and the stack is not in a map.
+    unsafe { (&raw mut *connection).copy_from_nonoverlapping(entry, 1) };
     read_closer(connection);
-    if connection.reported == 0 && connection.direction == Direction::INBOUND {
-        // accept() was missed: it was already waiting when the programs came, or
-        // the kernel had no room to watch its return.
+    // accept() was missed: it was already waiting when the programs came, or the kernel
+    // had no room to watch its return.
+    let missed = connection.reported == 0 && connection.direction == Direction::INBOUND;
+    if missed {
         report_missed_open(sock, connection);
-        if connection.ended != 0 {
-            report_closed(sock, connection, connection.ended_ns);
-        }
+    }
+    let connection: &Connection = connection;
+    if CONNECTIONS
+        .insert(sock.0, connection, u64::from(BPF_EXIST))
+        .is_ok()
+        && missed
+        && connection.ended != 0
+    {
+        report_closed(sock, connection, connection.ended_ns);
     }
 }
 
@@ -78,14 +88,14 @@ pub(super) fn ended(sock: Sock, old: u8) {
         return;
     };
     connection.last_state = old;
-    if connection.reported == 0 {
+    if !is_set(&connection.reported) {
         if connection.direction == Direction::INBOUND && hooked(hooks::ACCEPT) {
             // Still in the accept queue: accept() may yet hand it out. Should it do so
             // on another CPU right now, it sees this mark, or `reported` is seen here,
             // or the end is told when the socket is destroyed.
             connection.ended_ns = now;
-            connection.ended = 1;
-            if connection.reported == 0 {
+            set(&mut connection.ended);
+            if !is_set(&connection.reported) {
                 return;
             }
         } else {
@@ -134,7 +144,8 @@ pub(super) fn failed(sock: Sock, old: u8) {
         report_end(Kind::FAIL, sock, connection, now, || forget(sock));
         return;
     }
-    if emit::overflowed() {
+    // Where tcp_connect() is hooked, an attempt that sends nothing never has an entry.
+    if (sent || !hooked(hooks::CONNECT)) && emit::overflowed() {
         emit::untold(Kind::FAIL);
         return;
     }
@@ -147,18 +158,22 @@ pub(super) fn failed(sock: Sock, old: u8) {
     if sent {
         connection.flags = flags::SENT | flags::EXISTING;
     } else {
-        // connect() itself gives up here, as no port was free.
+        // The caller's own doing: connect() found no free port, or close() came first.
         kernel::read_current(Source::HOOK, &mut connection.process);
     }
     report_end(Kind::FAIL, sock, connection, now, || true);
 }
 
-/// The handshake came to nothing: no failure of a client here, unless two ends dialled
-/// each other at once.
+/// The handshake came to nothing. That is no failure of a client here, unless two ends
+/// dialled each other at once; and no end of a connection, unless a process has it
+/// already (Fast Open).
 #[inline(always)]
 pub(super) fn handshake_ended(sock: Sock, old: u8) {
-    if find(sock).is_some_and(|connection| connection.direction == Direction::OUTBOUND) {
+    let Some(connection) = find(sock) else { return };
+    if connection.direction == Direction::OUTBOUND {
         failed(sock, old);
+    } else if is_set(&connection.reported) {
+        ended(sock, old);
     } else {
         forget(sock);
     }
@@ -169,9 +184,10 @@ pub(super) fn handshake_ended(sock: Sock, old: u8) {
 #[inline(never)]
 pub(crate) fn destroyed(sock: Sock) {
     let Some(connection) = find(sock) else { return };
-    let now = now();
-    if connection.reported != 0 {
-        report_closed(sock, connection, now);
+    if is_set(&connection.reported) {
+        let ended_ns = connection.ended_ns;
+        let time_ns = if ended_ns == 0 { now() } else { ended_ns };
+        report_closed(sock, connection, time_ns);
     } else if connection.direction == Direction::OUTBOUND {
         failed(sock, connection.last_state);
     } else {

@@ -19,7 +19,8 @@ pub(super) fn begun(sock: Sock) {
     let mut room = MaybeUninit::uninit();
     let listening: &mut Listening = zeroed(&mut room);
     read(sock, Source::HOOK, listening);
-    if LISTENERS.insert(sock.0, &*listening, 0).is_err() {
+    let listening: &Listening = listening;
+    if LISTENERS.insert(sock.0, listening, 0).is_err() {
         warn!(sock.0, "table of listeners full");
     }
     report(Kind::LISTEN, listening, now);

@@ -22,9 +22,9 @@ mod begin;
 mod end;
 mod listen;
 
-use core::mem::MaybeUninit;
+use core::{arch::asm, mem::MaybeUninit};
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_log_ebpf::warn;
 use tracer_common::{Connection, Kind, Opened, Source, hooks};
 
@@ -67,10 +67,10 @@ pub(crate) fn changed(sock: Sock, old: u8, new: u8) {
     }
 }
 
-/// Tells that a connection is open, and remembers that it was told.
+/// Tells that a connection is open, and then remembers that it was told: its end, on
+/// another CPU, must not come first.
 #[inline(always)]
 fn report_opened(kind: Kind, connection: &mut Connection, time_ns: u64) {
-    connection.reported = 1;
     emit::record(kind, |record: *mut Opened| {
         // SAFETY: room for an `Opened`, aligned to 8; both fields are written, it has
         // no other byte.
@@ -85,6 +85,27 @@ fn report_opened(kind: Kind, connection: &mut Connection, time_ns: u64) {
             }
         }
     });
+    set(&mut connection.reported);
+}
+
+/// A mark that another CPU looks for: neither it nor what is stored before may be moved
+/// or left out by the compiler.
+#[inline(always)]
+fn set(mark: &mut u8) {
+    // SAFETY: an empty assembly, which the compiler takes for one that uses memory; a
+    // valid place for a byte.
+    unsafe {
+        asm!("");
+        (&raw mut *mark).write_volatile(1);
+        asm!("");
+    }
+}
+
+/// Looks for a mark that another CPU may set.
+#[inline(always)]
+fn is_set(mark: &u8) -> bool {
+    // SAFETY: a valid byte.
+    unsafe { (&raw const *mark).read_volatile() != 0 }
 }
 
 /// Takes the current task for the process of this end, unless it is the kernel's own.
@@ -126,10 +147,9 @@ fn keep(sock: Sock, connection: &Connection) -> bool {
 #[inline(always)]
 fn find(sock: Sock) -> Option<&'static mut Connection> {
     let connection = CONNECTIONS.get_ptr_mut(sock.0)?;
-    // SAFETY: the entry is this socket's. Those who write to it hold the socket's
-    // lock, except for accept() and close(): they write values that nobody else
-    // does, or the same ones. It is removed when the socket closes, and no caller
-    // uses it after that.
+    // SAFETY: the entry is this socket's, and stays so while the caller holds the
+    // socket's lock. accept() does not hold it, but what it hands out cannot be
+    // forgotten before it was reported; close() does not, and so changes a copy.
     Some(unsafe { &mut *connection })
 }
 
@@ -146,6 +166,7 @@ fn hooked(hook: u32) -> bool {
 
 #[inline(always)]
 fn now() -> u64 {
+    // The clock that goes on during suspend, as the start times of processes do.
     // SAFETY: takes no argument and reads a clock.
-    unsafe { bpf_ktime_get_ns() }
+    unsafe { bpf_ktime_get_boot_ns() }
 }

@@ -3,6 +3,7 @@
 use aya::maps::{MapData, MapError, PerCpuArray};
 use tracer_common::{Counts, Kind as KernelKind};
 
+use super::decode::Undecodable;
 use crate::model::{Coverage, Kind, Ledger, Loss, Lost, Tally, Timestamp};
 
 /// Newtype for the right to be copied from the kernel byte by byte.
@@ -52,8 +53,10 @@ impl Account {
         }
     }
 
-    pub(super) fn undecodable(&mut self, kind: KernelKind) {
-        if let Some(count) = self.undecodable.get_mut(kind.0 as usize) {
+    pub(super) fn undecodable(&mut self, bytes: Undecodable) {
+        tracing::error!(?bytes, "the kernel side sent a record that cannot be read");
+        let kind = bytes.kind.map(|kind| kind.0 as usize);
+        if let Some(count) = kind.and_then(|kind| self.undecodable.get_mut(kind)) {
             *count += 1;
         }
     }

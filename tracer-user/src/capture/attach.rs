@@ -1,8 +1,10 @@
 //! Loads and attaches the programs of a plan. Nothing is pinned: the kernel takes all
 //! of it away when this process ends, however it ends.
 
+use std::io;
+
 use aya::{
-    Btf, Ebpf, EbpfLoader, Pod, VerifierLogLevel,
+    Btf, Ebpf, EbpfError, EbpfLoader, Pod, VerifierLogLevel,
     programs::{FEntry, FExit, KProbe, ProgramError, RawTracePoint},
 };
 use tracer_common::Offsets;
@@ -11,6 +13,11 @@ use super::{
     Options,
     plan::{Attachment, HookSet, Plan, Plans, Program},
 };
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!(
+    "there is no eBPF object for this architecture yet: arguments of kernel functions lie elsewhere on each"
+);
 
 /// The eBPF programs, compiled from `tracer-ebpf` by `cargo xtask build-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../tracer-ebpf/object/tracer-x86_64.o");
@@ -28,8 +35,14 @@ pub struct Failed {
 pub(super) struct Attached {
     pub(super) ebpf: Ebpf,
     pub(super) plan: Plan,
-    /// The better ones that did not work.
-    pub(super) failed: Vec<Failed>,
+}
+
+/// Why no programs are at work.
+pub(super) enum AttachError {
+    /// The maps, which all hook sets share, cannot be made.
+    Maps { denied: bool, why: String },
+    /// None of the hook sets works.
+    Hooks(Vec<Failed>),
 }
 
 /// Newtype for the right to be copied to the kernel byte by byte.
@@ -43,22 +56,28 @@ unsafe impl Pod for PodOffsets {}
 /// Tries the candidates of `plans` in their order and keeps the first that works whole.
 ///
 /// # Errors
-/// What failed of each, if none works.
+/// If the maps cannot be made; else what failed of each candidate, if none works.
 pub(super) fn attach(
     plans: &Plans,
     offsets: &Offsets,
     options: &Options,
-) -> Result<Attached, Vec<Failed>> {
+) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
     // Attaching to functions needs the kernel's BTF once more, as aya reads it.
     let btf = Btf::from_sys_fs().ok();
     for plan in &plans.candidates {
-        match try_plan(plan, offsets, options, btf.as_ref()) {
-            Ok(ebpf) => {
+        let mut ebpf = load(plan, offsets, options, btf.as_ref()).map_err(|error| {
+            let why = chain(&error);
+            AttachError::Maps {
+                denied: is_denied(&error),
+                why,
+            }
+        })?;
+        match attach_all(&mut ebpf, plan, btf.as_ref()) {
+            Ok(()) => {
                 return Ok(Attached {
                     ebpf,
                     plan: plan.clone(),
-                    failed,
                 });
             }
             Err(why) => {
@@ -67,19 +86,20 @@ pub(super) fn attach(
             }
         }
     }
-    Err(failed)
+    Err(AttachError::Hooks(failed))
 }
 
-fn try_plan(
+/// Makes the maps and readies the programs; none is loaded yet.
+fn load(
     plan: &Plan,
     offsets: &Offsets,
     options: &Options,
     btf: Option<&Btf>,
-) -> Result<Ebpf, String> {
+) -> Result<Ebpf, EbpfError> {
     let offsets = PodOffsets(*offsets);
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
-    let mut ebpf = EbpfLoader::new()
+    EbpfLoader::new()
         .btf(btf)
         .verifier_log_level(VerifierLogLevel::DISABLE)
         .override_global("OFFSETS", &offsets, true)
@@ -89,12 +109,13 @@ fn try_plan(
         .map_max_entries("EVENTS", options.ring_bytes)
         .map_max_entries("CONNECTIONS", options.connections)
         .load(OBJECT)
-        .map_err(|error| format!("creating maps: {}", chain(&error)))?;
+}
+
+fn attach_all(ebpf: &mut Ebpf, plan: &Plan, btf: Option<&Btf>) -> Result<(), String> {
     for program in &plan.programs {
-        attach_program(&mut ebpf, program, btf)
-            .map_err(|why| format!("{}: {why}", program.name))?;
+        attach_program(ebpf, program, btf).map_err(|why| format!("{}: {why}", program.name))?;
     }
-    Ok(ebpf)
+    Ok(())
 }
 
 fn attach_program(ebpf: &mut Ebpf, program: &Program, btf: Option<&Btf>) -> Result<(), String> {
@@ -148,6 +169,13 @@ fn reason(error: &ProgramError) -> String {
         return format!("the kernel refused to load it: {io_error}");
     }
     chain(error)
+}
+
+/// Whether the kernel's answer at the root of `error` is `EPERM` or `EACCES`.
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -271,7 +271,7 @@ impl Btf {
             let found = self.by_id(id)?;
             match found.kind {
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
-                    id = found.size_or_type
+                    id = found.size_or_type;
                 }
                 _ => return Some(found),
             }

@@ -1,4 +1,4 @@
-//! From the kernel's clocks to wall-clock time.
+//! From the kernel's clock to wall-clock time.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -7,44 +7,46 @@ use crate::model::Timestamp;
 /// A step or drift of the wall clock smaller than this keeps the old relation, so that
 /// the times of one connection stay consistent with each other.
 const TOLERANCE_NS: i128 = 1_000_000;
+/// The clocks are read one after the other, and this process may be interrupted between
+/// them: of so many readings the tightest counts.
+const READINGS: usize = 3;
 
-/// How the kernel's clocks relate to the wall clock.
+/// How `CLOCK_BOOTTIME`, which the programs and the start times of processes use,
+/// relates to the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    monotonic_to_wall_ns: i128,
     boot_to_wall_ns: i128,
 }
 
 impl Clock {
     pub(super) fn read() -> Self {
-        let wall = nanoseconds(ClockId::Realtime);
+        let reading = || {
+            let before = nanoseconds(ClockId::Boottime);
+            let wall = nanoseconds(ClockId::Realtime);
+            let after = nanoseconds(ClockId::Boottime);
+            (after - before, wall - (before + after) / 2)
+        };
+        let tightest = (0..READINGS)
+            .map(|_| reading())
+            .min_by_key(|(width, _)| *width);
         Self {
-            monotonic_to_wall_ns: wall - nanoseconds(ClockId::Monotonic),
-            boot_to_wall_ns: wall - nanoseconds(ClockId::Boottime),
+            boot_to_wall_ns: tightest.map_or(0, |(_, difference)| difference),
         }
     }
 
     /// Follows the wall clock if somebody set it.
     pub(super) fn follow(&mut self) {
         let now = Self::read();
-        if (now.monotonic_to_wall_ns - self.monotonic_to_wall_ns).abs() > TOLERANCE_NS {
+        if (now.boot_to_wall_ns - self.boot_to_wall_ns).abs() > TOLERANCE_NS {
             *self = now;
         }
     }
 
-    /// A time of `CLOCK_MONOTONIC`, as `bpf_ktime_get_ns()` gives it.
-    pub(super) fn from_monotonic(self, ns: u64) -> Timestamp {
-        wall(i128::from(ns) + self.monotonic_to_wall_ns)
+    /// The wall-clock time of `ns` nanoseconds since boot.
+    pub(super) fn wall(self, ns: u64) -> Timestamp {
+        let wall = i128::from(ns) + self.boot_to_wall_ns;
+        Timestamp::from_ns(u64::try_from(wall.max(0)).unwrap_or(u64::MAX))
     }
-
-    /// A time of `CLOCK_BOOTTIME`, as `task_struct.start_boottime` has it.
-    pub(super) fn from_boot(self, ns: u64) -> Timestamp {
-        wall(i128::from(ns) + self.boot_to_wall_ns)
-    }
-}
-
-fn wall(ns: i128) -> Timestamp {
-    Timestamp::from_ns(u64::try_from(ns.max(0)).unwrap_or(u64::MAX))
 }
 
 fn nanoseconds(clock: ClockId) -> i128 {

@@ -131,7 +131,7 @@ fn describe(proc: &Proc, pid: u32, clock: &Clock) -> Option<Arc<Process>> {
         comm: stat.comm.into(),
         exe: entry.exe(),
         args: entry.args(),
-        started: Some(clock.from_boot(start_ns)),
+        started: Some(clock.wall(start_ns)),
     }))
 }
 

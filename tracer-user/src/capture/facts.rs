@@ -9,6 +9,8 @@ use super::btf::{Btf, BtfError};
 
 /// Where a kernel shows its type information.
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+/// The first pid namespace: `PROC_PID_INIT_INO` of the kernel's `include/linux/proc_ns.h`.
+const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 /// No kernel's type information comes near this; a file that does is not one.
 const MAX_BTF_BYTES: u64 = 256 << 20;
 
@@ -26,6 +28,8 @@ pub struct Facts {
     /// Whether it has ring buffers (Linux 5.8); none if it could not be asked, for
     /// want of privileges.
     pub ring_buffer: Option<bool>,
+    /// Whether /proc shows processes by the ids that the kernel tells.
+    pub host_pids: bool,
 }
 
 /// What the kernel's type information says.
@@ -77,6 +81,8 @@ impl Facts {
             capabilities: capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective),
             types: read_types(Path::new(KERNEL_BTF)),
             ring_buffer: ring_buffer(),
+            host_pids: fs::read_link("/proc/self/ns/pid")
+                .is_ok_and(|link| link.as_os_str() == HOST_PID_NAMESPACE),
         }
     }
 }

@@ -63,7 +63,7 @@ impl Interpreter {
 
     fn at(&self, header: &abi::Header, body: Body) -> Event {
         Event {
-            time: self.clock.from_monotonic(header.time_ns),
+            time: self.clock.wall(header.time_ns),
             host: Arc::clone(&self.host),
             body,
         }
@@ -131,8 +131,7 @@ impl Interpreter {
             }
         }
         let outbound = kept.direction == abi::Direction::OUTBOUND;
-        let opened =
-            (kept.established_ns != 0).then(|| self.clock.from_monotonic(kept.established_ns));
+        let opened = (kept.established_ns != 0).then(|| self.clock.wall(kept.established_ns));
         ConnectionEvent {
             connection: Connection {
                 id: id(kept),
@@ -202,7 +201,7 @@ impl Interpreter {
     }
 
     fn started(&self, start_ns: u64) -> Timestamp {
-        self.clock.from_boot(start_ns)
+        self.clock.wall(start_ns)
     }
 }
 

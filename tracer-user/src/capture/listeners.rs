@@ -7,24 +7,66 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{Listener, Process};
+use crate::model::{Listener, ListenerEvent, Process};
 
 /// More listening addresses than any host should have; past it, new ones are not kept.
 const MAX_ADDRESSES: usize = 65_536;
 
+/// A socket that listens.
+struct Known {
+    owner: Option<Arc<Process>>,
+    /// The scan found it, and nobody was told yet.
+    untold: Option<ListenerEvent>,
+}
+
 /// The listening sockets of this host, by network namespace and address.
 #[derive(Default)]
 pub(super) struct Listeners {
-    by_address: HashMap<(u32, SocketAddr), Vec<Option<Arc<Process>>>>,
+    by_address: HashMap<(u32, SocketAddr), Vec<Known>>,
 }
 
 impl Listeners {
+    /// Adds what the scan found.
+    pub(super) fn found(&mut self, event: ListenerEvent) {
+        self.insert(
+            event.listener,
+            Known {
+                owner: event.process.clone(),
+                untold: Some(event),
+            },
+        );
+    }
+
+    /// Adds what the kernel told of. The scan may have found the same socket, if it
+    /// began to listen between attaching and scanning.
     pub(super) fn add(&mut self, listener: &Listener, owner: Option<Arc<Process>>) {
-        let key = (listener.netns, listener.local);
-        if self.by_address.len() >= MAX_ADDRESSES && !self.by_address.contains_key(&key) {
-            return;
+        let known = self.by_address.get_mut(&(listener.netns, listener.local));
+        let same = known.into_iter().flatten().find(|known| {
+            known.untold.is_some() && are_same(known.owner.as_deref(), owner.as_deref())
+        });
+        match same {
+            Some(known) => known.untold = None,
+            None => self.insert(
+                *listener,
+                Known {
+                    owner,
+                    untold: None,
+                },
+            ),
         }
-        self.by_address.entry(key).or_default().push(owner);
+    }
+
+    /// What the scan found and the kernel did not tell of: it was there before.
+    pub(super) fn untold(&mut self) -> Vec<ListenerEvent> {
+        let known = self.by_address.values_mut().flatten();
+        known.filter_map(|known| known.untold.take()).collect()
+    }
+
+    fn insert(&mut self, listener: Listener, known: Known) {
+        let key = (listener.netns, listener.local);
+        if self.by_address.len() < MAX_ADDRESSES || self.by_address.contains_key(&key) {
+            self.by_address.entry(key).or_default().push(known);
+        }
     }
 
     /// Forgets one socket of this owner at this address.
@@ -33,22 +75,15 @@ impl Listeners {
         let Some(owners) = self.by_address.get_mut(&key) else {
             return;
         };
-        let is_owner = |kept: &Option<Arc<Process>>| match (kept, owner) {
-            (Some(kept), Some(owner)) => is_same(kept, owner),
-            _ => kept.is_none() && owner.is_none(),
-        };
         // A socket that was inherited may be closed by another process than it is kept of.
-        let at = owners.iter().position(is_owner).unwrap_or(0);
+        let at = owners
+            .iter()
+            .position(|known| are_same(known.owner.as_deref(), owner))
+            .unwrap_or(0);
         owners.swap_remove(at);
         if owners.is_empty() {
             self.by_address.remove(&key);
         }
-    }
-
-    /// Whether some socket listens at exactly this address.
-    pub(super) fn contains(&self, listener: &Listener) -> bool {
-        self.by_address
-            .contains_key(&(listener.netns, listener.local))
     }
 
     /// Whether a connection whose own end is `local` can only have come in through a listener.
@@ -58,16 +93,16 @@ impl Listeners {
 
     /// The process that listens for connections to `local`; none if there are several.
     pub(super) fn owner(&self, netns: u32, local: SocketAddr) -> Option<Arc<Process>> {
-        let mut owners = self.at(netns, local).into_iter().flatten();
-        let first = owners.next()?.as_ref()?;
-        owners
-            .all(|other| other.as_ref().is_some_and(|other| is_same(other, first)))
+        let mut known = self.at(netns, local).into_iter().flatten();
+        let first = known.next()?.owner.as_ref()?;
+        known
+            .all(|other| are_same(other.owner.as_deref(), Some(first)))
             .then(|| Arc::clone(first))
     }
 
     /// The owners of the sockets at `local` itself, else of those that listen on its
     /// port on every address, as the kernel chooses.
-    fn at(&self, netns: u32, local: SocketAddr) -> Option<&Vec<Option<Arc<Process>>>> {
+    fn at(&self, netns: u32, local: SocketAddr) -> Option<&Vec<Known>> {
         let find = |ip: IpAddr| {
             self.by_address
                 .get(&(netns, SocketAddr::new(ip, local.port())))
@@ -83,15 +118,16 @@ impl Listeners {
 
 /// Whether both are the same process, where /proc may have told the start of one of
 /// them: it cuts to clock ticks, none of which is longer than this.
-fn is_same(one: &Process, other: &Process) -> bool {
+fn are_same(one: Option<&Process>, other: Option<&Process>) -> bool {
     const TICK_NS: u64 = 10_000_000;
-    one.pid == other.pid && one.key.start_ns / TICK_NS == other.key.start_ns / TICK_NS
+    let name = |process: &Process| (process.pid, process.key.start_ns / TICK_NS);
+    one.map(name) == other.map(name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ProcessKey;
+    use crate::model::{Evidence, ProcessEvidence, ProcessKey};
 
     fn listener(local: &str) -> Listener {
         Listener {
@@ -148,7 +184,31 @@ mod tests {
         let mut listeners = Listeners::default();
         listeners.add(&listener("0.0.0.0:80"), process(1));
         listeners.remove(&listener("0.0.0.0:80"), process(1).as_deref());
-        assert!(!listeners.contains(&listener("0.0.0.0:80")));
         assert_eq!(owner(&listeners, 1, "127.0.0.1:80"), None);
+    }
+
+    #[test]
+    fn what_scan_and_kernel_both_found_is_one() {
+        let mut listeners = Listeners::default();
+        for address in ["0.0.0.0:80", "0.0.0.0:81"] {
+            listeners.found(ListenerEvent {
+                listener: listener(address),
+                process: process(1),
+                evidence: Evidence {
+                    process: ProcessEvidence::Scan,
+                    direction: None,
+                },
+            });
+        }
+        listeners.add(&listener("0.0.0.0:80"), process(1));
+        let untold: Vec<Listener> = listeners
+            .untold()
+            .iter()
+            .map(|event| event.listener)
+            .collect();
+        assert_eq!(untold, [listener("0.0.0.0:81")]);
+        assert!(listeners.untold().is_empty());
+        listeners.remove(&listener("0.0.0.0:80"), process(1).as_deref());
+        assert!(!listeners.owns(1, "127.0.0.1:80".parse().expect("an address")));
     }
 }

@@ -19,7 +19,7 @@ pub mod plan;
 pub mod preflight;
 mod ring;
 
-use std::{collections::HashSet, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use aya::{
     Ebpf,
@@ -27,8 +27,12 @@ use aya::{
 };
 
 use self::{
-    account::Account, clock::Clock, decode::Undecodable, interpret::Interpreter,
-    listeners::Listeners, ring::Ring,
+    account::Account,
+    attach::{AttachError, Attached},
+    clock::Clock,
+    interpret::Interpreter,
+    listeners::Listeners,
+    ring::Ring,
 };
 pub use self::{
     attach::Failed,
@@ -37,10 +41,7 @@ pub use self::{
     preflight::Obstacle,
 };
 use crate::{
-    model::{
-        Blind, Body, Coverage, Event, Ledger, ListenerEvent, Loss, Start, Stop, Tally, Timestamp,
-        Tracer,
-    },
+    model::{Blind, Body, Coverage, Event, Ledger, Loss, Start, Stop, Tally, Timestamp, Tracer},
     procfs::Proc,
 };
 
@@ -60,6 +61,17 @@ pub struct Options {
     pub kernel_log: bool,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hooks: None,
+            ring_bytes: 16 << 20,
+            connections: 128 << 10,
+            kernel_log: false,
+        }
+    }
+}
+
 /// Why a capture did not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -73,6 +85,14 @@ pub enum CaptureError {
         ruled_out: Vec<plan::RuledOut>,
         /// Tried.
         failed: Vec<Failed>,
+    },
+    /// The kernel does not make the tables that the programs share with us.
+    #[error("making tables in the kernel: {why}\n  fix: {}", maps_fix(*.denied))]
+    Maps {
+        /// Whether it is a matter of rights.
+        denied: bool,
+        /// The kernel's words.
+        why: String,
     },
     /// The object lacks a map: it is not the one this binary was built for.
     #[error("the embedded eBPF object has no map `{0}`; rebuild it with `cargo xtask build-ebpf`")]
@@ -94,12 +114,26 @@ pub enum CaptureError {
 impl CaptureError {
     /// Whether more rights would help.
     pub fn is_privilege(&self) -> bool {
-        matches!(self, Self::Obstacles(obstacles) if obstacles.iter().any(Obstacle::is_privilege))
+        match self {
+            Self::Obstacles(obstacles) => obstacles.iter().any(Obstacle::is_privilege),
+            Self::Maps { denied, .. } => *denied,
+            _ => false,
+        }
     }
 
     /// Whether this kernel cannot do it, whatever the rights.
     pub fn is_unsupported(&self) -> bool {
         matches!(self, Self::Obstacles(_) | Self::NoHooks { .. }) && !self.is_privilege()
+    }
+}
+
+fn maps_fix(denied: bool) -> &'static str {
+    if denied {
+        "capabilities count in the first user namespace only: run it outside of a user namespace (a rootless \
+         container is one), without a seccomp filter that forbids bpf(), or on Linux before 5.11 raise the limit of \
+         locked memory (`ulimit -l unlimited`)"
+    } else {
+        "ask for less with --connections and --ring, or give the memory control group more"
     }
 }
 
@@ -123,13 +157,16 @@ pub struct Capture {
     /// None once detached.
     ebpf: Option<Ebpf>,
     plan: plan::Plan,
-    failed: Vec<Failed>,
     facts: Facts,
     ring: Ring,
     account: Account,
     interpreter: Interpreter,
     from: Timestamp,
-    existing: Vec<ListenerEvent>,
+    /// Set once detached.
+    to: Option<Timestamp>,
+    /// Until the ring ran empty for the first time: events of the time between attaching
+    /// and scanning may still be in it.
+    catching_up: bool,
     logger: Option<KernelLogger>,
 }
 
@@ -140,18 +177,7 @@ impl Capture {
     /// [`CaptureError`]; nothing stays attached then.
     pub fn start(options: &Options) -> Result<Self, CaptureError> {
         let facts = Facts::gather();
-        let plans = plan::plan(&facts, options.hooks).map_err(CaptureError::Obstacles)?;
-        // A plan is only made from types that were read.
-        let offsets = facts
-            .types
-            .as_ref()
-            .map(|types| types.offsets)
-            .unwrap_or_default();
-        let attached =
-            attach::attach(&plans, &offsets, options).map_err(|failed| CaptureError::NoHooks {
-                ruled_out: plans.ruled_out.clone(),
-                failed,
-            })?;
+        let attached = try_hooks(&facts, options)?;
         let from = Timestamp::now();
         let mut ebpf = attached.ebpf;
         let ring: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
@@ -165,39 +191,21 @@ impl Capture {
             host: Arc::new(host::read()),
             listeners: Listeners::default(),
         };
-        let existing = existing::listeners(&Proc::new("/proc"), &interpreter.clock);
-        for event in &existing {
-            interpreter
-                .listeners
-                .add(&event.listener, event.process.clone());
+        for event in existing::listeners(&Proc::new("/proc"), &interpreter.clock) {
+            interpreter.listeners.found(event);
         }
         Ok(Self {
             ebpf: Some(ebpf),
             plan: attached.plan,
-            failed: attached.failed,
             facts,
             ring: Ring::new(ring).map_err(CaptureError::Poll)?,
             account: Account::new(counts, from),
             interpreter,
             from,
-            existing,
+            to: None,
+            catching_up: true,
             logger,
         })
-    }
-
-    /// The hook set in use.
-    pub fn hooks(&self) -> HookSet {
-        self.plan.set
-    }
-
-    /// The better hook sets that did not load.
-    pub fn failed(&self) -> &[Failed] {
-        &self.failed
-    }
-
-    /// What stays invisible.
-    pub fn blind(&self) -> &[Blind] {
-        &self.plan.blind
     }
 
     /// The first event.
@@ -224,43 +232,32 @@ impl Capture {
         }
     }
 
-    /// Hands what has happened to `each`, in the kernel's order, a bounded batch at a
-    /// time. Tells whether there may be more.
-    pub fn drain(&mut self, mut each: impl FnMut(Event)) -> bool {
+    /// Hands what has happened to `each`, in the kernel's order, until it wants no more
+    /// or a bounded batch is done. Tells whether there may be more.
+    pub fn drain(&mut self, mut each: impl FnMut(Event) -> bool) -> bool {
         self.interpreter.clock.follow();
         let (interpreter, account) = (&mut self.interpreter, &mut self.account);
-        let mut listened = HashSet::new();
-        let drained = self.ring.drain(BATCH, |bytes| match decode::decode(bytes) {
-            Ok(record) => {
-                account.delivered(record.kind());
-                let event = interpreter.event(&record);
-                if let Body::Listen(event) = &event.body
-                    && !self.existing.is_empty()
-                {
-                    listened.insert((event.listener.netns, event.listener.local));
+        let mut room = BATCH;
+        let more = self.ring.drain(|bytes| {
+            room -= 1;
+            match decode::decode(bytes) {
+                Ok(record) => {
+                    account.delivered(record.kind());
+                    each(interpreter.event(&record)) && room > 0
                 }
-                each(event);
-            }
-            Err(Undecodable { kind, len }) => {
-                tracing::error!(
-                    len,
-                    ?kind,
-                    "the kernel side sent a record that cannot be read"
-                );
-                if let Some(kind) = kind {
-                    account.undecodable(kind);
+                Err(undecodable) => {
+                    account.undecodable(undecodable);
+                    room > 0
                 }
             }
         });
-        // What the scan found and no event told of was there before us. Events of the
-        // time between attaching and scanning are in the first batch.
-        for event in std::mem::take(&mut self.existing) {
-            let key = (event.listener.netns, event.listener.local);
-            if !listened.contains(&key) && self.interpreter.listeners.contains(&event.listener) {
+        if !more && self.catching_up {
+            self.catching_up = false;
+            for event in self.interpreter.listeners.untold() {
                 each(self.event(Timestamp::now(), Body::Listen(event)));
             }
         }
-        drained == BATCH
+        more
     }
 
     /// What was lost since the last call that told of some.
@@ -272,34 +269,34 @@ impl Capture {
         Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(loss))))
     }
 
-    /// Detaches, hands the rest to `each`, and closes the account.
+    /// Detaches the programs: nothing new is seen from here on.
+    pub fn detach(&mut self) {
+        self.to = Some(Timestamp::now());
+        self.ebpf = None;
+    }
+
+    /// Whether all that was seen has been delivered or is known to be lost.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
-    pub async fn stop(&mut self, mut each: impl FnMut(Event)) -> Result<(), CaptureError> {
-        let to = Timestamp::now();
-        self.ebpf = None;
-        // A program that still ran on another CPU may have a record in its hands; it
-        // takes microseconds, the limit is for a kernel that lost one.
-        for _ in 0..100 {
-            while self.drain(&mut each) {}
-            if self.account.is_settled().map_err(counts_error)? {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        if let Some(loss) = self.loss()? {
-            each(loss);
-        }
+    pub fn is_settled(&self) -> Result<bool, CaptureError> {
+        self.account.is_settled().map_err(counts_error)
+    }
+
+    /// The last event, with the account of the whole run.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read.
+    pub fn stop_event(&self) -> Result<Event, CaptureError> {
+        let now = Timestamp::now();
         let stop = Stop {
             totals: self.tallies()?,
             coverage: Coverage {
                 from: self.from,
-                to,
+                to: self.to.unwrap_or(now),
             },
         };
-        each(self.event(Timestamp::now(), Body::Stop(stop)));
-        Ok(())
+        Ok(self.event(now, Body::Stop(stop)))
     }
 
     /// The account as it stands.
@@ -317,6 +314,32 @@ impl Capture {
             body,
         }
     }
+}
+
+/// Finds out whether a capture with these options would start, and what it would not
+/// see: attaches, and lets go again.
+///
+/// # Errors
+/// As [`Capture::start`].
+pub fn rehearse(facts: &Facts, options: &Options) -> Result<Vec<Blind>, CaptureError> {
+    Ok(try_hooks(facts, options)?.plan.blind)
+}
+
+fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError> {
+    let plans = plan::plan(facts, options.hooks).map_err(CaptureError::Obstacles)?;
+    // A plan is only made from types that were read.
+    let offsets = facts
+        .types
+        .as_ref()
+        .map(|types| types.offsets)
+        .unwrap_or_default();
+    attach::attach(&plans, &offsets, options).map_err(|error| match error {
+        AttachError::Maps { denied, why } => CaptureError::Maps { denied, why },
+        AttachError::Hooks(failed) => CaptureError::NoHooks {
+            ruled_out: plans.ruled_out.clone(),
+            failed,
+        },
+    })
 }
 
 fn counts_error(source: MapError) -> CaptureError {

@@ -145,6 +145,8 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
     Ok(plans)
 }
 
+/// The last word on a connection first, its beginning last: what begins while they
+/// are attached one by one must not be left without an end.
 fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
     let program = |name, attachment, why| Program {
         name,
@@ -152,17 +154,17 @@ fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
         why,
     };
     match set {
-        HookSet::Tracepoint => Ok(vec![STATE, DESTROYED]),
+        HookSet::Tracepoint => Ok(vec![DESTROYED, STATE]),
         HookSet::Kprobe => Ok(vec![
-            program("connect_kprobe", Attachment::Kprobe("tcp_connect"), CONNECT),
+            DESTROYED,
+            STATE,
+            program("close_kprobe", Attachment::Kprobe("tcp_close"), CLOSE),
             program(
                 "accept_kretprobe",
                 Attachment::Kretprobe("inet_csk_accept"),
                 ACCEPT,
             ),
-            program("close_kprobe", Attachment::Kprobe("tcp_close"), CLOSE),
-            STATE,
-            DESTROYED,
+            program("connect_kprobe", Attachment::Kprobe("tcp_connect"), CONNECT),
         ]),
         HookSet::Fentry => {
             let types = facts.types.as_ref().map_err(ToString::to_string)?;
@@ -183,11 +185,11 @@ fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
                 None => return Err(absent("inet_csk_accept")),
             };
             Ok(vec![
-                program("connect_fentry", Attachment::Fentry("tcp_connect"), CONNECT),
-                program(accept, Attachment::Fexit("inet_csk_accept"), ACCEPT),
-                program("close_fentry", Attachment::Fentry("tcp_close"), CLOSE),
-                STATE,
                 DESTROYED,
+                STATE,
+                program("close_fentry", Attachment::Fentry("tcp_close"), CLOSE),
+                program(accept, Attachment::Fexit("inet_csk_accept"), ACCEPT),
+                program("connect_fentry", Attachment::Fentry("tcp_connect"), CONNECT),
             ])
         }
     }
@@ -208,12 +210,31 @@ fn blind(set: HookSet) -> Vec<Blind> {
             what: "connections that were open before the start, until they close",
             why: "they are not looked for",
         },
+        Blind {
+            what: "the port of a socket that listens without having been bound, and that listen() failed",
+            why: "the kernel announces a listener before it has chosen and checked its port",
+        },
+        Blind {
+            what: "MPTCP connections as a whole; only their first subflows show",
+            why: "subflows are opened and closed inside the kernel",
+        },
     ];
-    if set == HookSet::Tracepoint {
-        blind.push(Blind {
+    match set {
+        HookSet::Fentry => {}
+        HookSet::Kprobe => blind.push(Blind {
+            what: "who accepted a connection, until it closes, where many processes wait in accept() at once",
+            why: "the kernel watches the return of a limited number of calls; accept is then reported at the close",
+        }),
+        HookSet::Tracepoint => blind.push(Blind {
             what: "which process accepted a connection, until it closes it",
             why: "no function of this kernel can be hooked: accept is reported at the end of the handshake, with the \
                   process that listens",
+        }),
+    }
+    if set != HookSet::Tracepoint {
+        blind.push(Blind {
+            what: "who accepted a connection, until it closes, if that accept() was waiting before the start",
+            why: "the call was entered before the hook was there",
         });
     }
     blind
@@ -240,6 +261,7 @@ mod tests {
                 close_parameters: Some(2),
             }),
             ring_buffer: Some(true),
+            host_pids: true,
         }
     }
 
@@ -334,7 +356,7 @@ mod tests {
             let unknown = candidate
                 .blind
                 .iter()
-                .any(|blind| blind.what.contains("accepted"));
+                .any(|blind| blind.what.starts_with("which process accepted"));
             assert_eq!(unknown, candidate.set == HookSet::Tracepoint);
         }
     }

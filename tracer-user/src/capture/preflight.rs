@@ -41,17 +41,31 @@ pub fn obstacles(facts: &Facts) -> Vec<Obstacle> {
 
 /// What is missing that does not keep tracer from watching, but costs something.
 pub fn limits(facts: &Facts) -> Vec<Obstacle> {
-    let ptrace = !facts.capabilities.contains(CapabilitySet::SYS_PTRACE);
-    ptrace
-        .then(|| Obstacle {
-            what: "CAP_SYS_PTRACE missing".to_owned(),
-            why: "executables and arguments of other users' processes, and the owners of listeners that were there \
-                  before, cannot be read from /proc",
-            fix: "run it as root, or add cap_sys_ptrace to the binary's rights".to_owned(),
-            privilege: true,
-        })
-        .into_iter()
-        .collect()
+    let ptrace = facts.capabilities.contains(CapabilitySet::SYS_PTRACE);
+    let no_ptrace = || Obstacle {
+        what: "CAP_SYS_PTRACE missing".to_owned(),
+        why: "executables and arguments of other users' processes, and what listened in their network namespaces \
+              before the start, cannot be read from /proc",
+        fix: "run it as root, or add cap_sys_ptrace to the binary's rights".to_owned(),
+        privilege: true,
+    };
+    let inside_pid_namespace = || {
+        Obstacle {
+        what: "this is not the host's pid namespace".to_owned(),
+        why: "the kernel tells the host's process ids, and /proc here shows other ones: executables, arguments and \
+              the owners of listeners that were there before are not found",
+        fix: "run it in the host's pid namespace: `hostPID: true` in Kubernetes, `--pid=host` for a container"
+            .to_owned(),
+        privilege: false,
+    }
+    };
+    [
+        (!ptrace).then(no_ptrace),
+        (!facts.host_pids).then(inside_pid_namespace),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// CAP_SYS_ADMIN implied both until Linux 5.8 split them off, and still does.

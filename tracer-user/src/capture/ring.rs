@@ -43,15 +43,15 @@ impl Ring {
         }
     }
 
-    /// Hands at most `limit` records to `each`; tells how many there were.
-    pub(super) fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
+    /// Hands records to `each` until it wants no more, or there are none. Tells whether
+    /// there may be more.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&[u8]) -> bool) -> bool {
         let ring = self.buffer.get_mut();
-        let mut drained = 0;
-        while drained < limit {
-            let Some(record) = ring.next() else { break };
-            each(&record);
-            drained += 1;
+        while let Some(record) = ring.next() {
+            if !each(&record) {
+                return true;
+            }
         }
-        drained
+        false
     }
 }

@@ -2,13 +2,19 @@
 
 use std::io::{IsTerminal, stderr};
 
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Names what the log shows, in the syntax of `tracing_subscriber::EnvFilter`; wins over `-v`.
 const VARIABLE: &str = "TRACER_LOG";
 
-/// Starts the log. A second start is ignored.
-pub(super) fn start(verbose: u8) {
+/// Keeps the log going; when dropped, what is left is written.
+pub type Guard = WorkerGuard;
+
+/// Starts the log. A second start is ignored. It is written by a thread of its own and
+/// never waited for: standard error may be a pipe that nobody reads.
+pub(super) fn start(verbose: u8) -> Guard {
+    let (writer, guard) = tracing_appender::non_blocking(stderr());
     let (filter, complaint) = match std::env::var(VARIABLE) {
         Ok(text) if !text.is_empty() => match EnvFilter::try_new(&text) {
             Ok(filter) => (filter, None),
@@ -18,13 +24,14 @@ pub(super) fn start(verbose: u8) {
     };
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(stderr)
+        .with_writer(writer)
         .with_ansi(stderr().is_terminal())
         .with_target(verbose > 1)
         .try_init();
     if let (Ok(()), Some(error)) = (started, complaint) {
         tracing::warn!("{VARIABLE} is ignored: {error}. Write for example {VARIABLE}=debug");
     }
+    guard
 }
 
 fn default_filter(verbose: u8) -> EnvFilter {

@@ -2,7 +2,7 @@
 //!
 //! Only parsing. What the commands do is elsewhere.
 
-mod log;
+pub mod log;
 mod value;
 
 use std::time::Duration;
@@ -161,9 +161,10 @@ impl Cli {
         })
     }
 
-    /// Sends the log to standard error, as much of it as asked for. To be called once.
-    pub fn start_log(&self) {
-        log::start(self.verbose);
+    /// Sends the log to standard error, as much of it as asked for. To be called once;
+    /// the log ends with the guard.
+    pub fn start_log(&self) -> log::Guard {
+        log::start(self.verbose)
     }
 
     /// The completion script for `shell`.
