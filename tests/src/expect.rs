@@ -397,6 +397,9 @@ struct Close {
     errno: Option<String>,
 }
 
+/// The class of ends that were opened, and nothing tells that they ended.
+pub const NO_CLOSE: &str = "open without a close of its id";
+
 /// How well the lines agree with the ledger.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -421,6 +424,11 @@ impl Report {
     /// How many discrepancies of a class there are.
     pub fn count(&self, class: &str) -> usize {
         self.classes.get(class).map_or(0, |(count, _)| *count)
+    }
+
+    /// How many discrepancies there are.
+    pub fn total(&self) -> usize {
+        self.classes.values().map(|(count, _)| count).sum()
     }
 
     /// Fails if there is any discrepancy.
@@ -492,7 +500,11 @@ pub fn score<'a>(ends: &[End], lines: impl Iterator<Item = &'a str>) -> Result<R
         // Ends with equal addresses lived one after the other.
         ends.sort_by_key(|end| end.at);
         let mut lives = found.remove(&key).unwrap_or_default();
-        lives.sort_by_key(|(_, life)| life.opens.first().map(|open| open.opened.clone()));
+        // What was never opened comes last: it is the one too much.
+        lives.sort_by_key(|(_, life)| {
+            let opened = life.opens.first().map(|open| open.opened.clone());
+            (opened.is_none(), opened)
+        });
         for (_, life) in lives.iter().skip(ends.len()) {
             report.add("invented", format!("{key}: {life:?}"));
         }
@@ -574,10 +586,10 @@ fn read(
     if connection.existing == Some(true) {
         report.add("a new connection called existing", text);
     }
-    let Some(opened) = connection.opened.as_deref() else {
+    let opened = connection.opened.as_deref().unwrap_or_default();
+    if opened.is_empty() {
         report.add("no opened", text);
-        return None;
-    };
+    }
     if opened > &*line.time {
         report.add("opened after it happened", text);
     }
@@ -621,7 +633,7 @@ fn compare_life(key: &Key, end: &End, id: &str, life: &Life, report: &mut Report
         _ => report.add("opened twice", show()),
     }
     match life.closes.len() {
-        0 => report.add("open without a close of its id", show()),
+        0 => report.add(NO_CLOSE, show()),
         1 => {}
         _ => report.add("closed twice", show()),
     }
@@ -785,6 +797,20 @@ mod tests {
             lines.push(stranger);
         };
         assert_eq!(scored_after(invented).count("invented"), 2);
+    }
+
+    #[test]
+    fn a_close_too_much_hides_nothing_else() {
+        let report = scored_after(|lines| {
+            let mut phantom = line("close", "inbound", "p", 101, "close");
+            let members = phantom["connection"].as_object_mut().expect("an object");
+            members.remove("opened");
+            members.insert("existing".to_owned(), json!(true));
+            lines.insert(0, phantom);
+        });
+        let counts = ["invented", "no opened", "a new connection called existing"];
+        assert_eq!(counts.map(|class| report.count(class)), [1, 1, 1]);
+        assert_eq!(report.classes.len(), 3, "{report}");
     }
 
     #[test]

@@ -14,23 +14,54 @@ use crate::{
 
 /// A process lets go of a socket, in its context: `tcp_close()` was called, and does
 /// not hold the socket's lock yet.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn let_go(sock: Sock) {
-    closing(sock, 0);
+    if let Some(entry) = find(sock) {
+        closed_by_caller(sock, entry);
+        return;
+    }
+    // The entry of a connection that ends right now on another CPU may just be gone: its
+    // state still stands, but the error that ends it is set. Without one, these states
+    // end by the caller's doing alone.
+    let state = sock.state();
+    if matches!(state, state::ESTABLISHED | state::CLOSE_WAIT) && sock.error() == 0 {
+        adopt(sock, 0);
+    }
 }
 
-/// The process ends its side of the connection, in its context, on the way to state
-/// `to`; 0 if that is not known.
+/// The process ends its side of the connection, in its context and with the socket's
+/// lock, on the way to state `to`.
 #[inline(never)]
 pub(super) fn closing(sock: Sock, to: u8) {
-    let Some(entry) = find(sock) else {
-        adopt_closing(sock, to);
-        return;
-    };
-    if to != 0 {
+    if let Some(entry) = find(sock) {
         // Until more is known: should the end itself be missed, this says who closed.
         entry.last_state = to;
+        closed_by_caller(sock, entry);
+    } else {
+        adopt(sock, to);
     }
+}
+
+/// Of a connection that is older than we are, it is known who closes it.
+#[inline(always)]
+fn adopt(sock: Sock, to: u8) {
+    if emit::overflowed() || !sock.is_tcp() {
+        return;
+    }
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now();
+    connection.flags = flags::EXISTING;
+    connection.reported = 1;
+    connection.last_state = to;
+    sock.read_flow(&mut connection.flow);
+    read_closer(connection);
+    keep(sock, connection);
+}
+
+/// Takes the caller for the process of a connection whose own is not known.
+#[inline(always)]
+fn closed_by_caller(sock: Sock, entry: &Connection) {
     if entry.process.source == Source::HOOK {
         return;
     }
@@ -56,27 +87,6 @@ pub(super) fn closing(sock: Sock, to: u8) {
     {
         report_closed(sock, connection, connection.ended_ns);
     }
-}
-
-/// Of a connection that is older than we are, it is known who closes it.
-#[inline(always)]
-fn adopt_closing(sock: Sock, to: u8) {
-    let state = sock.state();
-    if matches!(state, state::CLOSE | state::SYN_SENT | state::LISTEN)
-        || emit::overflowed()
-        || !sock.is_tcp()
-    {
-        return;
-    }
-    let mut room = MaybeUninit::uninit();
-    let connection: &mut Connection = zeroed(&mut room);
-    connection.begun_ns = now();
-    connection.flags = flags::EXISTING;
-    connection.reported = 1;
-    connection.last_state = to;
-    sock.read_flow(&mut connection.flow);
-    read_closer(connection);
-    keep(sock, connection);
 }
 
 /// A connection is over. Any context.
