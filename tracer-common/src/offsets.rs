@@ -36,8 +36,6 @@ offsets! {
     sock_dport: "sock"."__sk_common.skc_dport", 2;
     /// Address family.
     sock_family: "sock"."__sk_common.skc_family", 2;
-    /// TCP state.
-    sock_state: "sock"."__sk_common.skc_state", 1;
     /// Network namespace: a pointer to `struct net`.
     sock_net: "sock"."__sk_common.skc_net.net", 8;
     /// Peer's IPv6 address.

@@ -70,8 +70,6 @@ pub mod hooks {
     pub const CONNECT: u32 = 1;
     /// A connection is accepted: `inet_csk_accept`.
     pub const ACCEPT: u32 = 1 << 1;
-    /// A connection is let go: `tcp_close`.
-    pub const CLOSE: u32 = 1 << 2;
 }
 
 /// First bytes of every record.

@@ -11,7 +11,6 @@ pub(crate) mod state {
     pub(crate) const SYN_RECV: u8 = 3;
     pub(crate) const FIN_WAIT1: u8 = 4;
     pub(crate) const CLOSE: u8 = 7;
-    pub(crate) const CLOSE_WAIT: u8 = 8;
     pub(crate) const LAST_ACK: u8 = 9;
     pub(crate) const LISTEN: u8 = 10;
 }
@@ -30,11 +29,6 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn is_tcp(self) -> bool {
         read::<u16>(self.0, offset!(sock_protocol)) == IPPROTO_TCP
-    }
-
-    #[inline(always)]
-    pub(crate) fn state(self) -> u8 {
-        read(self.0, offset!(sock_state))
     }
 
     #[inline(always)]

@@ -13,19 +13,12 @@ use crate::{
 };
 
 /// A process lets go of a socket, in its context: `tcp_close()` was called, and does
-/// not hold the socket's lock yet.
+/// not hold the socket's lock yet. So nothing is concluded from the lack of an entry:
+/// another CPU may end the connection right now.
 #[inline(never)]
 pub(crate) fn let_go(sock: Sock) {
     if let Some(entry) = find(sock) {
         closed_by_caller(sock, entry);
-        return;
-    }
-    // The entry of a connection that ends right now on another CPU may just be gone: its
-    // state still stands, but the error that ends it is set. Without one, these states
-    // end by the caller's doing alone.
-    let state = sock.state();
-    if matches!(state, state::ESTABLISHED | state::CLOSE_WAIT) && sock.error() == 0 {
-        adopt(sock, 0);
     }
 }
 
@@ -45,7 +38,7 @@ pub(super) fn closing(sock: Sock, to: u8) {
 /// Of a connection that is older than we are, it is known who closes it.
 #[inline(always)]
 fn adopt(sock: Sock, to: u8) {
-    if emit::overflowed() || !sock.is_tcp() {
+    if emit::overflowed() {
         return;
     }
     let mut room = MaybeUninit::uninit();

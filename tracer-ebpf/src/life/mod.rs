@@ -41,11 +41,11 @@ use crate::{
 /// A socket changed its state. Leaves at once where nothing is to be learnt.
 #[inline(always)]
 pub(crate) fn changed(sock: Sock, old: u8, new: u8) {
-    // What tells nothing are the steps of an orderly end before its last.
+    // What tells nothing are the steps of an orderly end that the peer causes.
     let telling = match (old, new) {
         (state::CLOSE, state::SYN_SENT) => !hooked(hooks::CONNECT),
-        (_, state::FIN_WAIT1 | state::LAST_ACK) => !hooked(hooks::CLOSE),
         (_, state::ESTABLISHED | state::SYN_RECV | state::LISTEN | state::CLOSE) => true,
+        (_, state::FIN_WAIT1 | state::LAST_ACK) => true,
         _ => false,
     };
     // MPTCP's outer sockets share the tracepoint; their subflows are what we follow.

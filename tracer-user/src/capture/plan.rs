@@ -110,7 +110,7 @@ const DESTROYED: Program = Program {
 
 const CONNECT: &str = "begins an attempt, with the process that asked";
 const ACCEPT: &str = "hands a connection to a process";
-const CLOSE: &str = "a process lets go of a connection";
+const CLOSE: &str = "a process lets go of a connection whose accept() was missed";
 
 /// Decides what to try on the kernel that `facts` describe. `choice` limits it to one
 /// hook set; none tries all, best first.
@@ -132,9 +132,7 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
                 set,
                 programs,
                 hooks: match set {
-                    HookSet::Fentry | HookSet::Kprobe => {
-                        hooks::CONNECT | hooks::ACCEPT | hooks::CLOSE
-                    }
+                    HookSet::Fentry | HookSet::Kprobe => hooks::CONNECT | hooks::ACCEPT,
                     HookSet::Tracepoint => 0,
                 },
                 blind: blind(set),
