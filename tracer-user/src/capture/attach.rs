@@ -4,7 +4,7 @@
 use std::io;
 
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader, Pod, VerifierLogLevel,
+    Btf, Ebpf, EbpfLoader, Pod, VerifierLogLevel,
     programs::{FEntry, FExit, KProbe, ProgramError, RawTracePoint},
 };
 use tracer_common::Offsets;
@@ -65,8 +65,22 @@ pub(super) fn attach(
     let mut failed = Vec::new();
     // Attaching to functions needs the kernel's BTF once more, as aya reads it.
     let btf = Btf::from_sys_fs().ok();
+    let offsets = PodOffsets(*offsets);
+    let wake_bytes = u64::from(options.ring_bytes / 4);
+    let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(btf.as_ref())
+        .verifier_log_level(VerifierLogLevel::DISABLE)
+        .override_global("OFFSETS", &offsets, true)
+        .override_global("WAKE_BYTES", &wake_bytes, true)
+        .override_global(aya_log::LEVEL, &log_level, true)
+        .map_max_entries("EVENTS", options.ring_bytes)
+        .map_max_entries("CONNECTIONS", options.connections);
     for plan in &plans.candidates {
-        let mut ebpf = load(plan, offsets, options, btf.as_ref()).map_err(|error| {
+        // Makes the maps and readies the programs; none is loaded yet.
+        loader.override_global("HOOKS", &plan.hooks, true);
+        let mut ebpf = loader.load(OBJECT).map_err(|error| {
             let why = chain(&error);
             AttachError::Maps {
                 denied: is_denied(&error),
@@ -89,73 +103,61 @@ pub(super) fn attach(
     Err(AttachError::Hooks(failed))
 }
 
-/// Makes the maps and readies the programs; none is loaded yet.
-fn load(
-    plan: &Plan,
-    offsets: &Offsets,
-    options: &Options,
-    btf: Option<&Btf>,
-) -> Result<Ebpf, EbpfError> {
-    let offsets = PodOffsets(*offsets);
-    let wake_bytes = u64::from(options.ring_bytes / 4);
-    let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
-    EbpfLoader::new()
-        .btf(btf)
-        .verifier_log_level(VerifierLogLevel::DISABLE)
-        .override_global("OFFSETS", &offsets, true)
-        .override_global("HOOKS", &plan.hooks, true)
-        .override_global("WAKE_BYTES", &wake_bytes, true)
-        .override_global(aya_log::LEVEL, &log_level, true)
-        .map_max_entries("EVENTS", options.ring_bytes)
-        .map_max_entries("CONNECTIONS", options.connections)
-        .load(OBJECT)
-}
-
+/// Loads all programs, the likeliest to be refused first; then attaches them in order.
 fn attach_all(ebpf: &mut Ebpf, plan: &Plan, btf: Option<&Btf>) -> Result<(), String> {
+    let refused = |program: &Program, error| format!("{}: {}", program.name, reason(&error));
+    for program in plan.programs.iter().rev() {
+        load(find(ebpf, program)?, program.attachment, btf)
+            .map_err(|error| refused(program, error))?;
+    }
     for program in &plan.programs {
-        attach_program(ebpf, program, btf).map_err(|why| format!("{}: {why}", program.name))?;
+        attach_program(find(ebpf, program)?, program.attachment)
+            .map_err(|error| refused(program, error))?;
     }
     Ok(())
 }
 
-fn attach_program(ebpf: &mut Ebpf, program: &Program, btf: Option<&Btf>) -> Result<(), String> {
-    let loaded = ebpf
-        .program_mut(program.name)
-        .ok_or("the embedded eBPF object does not have it")?;
-    load_and_attach(loaded, program.attachment, btf).map_err(|error| reason(&error))
+fn find<'a>(
+    ebpf: &'a mut Ebpf,
+    program: &Program,
+) -> Result<&'a mut aya::programs::Program, String> {
+    ebpf.program_mut(program.name)
+        .ok_or_else(|| format!("the embedded eBPF object has no {}", program.name))
 }
 
-fn load_and_attach(
+fn load(
     program: &mut aya::programs::Program,
     to: Attachment,
     btf: Option<&Btf>,
 ) -> Result<(), ProgramError> {
-    match (to, btf) {
-        (Attachment::Fentry(function), Some(btf)) => {
-            let fentry: &mut FEntry = program.try_into()?;
-            fentry.load(function, btf)?;
-            fentry.attach()?;
+    // Without BTF there is no plan at all.
+    let btf = || btf.ok_or(ProgramError::NotLoaded);
+    match to {
+        Attachment::Fentry(function) => <&mut FEntry>::try_from(program)?.load(function, btf()?),
+        Attachment::Fexit(function) => <&mut FExit>::try_from(program)?.load(function, btf()?),
+        Attachment::Kprobe(_) | Attachment::Kretprobe(_) => {
+            <&mut KProbe>::try_from(program)?.load()
         }
-        (Attachment::Fexit(function), Some(btf)) => {
-            let fexit: &mut FExit = program.try_into()?;
-            fexit.load(function, btf)?;
-            fexit.attach()?;
-        }
-        (Attachment::Fentry(_) | Attachment::Fexit(_), None) => {
-            return Err(ProgramError::NotLoaded);
-        }
-        (Attachment::Kprobe(function) | Attachment::Kretprobe(function), _) => {
-            let kprobe: &mut KProbe = program.try_into()?;
-            kprobe.load()?;
-            kprobe.attach(function, 0)?;
-        }
-        (Attachment::RawTracepoint(name), _) => {
-            let tracepoint: &mut RawTracePoint = program.try_into()?;
-            tracepoint.load()?;
-            tracepoint.attach(name)?;
-        }
+        Attachment::RawTracepoint(_) => <&mut RawTracePoint>::try_from(program)?.load(),
     }
-    Ok(())
+}
+
+fn attach_program(
+    program: &mut aya::programs::Program,
+    to: Attachment,
+) -> Result<(), ProgramError> {
+    match to {
+        Attachment::Fentry(_) => <&mut FEntry>::try_from(program)?.attach().map(drop),
+        Attachment::Fexit(_) => <&mut FExit>::try_from(program)?.attach().map(drop),
+        Attachment::Kprobe(function) | Attachment::Kretprobe(function) => {
+            <&mut KProbe>::try_from(program)?
+                .attach(function, 0)
+                .map(drop)
+        }
+        Attachment::RawTracepoint(name) => <&mut RawTracePoint>::try_from(program)?
+            .attach(name)
+            .map(drop),
+    }
 }
 
 /// The kernel's reason in one line; the verifier's story goes to the log.

@@ -74,11 +74,14 @@ fn start(start: &Start, event: &Event, date: &str, buf: &mut Vec<u8>) {
             sanitise(&tracer.arch, TEXT_COLUMNS),
         ),
     );
-    for blind in &start.blind {
+    if !start.blind.is_empty() {
         put(
             buf,
-            format_args!("\n{:13}blind: {} ({})", "", blind.what, blind.why),
+            format_args!("\n{:13}blind to (`tracer doctor` says why)", ""),
         );
+    }
+    for blind in &start.blind {
+        put(buf, format_args!("\n{:13}- {}", "", blind.what));
     }
 }
 
