@@ -1,8 +1,10 @@
 //! How a run begins and ends: exit codes, signals, pipes, and what is left behind.
 
 use std::{
-    io::{BufRead as _, BufReader},
-    os::fd::AsFd as _,
+    ffi::CStr,
+    io::{self, BufRead as _, BufReader},
+    os::{fd::AsFd as _, unix::process::CommandExt as _},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -28,6 +30,9 @@ tests!("lifecycle":
     sigkill_leaves_nothing_attached,
     an_ordinary_end_leaves_nothing_attached,
     without_privilege_it_names_what_is_missing,
+    without_type_information_this_kernel_cannot,
+    rights_of_a_user_namespace_do_not_count,
+    a_signal_that_the_caller_ignores_stays_ignored,
     bad_arguments_are_a_usage_error,
 );
 
@@ -274,7 +279,7 @@ fn an_ordinary_end_leaves_nothing_attached() -> Result<()> {
 
 fn without_privilege_it_names_what_is_missing() -> Result<()> {
     let (_folder, copy) = public_copy()?;
-    let mut command = std::process::Command::new(copy);
+    let mut command = Command::new(copy);
     command.args(["stream", "--hooks", &tracer::hooks()]);
     unprivileged(&mut command);
     let run = output(&mut command)?;
@@ -287,6 +292,89 @@ fn without_privilege_it_names_what_is_missing() -> Result<()> {
             run.stderr
         );
     }
+    Ok(())
+}
+
+/// Runs `prepare` in the child between fork and exec.
+fn prepared(mut command: Command, prepare: fn() -> io::Result<()>) -> Command {
+    // SAFETY: the functions given below make system calls on constants only, at most
+    // through the standard library's thinnest wrappers.
+    unsafe { command.pre_exec(prepare) };
+    command
+}
+
+fn succeeded(result: libc::c_int) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Hides the kernel's type information from this process, as if it had none.
+fn without_types() -> io::Result<()> {
+    let mount = |source: &CStr, target: &CStr, kind: &CStr, flags| {
+        // SAFETY: strings that end with a NUL and outlive the call.
+        succeeded(unsafe {
+            libc::mount(
+                source.as_ptr(),
+                target.as_ptr(),
+                kind.as_ptr(),
+                flags,
+                std::ptr::null(),
+            )
+        })
+    };
+    // SAFETY: takes a number; the child has one thread.
+    succeeded(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE)?;
+    mount(c"none", c"/sys/kernel/btf", c"tmpfs", 0)
+}
+
+fn without_type_information_this_kernel_cannot() -> Result<()> {
+    let run = output(&mut prepared(stream_command(&[])?, without_types))?;
+    run.expect_code(69)?;
+    for word in ["/sys/kernel/btf/vmlinux", "why:", "fix:"] {
+        ensure!(run.stderr.contains(word), "no {word}:\n{}", run.stderr);
+    }
+    Ok(())
+}
+
+fn rights_of_a_user_namespace_do_not_count() -> Result<()> {
+    // Root and all capabilities, but in a namespace where they mean nothing to bpf().
+    let in_namespace = || {
+        // SAFETY: takes a number; the child has one thread.
+        succeeded(unsafe { libc::unshare(libc::CLONE_NEWUSER) })?;
+        std::fs::write("/proc/self/uid_map", "0 0 1")
+    };
+    let run = output(&mut prepared(stream_command(&[])?, in_namespace))?;
+    run.expect_code(77)?;
+    ensure!(
+        run.stderr.contains("user namespace"),
+        "no reason:\n{}",
+        run.stderr
+    );
+    Ok(())
+}
+
+fn a_signal_that_the_caller_ignores_stays_ignored() -> Result<()> {
+    // What nohup does.
+    let ignoring = || {
+        // SAFETY: takes two numbers.
+        if unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    };
+    let mut tracer = Tracer::start(&mut prepared(stream_command(&[])?, ignoring))?;
+    tracer.process().signal(Signal::HUP)?;
+    let mut traffic = Traffic::new()?;
+    traffic.connection()?;
+    let netns = traffic.netns.inode();
+    tracer.wait_for("a connection after the signal", |line| {
+        line["event"] == "close" && line["connection"]["netns"] == netns
+    })?;
+    tracer.stop()?.expect_code(0)?;
     Ok(())
 }
 

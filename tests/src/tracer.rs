@@ -13,6 +13,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
+    time::Duration,
     time::Instant,
 };
 
@@ -238,9 +239,16 @@ impl Process {
     }
 }
 
+/// How long a program that a test is done with may take to end by itself.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 impl Drop for Process {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
+            // Asked first: a server takes its workers with it, which SIGKILL orphans.
+            if self.signal(Signal::TERM).is_ok() {
+                let _ = wait::until_at_most(LAST_WORDS, "its end", || self.exited());
+            }
             // It may end in between; then there is nothing to kill.
             let _ = self.child.kill();
             let _ = self.child.wait();

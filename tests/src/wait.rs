@@ -9,14 +9,23 @@ use anyhow::{Result, bail};
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Asks `ready` again and again until it answers `Some`, at most [`DEADLINE`] long.
-pub fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + DEADLINE;
+pub fn until<T>(what: &str, ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    until_at_most(DEADLINE, what, ready)
+}
+
+/// Like [`until`], for what may well not come.
+pub fn until_at_most<T>(
+    limit: Duration,
+    what: &str,
+    mut ready: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(value) = ready()? {
             return Ok(value);
         }
         if Instant::now() >= deadline {
-            bail!("still waiting for {what} after {DEADLINE:?}");
+            bail!("still waiting for {what} after {limit:?}");
         }
         // Only the pace of asking: nothing is concluded from the time that passed.
         std::thread::sleep(Duration::from_millis(2));

@@ -23,8 +23,10 @@ const MAX_TABLE_BYTES: u64 = 1 << 30;
 /// Listeners that are looked for; a host has hundreds.
 const MAX_LISTENERS: usize = 65_536;
 
-/// The sockets that listen now, each with the process that has held it longest.
-pub(super) fn listeners(proc: &Proc, clock: &Clock) -> Vec<ListenerEvent> {
+/// The sockets that listen now, each with the process that has held it longest. No
+/// processes unless /proc shows `host_pids`: others would be taken for those that the
+/// kernel tells of.
+pub(super) fn listeners(proc: &Proc, host_pids: bool, clock: &Clock) -> Vec<ListenerEvent> {
     let pids: Vec<u32> = proc.pids().collect();
     let mut found: HashMap<u64, Listener> = HashMap::new();
     let mut namespaces = HashSet::new();
@@ -62,7 +64,11 @@ pub(super) fn listeners(proc: &Proc, clock: &Clock) -> Vec<ListenerEvent> {
             }
         }
     }
-    let mut owners = owners(proc, &pids, &found, clock);
+    let mut owners = if host_pids {
+        owners(proc, &pids, &found, clock)
+    } else {
+        HashMap::new()
+    };
     found
         .into_iter()
         .map(|(inode, listener)| {

@@ -129,7 +129,7 @@ impl CaptureError {
 
 fn maps_fix(denied: bool) -> &'static str {
     if denied {
-        "capabilities count in the first user namespace only: run it outside of a user namespace (a rootless \
+        "capabilities count in the initial user namespace only: run it outside of a user namespace (a rootless \
          container is one), without a seccomp filter that forbids bpf(), or on Linux before 5.11 raise the limit of \
          locked memory (`ulimit -l unlimited`)"
     } else {
@@ -191,7 +191,7 @@ impl Capture {
             host: Arc::new(host::read()),
             listeners: Listeners::default(),
         };
-        for event in existing::listeners(&Proc::new("/proc"), &interpreter.clock) {
+        for event in existing::listeners(&Proc::new("/proc"), facts.host_pids, &interpreter.clock) {
             interpreter.listeners.found(event);
         }
         Ok(Self {

@@ -41,12 +41,18 @@ pub fn obstacles(facts: &Facts) -> Vec<Obstacle> {
 
 /// What is missing that does not keep tracer from watching, but costs something.
 pub fn limits(facts: &Facts) -> Vec<Obstacle> {
-    let ptrace = facts.capabilities.contains(CapabilitySet::SYS_PTRACE);
+    let has = |capability| facts.capabilities.contains(capability);
     let no_ptrace = || Obstacle {
         what: "CAP_SYS_PTRACE missing".to_owned(),
-        why: "executables and arguments of other users' processes, and what listened in their network namespaces \
-              before the start, cannot be read from /proc",
+        why: "executables of other users' processes, and what listened in their network namespaces before the start, \
+              cannot be read from /proc",
         fix: "run it as root, or add cap_sys_ptrace to the binary's rights".to_owned(),
+        privilege: true,
+    };
+    let no_read_search = || Obstacle {
+        what: "CAP_DAC_READ_SEARCH missing".to_owned(),
+        why: "which process owns a socket that listened before the start cannot be found for other users' processes",
+        fix: "run it as root, or add cap_dac_read_search to the binary's rights".to_owned(),
         privilege: true,
     };
     let inside_pid_namespace = || {
@@ -60,7 +66,8 @@ pub fn limits(facts: &Facts) -> Vec<Obstacle> {
     }
     };
     [
-        (!ptrace).then(no_ptrace),
+        (!has(CapabilitySet::SYS_PTRACE)).then(no_ptrace),
+        (!has(CapabilitySet::DAC_READ_SEARCH)).then(no_read_search),
         (!facts.host_pids).then(inside_pid_namespace),
     ]
     .into_iter()
@@ -90,7 +97,7 @@ fn capabilities(facts: &Facts) -> Option<Obstacle> {
         what: format!("not permitted: {missing} missing"),
         why: "loading eBPF programs needs CAP_BPF, reading kernel memory from them needs CAP_PERFMON",
         fix: "run it as root (`sudo tracer …`), or give the binary its rights once: `sudo setcap \
-              cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v tracer)`"
+              cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep $(command -v tracer)`"
             .to_owned(),
         privilege: true,
     })
