@@ -178,6 +178,7 @@ impl Capture {
     pub fn start(options: &Options) -> Result<Self, CaptureError> {
         let facts = Facts::gather();
         let attached = try_hooks(&facts, options)?;
+        give_memory_back();
         let from = Timestamp::now();
         let mut ebpf = attached.ebpf;
         let ring: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
@@ -340,6 +341,16 @@ fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError>
             failed,
         },
     })
+}
+
+/// The kernel's type information was needed to attach and takes tens of megabytes, which
+/// the allocator would keep for as long as this process lives.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a number; may be called at any time from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn counts_error(source: MapError) -> CaptureError {

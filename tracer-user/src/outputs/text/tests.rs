@@ -77,7 +77,8 @@ fn start_names_what_stays_invisible() {
     assert_eq!(
         plain(Body::Start(specimens::start())),
         "01:02:03.123 start    tracer 0.1.0 on web-1, fentry hooks, kernel 6.1.0-18-amd64 x86_64, \
-         2026-11-22, times in UTC\n             blind: what cannot be seen (the reason)\n"
+         2026-11-22, times in UTC\n             blind to (`tracer doctor` says why)\n\
+         \x20            - what cannot be seen\n"
     );
 }
 
