@@ -244,16 +244,24 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            // Asked first: a server takes its workers with it, which SIGKILL orphans.
-            if self.signal(Signal::TERM).is_ok() {
-                let _ = wait::until_at_most(LAST_WORDS, "its end", || self.exited());
-            }
-            // It may end in between; then there is nothing to kill.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        end(&mut self.child);
     }
+}
+
+/// Ends a program that a test is done with. Asked first: a server takes its workers with
+/// it, which SIGKILL orphans.
+fn end(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
+    }
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok()) {
+        // Should it not end, it is killed below.
+        let _ = wait::until_at_most(LAST_WORDS, "its end", || Ok(child.try_wait()?));
+    }
+    // It may end in between; then there is nothing to kill.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// A pipe of a megabyte, so that a burst does not wait for the test. Best effort: the
@@ -492,10 +500,6 @@ impl Helper {
 impl Drop for Helper {
     fn drop(&mut self) {
         drop(self.input.take());
-        if matches!(self.child.try_wait(), Ok(None)) {
-            // It may end in between; then there is nothing to kill.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        end(&mut self.child);
     }
 }
