@@ -69,7 +69,8 @@ pub struct End {
     pub closed_by: Option<Closer>,
     /// The other end reset it.
     pub reset: bool,
-    /// When it opened: nanoseconds since 1970. Only to tell which of two with equal ends came first.
+    /// A moment between its opening and its end: nanoseconds since 1970. Tells which of two with equal
+    /// ends came first.
     pub at: u64,
 }
 

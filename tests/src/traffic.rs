@@ -605,10 +605,11 @@ fn run_client(plan: &Dial) -> Result<()> {
                 .bind(&SocketAddr::new(any, port).into())
                 .with_context(|| format!("bind port {port}"))?;
         }
-        let at = now();
         socket
             .connect(&target.dialled(to))
             .with_context(|| format!("dial {to}"))?;
+        // After connect(): only then is the port taken, and before the close that frees it.
+        let at = now();
         let own = local(&socket).context("ask for the own end")?;
         let end = End {
             side: Side::Client,
