@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use crate::ledger::{Closer, End, Side};
 
 /// Kinds of event that come from the kernel, as in the `stop` line's totals.
-pub const KINDS: [&str; 6] = ["connect", "accept", "close", "fail", "listen", "unlisten"];
+pub const KINDS: [&str; 9] = [
+    "existing", "connect", "accept", "close", "fail", "listen", "unlisten", "exec", "exit",
+];
 
 // --- patterns -------------------------------------------------------------------------------
 
@@ -163,8 +165,7 @@ pub fn well_formed(events: &[Value]) -> Result<()> {
         ensure!(event["host"]["id"] == host, "another host: {event}");
         ensure!(!has_null(event), "null in {event}");
         let kind = event["event"].as_str().unwrap_or_default();
-        let known =
-            KINDS.contains(&kind) || matches!(kind, "start" | "stop" | "loss" | "exec" | "exit");
+        let known = KINDS.contains(&kind) || matches!(kind, "start" | "stop" | "loss");
         ensure!(known, "an unknown event: {event}");
         ensure!(
             (kind == "start") == (n == 0),

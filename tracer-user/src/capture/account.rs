@@ -20,6 +20,7 @@ pub(super) struct Account {
     delivered: [u64; KernelKind::COUNT],
     undecodable: [u64; KernelKind::COUNT],
     reported: Ledger<Lost>,
+    reported_missed: u64,
     reported_until: Timestamp,
 }
 
@@ -32,6 +33,9 @@ fn kind(kernel: usize) -> Option<Kind> {
         KernelKind::FAIL => Kind::Fail,
         KernelKind::LISTEN => Kind::Listen,
         KernelKind::UNLISTEN => Kind::Unlisten,
+        KernelKind::EXISTING => Kind::Existing,
+        KernelKind::EXEC => Kind::Exec,
+        KernelKind::EXIT => Kind::Exit,
         _ => return None,
     })
 }
@@ -43,6 +47,7 @@ impl Account {
             delivered: [0; KernelKind::COUNT],
             undecodable: [0; KernelKind::COUNT],
             reported: Ledger::default(),
+            reported_missed: 0,
             reported_until: from,
         }
     }
@@ -89,11 +94,12 @@ impl Account {
         Ok(tallies)
     }
 
-    /// What was lost since the last call that returned something.
+    /// What was lost since the last call that returned something; `missed` is how often
+    /// the kernel skipped a program until now.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
-    pub(super) fn loss(&mut self) -> Result<Option<Loss>, MapError> {
+    pub(super) fn loss(&mut self, missed: u64) -> Result<Option<Loss>, MapError> {
         let now = Timestamp::now();
         let lost = self.tallies()?.lost();
         let since = lost.since(&self.reported);
@@ -102,12 +108,15 @@ impl Account {
             to: now,
         };
         self.reported_until = now;
-        if since.total() == 0 {
+        let missed_since = missed.saturating_sub(self.reported_missed);
+        if since.total() == 0 && missed_since == 0 {
             return Ok(None);
         }
         self.reported = lost;
+        self.reported_missed = missed;
         Ok(Some(Loss {
             lost: since,
+            missed: missed_since,
             interval,
         }))
     }

@@ -5,13 +5,13 @@ use std::io;
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Pod, VerifierLogLevel,
-    programs::{FEntry, FExit, KProbe, ProgramError, RawTracePoint},
+    programs::{FEntry, FExit, Iter, KProbe, ProgramError, RawTracePoint},
 };
 use tracer_common::Offsets;
 
 use super::{
     Options,
-    plan::{Attachment, HookSet, Plan, Plans, Program},
+    plan::{Attachment, HookSet, Part, Plan, Plans, Program},
 };
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -68,35 +68,36 @@ pub(super) fn attach(
     let offsets = PodOffsets(*offsets);
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(btf.as_ref())
-        .verifier_log_level(VerifierLogLevel::DISABLE)
-        .override_global("OFFSETS", &offsets, true)
-        .override_global("WAKE_BYTES", &wake_bytes, true)
-        .override_global(aya_log::LEVEL, &log_level, true)
-        .map_max_entries("EVENTS", options.ring_bytes)
-        .map_max_entries("CONNECTIONS", options.connections);
     for plan in &plans.candidates {
-        // Makes the maps and readies the programs; none is loaded yet.
-        loader.override_global("HOOKS", &plan.hooks, true);
-        let mut ebpf = loader.load(OBJECT).map_err(|error| {
-            let why = chain(&error);
-            AttachError::Maps {
-                denied: is_denied(&error),
-                why,
-            }
-        })?;
-        match attach_all(&mut ebpf, plan, btf.as_ref()) {
-            Ok(()) => {
-                return Ok(Attached {
-                    ebpf,
-                    plan: plan.clone(),
-                });
-            }
-            Err(why) => {
-                tracing::debug!(set = plan.set.name(), %why, "hook set does not load");
-                failed.push(Failed { set: plan.set, why });
+        let mut plan = plan.clone();
+        loop {
+            let hooks = plan.hooks();
+            // Makes the maps and readies the programs; none is loaded yet.
+            let mut ebpf = EbpfLoader::new()
+                .btf(btf.as_ref())
+                .verifier_log_level(VerifierLogLevel::DISABLE)
+                .override_global("OFFSETS", &offsets, true)
+                .override_global("HOOKS", &hooks, true)
+                .override_global("WAKE_BYTES", &wake_bytes, true)
+                .override_global(aya_log::LEVEL, &log_level, true)
+                .map_max_entries("EVENTS", options.ring_bytes)
+                .map_max_entries("CONNECTIONS", options.connections)
+                .load(OBJECT)
+                .map_err(|error| AttachError::Maps {
+                    denied: is_denied(&error),
+                    why: chain(&error),
+                })?;
+            let (part, why) = match attach_all(&mut ebpf, &plan, btf.as_ref()) {
+                Ok(()) => return Ok(Attached { ebpf, plan }),
+                Err(refusal) => refusal,
+            };
+            tracing::debug!(set = plan.set.name(), ?part, %why, "a program does not load");
+            match plan.without(part, why.clone()) {
+                Some(less) => plan = less,
+                None => {
+                    failed.push(Failed { set: plan.set, why });
+                    break;
+                }
             }
         }
     }
@@ -104,11 +105,20 @@ pub(super) fn attach(
 }
 
 /// Loads all programs, the likeliest to be refused first; then attaches them in order.
-fn attach_all(ebpf: &mut Ebpf, plan: &Plan, btf: Option<&Btf>) -> Result<(), String> {
-    let refused = |program: &Program, error| format!("{}: {}", program.name, reason(&error));
-    for program in plan.programs.iter().rev() {
-        load(find(ebpf, program)?, program.attachment, btf)
-            .map_err(|error| refused(program, error))?;
+/// Tells of which part one was refused, and why.
+fn attach_all(ebpf: &mut Ebpf, plan: &Plan, btf: Option<&Btf>) -> Result<(), (Part, String)> {
+    let refused = |program: &Program, error| {
+        let why = format!("{}: {}", program.name, reason(&error));
+        (program.part, why)
+    };
+    let life = plan.programs.iter().filter(|it| it.part == Part::Life);
+    let parts = plan.programs.iter().filter(|it| it.part != Part::Life);
+    for program in life.rev().chain(parts) {
+        let found = find(ebpf, program)?;
+        // One program may go to several places.
+        if found.fd().is_err() {
+            load(found, program.attachment, btf).map_err(|error| refused(program, error))?;
+        }
     }
     for program in &plan.programs {
         attach_program(find(ebpf, program)?, program.attachment)
@@ -120,9 +130,12 @@ fn attach_all(ebpf: &mut Ebpf, plan: &Plan, btf: Option<&Btf>) -> Result<(), Str
 fn find<'a>(
     ebpf: &'a mut Ebpf,
     program: &Program,
-) -> Result<&'a mut aya::programs::Program, String> {
-    ebpf.program_mut(program.name)
-        .ok_or_else(|| format!("the embedded eBPF object has no {}", program.name))
+) -> Result<&'a mut aya::programs::Program, (Part, String)> {
+    ebpf.program_mut(program.name).ok_or_else(|| {
+        // Whatever the part: it is not the object this binary was built for.
+        let why = format!("the embedded eBPF object has no {}", program.name);
+        (Part::Life, why)
+    })
 }
 
 fn load(
@@ -138,7 +151,10 @@ fn load(
         Attachment::Kprobe(_) | Attachment::Kretprobe(_) => {
             <&mut KProbe>::try_from(program)?.load()
         }
-        Attachment::RawTracepoint(_) => <&mut RawTracePoint>::try_from(program)?.load(),
+        Attachment::RawTracepoint(_) | Attachment::OnDemand => {
+            <&mut RawTracePoint>::try_from(program)?.load()
+        }
+        Attachment::Iterator(over) => <&mut Iter>::try_from(program)?.load(over, btf()?),
     }
 }
 
@@ -157,6 +173,8 @@ fn attach_program(
         Attachment::RawTracepoint(name) => <&mut RawTracePoint>::try_from(program)?
             .attach(name)
             .map(drop),
+        // A look around attaches it for as long as it takes.
+        Attachment::Iterator(_) | Attachment::OnDemand => Ok(()),
     }
 }
 

@@ -187,6 +187,21 @@ impl Btf {
         found.ok_or_else(|| BtfError::NoType(format!("{name}()")))
     }
 
+    /// How many parameters the function has that the type called `name` points to.
+    ///
+    /// # Errors
+    /// [`BtfError::NoType`].
+    pub(super) fn typedef_parameters(&self, name: &str) -> Result<usize, BtfError> {
+        let pointed = |of: Type| self.by_id(of.size_or_type);
+        self.named(name, KIND_TYPEDEF)
+            .find_map(|typedef| {
+                let pointer = pointed(typedef).filter(|t| t.kind == KIND_PTR)?;
+                let prototype = pointed(pointer).filter(|t| t.kind == KIND_FUNC_PROTO)?;
+                Some(prototype.vlen)
+            })
+            .ok_or_else(|| BtfError::NoType(name.to_owned()))
+    }
+
     fn named<'a>(&'a self, name: &'a str, kind: u32) -> impl Iterator<Item = Type> + 'a {
         self.types
             .iter()
