@@ -14,6 +14,20 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 /// No kernel's type information comes near this; a file that does is not one.
 const MAX_BTF_BYTES: u64 = 256 << 20;
 
+/// Functions that are asked about.
+const FUNCTIONS: [&str; 8] = [
+    "tcp_connect",
+    "inet_csk_accept",
+    "tcp_close",
+    "__inet_stream_connect",
+    "security_socket_connect",
+    "tcp_conn_request",
+    "tcp_v4_send_reset",
+    "tcp_v6_send_reset",
+];
+/// What the tracepoint `tcp_send_reset` calls.
+const RESETS: &str = "btf_trace_tcp_send_reset";
+
 /// What is known of the running kernel and of this process's rights.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -119,7 +133,9 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TypesError::Absent),
         Err(error) => return Err(unreadable(error)),
     };
-    let btf = Btf::parse(data)?;
+    let mut btf = Btf::parse(data)?;
+    let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
+    btf.look_for(structures.chain(FUNCTIONS).chain([RESETS]));
     let mut values = [0; Offsets::MEMBERS.len()];
     let mut missing = Vec::new();
     for (value, (structure, path, size, need)) in values.iter_mut().zip(Offsets::MEMBERS) {
@@ -131,8 +147,8 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
     }
     let parameters = |function| btf.parameters(function).ok();
     // The first parameter of what a tracepoint calls is the tracer's own.
-    let arguments = |tracepoint: &str| {
-        let parameters = btf.typedef_parameters(&format!("btf_trace_{tracepoint}"));
+    let arguments = |tracepoint| {
+        let parameters = btf.typedef_parameters(tracepoint);
         parameters.ok().and_then(|count| count.checked_sub(1))
     };
     Ok(Types {
@@ -145,7 +161,7 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
         request_parameters: parameters("tcp_conn_request"),
         reset_parameters: parameters("tcp_v4_send_reset")
             .filter(|count| parameters("tcp_v6_send_reset") == Some(*count)),
-        reset_arguments: arguments("tcp_send_reset"),
+        reset_arguments: arguments(RESETS),
         missing,
     })
 }
