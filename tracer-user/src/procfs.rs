@@ -146,7 +146,8 @@ impl Stat {
     }
 }
 
-fn tick_ns() -> u64 {
+/// Length of a clock tick, nanoseconds.
+pub(crate) fn tick_ns() -> u64 {
     1_000_000_000 / clock_ticks_per_second().max(1)
 }
 

@@ -17,6 +17,7 @@ unsafe impl aya::Pod for PodCounts {}
 /// The kernel side's counters and our own.
 pub(super) struct Account {
     counts: PerCpuArray<MapData, PodCounts>,
+    own: [u64; KernelKind::COUNT],
     delivered: [u64; KernelKind::COUNT],
     undecodable: [u64; KernelKind::COUNT],
     reported: Ledger<Lost>,
@@ -41,9 +42,15 @@ fn kind(kernel: usize) -> Option<Kind> {
 }
 
 impl Account {
-    pub(super) fn new(counts: PerCpuArray<MapData, PodCounts>, from: Timestamp) -> Self {
+    /// `own` is how many events of each kind were of our own making, and do not count.
+    pub(super) fn new(
+        counts: PerCpuArray<MapData, PodCounts>,
+        own: [u64; KernelKind::COUNT],
+        from: Timestamp,
+    ) -> Self {
         Self {
             counts,
+            own,
             delivered: [0; KernelKind::COUNT],
             undecodable: [0; KernelKind::COUNT],
             reported: Ledger::default(),
@@ -89,6 +96,7 @@ impl Account {
                 sum.lost.ring_full += counts.ring_full;
                 sum.lost.table_full += counts.table_full;
             }
+            sum.seen = sum.seen.saturating_sub(self.own[index]);
             *tally = sum;
         }
         Ok(tallies)

@@ -11,6 +11,7 @@ use tracer_common::Offsets;
 
 use super::{
     Options,
+    canary::Heard,
     plan::{Attachment, HookSet, Part, Plan, Plans, Program},
 };
 
@@ -35,6 +36,8 @@ pub struct Failed {
 pub(super) struct Attached {
     pub(super) ebpf: Ebpf,
     pub(super) plan: Plan,
+    /// What arrived during the check.
+    pub(super) heard: Heard,
 }
 
 /// Why no programs are at work.
@@ -53,7 +56,8 @@ struct PodOffsets(Offsets);
 // SAFETY: `Offsets` is `repr(C)` of `u32`s only: no padding, no pointers.
 unsafe impl Pod for PodOffsets {}
 
-/// Tries the candidates of `plans` in their order and keeps the first that works whole.
+/// Tries the candidates of `plans` in their order and keeps the first that works whole and
+/// passes `check`.
 ///
 /// # Errors
 /// If the maps cannot be made; else what failed of each candidate, if none works.
@@ -61,6 +65,7 @@ pub(super) fn attach(
     plans: &Plans,
     offsets: &Offsets,
     options: &Options,
+    mut check: impl FnMut(&mut Ebpf) -> Result<Heard, String>,
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
     // Attaching to functions needs the kernel's BTF once more, as aya reads it.
@@ -88,7 +93,10 @@ pub(super) fn attach(
                     why: chain(&error),
                 })?;
             let (part, why) = match attach_all(&mut ebpf, &plan, btf.as_ref()) {
-                Ok(()) => return Ok(Attached { ebpf, plan }),
+                Ok(()) => match check(&mut ebpf) {
+                    Ok(heard) => return Ok(Attached { ebpf, plan, heard }),
+                    Err(wrong) => (Part::Life, wrong),
+                },
                 Err(refusal) => refusal,
             };
             tracing::debug!(set = plan.set.name(), ?part, %why, "a program does not load");

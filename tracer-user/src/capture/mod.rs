@@ -8,6 +8,7 @@
 mod account;
 mod attach;
 mod btf;
+mod canary;
 mod clock;
 mod decode;
 mod errno;
@@ -23,6 +24,7 @@ mod scan;
 mod signal;
 
 use std::{
+    collections::VecDeque,
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -173,6 +175,8 @@ pub struct Capture {
     from: Timestamp,
     /// Set once detached.
     to: Option<Timestamp>,
+    /// Records that arrived while the hooks were checked.
+    early: VecDeque<Vec<u8>>,
     rescan: Duration,
     /// A look around that is under way.
     scan: Option<Scan>,
@@ -195,6 +199,7 @@ impl Capture {
         give_memory_back();
         let from = Timestamp::now();
         let mut ebpf = attached.ebpf;
+        let heard = attached.heard;
         let ring: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
         let counts: PerCpuArray<MapData, account::PodCounts> = take(&mut ebpf, "COUNTS")?;
         let logger = options
@@ -206,7 +211,8 @@ impl Capture {
             plan: attached.plan,
             facts,
             ring: Ring::new(ring).map_err(CaptureError::Poll)?,
-            account: Account::new(counts, from),
+            account: Account::new(counts, heard.own, from),
+            early: heard.others.into(),
             interpreter: Interpreter::new(host::read()),
             from,
             to: None,
@@ -293,7 +299,7 @@ impl Capture {
         self.interpreter.clock.follow();
         let (interpreter, account) = (&mut self.interpreter, &mut self.account);
         let mut room = BATCH;
-        self.ring.drain(|bytes| {
+        let mut take = |bytes: &[u8]| {
             room -= 1;
             match decode::decode(bytes) {
                 Ok(record) => {
@@ -305,7 +311,13 @@ impl Capture {
                     room > 0
                 }
             }
-        })
+        };
+        while let Some(bytes) = self.early.pop_front() {
+            if !take(&bytes) {
+                return true;
+            }
+        }
+        self.ring.drain(take)
     }
 
     /// What was lost since the last call that told of some.
@@ -390,7 +402,8 @@ fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError>
         .as_ref()
         .map(|types| types.offsets)
         .unwrap_or_default();
-    attach::attach(&plans, &offsets, options).map_err(|error| match error {
+    let check = |ebpf: &mut Ebpf| canary::sing(ebpf, facts);
+    attach::attach(&plans, &offsets, options, check).map_err(|error| match error {
         AttachError::Maps { denied, why } => CaptureError::Maps { denied, why },
         AttachError::Hooks(failed) => CaptureError::NoHooks {
             ruled_out: plans.ruled_out.clone(),
