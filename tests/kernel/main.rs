@@ -4,14 +4,15 @@
 //! machines ([`tracer_tests::init`]) and every process that makes traffic
 //! ([`tracer_tests::traffic`]).
 //!
-//! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER` and
-//! `TRACER_STORM` (how many connections), `TRACER_REQUIRE` (features whose absence is a failure).
+//! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER`,
+//! `TRACER_STORM` and `TRACER_HELD` (how many connections), `TRACER_REQUIRE` (features whose absence is a failure).
 
 use std::process::ExitCode;
 
 use tracer_tests::{init, suite, traffic};
 
 mod doctor;
+mod existing;
 mod failures;
 mod filters;
 mod ledger;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         doctor::tests(),
         lifecycle::tests(),
         failures::tests(),
+        existing::tests(),
         listeners::tests(),
         names::tests(),
         filters::tests(),

@@ -16,6 +16,7 @@
 pub mod agent;
 pub mod bpf;
 pub mod expect;
+pub mod hold;
 pub mod init;
 pub mod ledger;
 pub mod netns;
