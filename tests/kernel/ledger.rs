@@ -274,5 +274,21 @@ fn interrupts_hide_no_end() -> Result<()> {
     let lines = run.text()?.lines();
     let report = expect::score(&ends, lines.filter(|line| line.contains("\"outbound\"")))?;
     println!("ledger: {skipped} runs of tracer's programs skipped by the kernel");
-    agree(&report, &run)
+    agree(&report, &run)?;
+    let stop = run.only("stop")?;
+    ensure!(
+        stop["missed"].as_u64() >= Some(skipped),
+        "{skipped} runs were skipped: {stop}"
+    );
+    let told: u64 = run
+        .events()?
+        .iter()
+        .filter(|event| event["event"] == "loss")
+        .filter_map(|loss| loss["missed"].as_u64())
+        .sum();
+    ensure!(
+        Some(told) == stop["missed"].as_u64(),
+        "the loss lines tell of {told} skipped runs: {stop}"
+    );
+    Ok(())
 }

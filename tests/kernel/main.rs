@@ -18,6 +18,7 @@ mod filters;
 mod ledger;
 mod lifecycle;
 mod listeners;
+mod loss;
 mod names;
 mod services;
 mod storm;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         filters::tests(),
         services::tests(),
         ledger::tests(),
+        loss::tests(),
         storm::tests(),
     ];
     suite::run(themes.into_iter().flatten().collect())
