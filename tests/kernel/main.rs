@@ -20,6 +20,7 @@ mod lifecycle;
 mod listeners;
 mod loss;
 mod names;
+mod programs;
 mod services;
 mod storm;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         existing::tests(),
         listeners::tests(),
         names::tests(),
+        programs::tests(),
         filters::tests(),
         services::tests(),
         ledger::tests(),
