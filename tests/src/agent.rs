@@ -7,18 +7,17 @@ use std::{
     collections::BTreeMap,
     ffi::CString,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    mem::MaybeUninit,
     net::{Shutdown, SocketAddr},
     process::ChildStdout,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
 
-use crate::{landlock, ledger::canonical, netns::Netns, tracer::Helper, traffic};
+use crate::{landlock, ledger::canonical, netns::Netns, tracer::Helper, traffic, wait};
 
 /// A socket inside an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -372,9 +371,9 @@ impl Sockets {
             Ask::Dial(how) => answer = self.dial(how)?,
             Ask::Outcome(slot) | Ask::FirstWord(slot) => {
                 let socket = self.get(slot)?;
-                // What ICMP said while connect() still ran is only put into a queue.
-                while !decided(socket)? && matches!(ask, Ask::Outcome(_)) {
-                    socket.recv_with_flags(&mut [MaybeUninit::uninit(); 1], libc::MSG_ERRQUEUE)?;
+                poll(&mut [PollFd::new(socket, PollFlags::OUT)], None).map_err(io::Error::from)?;
+                if matches!(ask, Ask::Outcome(_)) {
+                    wait::until("the end of an attempt", || decided(socket))?;
                 }
                 answer.errno = socket.take_error()?.and_then(|error| error.raw_os_error());
                 answer.local = own(socket);
@@ -454,13 +453,15 @@ fn listen(how: Listen) -> Result<Socket> {
     Ok(socket)
 }
 
-/// Waits until there is something to learn of an attempt. Whether that is its outcome.
-fn decided(socket: &Socket) -> io::Result<bool> {
-    let mut waited = [PollFd::new(socket, PollFlags::OUT)];
-    poll(&mut waited, None)?;
-    Ok(waited[0]
+/// Whether an attempt is over. An ICMP error that came while connect() still ran decides nothing,
+/// though poll() tells of it from then on; and to read it could take the true error away with it.
+fn decided(socket: &Socket) -> Result<Option<()>> {
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    poll(&mut asked, Some(&Timespec::default())).map_err(io::Error::from)?;
+    let over = asked[0]
         .revents()
-        .intersects(PollFlags::OUT | PollFlags::HUP))
+        .intersects(PollFlags::OUT | PollFlags::HUP);
+    Ok(over.then_some(()))
 }
 
 /// What the calls take; through an IPv6 socket if `mapped`.
