@@ -132,19 +132,24 @@ fn told_by_state(seen: &Seen, reason: &'static str, guess: &'static str) -> Resu
     })
 }
 
-/// The namespace has one port, and a connection to the same server has it.
+/// The namespace has two ports, and connections to the same server have them.
 fn no_local_port() -> Result<()> {
+    const PORTS: std::ops::RangeInclusive<u16> = 40000..=40001;
     let world = World::new()?;
     let (mut client, mut server) = (world.agent()?, world.agent()?);
-    world.netns.set("ipv4/ip_local_port_range", "40000 40000")?;
+    let range = format!("{} {}", PORTS.start(), PORTS.end());
+    world.netns.set("ipv4/ip_local_port_range", &range)?;
     let mut attempts = Vec::new();
     for (n, way) in WAYS.into_iter().enumerate() {
-        // Servers have ports of their own choice here: there is none to be given.
+        // There is none to be given, so the server chooses.
         let port = 50000 + u16::try_from(n)?;
         let at = SocketAddr::new(way.family.loopback().ip(), port);
         let (_, to) = server.listen(Listen::at(at))?;
-        let holder = client.dial(way.family.dial(to))?;
-        ensure!(holder.local()?.port() == 40000, "{way:?}: {holder:?}");
+        for _ in PORTS {
+            let holder = client.dial(way.family.dial(to))?;
+            let port = holder.local()?.port();
+            ensure!(PORTS.contains(&port), "{way:?}: {holder:?}");
+        }
         let made = attempt(&mut client, way.dial(to), Errno::ADDRNOTAVAIL)?;
         ensure!(made.from.1 == 0, "{way:?}: {made:?}");
         attempts.push(made);
