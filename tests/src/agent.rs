@@ -13,11 +13,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
 
-use crate::{ledger::canonical, netns::Netns, tracer::Helper, traffic};
+use crate::{landlock, ledger::canonical, netns::Netns, tracer::Helper, traffic, wait};
 
 /// A socket inside an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,7 +32,8 @@ pub struct Listen {
     pub backlog: i32,
     /// Take IPv6 only.
     pub only_v6: bool,
-    /// Drop every packet that arrives, the SYN first of all: nobody ever answers.
+    /// Drop every packet that arrives, the SYN first of all: nobody ever answers. The port is
+    /// shared with others that are deaf.
     pub deaf: bool,
 }
 
@@ -61,6 +62,10 @@ pub struct Dial {
     pub nonblocking: bool,
     /// Give up after so many SYNs sent again.
     pub retries: Option<u8>,
+    /// Wait no longer than so many milliseconds.
+    pub patience: Option<u64>,
+    /// Drop every packet that arrives: no answer is heard. The port is shared likewise.
+    pub deaf: bool,
     /// Use this socket again in place of a new one.
     pub again: Option<Slot>,
 }
@@ -74,6 +79,8 @@ impl Dial {
             mapped: false,
             nonblocking: false,
             retries: None,
+            patience: None,
+            deaf: false,
             again: None,
         }
     }
@@ -87,12 +94,15 @@ enum Ask {
     Accept(Slot),
     Dial(Dial),
     Outcome(Slot),
+    FirstWord(Slot),
     Send(Slot, usize),
     Receive(Slot, usize),
     ReceiveEnd(Slot),
     Shutdown(Slot),
     Close(Slot),
     Reset(Slot),
+    Disconnect(Slot),
+    ForbidConnect,
     Fork,
 }
 
@@ -194,6 +204,12 @@ impl Agent {
         self.ask(&Ask::Outcome(slot))
     }
 
+    /// Waits for the first word about a non-blocking attempt and fetches its error, though the
+    /// kernel may still be trying.
+    pub fn first_word(&mut self, slot: Slot) -> Result<Answer> {
+        self.ask(&Ask::FirstWord(slot))
+    }
+
     /// Sends so many bytes.
     pub fn send(&mut self, slot: Slot, bytes: usize) -> Result<()> {
         self.fine(&Ask::Send(slot, bytes)).map(drop)
@@ -222,6 +238,17 @@ impl Agent {
     /// Closes a socket by a reset.
     pub fn reset(&mut self, slot: Slot) -> Result<()> {
         self.fine(&Ask::Reset(slot)).map(drop)
+    }
+
+    /// Gives an attempt or a connection up and keeps the socket, by connect() to nowhere.
+    pub fn disconnect(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::Disconnect(slot)).map(drop)
+    }
+
+    /// Has the process forbid itself every connect(), by Landlock. An answer with an errno where
+    /// the kernel does not have that.
+    pub fn forbid_connect(&mut self) -> Result<Answer> {
+        self.ask(&Ask::ForbidConnect)
     }
 
     /// Goes on in a new process with the same sockets; the old one exits. Returns the new pid.
@@ -342,9 +369,12 @@ impl Sockets {
                 answer.slot = Some(self.add(socket));
             }
             Ask::Dial(how) => answer = self.dial(how)?,
-            Ask::Outcome(slot) => {
+            Ask::Outcome(slot) | Ask::FirstWord(slot) => {
                 let socket = self.get(slot)?;
                 poll(&mut [PollFd::new(socket, PollFlags::OUT)], None).map_err(io::Error::from)?;
+                if matches!(ask, Ask::Outcome(_)) {
+                    wait::until("the end of an attempt", || decided(socket))?;
+                }
                 answer.errno = socket.take_error()?.and_then(|error| error.raw_os_error());
                 answer.local = own(socket);
             }
@@ -359,6 +389,8 @@ impl Sockets {
                 let socket = self.take(slot)?;
                 socket.set_linger(Some(Duration::ZERO))?;
             }
+            Ask::Disconnect(slot) => disconnect(self.get(slot)?)?,
+            Ask::ForbidConnect => landlock::forbid_connect()?,
             Ask::Fork => answer.count = u64::from(go_on_in_child()?),
         }
         Ok(answer)
@@ -374,26 +406,24 @@ impl Sockets {
                     Domain::for_address(how.to)
                 };
                 let socket = Socket::new(domain, Type::STREAM, None)?;
+                if how.deaf {
+                    deafen(&socket)?;
+                }
                 if let Some(from) = how.from {
                     socket.set_reuse_address(true)?;
-                    socket.bind(&from.into())?;
+                    socket.bind(&address(from, how.mapped))?;
                 }
                 if let Some(retries) = how.retries {
                     limit(&socket, retries)?;
                 }
+                socket.set_write_timeout(how.patience.map(Duration::from_millis))?;
                 socket.set_nonblocking(how.nonblocking)?;
                 self.add(socket)
             }
         };
         let socket = self.get(slot)?;
-        let to: SockAddr = match how.to {
-            SocketAddr::V4(v4) if how.mapped => {
-                SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()).into()
-            }
-            other => other.into(),
-        };
         let errno = socket
-            .connect(&to)
+            .connect(&address(how.to, how.mapped))
             .err()
             .map(|error| error.raw_os_error().unwrap_or(0));
         Ok(Answer {
@@ -416,17 +446,57 @@ fn listen(how: Listen) -> Result<Socket> {
         socket.set_only_v6(how.only_v6)?;
     }
     if how.deaf {
-        // One instruction, "return 0": the socket's filter drops every packet.
-        socket.attach_filter(&[SockFilter::new(
-            (libc::BPF_RET | libc::BPF_K) as u16,
-            0,
-            0,
-            0,
-        )])?;
+        deafen(&socket)?;
     }
     socket.bind(&how.at.into())?;
     socket.listen(how.backlog)?;
     Ok(socket)
+}
+
+/// Whether an attempt is over. An ICMP error that came while connect() still ran decides nothing,
+/// though poll() tells of it from then on; and to read it could take the true error away with it.
+fn decided(socket: &Socket) -> Result<Option<()>> {
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    poll(&mut asked, Some(&Timespec::default())).map_err(io::Error::from)?;
+    let over = asked[0]
+        .revents()
+        .intersects(PollFlags::OUT | PollFlags::HUP);
+    Ok(over.then_some(()))
+}
+
+/// What the calls take; through an IPv6 socket if `mapped`.
+fn address(of: SocketAddr, mapped: bool) -> SockAddr {
+    match of {
+        SocketAddr::V4(v4) if mapped => {
+            SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()).into()
+        }
+        other => other.into(),
+    }
+}
+
+fn deafen(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)?;
+    // One instruction, "return 0": the socket's filter drops every packet.
+    socket.attach_filter(&[SockFilter::new(
+        (libc::BPF_RET | libc::BPF_K) as u16,
+        0,
+        0,
+        0,
+    )])
+}
+
+/// connect() to an address of no family.
+fn disconnect(socket: &Socket) -> io::Result<()> {
+    // SAFETY: plain data, for which all zero is valid; zero is also AF_UNSPEC.
+    let nowhere: libc::sockaddr = unsafe { std::mem::zeroed() };
+    let size = libc::socklen_t::try_from(size_of_val(&nowhere)).unwrap_or(16);
+    let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
+    // SAFETY: the address is as large as `size` says, and outlives the call.
+    if unsafe { libc::connect(fd, &raw const nowhere, size) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn limit(socket: &Socket, retries: u8) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //!
 //! - [`netns`]: network namespaces of a test's own
 //! - [`agent`]: one child process that does, socket call by socket call, what a test asks
+//! - [`cgroup`], [`landlock`]: policies that forbid connect()
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
 //! - [`ledger`]: what really happened, end by end
 //! - [`expect`]: what tracer printed against what really happened
@@ -15,9 +16,11 @@
 
 pub mod agent;
 pub mod bpf;
+pub mod cgroup;
 pub mod expect;
 pub mod hold;
 pub mod init;
+pub mod landlock;
 pub mod ledger;
 pub mod netns;
 pub mod skip;

@@ -432,6 +432,7 @@ fn failure(ended: &abi::Ended) -> Failure {
         libc::EHOSTUNREACH | libc::ENETUNREACH if !sent => (Phase::Local, Reason::NoRoute),
         libc::EHOSTUNREACH => (Phase::Network, Reason::HostUnreachable),
         libc::ENETUNREACH => (Phase::Network, Reason::NetworkUnreachable),
+        // ICMPv6 has a word for a policy on the way.
         libc::EPERM | libc::EACCES if sent => (Phase::Network, Reason::Denied),
         libc::EPERM | libc::EACCES => (Phase::Local, Reason::Denied),
         libc::EADDRINUSE => (Phase::Local, Reason::AddressInUse),
