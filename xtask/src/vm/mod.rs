@@ -19,10 +19,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::cargo;
 use crate::process::{self, Ending};
 use crate::tally::{self, Tally};
-use kernel::{Kernel, Suite};
-
-/// The suite whose kernel is used unless another is named.
-pub(crate) const DEFAULT_SUITE: &str = "bookworm";
+use kernel::Kernel;
+pub(crate) use kernel::{SUITES, Suite};
 
 const QEMU: &str = "qemu-system-x86_64";
 
@@ -57,8 +55,8 @@ impl Hooks {
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Debian suite whose kernel to boot
-    #[arg(long, default_value = DEFAULT_SUITE)]
-    suite: String,
+    #[arg(long, value_enum, default_value = "bookworm")]
+    suite: Suite,
     /// Hooks that tracer must use
     #[arg(long, value_enum, default_value = "auto")]
     hooks: Hooks,
@@ -76,8 +74,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         .pop()
         .context("cargo built no test program named kernel")?
         .path;
-    let machine = Machine::prepare(&options.suite, &init, &tracer)?;
-    println!("{} with {}", machine.kernel.release, options.hooks.name());
+    let machine = Machine::prepare(options.suite, &init, &tracer)?;
+    println!("{} with {}", machine.release(), options.hooks.name());
     let tally = machine.boot(options.hooks, &options.arguments, |line| println!("{line}"))?;
     Ok(if tally.failed == 0 {
         ExitCode::SUCCESS
@@ -113,23 +111,21 @@ fn folder() -> PathBuf {
 /// The kernel of `suite`, fetched if it is not there yet; returns its release.
 ///
 /// Apart from [`Machine::prepare`], because what fails here is the network, not us.
-pub(crate) fn fetch(suite: &str) -> Result<String> {
-    let suite = Suite::named(suite)?;
-    Ok(suite.kernel(&folder().join(suite.name))?.release)
+pub(crate) fn fetch(suite: Suite) -> Result<String> {
+    Ok(suite.kernel(&folder().join(suite.name()))?.release)
 }
 
 /// A machine that is ready to boot, as often as wanted.
 pub(crate) struct Machine {
-    suite: &'static Suite,
+    suite: Suite,
     kernel: Kernel,
     image: PathBuf,
 }
 
 impl Machine {
     /// Puts a machine together: `init` will be its first process.
-    pub(crate) fn prepare(suite: &str, init: &Path, tracer: &Path) -> Result<Self> {
-        let suite = Suite::named(suite)?;
-        let folder = folder().join(suite.name);
+    pub(crate) fn prepare(suite: Suite, init: &Path, tracer: &Path) -> Result<Self> {
+        let folder = folder().join(suite.name());
         let kernel = suite.kernel(&folder)?;
         let image = folder.join("image.cpio");
         // Another machine may be reading the image that is there: QEMU maps it.
@@ -144,6 +140,11 @@ impl Machine {
         })
     }
 
+    /// Its kernel, as `uname -r` says.
+    pub(crate) fn release(&self) -> &str {
+        &self.kernel.release
+    }
+
     /// Boots, hands every line of the console to `line`, and returns the verdict.
     ///
     /// The verdict is what the machine says, never how QEMU ends.
@@ -153,7 +154,7 @@ impl Machine {
         arguments: &[String],
         mut line: impl FnMut(&str),
     ) -> Result<Tally> {
-        let log = folder().join(format!("{}-{}.log", self.suite.name, hooks.name()));
+        let log = folder().join(format!("{}-{}.log", self.suite.name(), hooks.name()));
         let mut console = File::create(&log).with_context(|| format!("make {}", log.display()))?;
         let mut tail = Vec::new();
         let mut verdict = None;
