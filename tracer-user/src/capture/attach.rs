@@ -1,7 +1,7 @@
 //! Loads and attaches the programs of a plan. Nothing is pinned: the kernel takes all
 //! of it away when this process ends, however it ends.
 
-use std::io;
+use std::{cell::LazyCell, io};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Pod, VerifierLogLevel,
@@ -63,14 +63,15 @@ pub(super) fn attach(
     options: &Options,
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
-    // Attaching to functions needs the kernel's BTF once more, as aya reads it.
-    let btf = Btf::from_sys_fs().ok();
+    // Attaching to functions needs the kernel's BTF once more, as aya reads it. That takes long.
+    let btf = LazyCell::new(|| Btf::from_sys_fs().ok());
     let offsets = PodOffsets(*offsets);
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
-        .btf(btf.as_ref())
+        // The object has no CO-RE relocations.
+        .btf(None)
         .verifier_log_level(VerifierLogLevel::DISABLE)
         .override_global("OFFSETS", &offsets, true)
         .override_global("WAKE_BYTES", &wake_bytes, true)
@@ -87,7 +88,7 @@ pub(super) fn attach(
                 why,
             }
         })?;
-        match attach_all(&mut ebpf, plan, btf.as_ref()) {
+        match attach_all(&mut ebpf, plan, &|| btf.as_ref()) {
             Ok(()) => {
                 return Ok(Attached {
                     ebpf,
@@ -104,7 +105,11 @@ pub(super) fn attach(
 }
 
 /// Loads all programs, the likeliest to be refused first; then attaches them in order.
-fn attach_all(ebpf: &mut Ebpf, plan: &Plan, btf: Option<&Btf>) -> Result<(), String> {
+fn attach_all<'a>(
+    ebpf: &mut Ebpf,
+    plan: &Plan,
+    btf: &dyn Fn() -> Option<&'a Btf>,
+) -> Result<(), String> {
     let refused = |program: &Program, error| format!("{}: {}", program.name, reason(&error));
     for program in plan.programs.iter().rev() {
         load(find(ebpf, program)?, program.attachment, btf)
@@ -125,13 +130,13 @@ fn find<'a>(
         .ok_or_else(|| format!("the embedded eBPF object has no {}", program.name))
 }
 
-fn load(
+fn load<'a>(
     program: &mut aya::programs::Program,
     to: Attachment,
-    btf: Option<&Btf>,
+    btf: &dyn Fn() -> Option<&'a Btf>,
 ) -> Result<(), ProgramError> {
     // Without BTF there is no plan at all.
-    let btf = || btf.ok_or(ProgramError::NotLoaded);
+    let btf = || btf().ok_or(ProgramError::NotLoaded);
     match to {
         Attachment::Fentry(function) => <&mut FEntry>::try_from(program)?.load(function, btf()?),
         Attachment::Fexit(function) => <&mut FExit>::try_from(program)?.load(function, btf()?),
