@@ -4,8 +4,8 @@
 //! machines ([`tracer_tests::init`]) and every process that makes traffic
 //! ([`tracer_tests::traffic`]).
 //!
-//! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER` and
-//! `TRACER_STORM` (how many connections), `TRACER_REQUIRE` (features whose absence is a failure).
+//! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER`,
+//! `TRACER_STORM` and `TRACER_INTERRUPTS` (how many connections), `TRACER_REQUIRE` (features whose absence is a failure).
 
 use std::process::ExitCode;
 
