@@ -142,12 +142,8 @@ impl Apt {
             let part = folder.join(part);
             std::fs::create_dir_all(&part).with_context(|| format!("make {}", part.display()))?;
         }
-        // Nothing but this suite, so a backport cannot be passed over for what it is a port of.
-        let source = format!(
-            "deb [arch=amd64 signed-by={KEYRING}] {mirror} {} main\n",
-            suite.name()
-        );
-        std::fs::write(folder.join("sources.list"), source).context("write apt's sources")?;
+        std::fs::write(folder.join("sources.list"), source(suite, mirror))
+            .context("write apt's sources")?;
         std::fs::write(folder.join("status"), "").context("write apt's status")?;
         let configuration = folder.join("apt.conf");
         std::fs::write(&configuration, Self::settings(folder)).context("configure apt")?;
@@ -191,6 +187,14 @@ impl Apt {
             .env("LC_ALL", "C");
         command
     }
+}
+
+/// Nothing but this suite, so a backport cannot be passed over for what it is a port of.
+fn source(suite: Suite, mirror: &str) -> String {
+    format!(
+        "deb [arch=amd64 signed-by={KEYRING}] {mirror} {} main\n",
+        suite.name()
+    )
 }
 
 /// The parts of a kernel in what `apt-cache depends` prints.
@@ -237,6 +241,48 @@ fn only_entry(folder: &Path, prefix: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::Hooks;
+
+    /// The cells of each row of the table whose heading has `heading` in it.
+    fn table<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+        page.lines()
+            .skip_while(|line| !line.contains(heading))
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect()
+    }
+
+    #[test]
+    fn the_page_of_kernels_has_every_suite_and_set_of_hooks() {
+        let page = include_str!("../../../docs/kernels.md");
+        let rows = table(page, "| Debian suite |");
+        let code = |name: &str| format!("`{name}`");
+        let sets = [Hooks::Fentry, Hooks::Kprobe, Hooks::Tracepoint];
+        assert_eq!(rows[0][2..], sets.map(|hooks| code(hooks.name())));
+        let listed: Vec<_> = rows[2..].iter().map(|row| row[0]).collect();
+        let known: Vec<_> = SUITES.iter().map(|suite| code(suite.name())).collect();
+        assert_eq!(listed, known, "docs/kernels.md and SUITES differ");
+        for row in &rows[2..] {
+            assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_suite_is_chosen_by_its_name() {
+        for &suite in SUITES {
+            assert_eq!(Suite::from_str(suite.name(), false), Ok(suite));
+        }
+        assert!(Suite::from_str("sid", false).is_err());
+    }
+
+    #[test]
+    fn apt_is_given_one_suite_and_nothing_of_this_machine() {
+        let line = source(Suite("trixie-backports"), "http://mirror");
+        assert_eq!(
+            line,
+            format!("deb [arch=amd64 signed-by={KEYRING}] http://mirror trixie-backports main\n")
+        );
+    }
 
     #[test]
     fn only_the_parts_of_a_kernel_are_followed() {
