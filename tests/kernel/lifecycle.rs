@@ -18,7 +18,7 @@ use tracer_tests::{
     bpf::Held,
     expect,
     netns::Netns,
-    tests,
+    refuse, tests,
     tracer::{self, Process, Tracer, command, output, public_copy, stream_command, unprivileged},
     wait,
 };
@@ -35,6 +35,7 @@ tests!("lifecycle":
     without_privilege_it_names_what_is_missing,
     without_type_information_this_kernel_cannot,
     a_kernel_that_misdescribes_itself_is_not_believed,
+    without_ring_buffers_this_kernel_cannot,
     rights_of_a_user_namespace_do_not_count,
     a_signal_that_the_caller_ignores_stays_ignored,
     bad_arguments_are_a_usage_error,
@@ -204,9 +205,9 @@ fn sigterm_ends_it_though_nobody_reads() -> Result<()> {
         Ok(_) | Err(rustix::io::Errno::BUSY) => {}
         Err(error) => return Err(error).context("shrink the pipe"),
     }
-    // A hundred times what the pipe holds: now or when it drains, it has to wait for the reader.
+    // Thirty times what the pipe holds: now or when it drains, it has to wait for the reader.
     let mut traffic = Traffic::new()?;
-    for _ in 0..200 {
+    for _ in 0..50 {
         traffic.connection()?;
     }
     process.signal(Signal::TERM)?;
@@ -375,6 +376,21 @@ fn without_type_information_this_kernel_cannot() -> Result<()> {
     run.expect_code(69)?;
     for word in ["/sys/kernel/btf/vmlinux", "why:", "fix:"] {
         ensure!(run.stderr.contains(word), "no {word}:\n{}", run.stderr);
+    }
+    Ok(())
+}
+
+fn without_ring_buffers_this_kernel_cannot() -> Result<()> {
+    for command in ["stream", "doctor"] {
+        let (run, refused) = refuse::without_maps_of(refuse::RING_BUFFER, || {
+            output(tracer::command()?.args([command, "--hooks", &tracer::hooks()]))
+        })?;
+        ensure!(refused > 0, "{command} asked for no ring buffer");
+        run.expect_code(69)?;
+        let said = format!("{}{}", run.text()?, run.stderr);
+        for word in ["ring buffers", "why", "fix"] {
+            ensure!(said.contains(word), "{command}: no {word}:\n{said}");
+        }
     }
     Ok(())
 }

@@ -5,7 +5,8 @@
 //! ([`tracer_tests::traffic`]).
 //!
 //! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER`,
-//! `TRACER_STORM` and `TRACER_HELD` (how many connections), `TRACER_REQUIRE` (features whose absence is a failure).
+//! `TRACER_STORM`, `TRACER_HELD` and `TRACER_INTERRUPTS` (how many connections), `TRACER_REQUIRE`
+//! (features whose absence is a failure).
 
 use std::process::ExitCode;
 

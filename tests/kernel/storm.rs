@@ -31,6 +31,9 @@ struct Storm {
 impl Storm {
     fn new() -> Result<Self> {
         let netns = Netns::new()?;
+        // A reset that crosses a FIN may be taken for an old one; the end that sent the FIN
+        // would then wait for the other's as long as this, 60 seconds by default.
+        netns.set("ipv4/tcp_fin_timeout", "1")?;
         let folder = tempfile::tempdir().context("make a folder for the ledgers")?;
         let plan = Serve {
             listen: vec!["0.0.0.0:0".parse()?],

@@ -40,8 +40,8 @@ const VERDICT: &str = "/run/verdict";
 
 /// Settings for an emulated machine, unless the command line has its own.
 const SMALLER: [(&str, &str); 3] = [
-    ("TRACER_LEDGER", "2000"),
-    ("TRACER_STORM", "5000"),
+    ("TRACER_LEDGER", "1000"),
+    ("TRACER_STORM", "2000"),
     ("TRACER_HELD", "500"),
 ];
 

@@ -8,6 +8,7 @@
 //! - [`ledger`]: what really happened, end by end
 //! - [`expect`]: what tracer printed against what really happened
 //! - [`tracer`]: the program under test
+//! - [`bpf`], [`refuse`]: what of eBPF the kernel holds, and a kernel that has less of it
 //! - [`suite`], [`skip`]: running the tests, and saying why one did not run
 //! - [`init`]: process 1 of the test machines
 //!
@@ -23,6 +24,7 @@ pub mod init;
 pub mod landlock;
 pub mod ledger;
 pub mod netns;
+pub mod refuse;
 pub mod skip;
 pub mod suite;
 pub mod tracer;

@@ -1,7 +1,7 @@
 //! Loads and attaches the programs of a plan. Nothing is pinned: the kernel takes all
 //! of it away when this process ends, however it ends.
 
-use std::io;
+use std::{cell::LazyCell, io};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Pod, VerifierLogLevel,
@@ -68,8 +68,8 @@ pub(super) fn attach(
     mut check: impl FnMut(&mut Ebpf) -> Result<Heard, String>,
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
-    // Attaching to functions needs the kernel's BTF once more, as aya reads it.
-    let btf = Btf::from_sys_fs().ok();
+    // Attaching to functions needs the kernel's BTF once more, as aya reads it. That takes long.
+    let btf = LazyCell::new(|| Btf::from_sys_fs().ok());
     let offsets = PodOffsets(*offsets);
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
@@ -79,7 +79,8 @@ pub(super) fn attach(
             let hooks = plan.hooks();
             // Makes the maps and readies the programs; none is loaded yet.
             let mut ebpf = EbpfLoader::new()
-                .btf(btf.as_ref())
+                // The object has no CO-RE relocations.
+                .btf(None)
                 .verifier_log_level(VerifierLogLevel::DISABLE)
                 .override_global("OFFSETS", &offsets, true)
                 .override_global("HOOKS", &hooks, true)
@@ -92,7 +93,7 @@ pub(super) fn attach(
                     denied: is_denied(&error),
                     why: chain(&error),
                 })?;
-            let (part, why) = match attach_all(&mut ebpf, &plan, btf.as_ref()) {
+            let (part, why) = match attach_all(&mut ebpf, &plan, &|| btf.as_ref()) {
                 Ok(()) => match check(&mut ebpf) {
                     Ok(heard) => return Ok(Attached { ebpf, plan, heard }),
                     Err(wrong) => (Part::Life, wrong),
@@ -114,7 +115,11 @@ pub(super) fn attach(
 
 /// Loads all programs, the likeliest to be refused first; then attaches them in order.
 /// Tells of which part one was refused, and why.
-fn attach_all(ebpf: &mut Ebpf, plan: &Plan, btf: Option<&Btf>) -> Result<(), (Part, String)> {
+fn attach_all<'a>(
+    ebpf: &mut Ebpf,
+    plan: &Plan,
+    btf: &dyn Fn() -> Option<&'a Btf>,
+) -> Result<(), (Part, String)> {
     let refused = |program: &Program, error| {
         let why = format!("{}: {}", program.name, reason(&error));
         (program.part, why)
@@ -146,13 +151,13 @@ fn find<'a>(
     })
 }
 
-fn load(
+fn load<'a>(
     program: &mut aya::programs::Program,
     to: Attachment,
-    btf: Option<&Btf>,
+    btf: &dyn Fn() -> Option<&'a Btf>,
 ) -> Result<(), ProgramError> {
     // Without BTF there is no plan at all.
-    let btf = || btf.ok_or(ProgramError::NotLoaded);
+    let btf = || btf().ok_or(ProgramError::NotLoaded);
     match to {
         Attachment::Fentry(function) => <&mut FEntry>::try_from(program)?.load(function, btf()?),
         Attachment::Fexit(function) => <&mut FExit>::try_from(program)?.load(function, btf()?),
