@@ -1,12 +1,14 @@
 //! What was there before tracer.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use tracer_tests::{
     agent::{Agent, Dial, Listen, Slot},
@@ -16,7 +18,7 @@ use tracer_tests::{
     netns::Netns,
     suite::setting,
     tests,
-    tracer::{Helper, Tracer},
+    tracer::Tracer,
     traffic::{self, Serve, Share, Talk, Target},
 };
 
@@ -29,7 +31,7 @@ tests!("existing":
 
 fn amid_thousands_of_connections_and_a_storm() -> Result<()> {
     let count = setting("TRACER_HELD", 5000)?;
-    let storms = setting("TRACER_STORM", 200_000)?.div_ceil(4);
+    let storms = setting("TRACER_STORM", 200_000)?.div_ceil(10);
     let netns = Netns::new()?;
     let held_folder = tempfile::tempdir().context("make a folder for the ledgers")?;
     let storm_folder = tempfile::tempdir().context("make a folder for the ledgers")?;
@@ -48,22 +50,46 @@ fn amid_thousands_of_connections_and_a_storm() -> Result<()> {
         mapped: false,
         spread: true,
     };
-    let client = traffic::dial(
-        &netns,
-        &traffic::Dial {
+    let gust = |seed| {
+        let plan = traffic::Dial {
             targets: vec![target],
             count: storms,
             talk: Talk::Storm,
             first_port: 0,
             bound: 0,
-            seed: 7,
+            seed,
             ledger: storm_folder.path().to_owned(),
-        },
-    )?;
-    let storm = traffic::start(vec![client])?;
-    let mut tracer = Tracer::stream(&[])?;
-    let from = tracer.wait_for("the first line", |event| event["event"] == "start")?;
-    storm.into_iter().try_for_each(Helper::finish)?;
+        };
+        traffic::go(vec![traffic::dial(&netns, &plan)?])
+    };
+    let started = AtomicBool::new(false);
+    let (mut tracer, from) = std::thread::scope(|scope| -> Result<_> {
+        let storm = scope.spawn(|| -> Result<()> {
+            // It blows when tracer starts and a while longer, however long that takes.
+            for seed in 0.. {
+                let last = started.load(Ordering::Relaxed);
+                gust(seed)?;
+                if last {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let tracer = Tracer::stream(&[]).and_then(|mut tracer| {
+            let from = tracer.wait_for("the first line", |event| event["event"] == "start")?;
+            Ok((tracer, from))
+        });
+        started.store(true, Ordering::Relaxed);
+        storm.join().map_err(|_| anyhow!("the storm panicked"))??;
+        tracer
+    })?;
+    let found = Cell::new(0);
+    tracer.wait_for("all that is held", |event| {
+        if event["event"] == "existing" && event["process"]["pid"] != server.helper.pid() {
+            found.set(found.get() + 1);
+        }
+        found.get() == 2 * count
+    })?;
     held.close()?;
     netns.wait_settled()?;
     server.helper.finish()?;

@@ -73,6 +73,14 @@ pub mod flags {
     pub const FOUND_OVER: u8 = 1 << 2;
 }
 
+/// Values of [`Connection::failed`].
+pub mod failed {
+    /// The failure was told, with the error that is kept here.
+    pub const TOLD: u8 = 1;
+    /// It is to be told when the call returns, with the ends that are kept here.
+    pub const UNTOLD: u8 = 2;
+}
+
 /// Bits of the global `HOOKS`: which facts a program of their own reports in the
 /// caller's context. The others are inferred from changes of state.
 pub mod hooks {
@@ -167,8 +175,8 @@ pub struct Connection {
     pub reported: u8,
     /// 1 once it ended, while nobody had accepted it yet. Likewise.
     pub ended: u8,
-    /// 1 if this is no connection any more, but the memory that its failure was told,
-    /// until the call of connect() that reports it again.
+    /// Not zero if this is no connection any more, but the memory of a failure, until
+    /// the call of connect() that returns it: see [`failed`].
     pub failed: u8,
     /// The error that was told then.
     pub failed_errno: u16,

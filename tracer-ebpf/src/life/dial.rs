@@ -3,7 +3,7 @@
 
 use core::mem::MaybeUninit;
 
-use tracer_common::{Connection, Direction, Ended, Kind, Source, Totals, hooks};
+use tracer_common::{Connection, Direction, Ended, Kind, Source, Totals, failed, hooks};
 
 use super::{find_any, forget, hooked, keep};
 use crate::{
@@ -49,24 +49,34 @@ fn refused(socket: u64, address: u64, error: u32) {
     if sock.0 == 0 || !sock.is_internet() || !sock.is_tcp() {
         return;
     }
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
     if let Some(entry) = find_any(sock) {
-        if entry.failed == 0 {
-            return; // a connection or an attempt that lives: this call was another
-        }
         let told = u32::from(entry.failed_errno);
-        forget(sock);
-        if told == error || told == 0 {
-            return;
+        match entry.failed {
+            0 => return, // a connection or an attempt that lives: this call was another
+            failed::UNTOLD => {
+                // SAFETY: both are valid, and the stack is not in a map.
+                unsafe {
+                    (&raw mut connection.flow).copy_from_nonoverlapping(&raw const entry.flow, 1);
+                }
+                forget(sock);
+            }
+            _ => {
+                forget(sock);
+                if told == error || told == 0 {
+                    return;
+                }
+            }
         }
     } else if sock.state() != state::CLOSE || (emit::overflowed() && sock.has_dialled()) {
         return; // it lives, or its entry found no room and its failure was counted
     }
-    let mut room = MaybeUninit::uninit();
-    let connection: &mut Connection = zeroed(&mut room);
-    let now = now();
-    connection.begun_ns = now;
+    connection.begun_ns = now();
     connection.direction = Direction::OUTBOUND;
-    sock.read_dialled(address, &mut connection.flow);
+    if connection.flow.family == 0 {
+        sock.read_dialled(address, &mut connection.flow);
+    }
     kernel::read_current(Source::HOOK, &mut connection.process);
     report_failed(connection, error, 0);
 }
@@ -94,6 +104,17 @@ pub(super) fn is_told_at_return(sock: Sock, sent: bool) -> bool {
     hooked(hooks::DIAL) && !sent && !sock.has_dialled()
 }
 
+/// Remembers the ends, which the socket forgets before the call returns.
+#[inline(never)]
+pub(super) fn remember_for_return(sock: Sock, now: u64) {
+    let mut room = MaybeUninit::uninit();
+    let memory: &mut Connection = zeroed(&mut room);
+    memory.begun_ns = now;
+    memory.failed = failed::UNTOLD;
+    sock.read_flow(&mut memory.flow);
+    keep(sock, memory);
+}
+
 /// Remembers that a failure was told, as connect() will return it, now or when it is
 /// called again.
 #[inline(always)]
@@ -104,7 +125,7 @@ pub(super) fn remember_failure(sock: Sock, now: u64) {
     let mut room = MaybeUninit::uninit();
     let memory: &mut Connection = zeroed(&mut room);
     memory.begun_ns = now;
-    memory.failed = 1;
+    memory.failed = failed::TOLD;
     memory.failed_errno = sock.error() as u16;
     keep(sock, memory);
 }

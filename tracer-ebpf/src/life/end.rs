@@ -140,7 +140,7 @@ pub(super) fn failed(sock: Sock, old: u8) {
             connection.flags |= flags::SENT;
         }
         if dial::is_told_at_return(sock, sent) {
-            forget(sock);
+            dial::remember_for_return(sock, now);
             return;
         }
         report_end(Kind::FAIL, sock, connection, now, || forget(sock));
@@ -148,6 +148,7 @@ pub(super) fn failed(sock: Sock, old: u8) {
         return;
     }
     if dial::is_told_at_return(sock, sent) {
+        dial::remember_for_return(sock, now);
         return;
     }
     // Where tcp_connect() is hooked, an attempt that sends nothing never has an entry.

@@ -170,7 +170,7 @@ fn forget(sock: Sock) -> bool {
             // The place is locked by what this program interrupted. What must not be found
             // again is marked; the end of the socket removes it.
             if let Some(entry) = find(sock) {
-                set(&mut entry.failed);
+                set(&mut entry.failed); // `failed::TOLD`
                 true
             } else {
                 false

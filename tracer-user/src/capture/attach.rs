@@ -5,7 +5,7 @@ use std::{cell::LazyCell, io};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Pod, VerifierLogLevel,
-    programs::{FEntry, FExit, Iter, KProbe, ProgramError, RawTracePoint},
+    programs::{FEntry, FExit, Iter, KProbe, ProgramError, RawTracePoint, TracePoint},
 };
 use tracer_common::Offsets;
 
@@ -167,6 +167,7 @@ fn load<'a>(
         Attachment::RawTracepoint(_) | Attachment::OnDemand => {
             <&mut RawTracePoint>::try_from(program)?.load()
         }
+        Attachment::Tracepoint(..) => <&mut TracePoint>::try_from(program)?.load(),
         Attachment::Iterator(over) => <&mut Iter>::try_from(program)?.load(over, btf()?),
     }
 }
@@ -185,6 +186,9 @@ fn attach_program(
         }
         Attachment::RawTracepoint(name) => <&mut RawTracePoint>::try_from(program)?
             .attach(name)
+            .map(drop),
+        Attachment::Tracepoint(category, name) => <&mut TracePoint>::try_from(program)?
+            .attach(category, name)
             .map(drop),
         // A look around attaches it for as long as it takes.
         Attachment::Iterator(_) | Attachment::OnDemand => Ok(()),

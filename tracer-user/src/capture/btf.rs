@@ -190,6 +190,12 @@ impl Btf {
         found.ok_or_else(|| BtfError::NoType(format!("{name}()")))
     }
 
+    /// Whether there is a structure or a variable called `name`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.named(name, KIND_STRUCT).next().is_some()
+            || self.named(name, KIND_VAR).next().is_some()
+    }
+
     /// How many parameters the function has that the type called `name` points to.
     ///
     /// # Errors

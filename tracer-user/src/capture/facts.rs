@@ -28,6 +28,19 @@ const FUNCTIONS: [&str; 8] = [
 /// What the tracepoint `tcp_send_reset` calls.
 const RESETS: &str = "btf_trace_tcp_send_reset";
 
+/// The counter of readers that guards tracepoints where it is not a closed processor.
+const SRCU: &str = "tracepoint_srcu_srcu_data";
+/// A part of every tracepoint since Linux 6.13.
+const EXTENSION: &str = "tracepoint_ext";
+/// Where the programs at classic tracepoints find what they read: structure, member, and its
+/// offset and size. As in `tracer-ebpf`'s `probes/state.rs`.
+const CLASSIC: [(&str, &str, (u32, u32)); 4] = [
+    ("trace_event_raw_inet_sock_set_state", "skaddr", (8, 8)),
+    ("trace_event_raw_inet_sock_set_state", "oldstate", (16, 4)),
+    ("trace_event_raw_inet_sock_set_state", "newstate", (20, 4)),
+    ("trace_event_raw_tcp_event_sk", "skaddr", (8, 8)),
+];
+
 /// What is known of the running kernel and of this process's rights.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -44,6 +57,8 @@ pub struct Facts {
     pub ring_buffer: Option<bool>,
     /// Whether /proc shows processes by the ids that the kernel tells.
     pub host_pids: bool,
+    /// Whether a task can interrupt another within the kernel.
+    pub preemption: bool,
 }
 
 /// What the kernel's type information says.
@@ -68,6 +83,10 @@ pub struct Types {
     pub reset_parameters: Option<usize>,
     /// Arguments of the tracepoint `tcp_send_reset`.
     pub reset_arguments: Option<usize>,
+    /// Whether a task can interrupt a program at a raw tracepoint (Linux 7.0).
+    pub raw_tracepoints_interrupted: bool,
+    /// Whether the records of the classic tracepoints are laid out as their programs read them.
+    pub classic_tracepoints: bool,
     /// What cannot be done for want of a member, and which.
     pub missing: Vec<(Need, String)>,
 }
@@ -115,10 +134,25 @@ impl Facts {
             capabilities: capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective),
             types: read_types(Path::new(KERNEL_BTF)),
             ring_buffer: ring_buffer(),
+            preemption: preemption(
+                &uname.version().to_string_lossy(),
+                fs::read_to_string("/sys/kernel/debug/sched/preempt").ok(),
+            ),
             host_pids: fs::read_link("/proc/self/ns/pid")
                 .is_ok_and(|link| link.as_os_str() == HOST_PID_NAMESPACE),
         }
     }
+}
+
+/// Reads the kernel's version text, as `uname -v` prints it, and for kernels that can be either
+/// way the modes, of which the one in use is in parentheses: `none voluntary (full)`.
+fn preemption(version: &str, modes: Option<String>) -> bool {
+    let has = |word: &str| version.split_ascii_whitespace().any(|it| it == word);
+    if has("PREEMPT_DYNAMIC") {
+        // Where it cannot be read: as distributions set it.
+        return modes.is_some_and(|modes| modes.contains("(full)") || modes.contains("(lazy)"));
+    }
+    has("PREEMPT") || has("PREEMPT_RT") || has("PREEMPT_LAZY") || has("PREEMPT(full)")
 }
 
 fn read_types(path: &Path) -> Result<Types, TypesError> {
@@ -135,7 +169,9 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
     };
     let mut btf = Btf::parse(data)?;
     let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
-    btf.look_for(structures.chain(FUNCTIONS).chain([RESETS]));
+    let records = CLASSIC.iter().map(|(structure, ..)| *structure);
+    let names = structures.chain(records).chain(FUNCTIONS);
+    btf.look_for(names.chain([RESETS, SRCU, EXTENSION]));
     let mut values = [0; Offsets::MEMBERS.len()];
     let mut missing = Vec::new();
     for (value, (structure, path, size, need)) in values.iter_mut().zip(Offsets::MEMBERS) {
@@ -162,6 +198,12 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
         reset_parameters: parameters("tcp_v4_send_reset")
             .filter(|count| parameters("tcp_v6_send_reset") == Some(*count)),
         reset_arguments: arguments(RESETS),
+        // Up to 6.12 tracepoints had that counter for idle processors only, and no extension.
+        raw_tracepoints_interrupted: btf.has(SRCU) && btf.has(EXTENSION),
+        classic_tracepoints: CLASSIC.iter().all(|(structure, member, expected)| {
+            btf.member(structure, member)
+                .is_ok_and(|found| (found.offset, found.size) == *expected)
+        }),
         missing,
     })
 }
@@ -182,4 +224,24 @@ fn offset(btf: &Btf, structure: &str, path: &str, size: u32) -> Result<u32, Type
 /// kernel does not know them.
 fn ring_buffer() -> Option<bool> {
     aya::sys::is_map_supported(aya::maps::MapType::RingBuf).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_can_be_either_way_is_asked() {
+        let modes = |text: &str| Some(text.to_owned());
+        let dynamic = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.174-1";
+        assert!(!preemption(dynamic, None));
+        assert!(!preemption(dynamic, modes("none (voluntary) full")));
+        assert!(preemption(dynamic, modes("none voluntary (full) lazy")));
+        assert!(preemption("#1 SMP PREEMPT_RT", None));
+        assert!(preemption(
+            "#1 SMP PREEMPT Fri",
+            modes("none (voluntary) full")
+        ));
+        assert!(!preemption("#1 SMP Debian 5.10.0", None));
+    }
 }

@@ -435,6 +435,9 @@ fn failure(ended: &abi::Ended) -> Failure {
         // ICMPv6 has a word for a policy on the way.
         libc::EPERM | libc::EACCES if sent => (Phase::Network, Reason::Denied),
         libc::EPERM | libc::EACCES => (Phase::Local, Reason::Denied),
+        libc::EADDRNOTAVAIL if ended.connection.flow.local_port != 0 => {
+            (Phase::Local, Reason::AddressInUse)
+        }
         libc::EADDRINUSE => (Phase::Local, Reason::AddressInUse),
         libc::EADDRNOTAVAIL => (Phase::Local, Reason::NoLocalPort),
         _ if sent => (Phase::Network, Reason::Other),

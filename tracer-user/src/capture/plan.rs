@@ -52,6 +52,8 @@ pub enum Attachment {
     Kretprobe(&'static str),
     /// At a tracepoint, with its raw arguments.
     RawTracepoint(&'static str),
+    /// At a tracepoint of a category, with its record.
+    Tracepoint(&'static str, &'static str),
     /// Over everything of a kind, when asked.
     Iterator(&'static str),
     /// Nowhere; it is run when asked.
@@ -94,6 +96,8 @@ pub struct Plan {
     pub set: HookSet,
     /// What to load and attach.
     pub programs: Vec<Program>,
+    /// Whether another task can interrupt a program at a tracepoint.
+    pub interrupted: bool,
     /// What is left out, and why.
     pub without: Vec<(Part, String)>,
 }
@@ -173,6 +177,18 @@ const DESTROYED: Program = life(
     Attachment::RawTracepoint("tcp_destroy_sock"),
 );
 
+/// The same where raw tracepoints can be interrupted.
+const STATE_CLASSIC: Program = life(
+    "state_changed_classic",
+    Attachment::Tracepoint("sock", "inet_sock_set_state"),
+);
+
+/// Likewise.
+const DESTROYED_CLASSIC: Program = life(
+    "sock_destroyed_classic",
+    Attachment::Tracepoint("tcp", "tcp_destroy_sock"),
+);
+
 /// Decides what to try on the kernel that `facts` describe. `choice` limits it to one
 /// hook set; none tries all, best first.
 ///
@@ -188,9 +204,11 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
         .into_iter()
         .filter(|set| choice.is_none_or(|choice| choice == *set))
     {
+        let tracepoints = tracepoints(facts);
         match programs(facts, set) {
-            Ok(mut programs) => {
+            Ok(functions) => {
                 let mut without = Vec::new();
+                let mut parts = Vec::new();
                 for part in [
                     Part::Dial,
                     Part::QueueFull,
@@ -199,15 +217,18 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
                     Part::Processes,
                 ] {
                     match optional(facts, set, part) {
-                        Ok(more) => programs.extend(more),
+                        Ok(more) => parts.extend(more),
                         Err(why) => without.push((part, why)),
                     }
                 }
-                plans.candidates.push(Plan {
-                    set,
-                    programs,
-                    without,
-                });
+                for tracepoints in tracepoints {
+                    plans.candidates.push(Plan {
+                        set,
+                        programs: [&tracepoints[..], &functions, &parts].concat(),
+                        interrupted: is_interrupted(facts, &tracepoints),
+                        without: without.clone(),
+                    });
+                }
             }
             Err(why) => plans.ruled_out.push(RuledOut { set, why }),
         }
@@ -215,20 +236,43 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
     Ok(plans)
 }
 
-/// The last word on a connection first, its beginning last: what begins while they
-/// are attached one by one must not be left without an end.
+/// The tracepoints to try, best first. The last word on a connection comes first, its
+/// beginning last: what begins while they are attached one by one must not be left without
+/// an end.
+fn tracepoints(facts: &Facts) -> Vec<[Program; 2]> {
+    let raw = [DESTROYED, STATE];
+    let classic = [DESTROYED_CLASSIC, STATE_CLASSIC];
+    match &facts.types {
+        Ok(types) if types.raw_tracepoints_interrupted && types.classic_tracepoints => {
+            vec![classic, raw]
+        }
+        _ => vec![raw],
+    }
+}
+
+fn is_interrupted(facts: &Facts, tracepoints: &[Program; 2]) -> bool {
+    let types = facts.types.as_ref();
+    types.is_ok_and(|types| types.raw_tracepoints_interrupted) && tracepoints.contains(&STATE)
+}
+
+/// The functions to hook, in the order to attach them: after the tracepoints.
 fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
     match set {
-        HookSet::Tracepoint => Ok(vec![DESTROYED, STATE]),
+        HookSet::Tracepoint => Ok(Vec::new()),
         HookSet::Kprobe => Ok(vec![
-            DESTROYED,
-            STATE,
             life("close_kprobe", Attachment::Kprobe("tcp_close")),
             life("accept_kretprobe", Attachment::Kretprobe("inet_csk_accept")),
             life("connect_kprobe", Attachment::Kprobe("tcp_connect")),
         ]),
         HookSet::Fentry => {
             let types = facts.types.as_ref().map_err(ToString::to_string)?;
+            if facts.preemption || types.raw_tracepoints_interrupted {
+                return Err(
+                    "on this kernel another task can interrupt a program there, and until it goes on the kernel \
+                     runs it for nobody else on that processor: calls would be missed"
+                        .to_owned(),
+                );
+            }
             types
                 .connect_parameters
                 .ok_or_else(|| absent("tcp_connect"))?;
@@ -240,8 +284,6 @@ fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
                 None => return Err(absent("inet_csk_accept")),
             };
             Ok(vec![
-                DESTROYED,
-                STATE,
                 life("close_fentry", Attachment::Fentry("tcp_close")),
                 life(accept, Attachment::Fexit("inet_csk_accept")),
                 life("connect_fentry", Attachment::Fentry("tcp_connect")),
@@ -407,6 +449,12 @@ fn blind(plan: &Plan) -> Vec<Blind> {
         "MPTCP connections as a whole; only their first subflows show",
         "subflows are opened and closed inside the kernel",
     );
+    if plan.interrupted {
+        add(
+            "some of what happens while another task interrupts tracer's own programs",
+            "raw tracepoints of this kernel can be interrupted, and the classic ones did not attach (they need tracefs)",
+        );
+    }
     match plan.set {
         HookSet::Fentry => {}
         HookSet::Kprobe => add(
@@ -452,10 +500,13 @@ mod tests {
                 request_parameters: Some(4),
                 reset_parameters: Some(3),
                 reset_arguments: Some(3),
+                raw_tracepoints_interrupted: false,
+                classic_tracepoints: true,
                 missing: Vec::new(),
             }),
             ring_buffer: Some(true),
             host_pids: true,
+            preemption: false,
         }
     }
 
@@ -559,6 +610,34 @@ mod tests {
         let blind = plan.blind();
         let found = blind.iter().find(|blind| blind.what.starts_with(what));
         found.map(|blind| blind.why.to_string())
+    }
+
+    #[test]
+    fn what_can_be_interrupted_is_the_last_resort() {
+        let facts = with_types(|types| types.raw_tracepoints_interrupted = true);
+        let plans = plan(&facts, None).expect("nothing in the way");
+        assert!(plans.ruled_out[0].why.contains("interrupt"));
+        let tried: Vec<_> = plans
+            .candidates
+            .iter()
+            .map(|plan| (plan.set, plan.programs[0].name, plan.interrupted))
+            .collect();
+        let (raw, classic) = ("sock_destroyed", "sock_destroyed_classic");
+        assert_eq!(
+            tried,
+            [
+                (HookSet::Kprobe, classic, false),
+                (HookSet::Kprobe, raw, true),
+                (HookSet::Tracepoint, classic, false),
+                (HookSet::Tracepoint, raw, true),
+            ]
+        );
+        assert!(blind_to(&plans.candidates[1], "some of what happens").is_some());
+        assert!(blind_to(&plans.candidates[0], "some of what happens").is_none());
+        let mut facts = modern();
+        facts.preemption = true;
+        let plans = plan(&facts, None).expect("nothing in the way");
+        assert_eq!(sets(&plans), [HookSet::Kprobe, HookSet::Tracepoint]);
     }
 
     #[test]

@@ -110,10 +110,12 @@ impl Connection {
     }
 }
 
-/// One end, as printed. A port of 0 means that none was assigned, and is left out.
+/// One end, as printed. An unspecified address or a port of 0 means that none was
+/// assigned, and is left out.
 #[derive(Serialize)]
 struct End {
-    address: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
 }
@@ -121,7 +123,7 @@ struct End {
 impl From<SocketAddr> for End {
     fn from(end: SocketAddr) -> Self {
         Self {
-            address: end.ip(),
+            address: (!end.ip().is_unspecified()).then_some(end.ip()),
             port: (end.port() != 0).then_some(end.port()),
         }
     }
