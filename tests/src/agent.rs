@@ -8,6 +8,7 @@ use std::{
     ffi::CString,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Shutdown, SocketAddr},
+    os::fd::FromRawFd as _,
     process::ChildStdout,
     time::Duration,
 };
@@ -15,9 +16,16 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 
-use crate::{ledger::canonical, netns::Netns, tracer::Helper, traffic};
+use crate::{
+    ledger::canonical,
+    netns::Netns,
+    passing::{self, Mailbox},
+    ring,
+    tracer::Helper,
+    traffic, wait,
+};
 
 /// A socket inside an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,6 +42,12 @@ pub struct Listen {
     pub only_v6: bool,
     /// Drop every packet that arrives, the SYN first of all: nobody ever answers.
     pub deaf: bool,
+    /// Share the port with other listeners that do.
+    pub reuse_port: bool,
+    /// Take payload that comes with a SYN.
+    pub fast_open: bool,
+    /// Speak MPTCP with those who do.
+    pub mptcp: bool,
 }
 
 impl Listen {
@@ -44,8 +58,25 @@ impl Listen {
             backlog: 128,
             only_v6: false,
             deaf: false,
+            reuse_port: false,
+            fast_open: false,
+            mptcp: false,
         }
     }
+}
+
+/// By which of the kernel's ways to dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// connect()
+    Call,
+    /// io_uring
+    Ring,
+    /// sendto() of so many bytes with `MSG_FASTOPEN`, and no connect().
+    FastOpen(usize),
+    /// connect() with `TCP_FASTOPEN_CONNECT`, and then send() of so many bytes.
+    Deferred(usize),
 }
 
 /// How to dial.
@@ -63,6 +94,10 @@ pub struct Dial {
     pub retries: Option<u8>,
     /// Use this socket again in place of a new one.
     pub again: Option<Slot>,
+    /// The way.
+    pub by: By,
+    /// Offer MPTCP.
+    pub mptcp: bool,
 }
 
 impl Dial {
@@ -75,6 +110,8 @@ impl Dial {
             nonblocking: false,
             retries: None,
             again: None,
+            by: By::Call,
+            mptcp: false,
         }
     }
 }
@@ -91,9 +128,16 @@ enum Ask {
     Receive(Slot, usize),
     ReceiveEnd(Slot),
     Shutdown(Slot),
+    ShutdownBoth(Slot),
     Close(Slot),
     Reset(Slot),
+    Dissolve(Slot),
+    AcceptByRing(Slot),
+    OpenMailbox,
+    Give(Slot, u32),
+    Take,
     Fork,
+    InThread(Vec<u8>, Box<Ask>),
 }
 
 /// What came of a request. What does not apply is absent.
@@ -134,6 +178,7 @@ pub struct Agent {
     helper: Helper,
     output: BufReader<ChildStdout>,
     pid: u32,
+    thread: Option<Vec<u8>>,
 }
 
 impl Agent {
@@ -153,12 +198,30 @@ impl Agent {
             helper,
             output,
             pid,
+            thread: None,
         })
     }
 
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The socket that it was started with as file descriptor 3, if `LISTEN_FDS` said so.
+    pub fn inherited(&self) -> Slot {
+        Slot(1)
+    }
+
+    /// Does everything from now on in threads of that name, each gone when it is done.
+    pub fn use_threads(&mut self, name: &[u8]) {
+        self.thread = Some(name.to_owned());
+    }
+
+    /// Whether the process waits in this system call.
+    pub fn waits_in(pid: u32, call: libc::c_long) -> Result<bool> {
+        let path = format!("/proc/{pid}/syscall");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        Ok(text.split(' ').next() == Some(&call.to_string()))
     }
 
     /// Renames the process, by any bytes but NUL.
@@ -175,6 +238,29 @@ impl Agent {
     /// Waits for a connection and accepts it.
     pub fn accept(&mut self, slot: Slot) -> Result<Answer> {
         self.fine(&Ask::Accept(slot))
+    }
+
+    /// Does `then` once it waits in accept().
+    pub fn accept_before<T>(
+        &mut self,
+        slot: Slot,
+        then: impl FnOnce() -> Result<T>,
+    ) -> Result<(Answer, T)> {
+        self.wait_before(&Ask::Accept(slot), libc::SYS_accept4, then)
+    }
+
+    /// Waits for a connection and accepts it by io_uring.
+    pub fn accept_by_ring(&mut self, slot: Slot) -> Result<Answer> {
+        self.fine(&Ask::AcceptByRing(slot))
+    }
+
+    /// Does `then` once it waits in an accept by io_uring.
+    pub fn accept_by_ring_before<T>(
+        &mut self,
+        slot: Slot,
+        then: impl FnOnce() -> Result<T>,
+    ) -> Result<(Answer, T)> {
+        self.wait_before(&Ask::AcceptByRing(slot), libc::SYS_io_uring_enter, then)
     }
 
     /// Dials. A refusal is an answer with an errno.
@@ -214,6 +300,23 @@ impl Agent {
         self.fine(&Ask::Shutdown(slot)).map(drop)
     }
 
+    /// Ends both directions, and keeps the socket.
+    pub fn shutdown_both(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::ShutdownBoth(slot)).map(drop)
+    }
+
+    /// Undoes a connection or an attempt by a connect() to no address, and keeps the socket.
+    pub fn dissolve(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::Dissolve(slot)).map(drop)
+    }
+
+    /// Passes a copy of a socket to another process in the same namespace.
+    pub fn pass(&mut self, slot: Slot, to: &mut Self) -> Result<Slot> {
+        to.fine(&Ask::OpenMailbox)?;
+        self.fine(&Ask::Give(slot, to.pid))?;
+        to.fine(&Ask::Take)?.socket()
+    }
+
     /// Closes a socket.
     pub fn close(&mut self, slot: Slot) -> Result<()> {
         self.fine(&Ask::Close(slot)).map(drop)
@@ -249,13 +352,42 @@ impl Agent {
     }
 
     fn ask(&mut self, ask: &Ask) -> Result<Answer> {
+        self.request(ask)?;
+        self.answer().with_context(|| format!("{ask:?}"))
+    }
+
+    /// Asks what must be waited for, and does `then` meanwhile.
+    fn wait_before<T>(
+        &mut self,
+        ask: &Ask,
+        call: libc::c_long,
+        then: impl FnOnce() -> Result<T>,
+    ) -> Result<(Answer, T)> {
+        self.request(ask)?;
+        wait::until(&format!("an agent to wait in {ask:?}"), || {
+            Ok(Self::waits_in(self.pid, call)?.then_some(()))
+        })?;
+        let done = then()?;
+        let answer = self.answer()?;
+        answer.socket()?;
+        Ok((answer, done))
+    }
+
+    fn request(&mut self, ask: &Ask) -> Result<()> {
+        let ask = match &self.thread {
+            Some(name) => &Ask::InThread(name.clone(), Box::new(ask.clone())),
+            None => ask,
+        };
         let mut request = serde_json::to_vec(ask)?;
         request.push(b'\n');
         let input = self.helper.input().context("the agent's input")?;
         input
             .write_all(&request)
-            .with_context(|| format!("ask an agent: {ask:?}"))?;
-        let line = traffic::line(&mut self.output).with_context(|| format!("{ask:?}"))?;
+            .with_context(|| format!("ask an agent: {ask:?}"))
+    }
+
+    fn answer(&mut self) -> Result<Answer> {
+        let line = traffic::line(&mut self.output)?;
         serde_json::from_str(&line).with_context(|| format!("an agent answered {line}"))
     }
 }
@@ -269,6 +401,10 @@ pub(crate) fn run() -> Result<()> {
         std::fs::File::from(rustix::io::dup(rustix::stdio::stdin()).context("take the input")?);
     let mut input = BufReader::new(input);
     let mut sockets = Sockets::default();
+    if std::env::var_os("LISTEN_FDS").is_some() {
+        // SAFETY: who says so has put a socket there, and nothing else here has it.
+        sockets.add(unsafe { Socket::from_raw_fd(3) });
+    }
     let mut line = String::new();
     loop {
         line.clear();
@@ -303,6 +439,7 @@ pub(crate) fn run() -> Result<()> {
 struct Sockets {
     open: BTreeMap<Slot, Socket>,
     next: u32,
+    mailbox: Option<Mailbox>,
 }
 
 impl Sockets {
@@ -336,10 +473,12 @@ impl Sockets {
                 answer.slot = Some(self.add(socket));
             }
             Ask::Accept(slot) => {
-                let (socket, remote) = self.get(slot)?.accept()?;
-                answer.local = own(&socket);
-                answer.remote = remote.as_socket().map(canonical);
-                answer.slot = Some(self.add(socket));
+                let (socket, _) = self.get(slot)?.accept()?;
+                answer = self.accepted(socket)?;
+            }
+            Ask::AcceptByRing(slot) => {
+                let socket = ring::accept(self.get(slot)?)?;
+                answer = self.accepted(socket)?;
             }
             Ask::Dial(how) => answer = self.dial(how)?,
             Ask::Outcome(slot) => {
@@ -354,14 +493,43 @@ impl Sockets {
                 answer.count = self.get(slot)?.read_to_end(&mut Vec::new())? as u64;
             }
             Ask::Shutdown(slot) => self.get(slot)?.shutdown(Shutdown::Write)?,
+            Ask::ShutdownBoth(slot) => self.get(slot)?.shutdown(Shutdown::Both)?,
+            Ask::Dissolve(slot) => {
+                rustix::net::connect_unspec(self.get(slot)?).map_err(io::Error::from)?;
+            }
+            Ask::OpenMailbox => self.mailbox = Some(Mailbox::open(std::process::id())?),
+            Ask::Give(slot, pid) => passing::give(self.get(slot)?, pid)?,
+            Ask::Take => {
+                let mailbox = self.mailbox.take().context("no mailbox")?;
+                answer.slot = Some(self.add(mailbox.take()?));
+            }
             Ask::Close(slot) => drop(self.take(slot)?),
             Ask::Reset(slot) => {
                 let socket = self.take(slot)?;
                 socket.set_linger(Some(Duration::ZERO))?;
             }
             Ask::Fork => answer.count = u64::from(go_on_in_child()?),
+            Ask::InThread(name, ask) => {
+                let thread = std::thread::scope(|scope| {
+                    let named = || {
+                        rustix::thread::set_name(&CString::new(name)?).map_err(io::Error::from)?;
+                        self.act(*ask)
+                    };
+                    scope.spawn(named).join()
+                });
+                return thread.unwrap_or_else(|_| bail!("a thread panicked"));
+            }
         }
         Ok(answer)
+    }
+
+    fn accepted(&mut self, socket: Socket) -> Result<Answer> {
+        Ok(Answer {
+            local: own(&socket),
+            remote: socket.peer_addr()?.as_socket().map(canonical),
+            slot: Some(self.add(socket)),
+            ..Answer::default()
+        })
     }
 
     fn dial(&mut self, how: Dial) -> Result<Answer> {
@@ -373,13 +541,13 @@ impl Sockets {
                 } else {
                     Domain::for_address(how.to)
                 };
-                let socket = Socket::new(domain, Type::STREAM, None)?;
+                let socket = Socket::new(domain, Type::STREAM, protocol(how.mptcp))?;
                 if let Some(from) = how.from {
                     socket.set_reuse_address(true)?;
                     socket.bind(&from.into())?;
                 }
                 if let Some(retries) = how.retries {
-                    limit(&socket, retries)?;
+                    set(&socket, libc::TCP_SYNCNT, retries.into())?;
                 }
                 socket.set_nonblocking(how.nonblocking)?;
                 self.add(socket)
@@ -392,8 +560,7 @@ impl Sockets {
             }
             other => other.into(),
         };
-        let errno = socket
-            .connect(&to)
+        let errno = dial(socket, &to, how.by)
             .err()
             .map(|error| error.raw_os_error().unwrap_or(0));
         Ok(Answer {
@@ -410,8 +577,13 @@ fn own(socket: &Socket) -> Option<SocketAddr> {
     socket.local_addr().ok()?.as_socket().map(canonical)
 }
 
+fn protocol(mptcp: bool) -> Option<Protocol> {
+    mptcp.then_some(Protocol::MPTCP)
+}
+
 fn listen(how: Listen) -> Result<Socket> {
-    let socket = Socket::new(Domain::for_address(how.at), Type::STREAM, None)?;
+    let domain = Domain::for_address(how.at);
+    let socket = Socket::new(domain, Type::STREAM, protocol(how.mptcp))?;
     if how.at.is_ipv6() {
         socket.set_only_v6(how.only_v6)?;
     }
@@ -424,13 +596,32 @@ fn listen(how: Listen) -> Result<Socket> {
             0,
         )])?;
     }
+    socket.set_reuse_port(how.reuse_port)?;
     socket.bind(&how.at.into())?;
+    if how.fast_open {
+        set(&socket, libc::TCP_FASTOPEN, how.backlog)?;
+    }
     socket.listen(how.backlog)?;
     Ok(socket)
 }
 
-fn limit(socket: &Socket, retries: u8) -> io::Result<()> {
-    let value = libc::c_int::from(retries);
+fn dial(socket: &Socket, to: &SockAddr, by: By) -> io::Result<()> {
+    match by {
+        By::Call => socket.connect(to),
+        By::Ring => ring::connect(socket, to),
+        By::FastOpen(bytes) => socket
+            .send_to_with_flags(&vec![0x5a; bytes], to, libc::MSG_FASTOPEN)
+            .map(drop),
+        By::Deferred(bytes) => {
+            set(socket, libc::TCP_FASTOPEN_CONNECT, 1)?;
+            socket.connect(to)?;
+            (&*socket).write_all(&vec![0x5a; bytes])
+        }
+    }
+}
+
+/// Sets one of TCP's options.
+fn set(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(4);
     let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
     // SAFETY: the option's value is an int, as large as `size` says, and outlives the call.
@@ -438,7 +629,7 @@ fn limit(socket: &Socket, retries: u8) -> io::Result<()> {
         libc::setsockopt(
             fd,
             libc::IPPROTO_TCP,
-            libc::TCP_SYNCNT,
+            option,
             (&raw const value).cast(),
             size,
         )

@@ -3,6 +3,7 @@
 //!
 //! - [`netns`]: network namespaces of a test's own
 //! - [`agent`]: one child process that does, socket call by socket call, what a test asks
+//! - [`play`]: short plays by processes that come and go
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
 //! - [`ledger`]: what really happened, end by end
 //! - [`expect`]: what tracer printed against what really happened
@@ -19,6 +20,9 @@ pub mod expect;
 pub mod init;
 pub mod ledger;
 pub mod netns;
+mod passing;
+pub mod play;
+pub mod ring;
 pub mod skip;
 pub mod suite;
 pub mod tracer;
