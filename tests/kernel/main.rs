@@ -19,7 +19,9 @@ mod lifecycle;
 mod listeners;
 mod names;
 mod services;
+mod sockets;
 mod storm;
+mod watch;
 
 fn main() -> ExitCode {
     init::run_if_first();
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         failures::tests(),
         listeners::tests(),
+        sockets::tests(),
         names::tests(),
         filters::tests(),
         services::tests(),

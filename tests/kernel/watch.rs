@@ -1,0 +1,72 @@
+//! tracer over a test's own namespaces, and its lines against what really happened there.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use tracer_tests::{
+    expect, init,
+    ledger::{Closer, End},
+    netns::Netns,
+    tracer::Tracer,
+};
+
+/// A namespace where the other end is never waited for, see [`Netns::acknowledge_at_once`].
+pub(crate) fn namespace() -> Result<Netns> {
+    let netns = Netns::new()?;
+    if !init::is_test_machine() {
+        netns.acknowledge_at_once();
+    }
+    Ok(netns)
+}
+
+/// Ends tracer once everything in the namespaces is over. Its lines of connections must be
+/// those of `ends`, each once and true, and so many failures. Returns the namespaces' lines.
+pub(crate) fn told(
+    tracer: Tracer,
+    namespaces: &[&Netns],
+    ends: &[End],
+    failures: usize,
+) -> Result<Vec<Value>> {
+    for netns in namespaces {
+        netns.wait_settled()?;
+    }
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let events = run.events()?;
+    expect::well_formed(&events)?;
+    expect::sums(run.text()?.lines())?;
+    let events: Vec<Value> = namespaces
+        .iter()
+        .flat_map(|netns| expect::within(netns.inode(), &events))
+        .collect();
+    let failed = |event: &&Value| event["event"] == "fail";
+    let count = events.iter().filter(failed).count();
+    ensure!(
+        count == failures,
+        "expected {failures} failures, got {count}:\n{events:#?}"
+    );
+    let lines: Vec<String> = events
+        .iter()
+        .filter(|event| !failed(event))
+        .map(Value::to_string)
+        .collect();
+    expect::score(ends, lines.iter().map(String::as_str))?.verdict()?;
+    Ok(events)
+}
+
+/// Both ends of a connection that the client closed first, after so many bytes each way.
+pub(crate) fn exchanged(client: End, server: End, there: u64, back: u64) -> [End; 2] {
+    [
+        End {
+            sent: there,
+            received: back,
+            closed_by: Some(Closer::Local),
+            ..client
+        },
+        End {
+            sent: back,
+            received: there,
+            closed_by: Some(Closer::Remote),
+            ..server
+        },
+    ]
+}
