@@ -19,6 +19,7 @@ mod lifecycle;
 mod listeners;
 mod names;
 mod services;
+mod sharing;
 mod sockets;
 mod storm;
 mod watch;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         failures::tests(),
         listeners::tests(),
         sockets::tests(),
+        sharing::tests(),
         names::tests(),
         filters::tests(),
         services::tests(),
