@@ -18,6 +18,7 @@ mod ledger;
 mod lifecycle;
 mod listeners;
 mod names;
+mod processes;
 mod services;
 mod sharing;
 mod sockets;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         listeners::tests(),
         sockets::tests(),
         sharing::tests(),
+        processes::tests(),
         names::tests(),
         filters::tests(),
         services::tests(),
