@@ -24,6 +24,7 @@ mod sharing;
 mod sockets;
 mod storm;
 mod watch;
+mod ways;
 
 fn main() -> ExitCode {
     init::run_if_first();
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         sockets::tests(),
         sharing::tests(),
         processes::tests(),
+        ways::tests(),
         names::tests(),
         filters::tests(),
         services::tests(),
