@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use tracer_tests::{init, suite, traffic};
 
+mod clock;
 mod doctor;
 mod failures;
 mod filters;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         sharing::tests(),
         processes::tests(),
         ways::tests(),
+        clock::tests(),
         names::tests(),
         filters::tests(),
         services::tests(),
