@@ -15,7 +15,10 @@ use tracer_tests::{
     wait,
 };
 
-use crate::watch::{exchanged, namespace, told};
+use crate::{
+    watch::told,
+    world::{exchanged, namespace},
+};
 
 tests!("clock": steps_move_times_and_no_durations);
 

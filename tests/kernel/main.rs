@@ -13,6 +13,7 @@ use tracer_tests::{init, suite, traffic};
 
 mod clock;
 mod doctor;
+mod endings;
 mod failures;
 mod filters;
 mod ledger;
@@ -26,6 +27,7 @@ mod sockets;
 mod storm;
 mod watch;
 mod ways;
+mod world;
 
 fn main() -> ExitCode {
     init::run_if_first();
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         failures::tests(),
         listeners::tests(),
         sockets::tests(),
+        endings::tests(),
         sharing::tests(),
         processes::tests(),
         ways::tests(),

@@ -15,7 +15,10 @@ use tracer_tests::{
     traffic::{self, Serve, Server, Share, Talk},
 };
 
-use crate::watch::{exchanged, namespace, told};
+use crate::{
+    watch::told,
+    world::{exchanged, namespace},
+};
 
 tests!("processes":
     a_connection_may_end_in_another_program,

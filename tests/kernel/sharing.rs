@@ -21,7 +21,8 @@ use tracer_tests::{
 
 use crate::{
     services::{self, PORT},
-    watch::{exchanged, namespace, told},
+    watch::told,
+    world::{exchanged, namespace},
 };
 
 tests!("sharing":

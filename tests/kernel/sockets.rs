@@ -1,128 +1,36 @@
-//! Sockets in unusual hands: calls in an odd order, ends that are not a plain close().
+//! Sockets in unusual hands: calls in an odd order, ends that look alike.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use tracer_tests::{
-    agent::{Agent, Answer, Dial, Listen, Slot},
+    agent::{Agent, Answer, Dial, Listen},
     expect::{self, endpoint},
-    ledger::{self, Closer, End},
-    netns::Netns,
-    suite::setting,
+    ledger::{Closer, End},
     tests,
     tracer::Tracer,
-    traffic::{self, Serve, Share, Talk, Target},
 };
 
-use crate::watch::{exchanged, namespace, told};
+use crate::{
+    watch::told,
+    world::{Pair, World, exchanged, failed_with, namespace},
+};
 
 tests!("sockets":
     one_tuple_in_two_namespaces_at_once,
     one_tuple_again_while_the_server_remembers_it,
-    unread_payload_makes_a_close_a_reset,
-    both_directions_shut_down_and_then_an_exit,
+    one_tuple_twice_at_once_is_a_failure,
+    a_socket_belongs_where_it_was_made,
+    a_socket_may_dial_itself,
     a_listener_with_a_full_queue_closes,
+    a_listener_may_stop_and_begin_again,
     a_connect_too_many_is_nothing,
     a_socket_may_be_dissolved_and_used_again,
     an_attempt_may_be_dissolved,
-    an_idle_connection_outlives_thousands,
 );
-
-/// A server and a client in one namespace, and the server's listener.
-struct World {
-    netns: Netns,
-    server: Agent,
-    client: Agent,
-    listener: Slot,
-    at: SocketAddr,
-}
-
-/// A connection, with its socket at either end.
-struct Pair {
-    from: SocketAddr,
-    dialled: Slot,
-    accepted: Slot,
-}
-
-impl World {
-    fn new() -> Result<Self> {
-        Self::at("127.0.0.1:0".parse()?)
-    }
-
-    fn at(at: SocketAddr) -> Result<Self> {
-        let netns = namespace()?;
-        let (mut server, client) = (Agent::new(&netns)?, Agent::new(&netns)?);
-        let (listener, at) = server.listen(Listen::at(at))?;
-        Ok(Self {
-            netns,
-            server,
-            client,
-            listener,
-            at,
-        })
-    }
-
-    fn connect(&mut self) -> Result<Pair> {
-        self.dial(Dial::to(self.at))
-    }
-
-    fn dial(&mut self, how: Dial) -> Result<Pair> {
-        let answer = self.client.dial(how)?;
-        Ok(Pair {
-            dialled: answer.socket()?,
-            from: answer.local()?,
-            accepted: self.server.accept(self.listener)?.socket()?,
-        })
-    }
-
-    /// Payload from the client to the server, and a byte back.
-    fn talk(&mut self, pair: &Pair, bytes: usize) -> Result<()> {
-        self.client.send(pair.dialled, bytes)?;
-        self.server.receive(pair.accepted, bytes)?;
-        self.server.send(pair.accepted, 1)?;
-        self.client.receive(pair.dialled, 1)
-    }
-
-    /// The client closes, then the server.
-    fn finish(&mut self, pair: &Pair) -> Result<()> {
-        self.client.close(pair.dialled)?;
-        self.server.receive_end(pair.accepted)?;
-        self.server.close(pair.accepted)
-    }
-
-    fn client_end(&self, pair: &Pair) -> End {
-        End::client(self.netns.inode(), pair.from, self.at, self.client.pid())
-    }
-
-    fn server_end(&self, pair: &Pair) -> End {
-        End::server(self.netns.inode(), pair.from, self.at, self.server.pid())
-    }
-
-    /// What is to be told of a connection after `talk` and `finish`.
-    fn ends(&self, pair: &Pair, bytes: u64) -> [End; 2] {
-        exchanged(self.client_end(pair), self.server_end(pair), bytes, 1)
-    }
-
-    /// A port that is free, as somebody just gave it back.
-    fn free(&mut self) -> Result<SocketAddr> {
-        let (slot, address) = self.server.listen(Listen::at("127.0.0.1:0".parse()?))?;
-        self.server.close(slot)?;
-        Ok(address)
-    }
-}
-
-fn failed_with(answer: &Answer, errno: Errno) -> Result<()> {
-    ensure!(
-        answer.errno == Some(errno.raw_os_error()),
-        "not {errno:?}: {answer:?}"
-    );
-    Ok(())
-}
 
 fn one_tuple_in_two_namespaces_at_once() -> Result<()> {
     let tracer = Tracer::stream(&[])?;
@@ -185,75 +93,6 @@ fn one_tuple_again_while_the_server_remembers_it() -> Result<()> {
             ..back
         });
     }
-    told(tracer, &[&world.netns], &ends, 0)?;
-    Ok(())
-}
-
-fn unread_payload_makes_a_close_a_reset() -> Result<()> {
-    let tracer = Tracer::stream(&[])?;
-    let mut world = World::new()?;
-    let mut ends = Vec::new();
-    for server_closes in [true, false] {
-        let pair = world.connect()?;
-        world.talk(&pair, 10)?;
-        let (client, server) = (world.client_end(&pair), world.server_end(&pair));
-        let (mut there, mut back) = (11, 1);
-        // One byte more, which is not read.
-        let ended = if server_closes {
-            world.client.send(pair.dialled, 1)?;
-            world.server.close(pair.accepted)?;
-            let ended = world.client.receive_end(pair.dialled)?;
-            world.client.close(pair.dialled)?;
-            ended
-        } else {
-            (there, back) = (10, 2);
-            world.server.send(pair.accepted, 1)?;
-            world.client.close(pair.dialled)?;
-            let ended = world.server.receive_end(pair.accepted)?;
-            world.server.close(pair.accepted)?;
-            ended
-        };
-        failed_with(&ended, Errno::CONNRESET)?;
-        let (by_client, by_server) = if server_closes {
-            (Closer::Remote, Closer::Local)
-        } else {
-            (Closer::Local, Closer::Remote)
-        };
-        let [client, server] = exchanged(client, server, there, back);
-        ends.push(End {
-            closed_by: Some(by_client),
-            reset: server_closes,
-            ..client
-        });
-        ends.push(End {
-            closed_by: Some(by_server),
-            reset: !server_closes,
-            ..server
-        });
-    }
-    told(tracer, &[&world.netns], &ends, 0)?;
-    Ok(())
-}
-
-/// The connection is over before its process is, which never closes.
-fn both_directions_shut_down_and_then_an_exit() -> Result<()> {
-    let mut tracer = Tracer::stream(&[])?;
-    let mut world = World::new()?;
-    let pair = world.connect()?;
-    world.talk(&pair, 10)?;
-    let ends = world.ends(&pair, 10);
-    world.client.shutdown_both(pair.dialled)?;
-    world.server.receive_end(pair.accepted)?;
-    world.server.close(pair.accepted)?;
-    world.netns.wait_settled()?;
-    let netns = world.netns.inode();
-    tracer.wait_for("the end of the connection", |line| {
-        line["event"] == "close"
-            && line["connection"]["netns"] == netns
-            && line["connection"]["direction"] == "outbound"
-    })?;
-    world.client.finish()?;
-    world.server.finish()?;
     told(tracer, &[&world.netns], &ends, 0)?;
     Ok(())
 }
@@ -437,67 +276,98 @@ fn an_attempt_may_be_dissolved() -> Result<()> {
     abandoned(silent, world.client.pid(), &events)
 }
 
-/// Nothing of it moves while so many others come and go that a table which forgets what it has
-/// not seen for long would have forgotten it. Hours would show the same.
-fn an_idle_connection_outlives_thousands() -> Result<()> {
-    let others = setting("TRACER_LEDGER", 20_000)? / 8;
-    // Room for all that is open at once, by far; not for all.
-    let tracer = Tracer::stream(&["--connections", &(others / 2).to_string()])?;
+/// The second connect() finds its own port and the other end's in use together.
+fn one_tuple_twice_at_once_is_a_failure() -> Result<()> {
+    let tracer = Tracer::stream(&[])?;
     let mut world = World::new()?;
-    let begun = Instant::now();
-    let pair = world.connect()?;
-    let open = Instant::now();
-    world.talk(&pair, 10)?;
-
-    let folder = tempfile::tempdir().context("make a folder for the ledgers")?;
-    let server = traffic::serve(
-        &world.netns,
-        &Serve {
-            listen: vec!["127.0.0.1:0".parse()?],
-            share: Share::Alone,
-            talk: Talk::Full,
-            ledger: folder.path().to_owned(),
-        },
-    )?;
-    let plan = traffic::Dial {
-        targets: vec![Target::plain(server.addresses[0])],
-        count: others,
-        talk: Talk::Full,
-        first_port: 0,
-        bound: 0,
-        seed: 0,
-        ledger: folder.path().to_owned(),
+    let from = world.free()?;
+    let dial = Dial {
+        from: Some(from),
+        ..Dial::to(world.at)
     };
-    traffic::go(vec![traffic::dial(&world.netns, &plan)?])?;
-
-    let idle = open.elapsed();
-    world.talk(&pair, 20)?;
+    let pair = world.dial(dial)?;
+    let answer = world.client.dial(dial)?;
+    failed_with(&answer, Errno::ADDRNOTAVAIL)?;
+    world.client.close(answer.slot.context("a socket")?)?;
+    world.talk(&pair, 10)?;
     world.finish(&pair)?;
-    world.netns.wait_settled()?;
-    let whole = begun.elapsed();
-    server.helper.finish()?;
-    let mut ends = ledger::read(folder.path())?;
-    ensure!(
-        ends.len() == 2 * others as usize,
-        "the ledgers have {} ends",
-        ends.len()
-    );
-    ends.extend(exchanged(
-        world.client_end(&pair),
-        world.server_end(&pair),
-        30,
-        2,
-    ));
+    let ends = world.ends(&pair, 10);
+    let events = told(tracer, &[&world.netns], &ends, 1)?;
+    let pattern = json!({"event": "fail", "connection": {"direction": "outbound", "server": endpoint(world.at)},
+        "failure": {"phase": "local"}, "process": {"pid": world.client.pid()},
+        "evidence": {"process": "hook"}});
+    expect::one("the second attempt", &pattern, &events)?;
+    Ok(())
+}
+
+/// Whoever dials with it, from wherever.
+fn a_socket_belongs_where_it_was_made() -> Result<()> {
+    let tracer = Tracer::stream(&[])?;
+    let mut world = World::new()?;
+    let socket = world
+        .netns
+        .run(|| Socket::new(Domain::IPV4, Type::STREAM, None).context("make a socket"))?;
+    // This thread is in another namespace.
+    socket.connect(&world.at.into()).context("dial")?;
+    let from = socket.local_addr()?.as_socket().context("an own end")?;
+    let accepted = world.server.accept(world.listener)?.socket()?;
+    drop(socket);
+    world.server.receive_end(accepted)?;
+    world.server.close(accepted)?;
+    let inode = world.netns.inode();
+    let ends = [
+        End::client(inode, from, world.at, std::process::id()),
+        End::server(inode, from, world.at, world.server.pid()),
+    ];
+    told(tracer, &[&world.netns], &ends, 0)?;
+    Ok(())
+}
+
+/// Its SYN meets itself, and nobody listens: one end, which is both.
+fn a_socket_may_dial_itself() -> Result<()> {
+    let tracer = Tracer::stream(&[])?;
+    let mut world = World::new()?;
+    let own = world.free()?;
+    let answer = world.client.dial(Dial {
+        from: Some(own),
+        ..Dial::to(own)
+    })?;
+    let slot = answer.socket()?;
+    world.client.send(slot, 10)?;
+    world.client.receive(slot, 10)?;
+    world.client.close(slot)?;
+    let end = End {
+        sent: 10,
+        received: 10,
+        ..End::client(world.netns.inode(), own, own, world.client.pid())
+    };
+    told(tracer, &[&world.netns], &[end], 0)?;
+    Ok(())
+}
+
+fn a_listener_may_stop_and_begin_again() -> Result<()> {
+    let tracer = Tracer::stream(&[])?;
+    let mut world = World::new()?;
+    // The kernel takes a port back that it had chosen itself.
+    world.at = world.free()?;
+    (world.listener, _) = world.server.listen(Listen::at(world.at))?;
+    let pid = world.server.pid();
+    let mut ends = Vec::new();
+    for backlog in [64, 32] {
+        // A second listen() only changes the backlog.
+        world.server.listen_again(world.listener, backlog)?;
+        let pair = world.connect()?;
+        world.talk(&pair, 10)?;
+        world.finish(&pair)?;
+        ends.extend(world.ends(&pair, 10));
+        world.server.shutdown_both(world.listener)?;
+    }
     let events = told(tracer, &[&world.netns], &ends, 0)?;
-    let close = json!({"event": "close", "connection": {"client": endpoint(pair.from), "server": endpoint(world.at)}});
-    for close in expect::exactly(2, "its ends", &close, &events)? {
-        let duration = close["connection"]["duration_ns"].as_u64();
-        let duration = Duration::from_nanos(duration.context("a duration")?);
-        // Bounds by what happened before and after, not by how long anything should take.
-        ensure!(
-            idle <= duration && duration <= whole,
-            "idle for {idle:?}, all in all {whole:?}: {close}"
-        );
+    for event in ["listen", "unlisten"] {
+        let pattern =
+            json!({"event": event, "listener": {"port": world.at.port()}, "process": {"pid": pid}});
+        // Once it was `free`.
+        expect::exactly(3, "a listener that began twice", &pattern, &events)?;
     }
     Ok(())
 }

@@ -1,22 +1,8 @@
-//! tracer over a test's own namespaces, and its lines against what really happened there.
+//! What tracer printed of a test's own namespaces against what really happened there.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use tracer_tests::{
-    expect, init,
-    ledger::{Closer, End},
-    netns::Netns,
-    tracer::Tracer,
-};
-
-/// A namespace where the other end is never waited for, see [`Netns::acknowledge_at_once`].
-pub(crate) fn namespace() -> Result<Netns> {
-    let netns = Netns::new()?;
-    if !init::is_test_machine() {
-        netns.acknowledge_at_once();
-    }
-    Ok(netns)
-}
+use tracer_tests::{expect, ledger::End, netns::Netns, tracer::Tracer};
 
 /// Ends tracer once everything in the namespaces is over. Its lines of connections must be
 /// those of `ends`, each once and true, and so many failures. Returns the namespaces' lines.
@@ -51,22 +37,4 @@ pub(crate) fn told(
         .collect();
     expect::score(ends, lines.iter().map(String::as_str))?.verdict()?;
     Ok(events)
-}
-
-/// Both ends of a connection that the client closed first, after so many bytes each way.
-pub(crate) fn exchanged(client: End, server: End, there: u64, back: u64) -> [End; 2] {
-    [
-        End {
-            sent: there,
-            received: back,
-            closed_by: Some(Closer::Local),
-            ..client
-        },
-        End {
-            sent: back,
-            received: there,
-            closed_by: Some(Closer::Remote),
-            ..server
-        },
-    ]
 }

@@ -14,10 +14,15 @@ use tracer_tests::{
     tracer::Tracer,
 };
 
-use crate::watch::{exchanged, namespace, told};
+use crate::{
+    watch::told,
+    world::{World, exchanged, namespace},
+};
 
 tests!("ways":
     io_uring,
+    syn_cookies,
+    deferred_accept,
     fast_open,
     fast_open_that_is_refused,
     mptcp,
@@ -73,6 +78,54 @@ fn refused_once(to: SocketAddr, pid: u32, events: &[serde_json::Value]) -> Resul
         "failure": {"phase": "remote", "reason": "refused", "errno": "ECONNREFUSED"},
         "process": {"pid": pid}, "evidence": {"process": "hook"}});
     expect::one("a refused attempt", &pattern, events).map(drop)
+}
+
+/// The listener keeps nothing of a SYN, and makes the connection of its acknowledgement.
+fn syn_cookies() -> Result<()> {
+    let tracer = Tracer::stream(&[])?;
+    let mut world = World::new()?;
+    // 2: for every SYN, not only when there are too many.
+    if let Err(error) = world.netns.set("ipv4/tcp_syncookies", "2") {
+        return skip::skip("SYN cookies", format!("{error:#}"));
+    }
+    let mut ends = Vec::new();
+    for bytes in [10, 20] {
+        let pair = world.connect()?;
+        world.talk(&pair, bytes)?;
+        world.finish(&pair)?;
+        ends.extend(world.ends(&pair, bytes as u64));
+    }
+    let cookies = counter(&world.netns, "TcpExt:", "SyncookiesRecv")?;
+    ensure!(cookies == 2, "{cookies} cookies of 2 came back");
+    told(tracer, &[&world.netns], &ends, 0)?;
+    Ok(())
+}
+
+/// The client has its connection before the server has.
+fn deferred_accept() -> Result<()> {
+    let netns = namespace()?;
+    let tracer = Tracer::stream(&[])?;
+    let (mut server, mut client) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let (listener, at) = server.listen(Listen {
+        defer: true,
+        ..Listen::at("127.0.0.1:0".parse()?)
+    })?;
+    let dialled = client.connect(at)?;
+    let (slot, from) = (dialled.socket()?, dialled.local()?);
+    client.send(slot, 10)?;
+    let accepted = server.accept(listener)?.socket()?;
+    server.receive(accepted, 10)?;
+    client.close(slot)?;
+    server.receive_end(accepted)?;
+    server.close(accepted)?;
+    let ends = exchanged(
+        End::client(netns.inode(), from, at, client.pid()),
+        End::server(netns.inode(), from, at, server.pid()),
+        10,
+        0,
+    );
+    told(tracer, &[&netns], &ends, 0)?;
+    Ok(())
 }
 
 /// `net.ipv4.tcp_fastopen`: clients and servers may.

@@ -48,6 +48,8 @@ pub struct Listen {
     pub fast_open: bool,
     /// Speak MPTCP with those who do.
     pub mptcp: bool,
+    /// Have no connection before its first payload is there (`TCP_DEFER_ACCEPT`).
+    pub defer: bool,
 }
 
 impl Listen {
@@ -61,6 +63,7 @@ impl Listen {
             reuse_port: false,
             fast_open: false,
             mptcp: false,
+            defer: false,
         }
     }
 }
@@ -132,6 +135,9 @@ enum Ask {
     Close(Slot),
     Reset(Slot),
     Dissolve(Slot),
+    Deafen(Slot),
+    Patience(Slot, u32),
+    ListenAgain(Slot, i32),
     AcceptByRing(Slot),
     OpenMailbox,
     Give(Slot, u32),
@@ -308,6 +314,21 @@ impl Agent {
     /// Undoes a connection or an attempt by a connect() to no address, and keeps the socket.
     pub fn dissolve(&mut self, slot: Slot) -> Result<()> {
         self.fine(&Ask::Dissolve(slot)).map(drop)
+    }
+
+    /// Lets a socket hear nothing any more: whoever sends to it gets no answer.
+    pub fn deafen(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::Deafen(slot)).map(drop)
+    }
+
+    /// How many milliseconds the other end may take to acknowledge (`TCP_USER_TIMEOUT`).
+    pub fn patience(&mut self, slot: Slot, milliseconds: u32) -> Result<()> {
+        self.fine(&Ask::Patience(slot, milliseconds)).map(drop)
+    }
+
+    /// Calls listen() once more.
+    pub fn listen_again(&mut self, slot: Slot, backlog: i32) -> Result<()> {
+        self.fine(&Ask::ListenAgain(slot, backlog)).map(drop)
     }
 
     /// Passes a copy of a socket to another process in the same namespace.
@@ -497,6 +518,15 @@ impl Sockets {
             Ask::Dissolve(slot) => {
                 rustix::net::connect_unspec(self.get(slot)?).map_err(io::Error::from)?;
             }
+            Ask::Deafen(slot) => deafen(self.get(slot)?)?,
+            Ask::Patience(slot, milliseconds) => {
+                set(
+                    self.get(slot)?,
+                    libc::TCP_USER_TIMEOUT,
+                    milliseconds.cast_signed(),
+                )?;
+            }
+            Ask::ListenAgain(slot, backlog) => self.get(slot)?.listen(backlog)?,
             Ask::OpenMailbox => self.mailbox = Some(Mailbox::open(std::process::id())?),
             Ask::Give(slot, pid) => passing::give(self.get(slot)?, pid)?,
             Ask::Take => {
@@ -588,21 +618,25 @@ fn listen(how: Listen) -> Result<Socket> {
         socket.set_only_v6(how.only_v6)?;
     }
     if how.deaf {
-        // One instruction, "return 0": the socket's filter drops every packet.
-        socket.attach_filter(&[SockFilter::new(
-            (libc::BPF_RET | libc::BPF_K) as u16,
-            0,
-            0,
-            0,
-        )])?;
+        deafen(&socket)?;
     }
     socket.set_reuse_port(how.reuse_port)?;
     socket.bind(&how.at.into())?;
     if how.fast_open {
         set(&socket, libc::TCP_FASTOPEN, how.backlog)?;
     }
+    if how.defer {
+        // Seconds: after that a connection without payload is had all the same.
+        set(&socket, libc::TCP_DEFER_ACCEPT, 60)?;
+    }
     socket.listen(how.backlog)?;
     Ok(socket)
+}
+
+/// One instruction, "return 0": the socket's filter drops every packet.
+fn deafen(socket: &Socket) -> io::Result<()> {
+    let drop_all = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
+    socket.attach_filter(&[drop_all])
 }
 
 fn dial(socket: &Socket, to: &SockAddr, by: By) -> io::Result<()> {
