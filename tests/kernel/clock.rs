@@ -1,6 +1,11 @@
-//! The wall clock is set while tracer runs.
+//! Clocks that are not what they seem: set while tracer runs, or moved by a time namespace.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    io,
+    os::{fd::AsRawFd as _, unix::process::CommandExt as _},
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
@@ -11,7 +16,7 @@ use tracer_tests::{
     init,
     ledger::End,
     skip, tests,
-    tracer::Tracer,
+    tracer::{Tracer, stream_command},
     wait,
 };
 
@@ -20,7 +25,7 @@ use crate::{
     world::{exchanged, namespace},
 };
 
-tests!("clock": steps_move_times_and_no_durations);
+tests!("clock": steps_move_times_and_no_durations, a_time_namespace_moves_nothing);
 
 /// Sets the wall clock back to where it would be without this test.
 struct Restore {
@@ -141,6 +146,61 @@ fn steps_move_times_and_no_durations() -> Result<()> {
             );
             let opened = time(&close["connection"]["opened"])?;
             ensure!(opened + duration == time(&close["time"])?, "{close}");
+        }
+    }
+    Ok(())
+}
+
+/// Eleven days are added to the time since boot, for this process alone.
+fn move_boot_time() -> io::Result<()> {
+    const CLONE_NEWTIME: libc::c_int = 0x80;
+    let succeeded = |result: libc::c_int| match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: takes a number; the child has one thread.
+    succeeded(unsafe { libc::unshare(CLONE_NEWTIME) })?;
+    std::fs::write("/proc/self/timens_offsets", "boottime 1000000 0")?;
+    let namespace = std::fs::File::open("/proc/self/ns/time_for_children")?;
+    // SAFETY: takes an open descriptor and a number.
+    succeeded(unsafe { libc::setns(namespace.as_raw_fd(), CLONE_NEWTIME) })
+}
+
+/// tracer reads clocks and /proc by its own namespace, and the kernel's programs by none.
+fn a_time_namespace_moves_nothing() -> Result<()> {
+    if !Path::new("/proc/self/ns/time").exists() {
+        return skip::skip("time namespaces", "this kernel has none");
+    }
+    let netns = namespace()?;
+    let (mut server, mut client) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let (listener, at) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let mut command = stream_command(&["-o", "json"])?;
+    // SAFETY: system calls on constants, at most through the standard library's thinnest
+    // wrappers.
+    unsafe { command.pre_exec(move_boot_time) };
+    let mut tracer = Tracer::start(&mut command)?;
+    let dialled = client.connect(at)?;
+    let accepted = server.accept(listener)?.socket()?;
+    // What /proc adds shows that a process was found to be the same.
+    let line = tracer.wait_for("the connection", |line| {
+        line["event"] == "connect" && line["connection"]["netns"] == netns.inode()
+    })?;
+    let exe = line["process"]["exe"].as_str().map(Path::new);
+    ensure!(exe == Some(&std::env::current_exe()?), "{line}");
+    client.close(dialled.socket()?)?;
+    server.receive_end(accepted)?;
+    server.close(accepted)?;
+    let from = dialled.local()?;
+    let ends = exchanged(
+        End::client(netns.inode(), from, at, client.pid()),
+        End::server(netns.inode(), from, at, server.pid()),
+        0,
+        0,
+    );
+    let events = told(tracer, &[&netns], &ends, 0)?;
+    for event in events {
+        for moment in [&event["time"], &event["process"]["started"]] {
+            ensure!(is_now(moment)?, "{moment} is not now: {event}");
         }
     }
     Ok(())
