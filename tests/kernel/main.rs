@@ -30,10 +30,11 @@ mod ways;
 mod world;
 
 fn main() -> ExitCode {
-    init::run_if_first();
+    // First: these may be process 1 of a pid namespace, and must not take that for a machine.
     if let Some(code) = traffic::run_if_asked() {
         return code;
     }
+    init::run_if_first();
     let themes = [
         doctor::tests(),
         lifecycle::tests(),
