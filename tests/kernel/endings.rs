@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracer_tests::{
     expect::{self, endpoint},
     ledger::{self, Closer, End},
@@ -25,6 +25,7 @@ tests!("endings":
     both_directions_shut_down_and_then_an_exit,
     the_death_of_a_process,
     the_silence_of_the_other_end,
+    payload_for_one_that_is_gone,
     much_that_had_to_be_sent_again,
     an_idle_connection_outlives_thousands,
 );
@@ -229,6 +230,39 @@ fn the_silence_of_the_other_end() -> Result<()> {
     let close = expect::one("the client's end", &close, &events)?;
     let again = close["connection"]["retransmits"].as_u64();
     ensure!(again > Some(0), "nothing was sent again: {close}");
+    Ok(())
+}
+
+/// The client has said goodbye, and closed the socket that the server still writes to.
+fn payload_for_one_that_is_gone() -> Result<()> {
+    let tracer = Tracer::stream(&[])?;
+    let mut world = World::new()?;
+    let pair = world.connect()?;
+    world.talk(&pair, 10)?;
+    world.client.close(pair.dialled)?;
+    world.server.receive_end(pair.accepted)?;
+    world.server.send(pair.accepted, 5)?;
+    // The answer to that was a reset.
+    world.server.close(pair.accepted)?;
+    let [client, server] = world.ends(&pair, 10);
+    let server = End { sent: 6, ..server };
+    world.netns.wait_settled()?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let events = expect::within(world.netns.inode(), &run.events()?);
+    for (end, direction, errno) in [
+        (client, "outbound", Value::Null),
+        // The kernel's word for a reset where the other end had closed before.
+        (server, "inbound", json!("EPIPE")),
+    ] {
+        let close = json!({"event": "close", "process": {"pid": end.closer},
+            "connection": {"direction": direction, "sent_bytes": end.sent, "received_bytes": end.received,
+                "closed_by": end.closed_by.map(Closer::name), "errno": errno}});
+        expect::one("an end", &close, &events)?;
+    }
+    for (event, count) in [("connect", 1), ("accept", 1), ("close", 2), ("fail", 0)] {
+        expect::exactly(count, "in all", &json!({"event": event}), &events)?;
+    }
     Ok(())
 }
 

@@ -20,6 +20,7 @@ mod ledger;
 mod lifecycle;
 mod listeners;
 mod names;
+mod older;
 mod processes;
 mod services;
 mod sharing;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         listeners::tests(),
         sockets::tests(),
         endings::tests(),
+        older::tests(),
         sharing::tests(),
         processes::tests(),
         ways::tests(),

@@ -1,6 +1,6 @@
 //! Processes that are not one program, one thread and one pid from the first to the last.
 
-use std::path::Path;
+use std::{os::unix::process::CommandExt as _, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -16,8 +16,9 @@ use tracer_tests::{
 };
 
 use crate::{
+    services,
     watch::told,
-    world::{exchanged, namespace},
+    world::{World, exchanged, namespace},
 };
 
 tests!("processes":
@@ -25,6 +26,7 @@ tests!("processes":
     they_may_be_gone_at_once,
     threads_go_by_the_name_of_their_program,
     a_pid_may_be_used_again,
+    pids_are_those_of_the_initial_namespace,
 );
 
 fn serve(netns: &Netns, folder: &Path) -> Result<Server> {
@@ -210,5 +212,62 @@ fn a_pid_may_be_used_again() -> Result<()> {
         started[0] == started[1] && started[1] != started[2] && started[2] == started[3],
         "started {started:?}"
     );
+    Ok(())
+}
+
+/// Starts the program in a pid namespace of its own, where it is process 1; what was to be the
+/// program waits for it.
+fn in_own_pid_namespace() -> std::io::Result<()> {
+    // SAFETY: a number; the process has one thread, whose whole memory the child has.
+    let child = unsafe {
+        if libc::unshare(libc::CLONE_NEWPID) != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        libc::fork()
+    };
+    if child < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    if child > 0 {
+        // SAFETY: closes what only the child needs, the ends of its pipes among it, and ends
+        // without what belongs to the test.
+        unsafe {
+            libc::close(0);
+            libc::close(1);
+            libc::close_range(3, libc::c_uint::MAX, 0);
+            libc::waitpid(child, std::ptr::null_mut(), 0);
+            libc::_exit(0);
+        }
+    }
+    Ok(())
+}
+
+fn pids_are_those_of_the_initial_namespace() -> Result<()> {
+    let mut world = World::new()?;
+    let mut command = traffic::command("agent", &())?;
+    world.netns.enter(&mut command);
+    // SAFETY: the function makes system calls only; it neither allocates nor locks.
+    unsafe { command.pre_exec(in_own_pid_namespace) };
+    world.client = Agent::start(&mut command)?;
+    let children = services::children(world.client.pid())?;
+    let [pid] = children[..] else {
+        anyhow::bail!("not one process 1: {children:?}");
+    };
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    ensure!(
+        status.contains(&format!("NSpid:\t{pid}\t1\n")),
+        "not process 1 of its namespace:\n{status}"
+    );
+    let tracer = Tracer::stream(&[])?;
+    let pair = world.connect()?;
+    world.talk(&pair, 10)?;
+    world.finish(&pair)?;
+    let [client, server] = world.ends(&pair, 10);
+    let client = End {
+        opener: pid,
+        closer: pid,
+        ..client
+    };
+    told(tracer, &[&world.netns], &[client, server], 0)?;
     Ok(())
 }

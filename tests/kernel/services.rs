@@ -73,7 +73,7 @@ fn ask(netns: &Netns, program: &Path, args: &[&str]) -> Result<(u32, String)> {
 }
 
 /// Child processes of `parent`, by the table of processes.
-fn children(parent: u32) -> Result<Vec<u32>> {
+pub(crate) fn children(parent: u32) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")
         .context("list processes")?
