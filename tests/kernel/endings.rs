@@ -207,7 +207,7 @@ fn the_silence_of_the_other_end() -> Result<()> {
     let pair = world.connect()?;
     world.talk(&pair, 10)?;
     world.server.deafen(pair.accepted)?;
-    world.client.patience(pair.dialled, 300)?;
+    world.client.user_timeout(pair.dialled, 300)?;
     world.client.send(pair.dialled, 5)?;
     failed_with(&world.client.receive_end(pair.dialled)?, Errno::TIMEDOUT)?;
     world.client.close(pair.dialled)?;

@@ -1,9 +1,12 @@
 //! How a run begins and ends: exit codes, signals, pipes, and what is left behind.
 
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     io::{self, BufRead as _, BufReader},
-    os::{fd::AsFd as _, unix::process::CommandExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::{ffi::OsStrExt as _, process::CommandExt as _},
+    },
     process::Command,
 };
 
@@ -15,7 +18,7 @@ use tracer_tests::{
     bpf::Held,
     expect,
     netns::Netns,
-    tests,
+    refuse, tests,
     tracer::{self, Process, Tracer, command, output, public_copy, stream_command, unprivileged},
     wait,
 };
@@ -31,6 +34,8 @@ tests!("lifecycle":
     an_ordinary_end_leaves_nothing_attached,
     without_privilege_it_names_what_is_missing,
     without_type_information_this_kernel_cannot,
+    a_kernel_that_misdescribes_itself_is_not_believed,
+    without_ring_buffers_this_kernel_cannot,
     rights_of_a_user_namespace_do_not_count,
     a_signal_that_the_caller_ignores_stays_ignored,
     bad_arguments_are_a_usage_error,
@@ -200,9 +205,9 @@ fn sigterm_ends_it_though_nobody_reads() -> Result<()> {
         Ok(_) | Err(rustix::io::Errno::BUSY) => {}
         Err(error) => return Err(error).context("shrink the pipe"),
     }
-    // A hundred times what the pipe holds: now or when it drains, it has to wait for the reader.
+    // Thirty times what the pipe holds: now or when it drains, it has to wait for the reader.
     let mut traffic = Traffic::new()?;
-    for _ in 0..200 {
+    for _ in 0..50 {
         traffic.connection()?;
     }
     process.signal(Signal::TERM)?;
@@ -296,7 +301,10 @@ fn without_privilege_it_names_what_is_missing() -> Result<()> {
 }
 
 /// Runs `prepare` in the child between fork and exec.
-fn prepared(mut command: Command, prepare: fn() -> io::Result<()>) -> Command {
+fn prepared(
+    mut command: Command,
+    prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) -> Command {
     // SAFETY: the functions given below make system calls on constants only, at most
     // through the standard library's thinnest wrappers.
     unsafe { command.pre_exec(prepare) };
@@ -311,8 +319,8 @@ fn succeeded(result: libc::c_int) -> io::Result<()> {
     }
 }
 
-/// Hides the kernel's type information from this process, as if it had none.
-fn without_types() -> io::Result<()> {
+/// Mounts something where only this process sees it.
+fn mount_for_itself(source: &CStr, target: &CStr, kind: &CStr, flags: u64) -> io::Result<()> {
     let mount = |source: &CStr, target: &CStr, kind: &CStr, flags| {
         // SAFETY: strings that end with a NUL and outlive the call.
         succeeded(unsafe {
@@ -328,7 +336,39 @@ fn without_types() -> io::Result<()> {
     // SAFETY: takes a number; the child has one thread.
     succeeded(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
     mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE)?;
-    mount(c"none", c"/sys/kernel/btf", c"tmpfs", 0)
+    mount(source, target, kind, flags)
+}
+
+/// Hides the kernel's type information from this process, as if it had none.
+fn without_types() -> io::Result<()> {
+    mount_for_itself(c"none", c"/sys/kernel/btf", c"tmpfs", 0)
+}
+
+/// The kernel's type information with two members of equal size under each other's name:
+/// nothing is missing, and what is read is wrong.
+fn a_kernel_that_misdescribes_itself_is_not_believed() -> Result<()> {
+    let mut types = std::fs::read("/sys/kernel/btf/vmlinux").context("read the kernel's types")?;
+    let at = |types: &[u8], name: &[u8]| {
+        let found = types.windows(name.len()).position(|bytes| bytes == name);
+        found.with_context(|| format!("find {:?}", String::from_utf8_lossy(name)))
+    };
+    let (sent, other) = (b"\0bytes_sent\0", b"\0tcp_mstamp\0");
+    let (first, second) = (at(&types, sent)?, at(&types, other)?);
+    types[first..first + other.len()].copy_from_slice(other);
+    types[second..second + sent.len()].copy_from_slice(sent);
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let path = folder.path().join("vmlinux");
+    std::fs::write(&path, types).context("write the types")?;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let lie = move || mount_for_itself(&path, c"/sys/kernel/btf/vmlinux", c"", libc::MS_BIND);
+    let run = output(&mut prepared(stream_command(&[])?, lie))?;
+    run.expect_code(69)?;
+    ensure!(
+        run.stderr.contains("start-up check: bytes sent"),
+        "no reason:\n{}",
+        run.stderr
+    );
+    Ok(())
 }
 
 fn without_type_information_this_kernel_cannot() -> Result<()> {
@@ -336,6 +376,21 @@ fn without_type_information_this_kernel_cannot() -> Result<()> {
     run.expect_code(69)?;
     for word in ["/sys/kernel/btf/vmlinux", "why:", "fix:"] {
         ensure!(run.stderr.contains(word), "no {word}:\n{}", run.stderr);
+    }
+    Ok(())
+}
+
+fn without_ring_buffers_this_kernel_cannot() -> Result<()> {
+    for command in ["stream", "doctor"] {
+        let (run, refused) = refuse::without_maps_of(refuse::RING_BUFFER, || {
+            output(tracer::command()?.args([command, "--hooks", &tracer::hooks()]))
+        })?;
+        ensure!(refused > 0, "{command} asked for no ring buffer");
+        run.expect_code(69)?;
+        let said = format!("{}{}", run.text()?, run.stderr);
+        for word in ["ring buffers", "why", "fix"] {
+            ensure!(said.contains(word), "{command}: no {word}:\n{said}");
+        }
     }
     Ok(())
 }

@@ -4,8 +4,9 @@
 //! machines ([`tracer_tests::init`]) and every process that makes traffic
 //! ([`tracer_tests::traffic`]).
 //!
-//! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER` and
-//! `TRACER_STORM` (how many connections), `TRACER_REQUIRE` (features whose absence is a failure).
+//! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER`,
+//! `TRACER_STORM`, `TRACER_HELD` and `TRACER_INTERRUPTS` (how many connections), `TRACER_REQUIRE`
+//! (features whose absence is a failure).
 
 use std::process::ExitCode;
 
@@ -14,14 +15,17 @@ use tracer_tests::{init, suite, traffic};
 mod clock;
 mod doctor;
 mod endings;
+mod existing;
 mod failures;
 mod filters;
 mod ledger;
 mod lifecycle;
 mod listeners;
+mod loss;
 mod names;
 mod older;
 mod processes;
+mod programs;
 mod services;
 mod sharing;
 mod sockets;
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         doctor::tests(),
         lifecycle::tests(),
         failures::tests(),
+        existing::tests(),
         listeners::tests(),
         sockets::tests(),
         endings::tests(),
@@ -49,9 +54,11 @@ fn main() -> ExitCode {
         ways::tests(),
         clock::tests(),
         names::tests(),
+        programs::tests(),
         filters::tests(),
         services::tests(),
         ledger::tests(),
+        loss::tests(),
         storm::tests(),
     ];
     suite::run(themes.into_iter().flatten().collect())

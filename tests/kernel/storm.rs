@@ -1,10 +1,10 @@
 //! As many connections as the machine can make: nothing lost, and what must be lost is counted.
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use tracer_tests::{
     bpf::{self, Held},
-    expect::{self, Counts, NO_CLOSE},
+    expect::{self, Counts},
     init,
     ledger::{self, End, Side},
     netns::Netns,
@@ -31,6 +31,9 @@ struct Storm {
 impl Storm {
     fn new() -> Result<Self> {
         let netns = Netns::new()?;
+        // A reset that crosses a FIN may be taken for an old one; the end that sent the FIN
+        // would then wait for the other's as long as this, 60 seconds by default.
+        netns.set("ipv4/tcp_fin_timeout", "1")?;
         let folder = tempfile::tempdir().context("make a folder for the ledgers")?;
         let plan = Serve {
             listen: vec!["0.0.0.0:0".parse()?],
@@ -76,33 +79,11 @@ impl Storm {
     }
 }
 
-/// How a storm went.
-enum Weather {
-    /// Everything was told, and nothing else.
-    Fair,
-    /// Something was wrong.
-    Foul(anyhow::Error),
-    /// Something was wrong that this machine may have done by itself.
-    Doubtful(anyhow::Error),
-}
+/// Ends whose announcement the kernel of a machine like the one this was written on may hide
+/// from every program (see `Netns::acknowledge_at_once`); tracer finds them by looking again.
+const HIDDEN: usize = 3;
 
-/// On a machine that others use too, a doubtful storm is made again, a few times; on one that
-/// was started for the suite there is no doubt.
 fn nothing_is_lost_by_default() -> Result<()> {
-    const TRIES: usize = 3;
-    for attempt in 1.. {
-        match storm_by_default()? {
-            Weather::Fair => break,
-            Weather::Doubtful(error) if attempt < TRIES && !init::is_test_machine() => {
-                println!("storm: again, as this may be the machine's own doing: {error:#}");
-            }
-            Weather::Foul(error) | Weather::Doubtful(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn storm_by_default() -> Result<Weather> {
     let count = setting("TRACER_STORM", 200_000)?;
     let before = Held::now()?;
     let tracer = Tracer::stream(&[])?;
@@ -120,26 +101,20 @@ fn storm_by_default() -> Result<Weather> {
     );
 
     let totals = expect::sums(run.text()?.lines())?;
-    if totals.values().any(|counts| counts.lost() > 0) {
-        let error = anyhow!("events were lost: {totals:?}");
-        // A tenth more than ours: somebody else's storm.
-        let busy = totals["close"].seen > ends.len() as u64 * 11 / 10;
-        return Ok(if busy {
-            Weather::Doubtful(error)
-        } else {
-            Weather::Foul(error)
-        });
-    }
+    ensure!(
+        totals.values().all(|counts| counts.lost() == 0),
+        "events were lost: {totals:?}"
+    );
     let report = expect::score(&ends, run.text()?.lines())?;
     println!("storm: {report}");
-    Ok(match report.verdict() {
-        Ok(()) => Weather::Fair,
-        // See Netns::acknowledge_at_once: an interrupt that hit the wrong task.
-        Err(error) if report.total() == report.count(NO_CLOSE) && report.total() <= 3 => {
-            Weather::Doubtful(error)
-        }
-        Err(error) => Weather::Foul(error),
-    })
+    report.verdict()?;
+    let allowed = if init::is_test_machine() { 0 } else { HIDDEN };
+    ensure!(
+        report.found_later <= allowed,
+        "{} ends were missed when they happened",
+        report.found_later
+    );
+    Ok(())
 }
 
 fn what_a_tiny_ring_loses_adds_up() -> Result<()> {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use tracer_tests::{expect, ledger::End, netns::Netns, tracer::Tracer};
 
 /// Ends tracer once everything in the namespaces is over. Its lines of connections must be
-/// those of `ends`, each once and true, and so many failures. Returns the namespaces' lines.
+/// those of `ends`, each once and true, and so many failures of those who dialled. Returns the
+/// namespaces' lines.
 pub(crate) fn told(
     tracer: Tracer,
     namespaces: &[&Netns],
@@ -25,11 +26,22 @@ pub(crate) fn told(
         .flat_map(|netns| expect::within(netns.inode(), &events))
         .collect();
     let failed = |event: &&Value| event["event"] == "fail";
-    let count = events.iter().filter(failed).count();
+    let outbound = |event: &&Value| event["connection"]["direction"] == "outbound";
+    let count = events.iter().filter(failed).filter(outbound).count();
     ensure!(
         count == failures,
         "expected {failures} failures, got {count}:\n{events:#?}"
     );
+    // Both ends are here: what one is turned away from, the other has tried.
+    for turned_away in events.iter().filter(failed).filter(|it| !outbound(it)) {
+        let ends =
+            |event: &Value| ["netns", "client", "server"].map(|it| event["connection"][it].clone());
+        let mut tried = events.iter().filter(outbound).map(ends);
+        ensure!(
+            tried.any(|it| it == ends(turned_away)),
+            "nobody tried: {turned_away}"
+        );
+    }
     let lines: Vec<String> = events
         .iter()
         .filter(|event| !failed(event))

@@ -14,11 +14,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 
 use crate::{
+    landlock,
     ledger::canonical,
     netns::Netns,
     passing::{self, Mailbox},
@@ -42,7 +43,7 @@ pub struct Listen {
     pub only_v6: bool,
     /// Drop every packet that arrives, the SYN first of all: nobody ever answers.
     pub deaf: bool,
-    /// Share the port with other listeners that do.
+    /// Share the port with other sockets that do.
     pub reuse_port: bool,
     /// Take payload that comes with a SYN.
     pub fast_open: bool,
@@ -95,6 +96,11 @@ pub struct Dial {
     pub nonblocking: bool,
     /// Give up after so many SYNs sent again.
     pub retries: Option<u8>,
+    /// Have connect() wait no longer than so many milliseconds (`SO_SNDTIMEO`).
+    pub patience: Option<u64>,
+    /// Drop every packet that arrives: no answer is heard. The port is shared with other sockets
+    /// that do.
+    pub deaf: bool,
     /// Use this socket again in place of a new one.
     pub again: Option<Slot>,
     /// The way.
@@ -112,6 +118,8 @@ impl Dial {
             mapped: false,
             nonblocking: false,
             retries: None,
+            patience: None,
+            deaf: false,
             again: None,
             by: By::Call,
             mptcp: false,
@@ -127,6 +135,7 @@ enum Ask {
     Accept(Slot),
     Dial(Dial),
     Outcome(Slot),
+    FirstWord(Slot),
     Send(Slot, usize),
     Receive(Slot, usize),
     ReceiveEnd(Slot),
@@ -136,12 +145,13 @@ enum Ask {
     Reset(Slot),
     Dissolve(Slot),
     Deafen(Slot),
-    Patience(Slot, u32),
+    UserTimeout(Slot, u32),
     ListenAgain(Slot, i32),
     AcceptByRing(Slot),
     OpenMailbox,
     Give(Slot, u32),
     Take,
+    ForbidConnect,
     Fork,
     InThread(Vec<u8>, Box<Ask>),
 }
@@ -286,6 +296,12 @@ impl Agent {
         self.ask(&Ask::Outcome(slot))
     }
 
+    /// Waits for the first word about a non-blocking attempt and fetches its error, though the
+    /// kernel may still be trying.
+    pub fn first_word(&mut self, slot: Slot) -> Result<Answer> {
+        self.ask(&Ask::FirstWord(slot))
+    }
+
     /// Sends so many bytes.
     pub fn send(&mut self, slot: Slot, bytes: usize) -> Result<()> {
         self.fine(&Ask::Send(slot, bytes)).map(drop)
@@ -322,8 +338,8 @@ impl Agent {
     }
 
     /// How many milliseconds the other end may take to acknowledge (`TCP_USER_TIMEOUT`).
-    pub fn patience(&mut self, slot: Slot, milliseconds: u32) -> Result<()> {
-        self.fine(&Ask::Patience(slot, milliseconds)).map(drop)
+    pub fn user_timeout(&mut self, slot: Slot, milliseconds: u32) -> Result<()> {
+        self.fine(&Ask::UserTimeout(slot, milliseconds)).map(drop)
     }
 
     /// Calls listen() once more.
@@ -346,6 +362,12 @@ impl Agent {
     /// Closes a socket by a reset.
     pub fn reset(&mut self, slot: Slot) -> Result<()> {
         self.fine(&Ask::Reset(slot)).map(drop)
+    }
+
+    /// Has the process forbid itself every connect(), by Landlock. An answer with an errno where
+    /// the kernel does not have that.
+    pub fn forbid_connect(&mut self) -> Result<Answer> {
+        self.ask(&Ask::ForbidConnect)
     }
 
     /// Goes on in a new process with the same sockets; the old one exits. Returns the new pid.
@@ -494,17 +516,21 @@ impl Sockets {
                 answer.slot = Some(self.add(socket));
             }
             Ask::Accept(slot) => {
-                let (socket, _) = self.get(slot)?.accept()?;
-                answer = self.accepted(socket)?;
+                let (socket, remote) = self.get(slot)?.accept()?;
+                answer = self.accepted(socket, &remote);
             }
             Ask::AcceptByRing(slot) => {
                 let socket = ring::accept(self.get(slot)?)?;
-                answer = self.accepted(socket)?;
+                let remote = socket.peer_addr()?;
+                answer = self.accepted(socket, &remote);
             }
             Ask::Dial(how) => answer = self.dial(how)?,
-            Ask::Outcome(slot) => {
+            Ask::Outcome(slot) | Ask::FirstWord(slot) => {
                 let socket = self.get(slot)?;
                 poll(&mut [PollFd::new(socket, PollFlags::OUT)], None).map_err(io::Error::from)?;
+                if matches!(ask, Ask::Outcome(_)) {
+                    wait::until("the end of an attempt", || decided(socket))?;
+                }
                 answer.errno = socket.take_error()?.and_then(|error| error.raw_os_error());
                 answer.local = own(socket);
             }
@@ -519,7 +545,7 @@ impl Sockets {
                 rustix::net::connect_unspec(self.get(slot)?).map_err(io::Error::from)?;
             }
             Ask::Deafen(slot) => deafen(self.get(slot)?)?,
-            Ask::Patience(slot, milliseconds) => {
+            Ask::UserTimeout(slot, milliseconds) => {
                 set(
                     self.get(slot)?,
                     libc::TCP_USER_TIMEOUT,
@@ -538,6 +564,7 @@ impl Sockets {
                 let socket = self.take(slot)?;
                 socket.set_linger(Some(Duration::ZERO))?;
             }
+            Ask::ForbidConnect => landlock::forbid_connect()?,
             Ask::Fork => answer.count = u64::from(go_on_in_child()?),
             Ask::InThread(name, ask) => {
                 let thread = std::thread::scope(|scope| {
@@ -553,13 +580,13 @@ impl Sockets {
         Ok(answer)
     }
 
-    fn accepted(&mut self, socket: Socket) -> Result<Answer> {
-        Ok(Answer {
+    fn accepted(&mut self, socket: Socket, remote: &SockAddr) -> Answer {
+        Answer {
             local: own(&socket),
-            remote: socket.peer_addr()?.as_socket().map(canonical),
+            remote: remote.as_socket().map(canonical),
             slot: Some(self.add(socket)),
             ..Answer::default()
-        })
+        }
     }
 
     fn dial(&mut self, how: Dial) -> Result<Answer> {
@@ -572,25 +599,24 @@ impl Sockets {
                     Domain::for_address(how.to)
                 };
                 let socket = Socket::new(domain, Type::STREAM, protocol(how.mptcp))?;
+                if how.deaf {
+                    socket.set_reuse_port(true)?;
+                    deafen(&socket)?;
+                }
                 if let Some(from) = how.from {
                     socket.set_reuse_address(true)?;
-                    socket.bind(&from.into())?;
+                    socket.bind(&address(from, how.mapped))?;
                 }
                 if let Some(retries) = how.retries {
                     set(&socket, libc::TCP_SYNCNT, retries.into())?;
                 }
+                socket.set_write_timeout(how.patience.map(Duration::from_millis))?;
                 socket.set_nonblocking(how.nonblocking)?;
                 self.add(socket)
             }
         };
         let socket = self.get(slot)?;
-        let to: SockAddr = match how.to {
-            SocketAddr::V4(v4) if how.mapped => {
-                SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()).into()
-            }
-            other => other.into(),
-        };
-        let errno = dial(socket, &to, how.by)
+        let errno = dial(socket, &address(how.to, how.mapped), how.by)
             .err()
             .map(|error| error.raw_os_error().unwrap_or(0));
         Ok(Answer {
@@ -631,6 +657,27 @@ fn listen(how: Listen) -> Result<Socket> {
     }
     socket.listen(how.backlog)?;
     Ok(socket)
+}
+
+/// Whether an attempt is over. An ICMP error that came while connect() still ran decides nothing,
+/// though poll() tells of it from then on; and to read it could take the true error away with it.
+fn decided(socket: &Socket) -> Result<Option<()>> {
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    poll(&mut asked, Some(&Timespec::default())).map_err(io::Error::from)?;
+    let over = asked[0]
+        .revents()
+        .intersects(PollFlags::OUT | PollFlags::HUP);
+    Ok(over.then_some(()))
+}
+
+/// What the calls take; through an IPv6 socket if `mapped`.
+fn address(of: SocketAddr, mapped: bool) -> SockAddr {
+    match of {
+        SocketAddr::V4(v4) if mapped => {
+            SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()).into()
+        }
+        other => other.into(),
+    }
 }
 
 /// One instruction, "return 0": the socket's filter drops every packet.

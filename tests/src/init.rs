@@ -39,7 +39,11 @@ const MODULES: &str = "/etc/modules.load";
 const VERDICT: &str = "/run/verdict";
 
 /// Settings for an emulated machine, unless the command line has its own.
-const SMALLER: [(&str, &str); 2] = [("TRACER_LEDGER", "2000"), ("TRACER_STORM", "5000")];
+const SMALLER: [(&str, &str); 3] = [
+    ("TRACER_LEDGER", "1000"),
+    ("TRACER_STORM", "2000"),
+    ("TRACER_HELD", "500"),
+];
 
 /// Where programs are.
 const PROGRAMS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -4,10 +4,12 @@
 //! - [`netns`]: network namespaces of a test's own
 //! - [`agent`]: one child process that does, socket call by socket call, what a test asks
 //! - [`play`]: short plays by processes that come and go
+//! - [`cgroup`], [`landlock`]: policies that forbid connect()
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
 //! - [`ledger`]: what really happened, end by end
 //! - [`expect`]: what tracer printed against what really happened
 //! - [`tracer`]: the program under test
+//! - [`bpf`], [`refuse`]: what of eBPF the kernel holds, and a kernel that has less of it
 //! - [`suite`], [`skip`]: running the tests, and saying why one did not run
 //! - [`init`]: process 1 of the test machines
 //!
@@ -16,12 +18,16 @@
 
 pub mod agent;
 pub mod bpf;
+pub mod cgroup;
 pub mod expect;
+pub mod hold;
 pub mod init;
+pub mod landlock;
 pub mod ledger;
 pub mod netns;
 mod passing;
 pub mod play;
+pub mod refuse;
 pub mod ring;
 pub mod skip;
 pub mod suite;

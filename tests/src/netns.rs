@@ -14,6 +14,7 @@ use std::{
     },
     process::Command,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -38,6 +39,9 @@ pub struct Row {
     /// The kernel's number of the state.
     pub state: u8,
 }
+
+/// After which a wait for the last connection says what it waits for.
+const LONG: Duration = Duration::from_secs(10);
 
 /// `TCP_TIME_WAIT` of the kernel's `tcp_states.h`.
 pub const TIME_WAIT: u8 = 6;
@@ -152,12 +156,16 @@ impl Netns {
     /// Waits until no connection is left but those in `TIME_WAIT`: every end was closed
     /// and every FIN delivered.
     pub fn wait_settled(&self) -> Result<()> {
+        let begun = Instant::now();
+        let mut told = false;
         wait::until("the last connection of the namespace to end", || {
-            let busy = self
-                .sockets()?
-                .iter()
-                .any(|row| !matches!(row.state, LISTEN | TIME_WAIT));
-            Ok((!busy).then_some(()))
+            let mut busy = self.sockets()?;
+            busy.retain(|row| !matches!(row.state, LISTEN | TIME_WAIT));
+            if !told && begun.elapsed() > LONG {
+                told = true;
+                println!("netns: still waiting for {busy:?}");
+            }
+            Ok(busy.is_empty().then_some(()))
         })
     }
 

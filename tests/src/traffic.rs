@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::{
-    agent,
+    agent, hold,
     ledger::{Closer, End, Ledger, Side, canonical, now},
     netns::Netns,
     play,
@@ -136,7 +136,11 @@ pub fn dial(netns: &Netns, plan: &Dial) -> Result<Helper> {
 
 /// Lets clients go, all at once, and waits until all have succeeded.
 pub fn go(clients: Vec<Helper>) -> Result<()> {
-    let mut clients = clients;
+    start(clients)?.into_iter().try_for_each(Helper::finish)
+}
+
+/// Lets clients go, all at once.
+pub fn start(mut clients: Vec<Helper>) -> Result<Vec<Helper>> {
     for client in &mut clients {
         client
             .input()
@@ -144,7 +148,7 @@ pub fn go(clients: Vec<Helper>) -> Result<()> {
             .write_all(b"go\n")
             .context("let a client go")?;
     }
-    clients.into_iter().try_for_each(Helper::finish)
+    Ok(clients)
 }
 
 /// The test binary with the hidden arguments of `mode`.
@@ -156,7 +160,11 @@ pub fn command(mode: &str, plan: &impl Serialize) -> Result<Command> {
     Ok(command)
 }
 
-fn spawn(netns: &Netns, mode: &str, plan: &impl Serialize) -> Result<std::process::Child> {
+pub(crate) fn spawn(
+    netns: &Netns,
+    mode: &str,
+    plan: &impl Serialize,
+) -> Result<std::process::Child> {
     let mut command = command(mode, plan)?;
     netns.enter(&mut command);
     command
@@ -177,6 +185,8 @@ pub fn run_if_asked() -> Option<ExitCode> {
     let result = match mode.as_str() {
         "serve" => parse(&plan).and_then(|plan| run_server(&plan)),
         "dial" => parse(&plan).and_then(|plan| run_client(&plan)),
+        "hold-serve" => parse(&plan).and_then(|plan| hold::run_server(&plan)),
+        "hold-dial" => parse(&plan).and_then(|plan| hold::run_client(&plan)),
         "agent" => agent::run(),
         "play" => parse(&plan).and_then(|scene| play::run(&scene)),
         other => Err(anyhow::anyhow!("no traffic called {other}")),
@@ -194,7 +204,7 @@ fn parse<T: DeserializeOwned>(plan: &str) -> Result<T> {
     serde_json::from_str(plan).with_context(|| format!("parse the plan {plan}"))
 }
 
-fn own_netns() -> Result<u64> {
+pub(crate) fn own_netns() -> Result<u64> {
     Ok(std::fs::metadata("/proc/self/ns/net")
         .context("stat the network namespace")?
         .ino())
@@ -287,7 +297,7 @@ fn run_each_own(plan: &Serve, count: usize) -> Result<()> {
     children.into_iter().try_for_each(reap)
 }
 
-fn listen(at: SocketAddr) -> Result<Socket> {
+pub(crate) fn listen(at: SocketAddr) -> Result<Socket> {
     serve_at(bind(at, false)?)
 }
 
@@ -315,7 +325,7 @@ fn serve_at(socket: Socket) -> Result<Socket> {
     Ok(socket)
 }
 
-fn local(socket: &Socket) -> io::Result<SocketAddr> {
+pub(crate) fn local(socket: &Socket) -> io::Result<SocketAddr> {
     socket
         .local_addr()?
         .as_socket()

@@ -1,7 +1,7 @@
 //! The binary interface between tracer's eBPF programs and its user space.
 //!
 //! Owns the layout of what crosses the ring buffer ([`Opened`], [`Ended`],
-//! [`Listening`]), of the per-CPU counters ([`Counts`]) and of the offsets user
+//! [`Listening`], [`Executed`], [`Exited`]), of the per-CPU counters ([`Counts`]) and of the offsets user
 //! space hands to the kernel side ([`Offsets`]). No I/O, no allocation, no
 //! interpretation: a number becomes a meaning in `tracer-user`'s `capture`.
 //!
@@ -17,8 +17,8 @@
 mod offsets;
 mod record;
 
-pub use offsets::Offsets;
+pub use offsets::{Need, Offsets};
 pub use record::{
-    COMM_LEN, Connection, Counts, Direction, Ended, Flow, Header, Kind, Listening, Opened, Process,
-    Source, Totals, flags, hooks,
+    ARGS_LEN, COMM_LEN, Connection, Counts, Direction, Ended, Executed, Exited, Flow, Header, Kind,
+    Listening, Opened, PATH_LEN, Process, Source, Totals, flags, hooks,
 };

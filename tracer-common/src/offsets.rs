@@ -1,81 +1,180 @@
 //! Where the running kernel keeps what the programs read.
 
+/// What a member is read for. Without a member that is needed for one thing, the rest
+/// still works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Everything.
+    Core,
+    /// Nothing, on a kernel that lacks it: what it holds cannot occur there, or a look-up
+    /// by what is read in its place finds nothing.
+    Nothing,
+    /// Looking through the descriptors of all processes.
+    Scan,
+    /// Attempts from outside that this host turns away.
+    Packets,
+    /// Programs that processes run.
+    Processes,
+}
+
 macro_rules! offsets {
-    ($($(#[$doc:meta])* $name:ident: $type:literal . $path:literal, $size:literal;)*) => {
+    ($($need:ident { $($(#[$doc:meta])* $name:ident: $type:literal . $path:literal, $size:literal;)* })*) => {
         /// Byte offsets into kernel structures, read from the running kernel's BTF by
         /// user space and handed to the programs as the read-only global `OFFSETS`.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Offsets {
-            $($(#[$doc])* pub $name: u32,)*
+            $($($(#[$doc])* pub $name: u32,)*)*
         }
 
         impl Offsets {
             /// What each field means, in the order of the fields: `(structure, path
-            /// of members, size in bytes)`. A kernel where one is missing or has
-            /// another size is one the programs cannot read.
-            pub const MEMBERS: &'static [(&'static str, &'static str, u32)] =
-                &[$(($type, $path, $size),)*];
+            /// of members, size in bytes, what for)`. A kernel where one is missing or
+            /// has another size is one where the programs cannot do what it is for.
+            pub const MEMBERS: &'static [(&'static str, &'static str, u32, Need)] =
+                &[$($(($type, $path, $size, Need::$need),)*)*];
 
             /// Builds the offsets from numbers in the order of [`Self::MEMBERS`].
             pub const fn from_array(values: [u32; Self::MEMBERS.len()]) -> Self {
                 let mut i = 0;
-                $(let $name = values[i]; #[allow(unused_assignments)] { i += 1; })*
-                Self { $($name,)* }
+                $($(let $name = values[i]; #[allow(unused_assignments)] { i += 1; })*)*
+                Self { $($($name,)*)* }
             }
         }
     };
 }
 
 offsets! {
-    /// Peer's IPv4 address, network byte order.
-    sock_daddr: "sock"."__sk_common.skc_daddr", 4;
-    /// Own IPv4 address, network byte order.
-    sock_saddr: "sock"."__sk_common.skc_rcv_saddr", 4;
-    /// Peer's port, network byte order.
-    sock_dport: "sock"."__sk_common.skc_dport", 2;
-    /// Address family.
-    sock_family: "sock"."__sk_common.skc_family", 2;
-    /// Network namespace: a pointer to `struct net`.
-    sock_net: "sock"."__sk_common.skc_net.net", 8;
-    /// Peer's IPv6 address.
-    sock_v6_daddr: "sock"."__sk_common.skc_v6_daddr", 16;
-    /// Own IPv6 address.
-    sock_v6_saddr: "sock"."__sk_common.skc_v6_rcv_saddr", 16;
-    /// `enum sock_flags` bits; bit 1 (`SOCK_DONE`) says that the peer's FIN was received.
-    sock_flags: "sock"."__sk_common.skc_flags", 8;
-    /// Pending error, a positive errno.
-    sock_err: "sock"."sk_err", 4;
-    /// IP protocol: MPTCP's outer sockets share the tracepoint.
-    sock_protocol: "sock"."sk_protocol", 2;
-    /// Limit of the accept queue.
-    sock_backlog: "sock"."sk_max_ack_backlog", 4;
-    /// Own port, network byte order; still set when the socket is unhashed.
-    inet_sport: "inet_sock"."inet_sport", 2;
-    /// Namespace inode number.
-    net_inum: "net"."ns.inum", 4;
-    /// Payload bytes sent, retransmissions included.
-    tcp_bytes_sent: "tcp_sock"."bytes_sent", 8;
-    /// Payload bytes sent again.
-    tcp_bytes_retrans: "tcp_sock"."bytes_retrans", 8;
-    /// Sequence numbers received, so a FIN counts as one.
-    tcp_bytes_received: "tcp_sock"."bytes_received", 8;
-    /// Smoothed round-trip time, microseconds times 8.
-    tcp_srtt_us: "tcp_sock"."srtt_us", 4;
-    /// Segments retransmitted.
-    tcp_total_retrans: "tcp_sock"."total_retrans", 4;
-    /// Segments sent.
-    tcp_segs_out: "tcp_sock"."segs_out", 4;
-    /// A list head that points at itself in a listener, and so at the listener in a fresh clone of it.
-    tcp_tsorted_sent_queue: "tcp_sock"."tsorted_sent_queue", 16;
-    /// Thread group leader.
-    task_group_leader: "task_struct"."group_leader", 8;
-    /// Start, nanoseconds of `CLOCK_BOOTTIME`.
-    task_start_boottime: "task_struct"."start_boottime", 8;
-    /// Name.
-    task_comm: "task_struct"."comm", 16;
-    /// `PF_*` bits.
-    task_flags: "task_struct"."flags", 4;
+    Core {
+        /// Peer's IPv4 address, network byte order.
+        sock_daddr: "sock"."__sk_common.skc_daddr", 4;
+        /// Own IPv4 address, network byte order.
+        sock_saddr: "sock"."__sk_common.skc_rcv_saddr", 4;
+        /// Peer's port, network byte order.
+        sock_dport: "sock"."__sk_common.skc_dport", 2;
+        /// Address family.
+        sock_family: "sock"."__sk_common.skc_family", 2;
+        /// TCP state.
+        sock_state: "sock"."__sk_common.skc_state", 1;
+        /// Network namespace: a pointer to `struct net`.
+        sock_net: "sock"."__sk_common.skc_net.net", 8;
+        /// Not null while the socket is in a table of sockets.
+        sock_hashed: "sock"."__sk_common.skc_node.pprev", 8;
+        /// `enum sock_flags` bits; bit 1 (`SOCK_DONE`) says that the peer's FIN was received.
+        sock_flags: "sock"."__sk_common.skc_flags", 8;
+        /// Pending error, a positive errno.
+        sock_err: "sock"."sk_err", 4;
+        /// IP protocol: MPTCP's outer sockets share the tracepoint.
+        sock_protocol: "sock"."sk_protocol", 2;
+        /// Limit of the accept queue.
+        sock_backlog: "sock"."sk_max_ack_backlog", 4;
+        /// Length of the accept queue.
+        sock_queued: "sock"."sk_ack_backlog", 4;
+        /// Own port, network byte order; still set when the socket is unhashed.
+        inet_sport: "inet_sock"."inet_sport", 2;
+        /// Namespace inode number.
+        net_inum: "net"."ns.inum", 4;
+        /// Payload bytes sent, retransmissions included.
+        tcp_bytes_sent: "tcp_sock"."bytes_sent", 8;
+        /// Payload bytes sent again.
+        tcp_bytes_retrans: "tcp_sock"."bytes_retrans", 8;
+        /// Sequence numbers received, so a FIN counts as one.
+        tcp_bytes_received: "tcp_sock"."bytes_received", 8;
+        /// Sequence numbers of ours that were acknowledged, so a SYN counts as one.
+        tcp_bytes_acked: "tcp_sock"."bytes_acked", 8;
+        /// First sequence number not acknowledged.
+        tcp_snd_una: "tcp_sock"."snd_una", 4;
+        /// First sequence number not sent.
+        tcp_snd_nxt: "tcp_sock"."snd_nxt", 4;
+        /// First sequence number not written; 0 in a socket that was never connected.
+        tcp_write_seq: "tcp_sock"."write_seq", 4;
+        /// Smoothed round-trip time, microseconds times 8.
+        tcp_srtt_us: "tcp_sock"."srtt_us", 4;
+        /// Segments retransmitted.
+        tcp_total_retrans: "tcp_sock"."total_retrans", 4;
+        /// Segments sent.
+        tcp_segs_out: "tcp_sock"."segs_out", 4;
+        /// `struct sock` of a `struct socket`.
+        socket_sk: "socket"."sk", 8;
+        /// Thread group leader.
+        task_group_leader: "task_struct"."group_leader", 8;
+        /// Start, nanoseconds of `CLOCK_BOOTTIME`.
+        task_start_boottime: "task_struct"."start_boottime", 8;
+        /// Name.
+        task_comm: "task_struct"."comm", 16;
+        /// `PF_*` bits.
+        task_flags: "task_struct"."flags", 4;
+    }
+    Nothing {
+        /// Peer's IPv6 address.
+        sock_v6_daddr: "sock"."__sk_common.skc_v6_daddr", 16;
+        /// Own IPv6 address.
+        sock_v6_saddr: "sock"."__sk_common.skc_v6_rcv_saddr", 16;
+        /// A list head that points at itself in a listener, and so at the listener in a fresh clone of it.
+        tcp_tsorted_sent_queue: "tcp_sock"."tsorted_sent_queue", 16;
+    }
+    Scan {
+        /// `struct inode` of an open file.
+        file_inode: "file"."f_inode", 8;
+        /// `struct socket` of an open file that is one.
+        file_private_data: "file"."private_data", 8;
+        /// Kind of file and its permissions.
+        inode_mode: "inode"."i_mode", 2;
+        /// The open file of a `struct socket`.
+        socket_file: "socket"."file", 8;
+        /// Process id.
+        task_tgid: "task_struct"."tgid", 4;
+        /// Thread id.
+        task_pid: "task_struct"."pid", 4;
+        /// Credentials.
+        task_cred: "task_struct"."cred", 8;
+        /// Real user id.
+        cred_uid: "cred"."uid.val", 4;
+        /// Memberships in control groups.
+        task_cgroups: "task_struct"."cgroups", 8;
+        /// The one in the v2 hierarchy.
+        css_set_dfl_cgrp: "css_set"."dfl_cgrp", 8;
+        /// Its node in the file system.
+        cgroup_kn: "cgroup"."kn", 8;
+        /// Its inode number.
+        kernfs_node_id: "kernfs_node"."id", 8;
+    }
+    Packets {
+        /// Start of a packet's memory.
+        skb_head: "sk_buff"."head", 8;
+        /// Offset of its IP header there.
+        skb_network_header: "sk_buff"."network_header", 2;
+        /// Offset of its TCP header there.
+        skb_transport_header: "sk_buff"."transport_header", 2;
+        /// The device it came in by.
+        skb_dev: "sk_buff"."dev", 8;
+        /// Network namespace of a device.
+        net_device_net: "net_device"."nd_net.net", 8;
+    }
+    Processes {
+        /// The parent.
+        task_real_parent: "task_struct"."real_parent", 8;
+        /// Process id, once more: the parent's.
+        parent_tgid: "task_struct"."tgid", 4;
+        /// Memory of a process.
+        task_mm: "task_struct"."mm", 8;
+        /// Where its arguments begin.
+        mm_arg_start: "mm_struct"."arg_start", 8;
+        /// Where its arguments end.
+        mm_arg_end: "mm_struct"."arg_end", 8;
+        /// The file that is executed.
+        binprm_interp: "linux_binprm"."interp", 8;
+        /// What the threads of a process share.
+        task_signal: "task_struct"."signal", 8;
+        /// How many threads live.
+        signal_live: "signal_struct"."live.counter", 4;
+        /// Status of the whole process, if it was ended as one.
+        signal_group_exit_code: "signal_struct"."group_exit_code", 4;
+        /// `SIGNAL_*` bits.
+        signal_flags: "signal_struct"."flags", 4;
+        /// Status of one thread.
+        task_exit_code: "task_struct"."exit_code", 4;
+    }
 }
 
 const _: () = assert!(size_of::<Offsets>() == 4 * Offsets::MEMBERS.len());

@@ -21,8 +21,14 @@ impl Kind {
     pub const LISTEN: Self = Self(4);
     /// A socket no longer listens: a [`Listening`].
     pub const UNLISTEN: Self = Self(5);
+    /// A connection is there that nobody saw open: an [`Opened`].
+    pub const EXISTING: Self = Self(6);
+    /// A process runs another program: an [`Executed`].
+    pub const EXEC: Self = Self(7);
+    /// A process is over: an [`Exited`].
+    pub const EXIT: Self = Self(8);
     /// How many kinds there are; the kinds are `0..COUNT`.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 9;
 }
 
 /// Which side opened the connection.
@@ -53,6 +59,8 @@ impl Source {
     pub const LISTENER: Self = Self(2);
     /// In the context of the task that closed it.
     pub const CLOSE: Self = Self(3);
+    /// It holds the socket, found by looking through the descriptors of all processes.
+    pub const SCAN: Self = Self(4);
 }
 
 /// Bits of [`Connection::flags`].
@@ -61,6 +69,8 @@ pub mod flags {
     pub const EXISTING: u8 = 1;
     /// At least one segment left this socket (`tcp_sock.segs_out` was not 0).
     pub const SENT: u8 = 1 << 1;
+    /// Its end was missed: it was found to be over later, and the totals are zero.
+    pub const FOUND_OVER: u8 = 1 << 2;
 }
 
 /// Bits of the global `HOOKS`: which facts a program of their own reports in the
@@ -70,6 +80,8 @@ pub mod hooks {
     pub const CONNECT: u32 = 1;
     /// A connection is accepted: `inet_csk_accept`.
     pub const ACCEPT: u32 = 1 << 1;
+    /// A call of connect() returns: `__inet_stream_connect`.
+    pub const DIAL: u32 = 1 << 2;
 }
 
 /// First bytes of every record.
@@ -155,8 +167,11 @@ pub struct Connection {
     pub reported: u8,
     /// 1 once it ended, while nobody had accepted it yet. Likewise.
     pub ended: u8,
-    /// Zero.
-    pub reserved: [u8; 3],
+    /// 1 if this is no connection any more, but the memory that its failure was told,
+    /// until the call of connect() that reports it again.
+    pub failed: u8,
+    /// The error that was told then.
+    pub failed_errno: u16,
 }
 
 /// What a connection carried, from its `tcp_sock` at the end.
@@ -193,10 +208,11 @@ pub struct Ended {
     pub connection: Connection,
     /// What it carried.
     pub totals: Totals,
-    /// The socket's error (`sock.sk_err`), a positive errno; 0 if none.
+    /// The socket's error (`sock.sk_err`), or what connect() returned: a positive errno; 0 if none.
     pub errno: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Of an inbound attempt that was turned away: sequence number of its SYN, by which
+    /// a repeated one is known. Else zero.
+    pub sequence: u32,
 }
 
 /// A socket began or stopped to listen: [`Kind::LISTEN`] or [`Kind::UNLISTEN`].
@@ -211,6 +227,44 @@ pub struct Listening {
     pub process: Process,
     /// Largest length of its accept queue (`sock.sk_max_ack_backlog`).
     pub backlog: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Bytes of a path that are kept, the closing NUL included.
+pub const PATH_LEN: usize = 256;
+/// Bytes of arguments that are kept.
+pub const ARGS_LEN: usize = 1024;
+
+/// A process runs another program: [`Kind::EXEC`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// What and when.
+    pub header: Header,
+    /// The process, under its new name.
+    pub process: Process,
+    /// Process id of its parent.
+    pub parent: u32,
+    /// How many bytes its arguments have; [`ARGS_LEN`] of them at most are in `args`.
+    pub args_bytes: u32,
+    /// The file that is executed, as the caller named it, or the interpreter of a script:
+    /// `linux_binprm.interp`, NUL-terminated.
+    pub path: [u8; PATH_LEN],
+    /// The arguments, each with a NUL after it.
+    pub args: [u8; ARGS_LEN],
+}
+
+/// A process is over: [`Kind::EXIT`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exited {
+    /// What and when.
+    pub header: Header,
+    /// The process.
+    pub process: Process,
+    /// As wait() tells it: the low seven bits a signal, the bits from 8 on an exit code.
+    pub status: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -240,11 +294,13 @@ macro_rules! layout {
 layout! {
     Header: 16, time_ns @ 0, kind @ 8, reserved @ 12;
     Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, comm @ 32;
-    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, reserved @ 125;
+    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, failed_errno @ 126;
     Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
     Opened: 144, connection @ 16;
-    Ended: 176, connection @ 16, totals @ 144, errno @ 168, reserved @ 172;
+    Ended: 176, connection @ 16, totals @ 144, errno @ 168, sequence @ 172;
     Listening: 120, flow @ 16, process @ 64, backlog @ 112, reserved @ 116;
+    Executed: 1352, process @ 16, parent @ 64, args_bytes @ 68, path @ 72, args @ 328;
+    Exited: 72, process @ 16, status @ 64, reserved @ 68;
     Counts: 24, ring_full @ 8, table_full @ 16;
 }
 

@@ -15,6 +15,8 @@ mod kernel;
 mod life;
 mod maps;
 mod probes;
+mod process;
+mod room;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

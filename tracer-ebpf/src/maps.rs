@@ -26,6 +26,11 @@ pub(crate) static LISTENERS: HashMap<u64, Listening> = HashMap::with_max_entries
 pub(crate) static COUNTS: PerCpuArray<Counts> =
     PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
 
+/// Calls of connect() under way, by thread, where only their return can be hooked: the
+/// `struct socket` and the address that is dialled.
+#[map]
+pub(crate) static DIALS: HashMap<u64, [u64; 2]> = HashMap::with_max_entries(1 << 12, 0);
+
 /// Not zero once CONNECTIONS had no room: from then on a socket without an entry may
 /// be one that did not fit, no longer only one that is older than the programs.
 #[map]

@@ -38,7 +38,7 @@ pub struct Options {
     #[arg(long, value_name = "in|out", value_parser = direction_parser(), hide_possible_values = true)]
     pub direction: Option<Direction>,
 
-    /// Only these kinds of event; start, loss and stop always show
+    /// Only these kinds of event; start, loss and stop always show, exec and exit only if asked for
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind_parser())]
     pub event: Vec<Kind>,
 
@@ -122,7 +122,20 @@ impl Filter {
         let body = &event.body;
         match body {
             Body::Start(_) | Body::Loss(_) | Body::Stop(_) => true,
-            Body::Connect(it) | Body::Accept(it) | Body::Close(it) | Body::Fail(it) => {
+            Body::Exec(_) | Body::Exit(_) => {
+                // Asked for by name only: a busy host has more of them than connections.
+                !self.options.event.is_empty()
+                    && self.admits_kind_and_process(body)
+                    && self.options.port.is_empty()
+                    && self.options.net.is_empty()
+                    && self.options.direction.is_none()
+                    && self.options.loopback != Loopback::Only
+            }
+            Body::Existing(it)
+            | Body::Connect(it)
+            | Body::Accept(it)
+            | Body::Close(it)
+            | Body::Fail(it) => {
                 let connection = &it.connection;
                 let ends = [connection.ends.local, connection.ends.remote];
                 self.admits_kind_and_process(body)

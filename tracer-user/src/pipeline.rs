@@ -36,6 +36,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
         hooks: options.hooks.set(),
         ring_bytes: options.ring_bytes,
         connections: options.connections,
+        rescan: options.rescan,
         kernel_log: options.kernel_log,
     })?;
     let deadline = options
@@ -59,6 +60,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
                 if sink.is_closed() {
                     break;
                 }
+                capture.look_again();
                 if !full && let Some(loss) = capture.loss()? {
                     lines.push(loss);
                 }
@@ -153,12 +155,15 @@ impl Lines {
     }
 
     fn push(&mut self, mut event: Event) {
-        if let Body::Loss(loss) = &event.body {
+        if let Body::Loss(loss) = &event.body
+            && loss.lost.total() > 0
+        {
             tracing::warn!(
                 events = loss.lost.total(),
                 "events were lost; a larger --ring may help"
             );
         }
+        self.processes.learn(&event);
         if !self.filter.admits(&event) {
             return;
         }

@@ -112,7 +112,9 @@ impl Entry {
     /// [`MAX_ARGS_BYTES`] together. If there are more, the last one kept ends with `…`.
     /// None if there are none, as for kernel threads.
     pub fn args(&self) -> Option<Arc<[String]>> {
-        parse_args(&self.read("cmdline", MAX_ARGS_BYTES + 1)?)
+        let bytes = self.read("cmdline", MAX_ARGS_BYTES + 1)?;
+        let kept = bytes.get(..MAX_ARGS_BYTES).unwrap_or(&bytes);
+        parse_args(kept, bytes.len() > MAX_ARGS_BYTES)
     }
 
     /// Its real user id, as this process's user namespace numbers it.
@@ -174,6 +176,7 @@ fn parse_boot_offset(text: &str) -> Option<i64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)
 }
 
+/// Length of a clock tick, nanoseconds.
 fn tick_ns() -> u64 {
     1_000_000_000 / clock_ticks_per_second().max(1)
 }
@@ -196,9 +199,8 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     })
 }
 
-/// Splits at the zero after each argument.
-fn parse_args(bytes: &[u8]) -> Option<Arc<[String]>> {
-    let kept = bytes.get(..MAX_ARGS_BYTES).unwrap_or(bytes);
+/// Splits at the zero after each argument; `is_cut` tells that there were more bytes.
+pub(crate) fn parse_args(kept: &[u8], is_cut: bool) -> Option<Arc<[String]>> {
     let end = kept.iter().rposition(|byte| *byte != 0)? + 1;
     let mut args = kept[..end].split(|byte| *byte == 0);
     let mut out: Vec<String> = args
@@ -206,8 +208,9 @@ fn parse_args(bytes: &[u8]) -> Option<Arc<[String]>> {
         .take(MAX_ARGS)
         .map(|arg| String::from_utf8_lossy(arg).into_owned())
         .collect();
-    let is_cut = args.next().is_some() || bytes.len() > MAX_ARGS_BYTES;
-    if is_cut && let Some(last) = out.last_mut() {
+    if (is_cut || args.next().is_some())
+        && let Some(last) = out.last_mut()
+    {
         last.push('…');
     }
     Some(out.into())

@@ -4,15 +4,27 @@
 //! offset that user space took from the running kernel's BTF. A read that fails
 //! gives zeros: the kernel owns the pointers that hooks hand us, so none should.
 
+mod packet;
 mod sock;
 mod task;
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_probe_read_kernel};
 
-pub(crate) use sock::{Sock, state};
-pub(crate) use task::{is_kernel_thread, read_current};
+pub(crate) use packet::Packet;
+pub(crate) use sock::{Sock, is_internet, of_file, of_socket, state};
+pub(crate) use task::{
+    exit_status, is_kernel_thread, is_last_thread, parent, read_arguments, read_current, read_path,
+    read_task,
+};
+
+/// Nanoseconds of the clock that goes on during suspend, as the start times of processes do.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: takes no argument and reads a clock.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
 
 /// Reads a `T` at `base + offset`.
 #[inline(always)]

@@ -4,13 +4,46 @@ use tracer_common::{Flow, Totals};
 
 use super::{offset, read, read_into};
 
+/// Whether `address`, a `struct sockaddr` in kernel memory, is one of the internet.
+#[inline(always)]
+pub(crate) fn is_internet(address: u64) -> bool {
+    matches!(read::<u16>(address, 0), AF_INET | AF_INET6)
+}
+
+/// The `struct sock` of a `struct socket`.
+#[inline(always)]
+pub(crate) fn of_socket(socket: u64) -> Sock {
+    Sock(read(socket, offset!(socket_sk)))
+}
+
+/// The `struct sock` of an open file, if it is a socket.
+#[inline(always)]
+pub(crate) fn of_file(file: u64) -> Option<Sock> {
+    /// `S_IFMT` and `S_IFSOCK` of the kernel's user-space interface.
+    const KIND: u16 = 0o170_000;
+    const SOCKET: u16 = 0o140_000;
+    let inode: u64 = read(file, offset!(file_inode));
+    if read::<u16>(inode, offset!(inode_mode)) & KIND != SOCKET {
+        return None;
+    }
+    let socket: u64 = read(file, offset!(file_private_data));
+    // A socket knows its file: what does not is something else.
+    if read::<u64>(socket, offset!(socket_file)) != file {
+        return None;
+    }
+    let sock = of_socket(socket);
+    (sock.0 != 0 && sock.is_internet() && sock.is_tcp()).then_some(sock)
+}
+
 /// TCP states, from the kernel's `include/net/tcp_states.h`.
 pub(crate) mod state {
     pub(crate) const ESTABLISHED: u8 = 1;
     pub(crate) const SYN_SENT: u8 = 2;
     pub(crate) const SYN_RECV: u8 = 3;
     pub(crate) const FIN_WAIT1: u8 = 4;
+    pub(crate) const FIN_WAIT2: u8 = 5;
     pub(crate) const CLOSE: u8 = 7;
+    pub(crate) const CLOSE_WAIT: u8 = 8;
     pub(crate) const LAST_ACK: u8 = 9;
     pub(crate) const LISTEN: u8 = 10;
 }
@@ -29,6 +62,61 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn is_tcp(self) -> bool {
         read::<u16>(self.0, offset!(sock_protocol)) == IPPROTO_TCP
+    }
+
+    #[inline(always)]
+    pub(crate) fn state(self) -> u8 {
+        read(self.0, offset!(sock_state))
+    }
+
+    /// Whether it can be reached. A socket leaves the tables of sockets just before its
+    /// change to `TCP_CLOSE` is announced (`tcp_set_state()`).
+    #[inline(always)]
+    pub(crate) fn is_hashed(self) -> bool {
+        read::<u64>(self.0, offset!(sock_hashed)) != 0
+    }
+
+    /// Whether a connect() on this socket ever came so far as to choose a sequence number.
+    #[inline(always)]
+    pub(crate) fn has_dialled(self) -> bool {
+        read::<u32>(self.0, offset!(tcp_write_seq)) != 0
+    }
+
+    /// Whether a listening socket turns the next SYN away: `sk_acceptq_is_full()`.
+    #[inline(always)]
+    pub(crate) fn is_queue_full(self) -> bool {
+        let queued: u32 = read(self.0, offset!(sock_queued));
+        queued > self.backlog()
+    }
+
+    /// Whether this end sent the SYN, where the counters of a live connection prove it:
+    /// of its own sequence numbers that were acknowledged or are on their way, all but
+    /// the SYN and the FIN are payload. So one more than payload is a SYN of its own; an
+    /// accepted socket is made after its SYN-ACK and never counts that.
+    #[inline(always)]
+    pub(crate) fn has_dialled_out(self) -> bool {
+        let state = self.state();
+        let fin = match state {
+            state::ESTABLISHED | state::CLOSE_WAIT => 0,
+            state::FIN_WAIT2 => 1,
+            _ => return false, // whether the FIN is out is not told by the state
+        };
+        let count = self.numbers_beside_payload();
+        // Another CPU may be sending: count until two agree, or leave it.
+        count == self.numbers_beside_payload() && count == 1 + fin && self.state() == state
+    }
+
+    #[inline(always)]
+    fn numbers_beside_payload(self) -> u64 {
+        let next: u32 = read(self.0, offset!(tcp_snd_nxt));
+        let acked: u64 = read(self.0, offset!(tcp_bytes_acked));
+        let first: u32 = read(self.0, offset!(tcp_snd_una));
+        let sent: u64 = read(self.0, offset!(tcp_bytes_sent));
+        let again: u64 = read(self.0, offset!(tcp_bytes_retrans));
+        let under_way = u64::from(next.wrapping_sub(first));
+        acked
+            .wrapping_add(under_way)
+            .wrapping_sub(sent.wrapping_sub(again))
     }
 
     #[inline(always)]
@@ -90,8 +178,55 @@ impl Sock {
         }
         to.local_port = self.local_port();
         to.remote_port = u16::from_be(read(self.0, offset!(sock_dport)));
-        let net: u64 = read(self.0, offset!(sock_net));
-        read_into(net, offset!(net_inum), &raw mut to.netns);
+        read_into(self.net(), offset!(net_inum), &raw mut to.netns);
+    }
+
+    #[inline(always)]
+    fn net(self) -> u64 {
+        read(self.0, offset!(sock_net))
+    }
+
+    /// Writes the ends of a call of connect() to `to`, whose addresses must be zero: the
+    /// socket does not know yet whom it dials.
+    #[inline(always)]
+    pub(crate) fn read_dialled(self, address: u64, to: &mut Flow) {
+        // `sockaddr_in` and `sockaddr_in6` of the kernel's user-space interface.
+        const PORT: u32 = 2;
+        const V4_ADDRESS: u32 = 4;
+        const V6_ADDRESS: u32 = 8;
+        self.read_flow(to);
+        to.family = read(address, 0);
+        to.remote_port = u16::from_be(read(address, PORT));
+        if to.family == AF_INET6 {
+            read_into(address, V6_ADDRESS, &raw mut to.remote_address);
+        } else {
+            read_into(
+                address,
+                V4_ADDRESS,
+                (&raw mut to.remote_address).cast::<[u8; 4]>(),
+            );
+        }
+    }
+
+    /// Whether this is where the connection of `flow` lived and it is over: the memory
+    /// holds a closed socket, or another one. May be asked of any address at any time.
+    #[inline(always)]
+    pub(crate) fn is_over(self, flow: &Flow) -> bool {
+        let local: u16 = u16::from_be(read(self.0, offset!(inet_sport)));
+        let remote: u16 = u16::from_be(read(self.0, offset!(sock_dport)));
+        !self.is_tcp()
+            || self.state() == state::CLOSE
+            || read::<u16>(self.0, offset!(sock_family)) != flow.family
+            || (flow.local_port != 0 && local != flow.local_port)
+            || remote != flow.remote_port
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_internet(self) -> bool {
+        matches!(
+            read::<u16>(self.0, offset!(sock_family)),
+            AF_INET | AF_INET6
+        )
     }
 
     /// The counters, made to mean payload: `bytes_sent` counts a retransmitted byte

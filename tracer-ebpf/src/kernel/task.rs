@@ -1,10 +1,11 @@
 //! The current task.
 
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
     bpf_get_current_uid_gid,
 };
-use tracer_common::{Process, Source};
+use tracer_common::{ARGS_LEN, PATH_LEN, Process, Source};
 
 use super::{offset, read, read_into};
 
@@ -26,6 +27,82 @@ pub(crate) fn read_current(source: Source, to: &mut Process) {
     to.tid = ids as u32;
     to.uid = bpf_get_current_uid_gid() as u32;
     to.source = source;
+}
+
+/// Writes the process of `task` to `to`.
+#[inline(always)]
+pub(crate) fn read_task(task: u64, source: Source, to: &mut Process) {
+    let leader: u64 = read(task, offset!(task_group_leader));
+    read_into(leader, offset!(task_start_boottime), &raw mut to.start_ns);
+    read_into(leader, offset!(task_comm), &raw mut to.comm);
+    let cgroups: u64 = read(task, offset!(task_cgroups));
+    let cgroup: u64 = read(cgroups, offset!(css_set_dfl_cgrp));
+    let node: u64 = read(cgroup, offset!(cgroup_kn));
+    read_into(node, offset!(kernfs_node_id), &raw mut to.cgroup);
+    read_into(task, offset!(task_tgid), &raw mut to.tgid);
+    read_into(task, offset!(task_pid), &raw mut to.tid);
+    let cred: u64 = read(task, offset!(task_cred));
+    read_into(cred, offset!(cred_uid), &raw mut to.uid);
+    to.source = source;
+}
+
+/// Process id of the current task's parent.
+#[inline(always)]
+pub(crate) fn parent() -> u32 {
+    let parent: u64 = read(task(), offset!(task_real_parent));
+    read(parent, offset!(parent_tgid))
+}
+
+/// Writes to `to` the path that `binprm`, the `struct linux_binprm` of an exec, says will
+/// be executed.
+#[inline(always)]
+pub(crate) fn read_path(binprm: u64, to: *mut [u8; PATH_LEN]) {
+    let path: u64 = read(binprm, offset!(binprm_interp));
+    // SAFETY: room for `PATH_LEN` bytes. The helper checks the address and ends the text
+    // with a NUL.
+    unsafe { bpf_probe_read_kernel_str(to.cast(), PATH_LEN as u32, path as *const _) };
+}
+
+/// Writes the current process's arguments to `to`, which must be zero, and returns how
+/// many bytes they have.
+#[inline(always)]
+pub(crate) fn read_arguments(to: *mut [u8; ARGS_LEN]) -> u32 {
+    let mm: u64 = read(task(), offset!(task_mm));
+    let start: u64 = read(mm, offset!(mm_arg_start));
+    let end: u64 = read(mm, offset!(mm_arg_end));
+    let length = end.wrapping_sub(start);
+    if length == 0 || length > u64::from(u32::MAX) {
+        return 0;
+    }
+    let kept = if length < ARGS_LEN as u64 {
+        length as u32
+    } else {
+        ARGS_LEN as u32
+    };
+    // SAFETY: room for `ARGS_LEN` bytes, which `kept` is at most. The helper checks the
+    // address; should the page be gone, it leaves zeros.
+    unsafe { bpf_probe_read_user(to.cast(), kept, start as *const _) };
+    length as u32
+}
+
+/// Whether the current task is the last of its process to go.
+#[inline(always)]
+pub(crate) fn is_last_thread() -> bool {
+    let signal: u64 = read(task(), offset!(task_signal));
+    read::<u32>(signal, offset!(signal_live)) == 0
+}
+
+/// How the current process ends, as wait() will tell it.
+#[inline(always)]
+pub(crate) fn exit_status() -> u32 {
+    /// `SIGNAL_GROUP_EXIT` of the kernel's `include/linux/sched/signal.h`.
+    const GROUP_EXIT: u32 = 1 << 2;
+    let signal: u64 = read(task(), offset!(task_signal));
+    if read::<u32>(signal, offset!(signal_flags)) & GROUP_EXIT != 0 {
+        read(signal, offset!(signal_group_exit_code))
+    } else {
+        read(task(), offset!(task_exit_code))
+    }
 }
 
 /// Whether the current task is one of the kernel's own.

@@ -3,13 +3,14 @@
 use core::mem::MaybeUninit;
 
 use aya_log_ebpf::debug;
-use tracer_common::{Connection, Direction, Kind, Source, flags, hooks};
+use tracer_common::{Connection, Direction, Kind, Process, Source, flags, hooks};
 
-use super::{end, find, hooked, is_set, keep, now, report_opened, zeroed};
+use super::{end, find, hooked, is_set, keep, report_opened};
 use crate::{
     emit,
-    kernel::{self, Sock, state},
+    kernel::{self, Sock, now, state},
     maps::LISTENERS,
+    room::zeroed,
 };
 
 /// An attempt begins, in the caller's context.
@@ -31,23 +32,26 @@ pub(super) fn cloned(sock: Sock) {
     let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now();
     connection.direction = Direction::INBOUND;
-    let listener = sock.cloned_from();
-    // SAFETY: an entry is replaced only when the kernel reuses the address for
-    // another listener, which cannot be while this one has a clone in the making.
-    if let Some(listening) = unsafe { LISTENERS.get(listener) } {
-        // SAFETY: both are valid, and the stack is not in a map. A plain assignment
-        // becomes a call of a memmove that goes byte by byte.
-        unsafe {
-            (&raw mut connection.process).copy_from_nonoverlapping(&raw const listening.process, 1);
-        }
-        connection.process.source = Source::LISTENER;
-    } else {
-        debug!(
-            sock.0,
-            "connection at a listener that is older than the programs"
-        );
+    if !read_listener(Sock(sock.cloned_from()), &mut connection.process) {
+        debug!(sock.0, "connection at a listener that is not known");
     }
     keep(sock, connection);
+}
+
+/// Writes to `to` who listens at this socket; tells whether that is known.
+#[inline(always)]
+pub(super) fn read_listener(listener: Sock, to: &mut Process) -> bool {
+    // SAFETY: an entry is replaced only when the kernel reuses the address for another
+    // listener, which cannot be while this one has a clone in the making or a SYN in
+    // its hands.
+    let Some(listening) = (unsafe { LISTENERS.get(listener.0) }) else {
+        return false;
+    };
+    // SAFETY: both are valid, and the stack is not in a map. A plain assignment
+    // becomes a call of a memmove that goes byte by byte.
+    unsafe { (&raw mut *to).copy_from_nonoverlapping(&raw const listening.process, 1) };
+    to.source = Source::LISTENER;
+    true
 }
 
 /// The handshake is complete, at either end. Any context.

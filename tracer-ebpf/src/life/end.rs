@@ -5,11 +5,12 @@ use core::mem::MaybeUninit;
 use aya_ebpf::bindings::BPF_EXIST;
 use tracer_common::{Connection, Direction, Ended, Kind, Source, flags, hooks};
 
-use super::{find, forget, hooked, is_set, keep, now, read_closer, report_opened, set, zeroed};
+use super::{dial, find, find_any, forget, hooked, is_set, read_closer, report_opened, scan, set};
 use crate::{
     emit,
-    kernel::{self, Sock, state},
+    kernel::{self, Sock, now, state},
     maps::CONNECTIONS,
+    room::zeroed,
 };
 
 /// A process lets go of a socket, in its context: `tcp_close()` was called, and does
@@ -43,13 +44,9 @@ fn adopt(sock: Sock, to: u8) {
     }
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
-    connection.begun_ns = now();
-    connection.flags = flags::EXISTING;
-    connection.reported = 1;
     connection.last_state = to;
-    sock.read_flow(&mut connection.flow);
     read_closer(connection);
-    keep(sock, connection);
+    scan::report_existing(sock, connection, now(), || true);
 }
 
 /// Takes the caller for the process of a connection whose own is not known.
@@ -123,14 +120,12 @@ fn report_existing_closed(sock: Sock, old: u8, now: u64) {
     }
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
-    connection.begun_ns = now;
-    connection.flags = flags::EXISTING;
     connection.last_state = old;
-    sock.read_flow(&mut connection.flow);
     if aborted_by_process(sock, old) {
         read_closer(connection);
     }
-    report_end(Kind::CLOSE, sock, connection, now, || true);
+    scan::report_existing(sock, connection, now, || true);
+    report_closed(sock, connection, now);
 }
 
 /// An attempt is over before it was established. Any context.
@@ -144,7 +139,15 @@ pub(super) fn failed(sock: Sock, old: u8) {
         if sent {
             connection.flags |= flags::SENT;
         }
+        if dial::is_told_at_return(sock, sent) {
+            forget(sock);
+            return;
+        }
         report_end(Kind::FAIL, sock, connection, now, || forget(sock));
+        dial::remember_failure(sock, now);
+        return;
+    }
+    if dial::is_told_at_return(sock, sent) {
         return;
     }
     // Where tcp_connect() is hooked, an attempt that sends nothing never has an entry.
@@ -165,6 +168,7 @@ pub(super) fn failed(sock: Sock, old: u8) {
         kernel::read_current(Source::HOOK, &mut connection.process);
     }
     report_end(Kind::FAIL, sock, connection, now, || true);
+    dial::remember_failure(sock, now);
 }
 
 /// The handshake came to nothing. That is no failure of a client here, unless two ends
@@ -186,8 +190,12 @@ pub(super) fn handshake_ended(sock: Sock, old: u8) {
 /// is of a connection that nobody accepted, which is nobody's event.
 #[inline(never)]
 pub(crate) fn destroyed(sock: Sock) {
-    let Some(connection) = find(sock) else { return };
-    if is_set(&connection.reported) {
+    let Some(connection) = find_any(sock) else {
+        return;
+    };
+    if connection.failed != 0 {
+        forget(sock);
+    } else if is_set(&connection.reported) {
         let ended_ns = connection.ended_ns;
         let time_ns = if ended_ns == 0 { now() } else { ended_ns };
         report_closed(sock, connection, time_ns);
@@ -231,8 +239,9 @@ pub(super) fn report_closed(sock: Sock, connection: &Connection, time_ns: u64) {
     report_end(Kind::CLOSE, sock, connection, time_ns, || forget(sock));
 }
 
+/// Tells an end if `settle`, asked last, agrees.
 #[inline(always)]
-fn report_end(
+pub(super) fn report_end(
     kind: Kind,
     sock: Sock,
     connection: &Connection,
@@ -247,7 +256,7 @@ fn report_end(
             (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
             (&raw mut (*record).totals).write(sock.totals());
             (&raw mut (*record).errno).write(sock.error());
-            (&raw mut (*record).reserved).write(0);
+            (&raw mut (*record).sequence).write(0);
         }
     };
     emit::record_if(kind, fill, settle);

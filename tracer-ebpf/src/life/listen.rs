@@ -5,11 +5,11 @@ use core::mem::MaybeUninit;
 use aya_log_ebpf::warn;
 use tracer_common::{Kind, Listening, Source};
 
-use super::{now, zeroed};
 use crate::{
     emit,
-    kernel::{self, Sock},
+    kernel::{self, Sock, now},
     maps::LISTENERS,
+    room::zeroed,
 };
 
 /// A process listens, in its context.
@@ -36,7 +36,7 @@ pub(super) fn ended(sock: Sock) {
         // It was just found; should it be gone, so much the better.
         let _ = LISTENERS.remove(sock.0);
     } else {
-        // Older than the programs, or it found no room.
+        // Nobody told, or it found no room.
         let mut room = MaybeUninit::uninit();
         let listening: &mut Listening = zeroed(&mut room);
         read(sock, Source::CLOSE, listening);
@@ -53,11 +53,23 @@ fn read(sock: Sock, source: Source, to: &mut Listening) {
 
 #[inline(always)]
 fn report(kind: Kind, listening: &Listening, time_ns: u64) {
-    emit::record(kind, |record: *mut Listening| {
+    report_if(kind, listening, time_ns, || true);
+}
+
+/// Tells of a listener if `settle`, asked last, agrees.
+#[inline(always)]
+pub(super) fn report_if(
+    kind: Kind,
+    listening: &Listening,
+    time_ns: u64,
+    settle: impl FnOnce() -> bool,
+) {
+    let fill = |record: *mut Listening| {
         // SAFETY: room for a `Listening`, aligned to 8; the copy writes every byte of it.
         unsafe {
             record.copy_from_nonoverlapping(listening, 1);
             (&raw mut (*record).header).write(emit::header(kind, time_ns));
         }
-    });
+    };
+    emit::record_if(kind, fill, settle);
 }

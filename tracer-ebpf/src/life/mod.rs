@@ -1,8 +1,7 @@
 //! The life of a connection: one body a fact, shared by the three hook sets.
 //!
-//! `begin`, `end` and `listen` hold the bodies. They are functions of their own
-//! (`inline(never)`), each with a stack of its own: together they would not fit into
-//! the 512 bytes of a program.
+//! The bodies are functions of their own (`inline(never)`), each with a stack of its own:
+//! together they would not fit into the 512 bytes of a program.
 //!
 //! Facts about `sock:inet_sock_set_state` that this rests on, all of Linux 4.16 and later:
 //! - `CLOSE → SYN_SENT`, `→ LISTEN`, `LISTEN → CLOSE`, `→ FIN_WAIT1` and `→ LAST_ACK`
@@ -18,25 +17,34 @@
 //! about once in a million. So each fact also checks what should have come before it
 //! and makes up for it, down to `tcp_destroy_sock`, which tells an end that nobody told.
 
+mod arrive;
 mod begin;
+mod dial;
 mod end;
 mod listen;
+mod scan;
 
-use core::{arch::asm, mem::MaybeUninit};
+use core::arch::asm;
 
-use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_log_ebpf::warn;
 use tracer_common::{Connection, Kind, Opened, Source, hooks};
 
 pub(crate) use self::{
+    arrive::{requested, turned_away},
     begin::{accepted, connecting},
+    dial::dialled,
     end::{destroyed, let_go},
+    scan::{examined, found_connection, found_listener},
 };
 use crate::{
     emit,
     kernel::{self, Sock, state},
     maps::{CONNECTIONS, HOOKS},
 };
+
+/// A map has no such entry, or no room: of the kernel's `errno-base.h`.
+const ENOENT: i32 = -2;
+const E2BIG: i32 = -7;
 
 /// A socket changed its state. Leaves at once where nothing is to be learnt.
 #[inline(always)]
@@ -116,36 +124,35 @@ fn read_closer(connection: &mut Connection) {
     }
 }
 
-/// Nothing known yet. Written word by word where it is needed: a value returned, or
-/// written with a plain store, becomes a call of a memset that goes byte by byte.
-#[inline(always)]
-fn zeroed<T: Copy>(room: &mut MaybeUninit<T>) -> &mut T {
-    let words = room.as_mut_ptr().cast::<u64>();
-    for at in 0..size_of::<T>() / 8 {
-        // SAFETY: within `room`, aligned, as the structures of tracer-common are of
-        // whole words.
-        unsafe { words.add(at).write_volatile(0) };
-    }
-    // SAFETY: every word was written; the structures of tracer-common are integers,
-    // for which zero is valid.
-    unsafe { room.assume_init_mut() }
-}
-
 /// Whether the entry stands.
 #[inline(always)]
 fn keep(sock: Sock, connection: &Connection) -> bool {
-    let kept = CONNECTIONS.insert(sock.0, connection, 0).is_ok();
-    if !kept {
+    let mut result = CONNECTIONS.insert(sock.0, connection, 0);
+    if let Err(error) = result
+        && error != E2BIG
+    {
+        // The place is locked by what this program interrupted, or for very long by a
+        // processor that does not run: once more.
+        result = CONNECTIONS.insert(sock.0, connection, 0);
+    }
+    if result == Err(E2BIG) {
         if !emit::overflowed() {
             warn!(sock.0, "table of connections full");
         }
         emit::set_overflowed();
     }
-    kept
+    result.is_ok()
 }
 
+/// The connection or attempt of this socket.
 #[inline(always)]
 fn find(sock: Sock) -> Option<&'static mut Connection> {
+    find_any(sock).filter(|entry| entry.failed == 0)
+}
+
+/// Likewise, or the memory of one that failed.
+#[inline(always)]
+fn find_any(sock: Sock) -> Option<&'static mut Connection> {
     let connection = CONNECTIONS.get_ptr_mut(sock.0)?;
     // SAFETY: the entry is this socket's, and stays so while the caller holds the
     // socket's lock. accept() does not hold it, but what it hands out cannot be
@@ -156,17 +163,23 @@ fn find(sock: Sock) -> Option<&'static mut Connection> {
 /// Whether there was an entry: of several who forget one, only the first is told so.
 #[inline(always)]
 fn forget(sock: Sock) -> bool {
-    CONNECTIONS.remove(sock.0).is_ok()
+    match CONNECTIONS.remove(sock.0) {
+        Ok(()) => true,
+        Err(ENOENT) => false,
+        Err(_) => {
+            // The place is locked by what this program interrupted. What must not be found
+            // again is marked; the end of the socket removes it.
+            if let Some(entry) = find(sock) {
+                set(&mut entry.failed);
+                true
+            } else {
+                false
+            }
+        }
+    }
 }
 
 #[inline(always)]
 fn hooked(hook: u32) -> bool {
     HOOKS.load() & hook != 0
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // The clock that goes on during suspend, as the start times of processes do.
-    // SAFETY: takes no argument and reads a clock.
-    unsafe { bpf_ktime_get_boot_ns() }
 }

@@ -2,6 +2,10 @@
 //! takes its arguments from its context and calls the shared body in `life`.
 
 mod accept;
+mod arrive;
 mod close;
 mod connect;
+mod dial;
+mod process;
+mod scan;
 mod state;

@@ -17,9 +17,11 @@ unsafe impl aya::Pod for PodCounts {}
 /// The kernel side's counters and our own.
 pub(super) struct Account {
     counts: PerCpuArray<MapData, PodCounts>,
+    own: [u64; KernelKind::COUNT],
     delivered: [u64; KernelKind::COUNT],
     undecodable: [u64; KernelKind::COUNT],
     reported: Ledger<Lost>,
+    reported_missed: u64,
     reported_until: Timestamp,
 }
 
@@ -32,17 +34,27 @@ fn kind(kernel: usize) -> Option<Kind> {
         KernelKind::FAIL => Kind::Fail,
         KernelKind::LISTEN => Kind::Listen,
         KernelKind::UNLISTEN => Kind::Unlisten,
+        KernelKind::EXISTING => Kind::Existing,
+        KernelKind::EXEC => Kind::Exec,
+        KernelKind::EXIT => Kind::Exit,
         _ => return None,
     })
 }
 
 impl Account {
-    pub(super) fn new(counts: PerCpuArray<MapData, PodCounts>, from: Timestamp) -> Self {
+    /// `own` is how many events of each kind were of our own making, and do not count.
+    pub(super) fn new(
+        counts: PerCpuArray<MapData, PodCounts>,
+        own: [u64; KernelKind::COUNT],
+        from: Timestamp,
+    ) -> Self {
         Self {
             counts,
+            own,
             delivered: [0; KernelKind::COUNT],
             undecodable: [0; KernelKind::COUNT],
             reported: Ledger::default(),
+            reported_missed: 0,
             reported_until: from,
         }
     }
@@ -84,16 +96,18 @@ impl Account {
                 sum.lost.ring_full += counts.ring_full;
                 sum.lost.table_full += counts.table_full;
             }
+            sum.seen = sum.seen.saturating_sub(self.own[index]);
             *tally = sum;
         }
         Ok(tallies)
     }
 
-    /// What was lost since the last call that returned something.
+    /// What was lost since the last call that returned something; `missed` is how often
+    /// the kernel skipped a program until now.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
-    pub(super) fn loss(&mut self) -> Result<Option<Loss>, MapError> {
+    pub(super) fn loss(&mut self, missed: u64) -> Result<Option<Loss>, MapError> {
         let now = Timestamp::now();
         let lost = self.tallies()?.lost();
         let since = lost.since(&self.reported);
@@ -102,12 +116,15 @@ impl Account {
             to: now,
         };
         self.reported_until = now;
-        if since.total() == 0 {
+        let missed_since = missed.saturating_sub(self.reported_missed);
+        if since.total() == 0 && missed_since == 0 {
             return Ok(None);
         }
         self.reported = lost;
+        self.reported_missed = missed;
         Ok(Some(Loss {
             lost: since,
+            missed: missed_since,
             interval,
         }))
     }

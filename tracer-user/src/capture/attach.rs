@@ -1,17 +1,18 @@
 //! Loads and attaches the programs of a plan. Nothing is pinned: the kernel takes all
 //! of it away when this process ends, however it ends.
 
-use std::io;
+use std::{cell::LazyCell, io};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Pod, VerifierLogLevel,
-    programs::{FEntry, FExit, KProbe, ProgramError, RawTracePoint},
+    programs::{FEntry, FExit, Iter, KProbe, ProgramError, RawTracePoint},
 };
 use tracer_common::Offsets;
 
 use super::{
     Options,
-    plan::{Attachment, HookSet, Plan, Plans, Program},
+    canary::Heard,
+    plan::{Attachment, HookSet, Part, Plan, Plans, Program},
 };
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -35,6 +36,8 @@ pub struct Failed {
 pub(super) struct Attached {
     pub(super) ebpf: Ebpf,
     pub(super) plan: Plan,
+    /// What arrived during the check.
+    pub(super) heard: Heard,
 }
 
 /// Why no programs are at work.
@@ -53,7 +56,8 @@ struct PodOffsets(Offsets);
 // SAFETY: `Offsets` is `repr(C)` of `u32`s only: no padding, no pointers.
 unsafe impl Pod for PodOffsets {}
 
-/// Tries the candidates of `plans` in their order and keeps the first that works whole.
+/// Tries the candidates of `plans` in their order and keeps the first that works whole and
+/// passes `check`.
 ///
 /// # Errors
 /// If the maps cannot be made; else what failed of each candidate, if none works.
@@ -61,42 +65,48 @@ pub(super) fn attach(
     plans: &Plans,
     offsets: &Offsets,
     options: &Options,
+    mut check: impl FnMut(&mut Ebpf) -> Result<Heard, String>,
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
-    // Attaching to functions needs the kernel's BTF once more, as aya reads it.
-    let btf = Btf::from_sys_fs().ok();
+    // Attaching to functions needs the kernel's BTF once more, as aya reads it. That takes long.
+    let btf = LazyCell::new(|| Btf::from_sys_fs().ok());
     let offsets = PodOffsets(*offsets);
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(btf.as_ref())
-        .verifier_log_level(VerifierLogLevel::DISABLE)
-        .override_global("OFFSETS", &offsets, true)
-        .override_global("WAKE_BYTES", &wake_bytes, true)
-        .override_global(aya_log::LEVEL, &log_level, true)
-        .map_max_entries("EVENTS", options.ring_bytes)
-        .map_max_entries("CONNECTIONS", options.connections);
     for plan in &plans.candidates {
-        // Makes the maps and readies the programs; none is loaded yet.
-        loader.override_global("HOOKS", &plan.hooks, true);
-        let mut ebpf = loader.load(OBJECT).map_err(|error| {
-            let why = chain(&error);
-            AttachError::Maps {
-                denied: is_denied(&error),
-                why,
-            }
-        })?;
-        match attach_all(&mut ebpf, plan, btf.as_ref()) {
-            Ok(()) => {
-                return Ok(Attached {
-                    ebpf,
-                    plan: plan.clone(),
-                });
-            }
-            Err(why) => {
-                tracing::debug!(set = plan.set.name(), %why, "hook set does not load");
-                failed.push(Failed { set: plan.set, why });
+        let mut plan = plan.clone();
+        loop {
+            let hooks = plan.hooks();
+            // Makes the maps and readies the programs; none is loaded yet.
+            let mut ebpf = EbpfLoader::new()
+                // The object has no CO-RE relocations.
+                .btf(None)
+                .verifier_log_level(VerifierLogLevel::DISABLE)
+                .override_global("OFFSETS", &offsets, true)
+                .override_global("HOOKS", &hooks, true)
+                .override_global("WAKE_BYTES", &wake_bytes, true)
+                .override_global(aya_log::LEVEL, &log_level, true)
+                .map_max_entries("EVENTS", options.ring_bytes)
+                .map_max_entries("CONNECTIONS", options.connections)
+                .load(OBJECT)
+                .map_err(|error| AttachError::Maps {
+                    denied: is_denied(&error),
+                    why: chain(&error),
+                })?;
+            let (part, why) = match attach_all(&mut ebpf, &plan, &|| btf.as_ref()) {
+                Ok(()) => match check(&mut ebpf) {
+                    Ok(heard) => return Ok(Attached { ebpf, plan, heard }),
+                    Err(wrong) => (Part::Life, wrong),
+                },
+                Err(refusal) => refusal,
+            };
+            tracing::debug!(set = plan.set.name(), ?part, %why, "a program does not load");
+            match plan.without(part, why.clone()) {
+                Some(less) => plan = less,
+                None => {
+                    failed.push(Failed { set: plan.set, why });
+                    break;
+                }
             }
         }
     }
@@ -104,11 +114,24 @@ pub(super) fn attach(
 }
 
 /// Loads all programs, the likeliest to be refused first; then attaches them in order.
-fn attach_all(ebpf: &mut Ebpf, plan: &Plan, btf: Option<&Btf>) -> Result<(), String> {
-    let refused = |program: &Program, error| format!("{}: {}", program.name, reason(&error));
-    for program in plan.programs.iter().rev() {
-        load(find(ebpf, program)?, program.attachment, btf)
-            .map_err(|error| refused(program, error))?;
+/// Tells of which part one was refused, and why.
+fn attach_all<'a>(
+    ebpf: &mut Ebpf,
+    plan: &Plan,
+    btf: &dyn Fn() -> Option<&'a Btf>,
+) -> Result<(), (Part, String)> {
+    let refused = |program: &Program, error| {
+        let why = format!("{}: {}", program.name, reason(&error));
+        (program.part, why)
+    };
+    let life = plan.programs.iter().filter(|it| it.part == Part::Life);
+    let parts = plan.programs.iter().filter(|it| it.part != Part::Life);
+    for program in life.rev().chain(parts) {
+        let found = find(ebpf, program)?;
+        // One program may go to several places.
+        if found.fd().is_err() {
+            load(found, program.attachment, btf).map_err(|error| refused(program, error))?;
+        }
     }
     for program in &plan.programs {
         attach_program(find(ebpf, program)?, program.attachment)
@@ -120,25 +143,31 @@ fn attach_all(ebpf: &mut Ebpf, plan: &Plan, btf: Option<&Btf>) -> Result<(), Str
 fn find<'a>(
     ebpf: &'a mut Ebpf,
     program: &Program,
-) -> Result<&'a mut aya::programs::Program, String> {
-    ebpf.program_mut(program.name)
-        .ok_or_else(|| format!("the embedded eBPF object has no {}", program.name))
+) -> Result<&'a mut aya::programs::Program, (Part, String)> {
+    ebpf.program_mut(program.name).ok_or_else(|| {
+        // Whatever the part: it is not the object this binary was built for.
+        let why = format!("the embedded eBPF object has no {}", program.name);
+        (Part::Life, why)
+    })
 }
 
-fn load(
+fn load<'a>(
     program: &mut aya::programs::Program,
     to: Attachment,
-    btf: Option<&Btf>,
+    btf: &dyn Fn() -> Option<&'a Btf>,
 ) -> Result<(), ProgramError> {
     // Without BTF there is no plan at all.
-    let btf = || btf.ok_or(ProgramError::NotLoaded);
+    let btf = || btf().ok_or(ProgramError::NotLoaded);
     match to {
         Attachment::Fentry(function) => <&mut FEntry>::try_from(program)?.load(function, btf()?),
         Attachment::Fexit(function) => <&mut FExit>::try_from(program)?.load(function, btf()?),
         Attachment::Kprobe(_) | Attachment::Kretprobe(_) => {
             <&mut KProbe>::try_from(program)?.load()
         }
-        Attachment::RawTracepoint(_) => <&mut RawTracePoint>::try_from(program)?.load(),
+        Attachment::RawTracepoint(_) | Attachment::OnDemand => {
+            <&mut RawTracePoint>::try_from(program)?.load()
+        }
+        Attachment::Iterator(over) => <&mut Iter>::try_from(program)?.load(over, btf()?),
     }
 }
 
@@ -157,6 +186,8 @@ fn attach_program(
         Attachment::RawTracepoint(name) => <&mut RawTracePoint>::try_from(program)?
             .attach(name)
             .map(drop),
+        // A look around attaches it for as long as it takes.
+        Attachment::Iterator(_) | Attachment::OnDemand => Ok(()),
     }
 }
 

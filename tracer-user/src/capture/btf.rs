@@ -8,7 +8,7 @@
 //! Total: any bytes give an answer or an error, never a panic, and work is bounded.
 //! Format: <https://docs.kernel.org/bpf/btf.html>.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_LEN: usize = 24;
@@ -73,6 +73,8 @@ pub(super) struct Btf {
     strings: Range<usize>,
     /// Where type `id` starts, at `id - 1`.
     types: Vec<u32>,
+    /// Types by name, of the names that were looked for in advance.
+    found: HashMap<String, Vec<u32>>,
 }
 
 #[derive(Clone, Copy)]
@@ -121,6 +123,7 @@ impl Btf {
             data,
             strings,
             types: Vec::with_capacity(type_len / 24),
+            found: HashMap::new(),
         };
         let mut at = type_section.start;
         while at < type_section.end {
@@ -187,11 +190,59 @@ impl Btf {
         found.ok_or_else(|| BtfError::NoType(format!("{name}()")))
     }
 
+    /// How many parameters the function has that the type called `name` points to.
+    ///
+    /// # Errors
+    /// [`BtfError::NoType`].
+    pub(super) fn typedef_parameters(&self, name: &str) -> Result<usize, BtfError> {
+        let pointed = |of: Type| self.by_id(of.size_or_type);
+        self.named(name, KIND_TYPEDEF)
+            .find_map(|typedef| {
+                let pointer = pointed(typedef).filter(|t| t.kind == KIND_PTR)?;
+                let prototype = pointed(pointer).filter(|t| t.kind == KIND_FUNC_PROTO)?;
+                Some(prototype.vlen)
+            })
+            .ok_or_else(|| BtfError::NoType(name.to_owned()))
+    }
+
+    /// Looks for all `names` in one pass, so that what is asked of them needs none.
+    pub(super) fn look_for<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let mut found: HashMap<String, Vec<u32>> =
+            names.map(|name| (name.to_owned(), Vec::new())).collect();
+        let mut begins = [false; 256];
+        for name in found.keys() {
+            if let Some(first) = name.bytes().next() {
+                begins[usize::from(first)] = true;
+            }
+        }
+        for at in &self.types {
+            // Few names begin like one of these: the rest need not be measured.
+            let name = self.type_at(*at as usize).map(|found| found.name);
+            let first = name.and_then(|name| self.data.get(self.strings.start + name as usize));
+            if first.is_some_and(|first| begins[usize::from(*first)])
+                && let Some(name) = name.and_then(|name| self.name(name))
+                && let Ok(name) = str::from_utf8(name)
+                && let Some(types) = found.get_mut(name)
+            {
+                types.push(*at);
+            }
+        }
+        self.found = found;
+    }
+
     fn named<'a>(&'a self, name: &'a str, kind: u32) -> impl Iterator<Item = Type> + 'a {
-        self.types
+        let types = self.found.get(name).unwrap_or(&self.types);
+        types
             .iter()
             .filter_map(|at| self.type_at(*at as usize))
             .filter(move |found| found.kind == kind && self.is_called(found.name, name))
+    }
+
+    fn name(&self, offset: u32) -> Option<&[u8]> {
+        let strings = self.data.get(self.strings.clone())?;
+        let rest = strings.get(offset as usize..)?;
+        let end = rest.iter().position(|byte| *byte == 0)?;
+        rest.get(..end)
     }
 
     fn resolve(&self, structure: Type, path: &str) -> Option<Member> {

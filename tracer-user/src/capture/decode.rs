@@ -2,11 +2,12 @@
 //! error; a number that should be a tag is checked by those who give it a meaning.
 
 use tracer_common::{
-    Connection, Direction, Ended, Flow, Header, Kind, Listening, Opened, Process, Source, Totals,
+    ARGS_LEN, Connection, Direction, Ended, Executed, Exited, Flow, Header, Kind, Listening,
+    Opened, PATH_LEN, Process, Source, Totals,
 };
 
 /// A record of the kernel side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Record {
     Connect(Opened),
     Accept(Opened),
@@ -14,6 +15,10 @@ pub(super) enum Record {
     Fail(Ended),
     Listen(Listening),
     Unlisten(Listening),
+    Existing(Opened),
+    // Twenty times as large as the others, and rare.
+    Exec(Box<Executed>),
+    Exit(Exited),
 }
 
 impl Record {
@@ -26,6 +31,9 @@ impl Record {
             Self::Fail(_) => Kind::FAIL,
             Self::Listen(_) => Kind::LISTEN,
             Self::Unlisten(_) => Kind::UNLISTEN,
+            Self::Existing(_) => Kind::EXISTING,
+            Self::Exec(_) => Kind::EXEC,
+            Self::Exit(_) => Kind::EXIT,
         }
     }
 }
@@ -49,6 +57,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Undecodable> {
         Kind::FAIL => Some(Record::Fail(cursor.ended(header)?)),
         Kind::LISTEN => Some(Record::Listen(cursor.listening(header)?)),
         Kind::UNLISTEN => Some(Record::Unlisten(cursor.listening(header)?)),
+        Kind::EXISTING => Some(Record::Existing(cursor.opened(header)?)),
+        Kind::EXEC => Some(Record::Exec(Box::new(cursor.executed(header)?))),
+        Kind::EXIT => Some(Record::Exit(cursor.exited(header)?)),
         _ => None,
     });
     match record {
@@ -134,7 +145,8 @@ impl Cursor<'_> {
             last_state: self.u8()?,
             reported: self.u8()?,
             ended: self.u8()?,
-            reserved: self.bytes()?,
+            failed: self.u8()?,
+            failed_errno: self.u16()?,
         })
     }
 
@@ -156,6 +168,26 @@ impl Cursor<'_> {
                 retransmits: self.u32()?,
             },
             errno: self.u32()?,
+            sequence: self.u32()?,
+        })
+    }
+
+    fn executed(&mut self, header: Header) -> Option<Executed> {
+        Some(Executed {
+            header,
+            process: self.process()?,
+            parent: self.u32()?,
+            args_bytes: self.u32()?,
+            path: self.bytes::<PATH_LEN>()?,
+            args: self.bytes::<ARGS_LEN>()?,
+        })
+    }
+
+    fn exited(&mut self, header: Header) -> Option<Exited> {
+        Some(Exited {
+            header,
+            process: self.process()?,
+            status: self.u32()?,
             reserved: self.u32()?,
         })
     }
@@ -195,6 +227,16 @@ mod tests {
         let opened: Opened = unsafe { bytes.as_ptr().cast::<Opened>().read_unaligned() };
         assert_eq!(decode(&bytes), Ok(Record::Accept(opened)));
 
+        let bytes: [u8; size_of::<Executed>()] = numbered(Kind::EXEC);
+        // SAFETY: as above.
+        let executed: Executed = unsafe { bytes.as_ptr().cast::<Executed>().read_unaligned() };
+        assert_eq!(decode(&bytes), Ok(Record::Exec(Box::new(executed))));
+
+        let bytes: [u8; size_of::<Exited>()] = numbered(Kind::EXIT);
+        // SAFETY: as above.
+        let exited: Exited = unsafe { bytes.as_ptr().cast::<Exited>().read_unaligned() };
+        assert_eq!(decode(&bytes), Ok(Record::Exit(exited)));
+
         let bytes: [u8; size_of::<Listening>()] = numbered(Kind::LISTEN);
         // SAFETY: as above.
         let listening: Listening = unsafe { bytes.as_ptr().cast::<Listening>().read_unaligned() };
@@ -203,7 +245,7 @@ mod tests {
 
     #[test]
     fn any_length_and_any_kind_give_an_answer() {
-        for len in 0..256 {
+        for len in (0..256).chain([size_of::<Executed>() - 1, size_of::<Executed>()]) {
             for kind in (0..=u32::from(u8::MAX)).chain([u32::MAX]) {
                 let mut bytes = vec![0xa5; len];
                 if let Some(word) = bytes.get_mut(8..12) {
@@ -211,7 +253,9 @@ mod tests {
                 }
                 let decoded = decode(&bytes);
                 let size = match Kind(kind) {
-                    Kind::CONNECT | Kind::ACCEPT => size_of::<Opened>(),
+                    Kind::CONNECT | Kind::ACCEPT | Kind::EXISTING => size_of::<Opened>(),
+                    Kind::EXEC => size_of::<Executed>(),
+                    Kind::EXIT => size_of::<Exited>(),
                     Kind::CLOSE | Kind::FAIL => size_of::<Ended>(),
                     Kind::LISTEN | Kind::UNLISTEN => size_of::<Listening>(),
                     _ => usize::MAX,

@@ -39,6 +39,8 @@ pub(super) fn name(errno: u32) -> Option<&'static str> {
         libc::EALREADY => "EALREADY",
         libc::EINPROGRESS => "EINPROGRESS",
         libc::ENONET => "ENONET",
+        libc::EFAULT => "EFAULT",
+        libc::ENODEV => "ENODEV",
         libc::ECANCELED => "ECANCELED",
         _ => return None,
     })

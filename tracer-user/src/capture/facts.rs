@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use rustix::thread::{CapabilitySet, capabilities};
-use tracer_common::Offsets;
+use tracer_common::{Need, Offsets};
 
 use super::btf::{Btf, BtfError};
 
@@ -13,6 +13,20 @@ const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 /// No kernel's type information comes near this; a file that does is not one.
 const MAX_BTF_BYTES: u64 = 256 << 20;
+
+/// Functions that are asked about.
+const FUNCTIONS: [&str; 8] = [
+    "tcp_connect",
+    "inet_csk_accept",
+    "tcp_close",
+    "__inet_stream_connect",
+    "security_socket_connect",
+    "tcp_conn_request",
+    "tcp_v4_send_reset",
+    "tcp_v6_send_reset",
+];
+/// What the tracepoint `tcp_send_reset` calls.
+const RESETS: &str = "btf_trace_tcp_send_reset";
 
 /// What is known of the running kernel and of this process's rights.
 #[derive(Clone, Debug)]
@@ -44,6 +58,26 @@ pub struct Types {
     pub accept_parameters: Option<usize>,
     /// Likewise.
     pub close_parameters: Option<usize>,
+    /// Parameters of `__inet_stream_connect`.
+    pub dial_parameters: Option<usize>,
+    /// Parameters of `security_socket_connect`.
+    pub permit_parameters: Option<usize>,
+    /// Parameters of `tcp_conn_request`.
+    pub request_parameters: Option<usize>,
+    /// Parameters of `tcp_v4_send_reset` and its twin.
+    pub reset_parameters: Option<usize>,
+    /// Arguments of the tracepoint `tcp_send_reset`.
+    pub reset_arguments: Option<usize>,
+    /// What cannot be done for want of a member, and which.
+    pub missing: Vec<(Need, String)>,
+}
+
+impl Types {
+    /// The member for want of which `need` cannot be met.
+    pub fn missing(&self, need: Need) -> Option<&str> {
+        let missing = self.missing.iter().find(|(other, _)| *other == need);
+        missing.map(|(_, why)| why.as_str())
+    }
 }
 
 /// Why there is no type information to go by.
@@ -99,26 +133,49 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TypesError::Absent),
         Err(error) => return Err(unreadable(error)),
     };
-    let btf = Btf::parse(data)?;
+    let mut btf = Btf::parse(data)?;
+    let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
+    btf.look_for(structures.chain(FUNCTIONS).chain([RESETS]));
     let mut values = [0; Offsets::MEMBERS.len()];
-    for (value, (structure, path, size)) in values.iter_mut().zip(Offsets::MEMBERS) {
-        let member = btf.member(structure, path)?;
-        if member.size != *size {
-            return Err(TypesError::Size {
-                member: format!("{structure}.{path}"),
-                expected: *size,
-                found: member.size,
-            });
+    let mut missing = Vec::new();
+    for (value, (structure, path, size, need)) in values.iter_mut().zip(Offsets::MEMBERS) {
+        match offset(&btf, structure, path, *size) {
+            Ok(offset) => *value = offset,
+            Err(error) if *need == Need::Core => return Err(error),
+            Err(error) => missing.push((*need, error.to_string())),
         }
-        *value = member.offset;
     }
     let parameters = |function| btf.parameters(function).ok();
+    // The first parameter of what a tracepoint calls is the tracer's own.
+    let arguments = |tracepoint| {
+        let parameters = btf.typedef_parameters(tracepoint);
+        parameters.ok().and_then(|count| count.checked_sub(1))
+    };
     Ok(Types {
         offsets: Offsets::from_array(values),
         connect_parameters: parameters("tcp_connect"),
         accept_parameters: parameters("inet_csk_accept"),
         close_parameters: parameters("tcp_close"),
+        dial_parameters: parameters("__inet_stream_connect"),
+        permit_parameters: parameters("security_socket_connect"),
+        request_parameters: parameters("tcp_conn_request"),
+        reset_parameters: parameters("tcp_v4_send_reset")
+            .filter(|count| parameters("tcp_v6_send_reset") == Some(*count)),
+        reset_arguments: arguments(RESETS),
+        missing,
     })
+}
+
+fn offset(btf: &Btf, structure: &str, path: &str, size: u32) -> Result<u32, TypesError> {
+    let member = btf.member(structure, path)?;
+    if member.size != size {
+        return Err(TypesError::Size {
+            member: format!("{structure}.{path}"),
+            expected: size,
+            found: member.size,
+        });
+    }
+    Ok(member.offset)
 }
 
 /// Asks by making one, which needs the privilege to: only `EINVAL` says that the

@@ -1,6 +1,7 @@
 //! From records to events: what the kernel's numbers mean.
 
 use std::{
+    collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -8,12 +9,20 @@ use std::{
 
 use tracer_common::{self as abi, flags};
 
-use super::{clock::Clock, decode::Record, errno, listeners::Listeners};
+use super::{clock::Clock, decode::Record, errno, listeners::Listeners, signal};
 use crate::model::{
-    Body, Closer, Connection, ConnectionEvent, Direction, DirectionEvidence, Ends, Event, Evidence,
-    Failure, Host, Listener, ListenerEvent, Phase, Process, ProcessEvidence, ProcessKey, Reason,
-    Timestamp, Totals,
+    Body, Closer, Connection, ConnectionEvent, Direction, DirectionEvidence, EndEvidence, Ends,
+    Event, Evidence, ExitStatus, Failure, Host, Listener, ListenerEvent, Phase, Process,
+    ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal, Timestamp, Totals,
 };
+
+/// Connections that are remembered to be inbound; as many as the kernel side follows unless
+/// told otherwise.
+const MAX_INBOUND: usize = 128 << 10;
+/// A SYN that was turned away is sent again for about two minutes (`tcp_syn_retries`).
+const REPEAT_NS: u64 = 180_000_000_000;
+/// Turned-away SYNs that are remembered.
+const MAX_TURNED_AWAY: usize = 16 << 10;
 
 /// TCP states of the kernel's `include/net/tcp_states.h`.
 mod state {
@@ -22,6 +31,7 @@ mod state {
     pub(super) const FIN_WAIT2: u8 = 5;
     pub(super) const CLOSE_WAIT: u8 = 8;
     pub(super) const LAST_ACK: u8 = 9;
+    pub(super) const LISTEN: u8 = 10;
     pub(super) const CLOSING: u8 = 11;
 }
 
@@ -30,11 +40,44 @@ pub(super) struct Interpreter {
     pub(super) clock: Clock,
     pub(super) host: Arc<Host>,
     pub(super) listeners: Listeners,
+    /// Connections older than we are that a listener of this host proved to be inbound, by
+    /// id: the listener may be gone when they end.
+    inbound: HashSet<String>,
+    /// When the SYNs that were lately turned away came, by their ends and number.
+    turned_away: HashMap<(FlowKey, u32), u64>,
+    /// What was missed and found later, after the first look around.
+    pub(super) repaired: Repaired,
+    /// Whether the first look around is over.
+    pub(super) settled: bool,
 }
 
 impl Interpreter {
-    pub(super) fn event(&mut self, record: &Record) -> Event {
-        match record {
+    pub(super) fn new(host: Host) -> Self {
+        Self {
+            clock: Clock::read(),
+            host: Arc::new(host),
+            listeners: Listeners::default(),
+            inbound: HashSet::new(),
+            turned_away: HashMap::new(),
+            repaired: Repaired::default(),
+            settled: false,
+        }
+    }
+
+    /// What a record tells; nothing if that was told before.
+    pub(super) fn event(&mut self, record: &Record) -> Option<Event> {
+        Some(match record {
+            Record::Existing(opened) => {
+                if self.settled && opened.connection.process.source == abi::Source::SCAN {
+                    self.repaired.opened += 1;
+                }
+                self.prove_inbound(&opened.connection);
+                self.connection_event(&opened.header, self.opened(opened), Body::Existing)
+            }
+            Record::Exec(executed) => {
+                self.at(&executed.header, Body::Exec(self.executed(executed)))
+            }
+            Record::Exit(exited) => self.at(&exited.header, Body::Exit(self.exited(exited))),
             Record::Connect(opened) => {
                 self.connection_event(&opened.header, self.opened(opened), Body::Connect)
             }
@@ -42,9 +85,16 @@ impl Interpreter {
                 self.connection_event(&opened.header, self.opened(opened), Body::Accept)
             }
             Record::Close(ended) => {
-                self.connection_event(&ended.header, self.closed(ended), Body::Close)
+                self.count_repaired(ended);
+                let event = self.closed(ended);
+                self.inbound.remove(&event.connection.id);
+                self.connection_event(&ended.header, event, Body::Close)
             }
             Record::Fail(ended) => {
+                if self.is_repeated(ended) {
+                    return None;
+                }
+                self.count_repaired(ended);
                 self.connection_event(&ended.header, self.failed(ended), Body::Fail)
             }
             Record::Listen(listening) => {
@@ -58,6 +108,62 @@ impl Interpreter {
                     .remove(&event.listener, event.process.as_deref());
                 self.at(&listening.header, Body::Unlisten(event))
             }
+        })
+    }
+
+    fn count_repaired(&mut self, ended: &abi::Ended) {
+        if ended.connection.flags & flags::FOUND_OVER != 0 {
+            self.repaired.closed += 1;
+        }
+    }
+
+    /// Decides, once, whether a connection that nobody saw open came in through a listener.
+    fn prove_inbound(&mut self, kept: &abi::Connection) {
+        if kept.direction == abi::Direction::UNKNOWN
+            && self.listeners.owns(kept.flow.netns, ends(&kept.flow).local)
+            && self.inbound.len() < MAX_INBOUND
+        {
+            self.inbound.insert(id(kept));
+        }
+    }
+
+    /// Whether this is a SYN sent again that was turned away before: the same attempt.
+    fn is_repeated(&mut self, ended: &abi::Ended) -> bool {
+        if !is_turned_away(ended) {
+            return false;
+        }
+        let now = ended.header.time_ns;
+        if self.turned_away.len() >= MAX_TURNED_AWAY {
+            self.turned_away
+                .retain(|_, time| now.saturating_sub(*time) < REPEAT_NS);
+            if self.turned_away.len() >= MAX_TURNED_AWAY {
+                self.turned_away.clear();
+            }
+        }
+        let flow = &ended.connection.flow;
+        let key = (flow_key(flow), ended.sequence);
+        let before = self.turned_away.insert(key, now);
+        before.is_some_and(|before| now.saturating_sub(before) < REPEAT_NS)
+    }
+
+    fn executed(&self, executed: &abi::Executed) -> ProcessEvent {
+        let mut process = self.known(&executed.process);
+        process.ppid = (executed.parent != 0).then_some(executed.parent);
+        process.exe = path(&executed.path);
+        let kept = usize::try_from(executed.args_bytes).unwrap_or(usize::MAX);
+        let is_cut = kept > executed.args.len();
+        let args = executed.args.get(..kept).unwrap_or(&executed.args);
+        process.args = crate::procfs::parse_args(args, is_cut);
+        ProcessEvent {
+            process: Arc::new(process),
+            exit: None,
+        }
+    }
+
+    fn exited(&self, exited: &abi::Exited) -> ProcessEvent {
+        ProcessEvent {
+            process: Arc::new(self.known(&exited.process)),
+            exit: Some(exit_status(exited.status)),
         }
     }
 
@@ -88,6 +194,12 @@ impl Interpreter {
         let connection = &mut event.connection;
         connection.duration_ns =
             (established_ns != 0).then(|| ended.header.time_ns.saturating_sub(established_ns));
+        let found_over = ended.connection.flags & flags::FOUND_OVER != 0;
+        if found_over {
+            connection.duration_ns = None;
+            event.evidence.end = Some(EndEvidence::Scan);
+            return event;
+        }
         connection.totals = Some(Totals {
             sent_bytes: ended.totals.sent_bytes,
             received_bytes: ended.totals.received_bytes,
@@ -102,7 +214,9 @@ impl Interpreter {
     fn failed(&self, ended: &abi::Ended) -> ConnectionEvent {
         let mut event = self.attribute(&ended.connection);
         let begun_ns = ended.connection.begun_ns;
-        if ended.connection.flags & flags::EXISTING == 0 {
+        if ended.connection.flags & flags::FOUND_OVER != 0 {
+            event.evidence.end = Some(EndEvidence::Scan);
+        } else if ended.connection.flags & flags::EXISTING == 0 && !is_turned_away(ended) {
             event.connection.duration_ns = Some(ended.header.time_ns.saturating_sub(begun_ns));
         }
         event.failure = Some(failure(ended));
@@ -118,7 +232,7 @@ impl Interpreter {
                 (Some(Direction::Inbound), DirectionEvidence::Listener)
             }
             abi::Direction::INBOUND => (Some(Direction::Inbound), DirectionEvidence::Handshake),
-            _ if self.listeners.owns(kept.flow.netns, ends.local) => {
+            _ if self.inbound.contains(&id(kept)) => {
                 (Some(Direction::Inbound), DirectionEvidence::Listener)
             }
             _ => (None, DirectionEvidence::Unknown),
@@ -152,6 +266,7 @@ impl Interpreter {
             evidence: Evidence {
                 process: process_evidence,
                 direction: Some(direction_evidence),
+                end: None,
             },
         }
     }
@@ -168,6 +283,7 @@ impl Interpreter {
             evidence: Evidence {
                 process: process_evidence,
                 direction: None,
+                end: None,
             },
         }
     }
@@ -177,14 +293,19 @@ impl Interpreter {
             abi::Source::HOOK => ProcessEvidence::Hook,
             abi::Source::LISTENER => ProcessEvidence::Listener,
             abi::Source::CLOSE => ProcessEvidence::Close,
+            abi::Source::SCAN => ProcessEvidence::Scan,
             _ => return (None, ProcessEvidence::Unknown),
         };
+        (Some(Arc::new(self.known(process))), evidence)
+    }
+
+    fn known(&self, process: &abi::Process) -> Process {
         let comm = process
             .comm
             .split(|byte| *byte == 0)
             .next()
             .unwrap_or_default();
-        let process = Process {
+        Process {
             key: ProcessKey {
                 pid: process.tgid,
                 start_ns: process.start_ns,
@@ -196,8 +317,7 @@ impl Interpreter {
             exe: None,
             args: None,
             started: Some(self.started(process.start_ns)),
-        };
-        (Some(Arc::new(process)), evidence)
+        }
     }
 
     fn started(&self, start_ns: u64) -> Timestamp {
@@ -216,6 +336,19 @@ fn id(kept: &abi::Connection) -> String {
     kept.flow.netns.hash(&mut hasher);
     kept.direction.0.hash(&mut hasher);
     format!("{:x}{:08x}", kept.begun_ns, hasher.finish() as u32)
+}
+
+/// What tells one flow from another.
+type FlowKey = (u32, [u8; 16], [u8; 16], u16, u16);
+
+fn flow_key(flow: &abi::Flow) -> FlowKey {
+    (
+        flow.netns,
+        flow.local_address,
+        flow.remote_address,
+        flow.local_port,
+        flow.remote_port,
+    )
 }
 
 fn ends(flow: &abi::Flow) -> Ends {
@@ -246,7 +379,47 @@ fn closed_by(ended: &abi::Ended) -> Option<Closer> {
     }
 }
 
+/// An attempt from outside for which no socket was made.
+fn is_turned_away(ended: &abi::Ended) -> bool {
+    ended.connection.direction == abi::Direction::INBOUND
+}
+
+/// A path as a program was executed by; none where that is not one that others could use.
+fn path(bytes: &[u8]) -> Option<Arc<str>> {
+    let path = bytes.split(|byte| *byte == 0).next()?;
+    let is_descriptor = path.starts_with(b"/dev/fd/");
+    (path.first() == Some(&b'/') && !is_descriptor).then(|| String::from_utf8_lossy(path).into())
+}
+
+/// As wait() encodes it.
+fn exit_status(status: u32) -> ExitStatus {
+    match status & 0x7f {
+        0 => ExitStatus::Code((status >> 8) & 0xff),
+        signal => {
+            ExitStatus::Signal(signal::name(signal).map_or(Signal::Number(signal), Signal::Name))
+        }
+    }
+}
+
 fn failure(ended: &abi::Ended) -> Failure {
+    if is_turned_away(ended) {
+        let reason = match ended.connection.last_state {
+            state::LISTEN => Reason::AcceptQueueFull,
+            _ => Reason::NotListening,
+        };
+        return Failure {
+            phase: Phase::Local,
+            reason,
+            errno: None,
+        };
+    }
+    if ended.connection.flags & flags::FOUND_OVER != 0 {
+        return Failure {
+            phase: Phase::Network,
+            reason: Reason::Other,
+            errno: None,
+        };
+    }
     let sent = ended.connection.flags & flags::SENT != 0;
     let (phase, reason) = match i32::try_from(ended.errno).unwrap_or(0) {
         0 if sent => (Phase::Abandoned, Reason::Abandoned),
@@ -256,8 +429,11 @@ fn failure(ended: &abi::Ended) -> Failure {
         libc::ECONNREFUSED => (Phase::Remote, Reason::Refused),
         libc::ECONNRESET => (Phase::Remote, Reason::Reset),
         libc::ETIMEDOUT => (Phase::Network, Reason::TimedOut),
+        libc::EHOSTUNREACH | libc::ENETUNREACH if !sent => (Phase::Local, Reason::NoRoute),
         libc::EHOSTUNREACH => (Phase::Network, Reason::HostUnreachable),
         libc::ENETUNREACH => (Phase::Network, Reason::NetworkUnreachable),
+        // ICMPv6 has a word for a policy on the way.
+        libc::EPERM | libc::EACCES if sent => (Phase::Network, Reason::Denied),
         libc::EPERM | libc::EACCES => (Phase::Local, Reason::Denied),
         libc::EADDRINUSE => (Phase::Local, Reason::AddressInUse),
         libc::EADDRNOTAVAIL => (Phase::Local, Reason::NoLocalPort),

@@ -1,5 +1,4 @@
-//! Who listens where, as far as it is known: from `listen` and `unlisten` events, and
-//! from a scan at the start.
+//! Who listens where, as far as `listen` and `unlisten` told.
 
 use std::{
     collections::HashMap,
@@ -7,65 +6,30 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{Listener, ListenerEvent, Process};
+use crate::model::{Listener, Process};
 
 /// More listening addresses than any host should have; past it, new ones are not kept.
 const MAX_ADDRESSES: usize = 65_536;
 
-/// A socket that listens.
-struct Known {
-    owner: Option<Arc<Process>>,
-    /// The scan found it, and nobody was told yet.
-    untold: Option<ListenerEvent>,
-}
+/// More sockets at one address than any server shares it out to.
+const MAX_SOCKETS: usize = 4096;
 
-/// The listening sockets of this host, by network namespace and address.
+/// The listening sockets of this host, by network namespace and address: who owns each.
 #[derive(Default)]
 pub(super) struct Listeners {
-    by_address: HashMap<(u32, SocketAddr), Vec<Known>>,
+    by_address: HashMap<(u32, SocketAddr), Vec<Option<Arc<Process>>>>,
 }
 
 impl Listeners {
-    /// Adds what the scan found.
-    pub(super) fn found(&mut self, event: ListenerEvent) {
-        self.insert(
-            event.listener,
-            Known {
-                owner: event.process.clone(),
-                untold: Some(event),
-            },
-        );
-    }
-
-    /// Adds what the kernel told of. The scan may have found the same socket, if it
-    /// began to listen between attaching and scanning.
+    /// Adds a socket of this owner.
     pub(super) fn add(&mut self, listener: &Listener, owner: Option<Arc<Process>>) {
-        let known = self.by_address.get_mut(&(listener.netns, listener.local));
-        let same = known.into_iter().flatten().find(|known| {
-            known.untold.is_some() && are_same(known.owner.as_deref(), owner.as_deref())
-        });
-        match same {
-            Some(known) => known.untold = None,
-            None => self.insert(
-                *listener,
-                Known {
-                    owner,
-                    untold: None,
-                },
-            ),
-        }
-    }
-
-    /// What the scan found and the kernel did not tell of: it was there before.
-    pub(super) fn untold(&mut self) -> Vec<ListenerEvent> {
-        let known = self.by_address.values_mut().flatten();
-        known.filter_map(|known| known.untold.take()).collect()
-    }
-
-    fn insert(&mut self, listener: Listener, known: Known) {
         let key = (listener.netns, listener.local);
-        if self.by_address.len() < MAX_ADDRESSES || self.by_address.contains_key(&key) {
-            self.by_address.entry(key).or_default().push(known);
+        if self.by_address.len() >= MAX_ADDRESSES && !self.by_address.contains_key(&key) {
+            return;
+        }
+        let owners = self.by_address.entry(key).or_default();
+        if owners.len() < MAX_SOCKETS {
+            owners.push(owner);
         }
     }
 
@@ -78,7 +42,7 @@ impl Listeners {
         // A socket that was inherited may be closed by another process than it is kept of.
         let at = owners
             .iter()
-            .position(|known| are_same(known.owner.as_deref(), owner))
+            .position(|known| are_same(known.as_deref(), owner))
             .unwrap_or(0);
         owners.swap_remove(at);
         if owners.is_empty() {
@@ -94,15 +58,15 @@ impl Listeners {
     /// The process that listens for connections to `local`; none if there are several.
     pub(super) fn owner(&self, netns: u32, local: SocketAddr) -> Option<Arc<Process>> {
         let mut known = self.at(netns, local).into_iter().flatten();
-        let first = known.next()?.owner.as_ref()?;
+        let first = known.next()?.as_ref()?;
         known
-            .all(|other| are_same(other.owner.as_deref(), Some(first)))
+            .all(|other| are_same(other.as_deref(), Some(first)))
             .then(|| Arc::clone(first))
     }
 
     /// The owners of the sockets at `local` itself, else of those that listen on its
     /// port on every address, as the kernel chooses.
-    fn at(&self, netns: u32, local: SocketAddr) -> Option<&Vec<Known>> {
+    fn at(&self, netns: u32, local: SocketAddr) -> Option<&Vec<Option<Arc<Process>>>> {
         let find = |ip: IpAddr| {
             self.by_address
                 .get(&(netns, SocketAddr::new(ip, local.port())))
@@ -116,18 +80,14 @@ impl Listeners {
     }
 }
 
-/// Whether both are the same process, where /proc may have told the start of one of
-/// them: it cuts to clock ticks, none of which is longer than this.
 fn are_same(one: Option<&Process>, other: Option<&Process>) -> bool {
-    const TICK_NS: u64 = 10_000_000;
-    let name = |process: &Process| (process.pid, process.key.start_ns / TICK_NS);
-    one.map(name) == other.map(name)
+    one.map(|process| process.key) == other.map(|process| process.key)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Evidence, ProcessEvidence, ProcessKey};
+    use crate::model::ProcessKey;
 
     fn listener(local: &str) -> Listener {
         Listener {
@@ -185,30 +145,5 @@ mod tests {
         listeners.add(&listener("0.0.0.0:80"), process(1));
         listeners.remove(&listener("0.0.0.0:80"), process(1).as_deref());
         assert_eq!(owner(&listeners, 1, "127.0.0.1:80"), None);
-    }
-
-    #[test]
-    fn what_scan_and_kernel_both_found_is_one() {
-        let mut listeners = Listeners::default();
-        for address in ["0.0.0.0:80", "0.0.0.0:81"] {
-            listeners.found(ListenerEvent {
-                listener: listener(address),
-                process: process(1),
-                evidence: Evidence {
-                    process: ProcessEvidence::Scan,
-                    direction: None,
-                },
-            });
-        }
-        listeners.add(&listener("0.0.0.0:80"), process(1));
-        let untold: Vec<Listener> = listeners
-            .untold()
-            .iter()
-            .map(|event| event.listener)
-            .collect();
-        assert_eq!(untold, [listener("0.0.0.0:81")]);
-        assert!(listeners.untold().is_empty());
-        listeners.remove(&listener("0.0.0.0:80"), process(1).as_deref());
-        assert!(!listeners.owns(1, "127.0.0.1:80".parse().expect("an address")));
     }
 }

@@ -2,24 +2,33 @@
 //!
 //! A capture starts in this order: [`facts`] (what is this kernel) → [`preflight`]
 //! (what stands in the way) → [`plan`] (which hooks to try) → `attach` → `ring` →
-//! `decode` → `interpret`. What listened before it started comes from `existing`.
+//! `decode` → `interpret`. What was there before, and what was missed since, comes from
+//! `scan`, by the same ring.
 
 mod account;
 mod attach;
 mod btf;
+mod canary;
 mod clock;
 mod decode;
 mod errno;
-mod existing;
 pub mod facts;
 mod host;
 mod interpret;
 mod listeners;
+mod missed;
 pub mod plan;
 pub mod preflight;
 mod ring;
+mod scan;
+mod signal;
 
-use std::{io, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aya::{
     Ebpf,
@@ -29,10 +38,10 @@ use aya::{
 use self::{
     account::Account,
     attach::{AttachError, Attached},
-    clock::Clock,
     interpret::Interpreter,
-    listeners::Listeners,
+    plan::Part,
     ring::Ring,
+    scan::Scan,
 };
 pub use self::{
     attach::Failed,
@@ -40,9 +49,8 @@ pub use self::{
     plan::{HookSet, Plans},
     preflight::Obstacle,
 };
-use crate::{
-    model::{Blind, Body, Coverage, Event, Ledger, Loss, Start, Stop, Tally, Timestamp, Tracer},
-    procfs::Proc,
+use crate::model::{
+    Blind, Body, Coverage, Event, Ledger, Loss, Start, Stop, Tally, Timestamp, Tracer,
 };
 
 /// Records read before the reader looks at something else.
@@ -57,6 +65,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// How many connections can be followed at once.
     pub connections: u32,
+    /// How long after a look around for what was missed the next one begins.
+    pub rescan: Duration,
     /// Whether diagnostics of the eBPF side go to the log.
     pub kernel_log: bool,
 }
@@ -67,6 +77,7 @@ impl Default for Options {
             hooks: None,
             ring_bytes: 16 << 20,
             connections: 128 << 10,
+            rescan: Duration::from_secs(60),
             kernel_log: false,
         }
     }
@@ -164,14 +175,21 @@ pub struct Capture {
     from: Timestamp,
     /// Set once detached.
     to: Option<Timestamp>,
-    /// Until the ring ran empty for the first time: events of the time between attaching
-    /// and scanning may still be in it.
-    catching_up: bool,
+    /// Records that arrived while the hooks were checked.
+    early: VecDeque<Vec<u8>>,
+    rescan: Duration,
+    /// A look around that is under way.
+    scan: Option<Scan>,
+    /// When the last one ended.
+    scanned: Instant,
+    /// Runs that the kernel had skipped when that was last asked.
+    missed: u64,
     logger: Option<KernelLogger>,
 }
 
 impl Capture {
-    /// Attaches the programs and looks for what listens already. Needs a tokio runtime.
+    /// Attaches the programs and begins to look for what is there already. Needs a tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`CaptureError`]; nothing stays attached then.
@@ -181,32 +199,74 @@ impl Capture {
         give_memory_back();
         let from = Timestamp::now();
         let mut ebpf = attached.ebpf;
+        let heard = attached.heard;
         let ring: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
         let counts: PerCpuArray<MapData, account::PodCounts> = take(&mut ebpf, "COUNTS")?;
         let logger = options
             .kernel_log
             .then(|| kernel_logger(&mut ebpf))
             .flatten();
-        let mut interpreter = Interpreter {
-            clock: Clock::read(),
-            host: Arc::new(host::read()),
-            listeners: Listeners::default(),
-        };
-        for event in existing::listeners(&Proc::new("/proc"), facts.host_pids, &interpreter.clock) {
-            interpreter.listeners.found(event);
-        }
-        Ok(Self {
+        let mut capture = Self {
             ebpf: Some(ebpf),
             plan: attached.plan,
             facts,
             ring: Ring::new(ring).map_err(CaptureError::Poll)?,
-            account: Account::new(counts, from),
-            interpreter,
+            account: Account::new(counts, heard.own, from),
+            early: heard.others.into(),
+            interpreter: Interpreter::new(host::read()),
             from,
             to: None,
-            catching_up: true,
+            rescan: options.rescan,
+            scan: None,
+            scanned: Instant::now(),
+            missed: 0,
             logger,
-        })
+        };
+        capture.scan();
+        Ok(capture)
+    }
+
+    /// Begins to look for what is there that no hook told of.
+    fn scan(&mut self) {
+        let Some(ebpf) = self.ebpf.as_mut().filter(|_| self.plan.has(Part::Scan)) else {
+            return;
+        };
+        match Scan::start(ebpf) {
+            Ok(scan) => self.scan = Some(scan),
+            Err(error) => tracing::warn!(%error, "cannot look at what is there already"),
+        }
+    }
+
+    /// Looks again for what was missed, when it is time to. To be called now and then.
+    pub fn look_again(&mut self) {
+        if let Some(scan) = &self.scan {
+            if !scan.is_over() {
+                return;
+            }
+            self.scan = None;
+            self.scanned = Instant::now();
+        } else if self.scanned.elapsed() >= self.rescan {
+            self.interpreter.settled = true;
+            self.examine();
+            self.scan();
+        }
+    }
+
+    fn examine(&mut self) {
+        let Some(ebpf) = self.ebpf.as_mut().filter(|_| self.plan.has(Part::Scan)) else {
+            return;
+        };
+        if let Err(error) = scan::examine(ebpf) {
+            tracing::warn!(%error, "cannot look for connections whose end was missed");
+        }
+    }
+
+    /// How often the kernel skipped a program until now.
+    fn count_missed(&mut self) -> u64 {
+        if let Some(ebpf) = &self.ebpf {
+            self.missed = missed::runs(ebpf);
+        }
+        self.missed
     }
 
     /// The first event.
@@ -220,7 +280,7 @@ impl Capture {
                     kernel: self.facts.release.clone(),
                     arch: self.facts.arch.clone(),
                 },
-                blind: self.plan.blind.clone(),
+                blind: self.plan.blind(),
             }),
         )
     }
@@ -239,26 +299,25 @@ impl Capture {
         self.interpreter.clock.follow();
         let (interpreter, account) = (&mut self.interpreter, &mut self.account);
         let mut room = BATCH;
-        let more = self.ring.drain(|bytes| {
+        let mut take = |bytes: &[u8]| {
             room -= 1;
             match decode::decode(bytes) {
                 Ok(record) => {
                     account.delivered(record.kind());
-                    each(interpreter.event(&record)) && room > 0
+                    interpreter.event(&record).is_none_or(&mut each) && room > 0
                 }
                 Err(undecodable) => {
                     account.undecodable(undecodable);
                     room > 0
                 }
             }
-        });
-        if !more && self.catching_up {
-            self.catching_up = false;
-            for event in self.interpreter.listeners.untold() {
-                each(self.event(Timestamp::now(), Body::Listen(event)));
+        };
+        while let Some(bytes) = self.early.pop_front() {
+            if !take(&bytes) {
+                return true;
             }
         }
-        more
+        self.ring.drain(take)
     }
 
     /// What was lost since the last call that told of some.
@@ -266,12 +325,19 @@ impl Capture {
     /// # Errors
     /// If the kernel's counters cannot be read.
     pub fn loss(&mut self) -> Result<Option<Event>, CaptureError> {
-        let loss = self.account.loss().map_err(counts_error)?;
+        let missed = self.count_missed();
+        let loss = self.account.loss(missed).map_err(counts_error)?;
         Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(loss))))
     }
 
-    /// Detaches the programs: nothing new is seen from here on.
+    /// Detaches the programs, after a last look for ends that were missed: nothing new is
+    /// seen from here on.
     pub fn detach(&mut self) {
+        if let Some(scan) = self.scan.take() {
+            scan.wait();
+        }
+        self.examine();
+        self.count_missed();
         self.to = Some(Timestamp::now());
         self.ebpf = None;
     }
@@ -292,6 +358,8 @@ impl Capture {
         let now = Timestamp::now();
         let stop = Stop {
             totals: self.tallies()?,
+            missed: self.missed,
+            repaired: self.interpreter.repaired,
             coverage: Coverage {
                 from: self.from,
                 to: self.to.unwrap_or(now),
@@ -323,7 +391,7 @@ impl Capture {
 /// # Errors
 /// As [`Capture::start`].
 pub fn rehearse(facts: &Facts, options: &Options) -> Result<Vec<Blind>, CaptureError> {
-    Ok(try_hooks(facts, options)?.plan.blind)
+    Ok(try_hooks(facts, options)?.plan.blind())
 }
 
 fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError> {
@@ -334,7 +402,8 @@ fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError>
         .as_ref()
         .map(|types| types.offsets)
         .unwrap_or_default();
-    attach::attach(&plans, &offsets, options).map_err(|error| match error {
+    let check = |ebpf: &mut Ebpf| canary::sing(ebpf, facts);
+    attach::attach(&plans, &offsets, options, check).map_err(|error| match error {
         AttachError::Maps { denied, why } => CaptureError::Maps { denied, why },
         AttachError::Hooks(failed) => CaptureError::NoHooks {
             ruled_out: plans.ruled_out.clone(),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use tracer_common::hooks;
+use tracer_common::{Need, hooks};
 
 use super::{Facts, preflight::Obstacle};
 use crate::model::Blind;
@@ -52,6 +52,28 @@ pub enum Attachment {
     Kretprobe(&'static str),
     /// At a tracepoint, with its raw arguments.
     RawTracepoint(&'static str),
+    /// Over everything of a kind, when asked.
+    Iterator(&'static str),
+    /// Nowhere; it is run when asked.
+    OnDemand,
+}
+
+/// What a program is a part of. Without the first no plan works; the others can be left
+/// out, and then something more stays invisible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The life of connections.
+    Life,
+    /// What connect() returns.
+    Dial,
+    /// Attempts that full accept queues turn away.
+    QueueFull,
+    /// Attempts at ports that nothing listens on.
+    NotListening,
+    /// What is there that no hook told of.
+    Scan,
+    /// What processes run.
+    Processes,
 }
 
 /// One program of a plan.
@@ -61,8 +83,8 @@ pub struct Program {
     pub name: &'static str,
     /// Where it goes.
     pub attachment: Attachment,
-    /// What it is for.
-    pub why: &'static str,
+    /// What it is a part of.
+    pub part: Part,
 }
 
 /// A hook set that is worth trying on this kernel.
@@ -72,10 +94,45 @@ pub struct Plan {
     pub set: HookSet,
     /// What to load and attach.
     pub programs: Vec<Program>,
+    /// What is left out, and why.
+    pub without: Vec<(Part, String)>,
+}
+
+impl Plan {
     /// Bits for the programs: which facts have a program of their own.
-    pub hooks: u32,
+    pub fn hooks(&self) -> u32 {
+        let life = match self.set {
+            HookSet::Fentry | HookSet::Kprobe => hooks::CONNECT | hooks::ACCEPT,
+            HookSet::Tracepoint => 0,
+        };
+        if self.has(Part::Dial) {
+            life | hooks::DIAL
+        } else {
+            life
+        }
+    }
+
+    /// Whether a part is in.
+    pub fn has(&self, part: Part) -> bool {
+        self.programs.iter().any(|program| program.part == part)
+    }
+
+    /// The same without `part`, which did not load for the reason `why`; none if nothing
+    /// works without it.
+    pub fn without(&self, part: Part, why: String) -> Option<Self> {
+        if part == Part::Life {
+            return None;
+        }
+        let mut plan = self.clone();
+        plan.programs.retain(|program| program.part != part);
+        plan.without.push((part, why));
+        Some(plan)
+    }
+
     /// What stays invisible.
-    pub blind: Vec<Blind>,
+    pub fn blind(&self) -> Vec<Blind> {
+        blind(self)
+    }
 }
 
 /// A hook set that this kernel cannot have.
@@ -96,21 +153,25 @@ pub struct Plans {
     pub ruled_out: Vec<RuledOut>,
 }
 
-const STATE: Program = Program {
-    name: "state_changed",
-    attachment: Attachment::RawTracepoint("inet_sock_set_state"),
-    why: "handshakes, failures, ends and listeners, also outside any process",
-};
+const fn life(name: &'static str, attachment: Attachment) -> Program {
+    Program {
+        name,
+        attachment,
+        part: Part::Life,
+    }
+}
 
-const DESTROYED: Program = Program {
-    name: "sock_destroyed",
-    attachment: Attachment::RawTracepoint("tcp_destroy_sock"),
-    why: "the last word on a connection: what was missed of its end, and that nobody accepted it",
-};
+/// Handshakes, failures, ends and listeners, also outside any process.
+const STATE: Program = life(
+    "state_changed",
+    Attachment::RawTracepoint("inet_sock_set_state"),
+);
 
-const CONNECT: &str = "begins an attempt, with the process that asked";
-const ACCEPT: &str = "hands a connection to a process";
-const CLOSE: &str = "a process lets go of a connection whose accept() was missed";
+/// The last word on a connection: what was missed of its end, and that nobody accepted it.
+const DESTROYED: Program = life(
+    "sock_destroyed",
+    Attachment::RawTracepoint("tcp_destroy_sock"),
+);
 
 /// Decides what to try on the kernel that `facts` describe. `choice` limits it to one
 /// hook set; none tries all, best first.
@@ -128,15 +189,26 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
         .filter(|set| choice.is_none_or(|choice| choice == *set))
     {
         match programs(facts, set) {
-            Ok(programs) => plans.candidates.push(Plan {
-                set,
-                programs,
-                hooks: match set {
-                    HookSet::Fentry | HookSet::Kprobe => hooks::CONNECT | hooks::ACCEPT,
-                    HookSet::Tracepoint => 0,
-                },
-                blind: blind(set),
-            }),
+            Ok(mut programs) => {
+                let mut without = Vec::new();
+                for part in [
+                    Part::Dial,
+                    Part::QueueFull,
+                    Part::NotListening,
+                    Part::Scan,
+                    Part::Processes,
+                ] {
+                    match optional(facts, set, part) {
+                        Ok(more) => programs.extend(more),
+                        Err(why) => without.push((part, why)),
+                    }
+                }
+                plans.candidates.push(Plan {
+                    set,
+                    programs,
+                    without,
+                });
+            }
             Err(why) => plans.ruled_out.push(RuledOut { set, why }),
         }
     }
@@ -146,28 +218,17 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
 /// The last word on a connection first, its beginning last: what begins while they
 /// are attached one by one must not be left without an end.
 fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
-    let program = |name, attachment, why| Program {
-        name,
-        attachment,
-        why,
-    };
     match set {
         HookSet::Tracepoint => Ok(vec![DESTROYED, STATE]),
         HookSet::Kprobe => Ok(vec![
             DESTROYED,
             STATE,
-            program("close_kprobe", Attachment::Kprobe("tcp_close"), CLOSE),
-            program(
-                "accept_kretprobe",
-                Attachment::Kretprobe("inet_csk_accept"),
-                ACCEPT,
-            ),
-            program("connect_kprobe", Attachment::Kprobe("tcp_connect"), CONNECT),
+            life("close_kprobe", Attachment::Kprobe("tcp_close")),
+            life("accept_kretprobe", Attachment::Kretprobe("inet_csk_accept")),
+            life("connect_kprobe", Attachment::Kprobe("tcp_connect")),
         ]),
         HookSet::Fentry => {
             let types = facts.types.as_ref().map_err(ToString::to_string)?;
-            let absent =
-                |function: &str| format!("this kernel's type information has no `{function}`");
             types
                 .connect_parameters
                 .ok_or_else(|| absent("tcp_connect"))?;
@@ -175,65 +236,194 @@ fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
             let accept = match types.accept_parameters {
                 Some(4) => "accept_fexit_4",
                 Some(2) => "accept_fexit_2",
-                Some(other) => {
-                    return Err(format!(
-                        "`inet_csk_accept` has {other} parameters; 2 or 4 are known"
-                    ));
-                }
+                Some(other) => return Err(unknown("inet_csk_accept", other, "2 or 4")),
                 None => return Err(absent("inet_csk_accept")),
             };
             Ok(vec![
                 DESTROYED,
                 STATE,
-                program("close_fentry", Attachment::Fentry("tcp_close"), CLOSE),
-                program(accept, Attachment::Fexit("inet_csk_accept"), ACCEPT),
-                program("connect_fentry", Attachment::Fentry("tcp_connect"), CONNECT),
+                life("close_fentry", Attachment::Fentry("tcp_close")),
+                life(accept, Attachment::Fexit("inet_csk_accept")),
+                life("connect_fentry", Attachment::Fentry("tcp_connect")),
             ])
         }
     }
 }
 
-/// What a hook set cannot see, and why.
-fn blind(set: HookSet) -> Vec<Blind> {
-    let mut blind = vec![
-        Blind {
-            what: "attempts that fail before a SYN is made, as for want of a route or by a policy of this host",
-            why: "they change no socket's state",
-        },
-        Blind {
-            what: "connections refused by this host, and those its full accept queues turn away",
-            why: "no socket is made for them",
-        },
-        Blind {
-            what: "connections that were open before the start, until they close",
-            why: "they are not looked for",
-        },
-        Blind {
-            what: "the port of a socket that listens without having been bound, and that listen() failed",
-            why: "the kernel announces a listener before it has chosen and checked its port",
-        },
-        Blind {
-            what: "MPTCP connections as a whole; only their first subflows show",
-            why: "subflows are opened and closed inside the kernel",
-        },
-    ];
-    match set {
-        HookSet::Fentry => {}
-        HookSet::Kprobe => blind.push(Blind {
-            what: "who accepted a connection, until it closes, where many processes wait in accept() at once",
-            why: "the kernel watches the return of a limited number of calls; accept is then reported at the close",
-        }),
-        HookSet::Tracepoint => blind.push(Blind {
-            what: "which process accepted a connection, until it closes it",
-            why: "no function of this kernel can be hooked: accept is reported at the end of the handshake, with the \
-                  process that listens",
-        }),
+fn absent(function: &str) -> String {
+    format!("this kernel's type information has no `{function}`")
+}
+
+fn unknown(function: &str, found: usize, known: &str) -> String {
+    format!("`{function}` has {found} parameters; {known} are known")
+}
+
+/// Whether a function has the parameters that its program reads.
+fn expect(function: &str, found: Option<usize>, known: usize) -> Result<(), String> {
+    match found {
+        Some(found) if found == known => Ok(()),
+        Some(found) => Err(unknown(function, found, &known.to_string())),
+        None => Err(absent(function)),
     }
-    if set != HookSet::Tracepoint {
+}
+
+/// The programs of a part that can be left out, or why it is.
+fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, String> {
+    let types = facts.types.as_ref().map_err(ToString::to_string)?;
+    let has = |need| match types.missing(need) {
+        Some(member) => Err(member.to_owned()),
+        None => Ok(()),
+    };
+    let of_part = |programs: Vec<(&'static str, Attachment)>| {
+        let programs = programs.into_iter();
+        Ok(programs
+            .map(|(name, attachment)| Program {
+                name,
+                attachment,
+                part,
+            })
+            .collect())
+    };
+    let no_function = || Err("no function of this kernel can be hooked".to_owned());
+    match part {
+        Part::Life => Ok(Vec::new()),
+        Part::Dial => {
+            let (dial, permit) = ("__inet_stream_connect", "security_socket_connect");
+            expect(dial, types.dial_parameters, 5)?;
+            expect(permit, types.permit_parameters, 3)?;
+            match set {
+                HookSet::Fentry => of_part(vec![
+                    ("dial_fexit", Attachment::Fexit(dial)),
+                    ("permit_fexit", Attachment::Fexit(permit)),
+                ]),
+                HookSet::Kprobe => of_part(vec![
+                    ("dial_kretprobe", Attachment::Kretprobe(dial)),
+                    ("dial_kretprobe", Attachment::Kretprobe(permit)),
+                    ("dial_kprobe", Attachment::Kprobe(dial)),
+                    ("dial_kprobe", Attachment::Kprobe(permit)),
+                ]),
+                HookSet::Tracepoint => no_function(),
+            }
+        }
+        Part::QueueFull => {
+            has(Need::Packets)?;
+            let function = "tcp_conn_request";
+            expect(function, types.request_parameters, 4)?;
+            match set {
+                HookSet::Fentry => of_part(vec![("request_fentry", Attachment::Fentry(function))]),
+                HookSet::Kprobe => of_part(vec![("request_kprobe", Attachment::Kprobe(function))]),
+                HookSet::Tracepoint => no_function(),
+            }
+        }
+        Part::NotListening => {
+            has(Need::Packets)?;
+            // Since it has a reason (Linux 6.10), it also tells of what has no socket.
+            if types.reset_arguments == Some(3) {
+                let tracepoint = Attachment::RawTracepoint("tcp_send_reset");
+                return of_part(vec![("reset_sent", tracepoint)]);
+            }
+            let (v4, v6) = ("tcp_v4_send_reset", "tcp_v6_send_reset");
+            if set == HookSet::Tracepoint {
+                return Err(
+                    "before Linux 6.10 no tracepoint tells, and no function of this kernel can be hooked"
+                        .to_owned(),
+                );
+            }
+            // (sk, skb), and a reason from 6.10 on.
+            if !matches!(types.reset_parameters, Some(2 | 3)) {
+                return Err(absent(v4));
+            }
+            match set {
+                HookSet::Fentry => of_part(vec![
+                    ("reset_v4_fentry", Attachment::Fentry(v4)),
+                    ("reset_v6_fentry", Attachment::Fentry(v6)),
+                ]),
+                HookSet::Kprobe => of_part(vec![
+                    ("reset_kprobe", Attachment::Kprobe(v4)),
+                    ("reset_kprobe", Attachment::Kprobe(v6)),
+                ]),
+                HookSet::Tracepoint => no_function(),
+            }
+        }
+        Part::Scan => {
+            has(Need::Scan)?;
+            of_part(vec![
+                ("examine", Attachment::OnDemand),
+                ("scan_listeners", Attachment::Iterator("task_file")),
+                ("scan_connections", Attachment::Iterator("task_file")),
+            ])
+        }
+        Part::Processes => {
+            has(Need::Processes)?;
+            of_part(vec![
+                (
+                    "process_exec",
+                    Attachment::RawTracepoint("sched_process_exec"),
+                ),
+                (
+                    "process_exit",
+                    Attachment::RawTracepoint("sched_process_exit"),
+                ),
+            ])
+        }
+    }
+}
+
+/// What a plan cannot see, and why.
+fn blind(plan: &Plan) -> Vec<Blind> {
+    let mut blind: Vec<Blind> = plan
+        .without
+        .iter()
+        .filter_map(|(part, why)| {
+            let what = match part {
+                Part::Life => return None,
+                Part::Dial => {
+                    "attempts that fail before a SYN is made, as for want of a route or by a policy of this host"
+                }
+                Part::QueueFull => "connections turned away by a full accept queue of this host",
+                Part::NotListening => "connections refused by this host as nothing listens on their port",
+                Part::Scan => "listeners and connections from before the start, until they end",
+                Part::Processes => {
+                    "programs that processes run, and so executable and arguments of those gone within milliseconds"
+                }
+            };
+            Some(Blind {
+                what,
+                why: why.clone().into(),
+            })
+        })
+        .collect();
+    let mut add = |what, why: &'static str| {
         blind.push(Blind {
-            what: "who accepted a connection, until it closes, if that accept() was waiting before the start",
-            why: "the call was entered before the hook was there",
+            what,
+            why: why.into(),
         });
+    };
+    add(
+        "the port of a socket that listens without having been bound, and that listen() failed",
+        "the kernel announces a listener before it has chosen and checked its port",
+    );
+    add(
+        "MPTCP connections as a whole; only their first subflows show",
+        "subflows are opened and closed inside the kernel",
+    );
+    match plan.set {
+        HookSet::Fentry => {}
+        HookSet::Kprobe => add(
+            "who accepted a connection, until it closes, where many processes wait in accept() at once",
+            "the kernel watches the return of a limited number of calls; accept is then reported at the close",
+        ),
+        HookSet::Tracepoint => add(
+            "which process accepted a connection, until it closes it",
+            "no function of this kernel can be hooked: accept is reported at the end of the handshake, with the \
+             process that listens",
+        ),
+    }
+    if plan.set != HookSet::Tracepoint {
+        add(
+            "who accepted a connection, until it closes, if that accept() was waiting before the start",
+            "the call was entered before the hook was there",
+        );
     }
     blind
 }
@@ -257,6 +447,12 @@ mod tests {
                 connect_parameters: Some(1),
                 accept_parameters: Some(2),
                 close_parameters: Some(2),
+                dial_parameters: Some(5),
+                permit_parameters: Some(3),
+                request_parameters: Some(4),
+                reset_parameters: Some(3),
+                reset_arguments: Some(3),
+                missing: Vec::new(),
             }),
             ring_buffer: Some(true),
             host_pids: true,
@@ -352,10 +548,65 @@ mod tests {
         let plans = plan(&modern(), None).expect("nothing in the way");
         for candidate in plans.candidates {
             let unknown = candidate
-                .blind
+                .blind()
                 .iter()
                 .any(|blind| blind.what.starts_with("which process accepted"));
             assert_eq!(unknown, candidate.set == HookSet::Tracepoint);
+        }
+    }
+
+    fn blind_to(plan: &Plan, what: &str) -> Option<String> {
+        let blind = plan.blind();
+        let found = blind.iter().find(|blind| blind.what.starts_with(what));
+        found.map(|blind| blind.why.to_string())
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_with_its_reason() {
+        let facts = with_types(|types| {
+            types.dial_parameters = Some(6);
+            types.missing = vec![(Need::Scan, "no `file`".to_owned())];
+        });
+        for plan in plan(&facts, None).expect("nothing in the way").candidates {
+            let dial = blind_to(&plan, "attempts that fail before a SYN").expect("blind");
+            assert!(dial.contains("6 parameters"), "{dial}");
+            assert_eq!(plan.hooks() & hooks::DIAL, 0);
+            let scan = blind_to(&plan, "listeners and connections from before").expect("blind");
+            assert_eq!(scan, "no `file`");
+        }
+        let whole = &plan(&modern(), None)
+            .expect("nothing in the way")
+            .candidates[0];
+        assert_eq!(blind_to(whole, "attempts that fail before a SYN"), None);
+        assert_ne!(whole.hooks() & hooks::DIAL, 0);
+    }
+
+    #[test]
+    fn a_part_that_does_not_load_is_left_out_but_never_the_life() {
+        let whole = &plan(&modern(), None)
+            .expect("nothing in the way")
+            .candidates[0];
+        assert_eq!(whole.without(Part::Life, String::new()), None);
+        let less = whole
+            .without(Part::Dial, "refused".to_owned())
+            .expect("a plan");
+        assert!(!less.has(Part::Dial) && less.has(Part::Life));
+        assert_eq!(less.hooks() & hooks::DIAL, 0);
+        assert_eq!(
+            blind_to(&less, "attempts that fail before a SYN").as_deref(),
+            Some("refused")
+        );
+    }
+
+    #[test]
+    fn before_resets_have_a_reason_functions_tell_who_was_refused() {
+        let facts = with_types(|types| {
+            types.reset_arguments = Some(2);
+            types.reset_parameters = Some(2);
+        });
+        for plan in plan(&facts, None).expect("nothing in the way").candidates {
+            let is_blind = blind_to(&plan, "connections refused by this host").is_some();
+            assert_eq!(is_blind, plan.set == HookSet::Tracepoint);
         }
     }
 }

@@ -94,6 +94,10 @@ pub struct StreamOptions {
     )]
     pub connections: u32,
 
+    /// How often to look for connections that were missed
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value::duration)]
+    pub rescan: Duration,
+
     /// Show the kernel side's own diagnostics in the log
     #[arg(long)]
     pub kernel_log: bool,

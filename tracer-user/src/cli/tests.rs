@@ -113,10 +113,10 @@ fn refusals_say_what_to_write_instead() {
         (
             "tracer stream --event open",
             "--event <KIND>",
-            "start, connect, accept, close, fail, listen, unlisten",
+            "start, existing, connect, accept, close, fail, listen, unlisten, exec, exit",
         ),
         (
-            "tracer stream --event exec",
+            "tracer stream --event exit,open",
             "--event <KIND>",
             "possible values",
         ),

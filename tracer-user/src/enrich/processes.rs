@@ -12,12 +12,16 @@ use crate::{
 
 /// How many processes are remembered; those that were not seen for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+/// How many programs that were run lately are remembered.
+const EXECUTED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Knows the processes of this host.
 #[derive(Debug)]
 pub struct Processes {
     proc: Proc,
     known: LruCache<(ProcessKey, Arc<str>), Arc<Process>>,
+    /// What processes were told to run, for those that are gone before they are looked at.
+    executed: LruCache<(ProcessKey, Arc<str>), Arc<Process>>,
 }
 
 impl Processes {
@@ -26,16 +30,33 @@ impl Processes {
         Self {
             proc: Proc::new(proc_root),
             known: LruCache::new(CAPACITY),
+            executed: LruCache::new(EXECUTED),
+        }
+    }
+
+    /// Remembers what `event` tells of processes: to be called with every event.
+    pub fn learn(&mut self, event: &Event) {
+        if let Body::Exec(exec) = &event.body {
+            let key = (exec.process.key, Arc::clone(&exec.process.comm));
+            // It may have run another program of that name before.
+            self.known.pop(&key);
+            self.executed.put(key, Arc::clone(&exec.process));
         }
     }
 
     /// Adds to the process of `event`, if it has one, what /proc knows.
     pub fn enrich(&mut self, event: &mut Event) {
         let process = match &mut event.body {
-            Body::Connect(it) | Body::Accept(it) | Body::Close(it) | Body::Fail(it) => {
-                &mut it.process
-            }
+            Body::Existing(it)
+            | Body::Connect(it)
+            | Body::Accept(it)
+            | Body::Close(it)
+            | Body::Fail(it) => &mut it.process,
             Body::Listen(it) | Body::Unlisten(it) => &mut it.process,
+            Body::Exec(it) | Body::Exit(it) => {
+                it.process = self.complete(&it.process);
+                return;
+            }
             Body::Start(_) | Body::Loss(_) | Body::Stop(_) => return,
         };
         if let Some(process) = process {
@@ -54,7 +75,15 @@ impl Processes {
                 uid: process.uid,
                 ..Process::clone(known)
             }),
-            None => Arc::new(read(&self.proc, process)),
+            None => {
+                let mut found = read(&self.proc, process);
+                if let Some(executed) = self.executed.get(&key) {
+                    found.ppid = found.ppid.or(executed.ppid);
+                    found.exe = found.exe.or_else(|| executed.exe.clone());
+                    found.args = found.args.or_else(|| executed.args.clone());
+                }
+                Arc::new(found)
+            }
         };
         self.known.put(key, Arc::clone(&complete));
         complete

@@ -1,12 +1,12 @@
 //! Events: one line of the stream each.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::Serialize;
 
 use super::{
-    Connection, Coverage, Evidence, Failure, Host, Ledger, Listener, Lost, Process, Tally,
-    Timestamp,
+    Connection, Coverage, Evidence, ExitStatus, Failure, Host, Ledger, Listener, Lost, Process,
+    Repaired, Tally, Timestamp,
 };
 
 /// What an event reports.
@@ -26,6 +26,12 @@ pub enum Kind {
     Listen,
     /// A process stops to listen.
     Unlisten,
+    /// A connection is there that was not seen to open.
+    Existing,
+    /// A process runs another program.
+    Exec,
+    /// A process is over.
+    Exit,
     /// Events were lost.
     Loss,
     /// Last line.
@@ -34,26 +40,32 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of a life.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Start,
+        Self::Existing,
         Self::Connect,
         Self::Accept,
         Self::Close,
         Self::Fail,
         Self::Listen,
         Self::Unlisten,
+        Self::Exec,
+        Self::Exit,
         Self::Loss,
         Self::Stop,
     ];
 
     /// The kinds that the kernel side reports and counts.
-    pub const FROM_KERNEL: [Self; 6] = [
+    pub const FROM_KERNEL: [Self; 9] = [
+        Self::Existing,
         Self::Connect,
         Self::Accept,
         Self::Close,
         Self::Fail,
         Self::Listen,
         Self::Unlisten,
+        Self::Exec,
+        Self::Exit,
     ];
 
     /// The word in the stream.
@@ -66,6 +78,9 @@ impl Kind {
             Self::Fail => "fail",
             Self::Listen => "listen",
             Self::Unlisten => "unlisten",
+            Self::Existing => "existing",
+            Self::Exec => "exec",
+            Self::Exit => "exit",
             Self::Loss => "loss",
             Self::Stop => "stop",
         }
@@ -105,6 +120,12 @@ pub enum Body {
     Listen(ListenerEvent),
     /// A socket no longer listens.
     Unlisten(ListenerEvent),
+    /// A connection is there that was not seen to open.
+    Existing(ConnectionEvent),
+    /// A process runs another program.
+    Exec(ProcessEvent),
+    /// A process is over.
+    Exit(ProcessEvent),
     /// Events were lost.
     Loss(Loss),
     /// The tracer no longer watches.
@@ -122,6 +143,9 @@ impl Body {
             Self::Fail(_) => Kind::Fail,
             Self::Listen(_) => Kind::Listen,
             Self::Unlisten(_) => Kind::Unlisten,
+            Self::Existing(_) => Kind::Existing,
+            Self::Exec(_) => Kind::Exec,
+            Self::Exit(_) => Kind::Exit,
             Self::Loss(_) => Kind::Loss,
             Self::Stop(_) => Kind::Stop,
         }
@@ -130,9 +154,11 @@ impl Body {
     /// The connection, where the event is about one.
     pub fn connection(&self) -> Option<&Connection> {
         match self {
-            Self::Connect(event) | Self::Accept(event) | Self::Close(event) | Self::Fail(event) => {
-                Some(&event.connection)
-            }
+            Self::Existing(event)
+            | Self::Connect(event)
+            | Self::Accept(event)
+            | Self::Close(event)
+            | Self::Fail(event) => Some(&event.connection),
             _ => None,
         }
     }
@@ -140,11 +166,14 @@ impl Body {
     /// The process of this end, where the event has one and it is known.
     pub fn process(&self) -> Option<&Process> {
         match self {
-            Self::Connect(event) | Self::Accept(event) | Self::Close(event) | Self::Fail(event) => {
-                event.process.as_deref()
-            }
+            Self::Existing(event)
+            | Self::Connect(event)
+            | Self::Accept(event)
+            | Self::Close(event)
+            | Self::Fail(event) => event.process.as_deref(),
             Self::Listen(event) | Self::Unlisten(event) => event.process.as_deref(),
-            _ => None,
+            Self::Exec(event) | Self::Exit(event) => Some(&event.process),
+            Self::Start(_) | Self::Loss(_) | Self::Stop(_) => None,
         }
     }
 }
@@ -171,6 +200,15 @@ pub struct ListenerEvent {
     pub process: Option<Arc<Process>>,
     /// How this is known.
     pub evidence: Evidence,
+}
+
+/// Something happened to a process.
+#[derive(Clone, Debug)]
+pub struct ProcessEvent {
+    /// The process.
+    pub process: Arc<Process>,
+    /// How it ended; only in `exit`.
+    pub exit: Option<ExitStatus>,
 }
 
 /// The first event: who watches, and what stays invisible.
@@ -201,7 +239,7 @@ pub struct Blind {
     /// What.
     pub what: &'static str,
     /// Why.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
 }
 
 /// Events were lost since the last `loss`, or since the start.
@@ -209,6 +247,8 @@ pub struct Blind {
 pub struct Loss {
     /// How many, by kind and cause.
     pub lost: Ledger<Lost>,
+    /// How often the kernel skipped a program: see [`Stop::missed`].
+    pub missed: u64,
     /// The interval they were lost in.
     pub interval: Coverage,
 }
@@ -218,6 +258,12 @@ pub struct Loss {
 pub struct Stop {
     /// What was seen, delivered and lost, by kind.
     pub totals: Ledger<Tally>,
+    /// How often the kernel did not run a program of ours as one was running already on
+    /// that processor. What was missed so is made up for by what is told next of the same
+    /// connection.
+    pub missed: u64,
+    /// What was missed and found later.
+    pub repaired: Repaired,
     /// What was watched.
     pub coverage: Coverage,
 }

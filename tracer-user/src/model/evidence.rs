@@ -13,17 +13,25 @@ pub enum ProcessEvidence {
     Listener,
     /// It closed the connection; another process may have held it before.
     Close,
-    /// Found in /proc, after the fact.
+    /// It holds the socket, found by looking through all processes after the fact.
     Scan,
     /// Not found.
     Unknown,
+}
+
+/// How the end of a connection is known, where not from the end itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndEvidence {
+    /// It was found to be over: `time` is when, not when it ended.
+    Scan,
 }
 
 /// How the direction was proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DirectionEvidence {
-    /// The handshake was seen.
+    /// The handshake was seen, or has left its mark in the socket's counters.
     Handshake,
     /// A socket of this host listens on the local port.
     Listener,
@@ -39,4 +47,7 @@ pub struct Evidence {
     /// How the direction was proven; none for listeners.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<DirectionEvidence>,
+    /// How the end is known, where not from the end itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<EndEvidence>,
 }

@@ -20,6 +20,8 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
+    /// This host knows no way there.
+    NoRoute,
     /// No port was free on this side.
     NoLocalPort,
     /// A policy of this host or the network forbade it.
@@ -38,6 +40,10 @@ pub enum Reason {
     Reset,
     /// The caller closed the socket while it waited.
     Abandoned,
+    /// Inbound: more connections wait to be accepted here than the listener allows.
+    AcceptQueueFull,
+    /// Inbound: nothing listens here on that port.
+    NotListening,
     /// None of the above; `errno` says more.
     Other,
 }

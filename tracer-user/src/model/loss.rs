@@ -130,6 +130,15 @@ impl Serialize for Ledger<Lost> {
     }
 }
 
+/// What no event told when it happened, and a later look found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Repaired {
+    /// Connections that were there, and nobody had told of.
+    pub opened: u64,
+    /// Connections and attempts that were over, and nobody had told so.
+    pub closed: u64,
+}
+
 /// What was watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Coverage {

@@ -17,12 +17,13 @@ mod time;
 
 pub use connection::{Closer, Connection, Direction, Ends, Family, Totals};
 pub use event::{
-    Blind, Body, ConnectionEvent, Event, Kind, ListenerEvent, Loss, Start, Stop, Tracer,
+    Blind, Body, ConnectionEvent, Event, Kind, ListenerEvent, Loss, ProcessEvent, Start, Stop,
+    Tracer,
 };
-pub use evidence::{DirectionEvidence, Evidence, ProcessEvidence};
+pub use evidence::{DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
 pub use failure::{Failure, Phase, Reason};
 pub use host::Host;
 pub use listener::Listener;
-pub use loss::{Coverage, Ledger, Lost, Tally};
-pub use process::{Process, ProcessKey};
+pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
+pub use process::{ExitStatus, Process, ProcessKey, Signal};
 pub use time::Timestamp;

@@ -15,6 +15,26 @@ pub struct ProcessKey {
     pub start_ns: u64,
 }
 
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitStatus {
+    /// By itself, with this exit code.
+    Code(u32),
+    /// By this signal, as `SIGKILL`; the number where it has no name.
+    Signal(Signal),
+}
+
+/// A signal, by name or by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Signal {
+    /// Its symbolic name.
+    Name(&'static str),
+    /// Its number.
+    Number(u32),
+}
+
 /// A process, as known so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Process {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 use super::sanitise::is_printable;
-use crate::model::{Body, ConnectionEvent, Event, ListenerEvent, Process};
+use crate::model::{Body, ConnectionEvent, Event, ListenerEvent, Process, ProcessEvent};
 
 /// Version of the stream: changes when a field goes away or changes its meaning.
 const VERSION: u8 = 1;
@@ -49,17 +49,23 @@ impl Lines {
                 field("tracer", &start.tracer, buf)?;
                 field("blind", &start.blind, buf)
             }
-            Body::Connect(event) | Body::Accept(event) | Body::Close(event) | Body::Fail(event) => {
-                self.connection(event, buf)
-            }
+            Body::Existing(event)
+            | Body::Connect(event)
+            | Body::Accept(event)
+            | Body::Close(event)
+            | Body::Fail(event) => self.connection(event, buf),
+            Body::Exec(event) | Body::Exit(event) => self.process_event(event, buf),
             Body::Listen(event) | Body::Unlisten(event) => self.listener(event, buf),
             Body::Loss(loss) => {
                 field("lost", &loss.lost, buf)?;
+                field("missed", &loss.missed, buf)?;
                 field("from", &loss.interval.from, buf)?;
                 field("to", &loss.interval.to, buf)
             }
             Body::Stop(stop) => {
                 field("totals", &stop.totals, buf)?;
+                field("missed", &stop.missed, buf)?;
+                field("repaired", &stop.repaired, buf)?;
                 field("coverage", &stop.coverage, buf)
             }
         }
@@ -78,6 +84,14 @@ impl Lines {
         field("listener", &event.listener, buf)?;
         self.process(event.process.as_ref(), buf)?;
         field("evidence", &event.evidence, buf)
+    }
+
+    fn process_event(&mut self, event: &ProcessEvent, buf: &mut Vec<u8>) -> serde_json::Result<()> {
+        self.process(Some(&event.process), buf)?;
+        match &event.exit {
+            Some(exit) => field("exit", exit, buf),
+            None => Ok(()),
+        }
     }
 
     fn process(

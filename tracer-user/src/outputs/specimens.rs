@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::model::{
-    Blind, Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence, Ends,
-    Event, Evidence, Failure, Host, Kind, Ledger, Listener, ListenerEvent, Loss, Lost, Phase,
-    Process, ProcessEvidence, ProcessKey, Reason, Start, Stop, Tally, Timestamp, Totals, Tracer,
+    Blind, Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence,
+    EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Ledger, Listener,
+    ListenerEvent, Loss, Lost, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason,
+    Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
 };
 
 /// 2026-11-22T01:02:03.123456789Z
@@ -49,6 +50,7 @@ fn evidence(process: ProcessEvidence, direction: DirectionEvidence) -> Evidence 
     Evidence {
         process,
         direction: Some(direction),
+        end: None,
     }
 }
 
@@ -145,7 +147,34 @@ pub(crate) fn listener() -> ListenerEvent {
         evidence: Evidence {
             process: ProcessEvidence::Scan,
             direction: None,
+            end: None,
         },
+    }
+}
+
+/// A connection that was there when the tracer came, of which the direction is known or not.
+pub(crate) fn existing(direction: Option<Direction>) -> ConnectionEvent {
+    let mut event = connect();
+    event.connection.direction = direction;
+    event.connection.existing = true;
+    event.connection.opened = None;
+    event.connection.connect_ns = None;
+    event.evidence = evidence(ProcessEvidence::Scan, DirectionEvidence::Unknown);
+    event
+}
+
+/// The end of a connection that was found to be over.
+pub(crate) fn close_found() -> ConnectionEvent {
+    let mut event = connect();
+    event.evidence.end = Some(EndEvidence::Scan);
+    event
+}
+
+/// A process that ran another program, or ended.
+pub(crate) fn process_event(exit: Option<ExitStatus>) -> ProcessEvent {
+    ProcessEvent {
+        process: process("nginx"),
+        exit,
     }
 }
 
@@ -159,7 +188,7 @@ pub(crate) fn start() -> Start {
         },
         blind: vec![Blind {
             what: "what cannot be seen",
-            why: "the reason",
+            why: "the reason".into(),
         }],
     }
 }
@@ -182,6 +211,7 @@ pub(crate) fn loss() -> Loss {
     lost.get_mut(Kind::Fail).expect("counted").ring_full = 1;
     Loss {
         lost,
+        missed: 3,
         interval: coverage(),
     }
 }
@@ -208,6 +238,11 @@ pub(crate) fn stop(with_loss: bool) -> Stop {
     }
     Stop {
         totals,
+        missed: if with_loss { 3 } else { 0 },
+        repaired: Repaired {
+            opened: 0,
+            closed: u64::from(with_loss),
+        },
         coverage: coverage(),
     }
 }
@@ -220,6 +255,18 @@ pub(crate) fn all() -> Vec<Event> {
         Body::Accept(accept()),
         Body::Close(close()),
         Body::Close(close_existing()),
+        Body::Close(close_found()),
+        Body::Fail(ConnectionEvent {
+            evidence: close_found().evidence,
+            ..fail(Phase::Network, Reason::Other, None)
+        }),
+        Body::Existing(existing(None)),
+        Body::Existing(existing(Some(Direction::Outbound))),
+        Body::Exec(process_event(None)),
+        Body::Exit(process_event(Some(ExitStatus::Code(0)))),
+        Body::Exit(process_event(Some(ExitStatus::Signal(Signal::Name(
+            "SIGKILL",
+        ))))),
         Body::Listen(listener()),
         Body::Unlisten(listener()),
         Body::Loss(loss()),
@@ -238,6 +285,9 @@ pub(crate) fn all() -> Vec<Event> {
         bodies.push(Body::Fail(fail(phase, Reason::Other, Some("EPERM"))));
     }
     let reasons = [
+        Reason::NoRoute,
+        Reason::AcceptQueueFull,
+        Reason::NotListening,
         Reason::NoLocalPort,
         Reason::Denied,
         Reason::AddressInUse,
@@ -251,7 +301,10 @@ pub(crate) fn all() -> Vec<Event> {
     ];
     for reason in reasons {
         match reason {
-            Reason::NoLocalPort
+            Reason::NoRoute
+            | Reason::AcceptQueueFull
+            | Reason::NotListening
+            | Reason::NoLocalPort
             | Reason::Denied
             | Reason::AddressInUse
             | Reason::TimedOut

@@ -11,9 +11,9 @@ use super::{
     units::{Bytes, Count, Nanos},
 };
 use crate::model::{
-    Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence, Event,
-    Evidence, Failure, Kind, ListenerEvent, Loss, Lost, Phase, Process, ProcessEvidence, Reason,
-    Start, Stop,
+    Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence, EndEvidence,
+    Event, Evidence, ExitStatus, Failure, Kind, ListenerEvent, Loss, Lost, Phase, Process,
+    ProcessEvent, ProcessEvidence, Reason, Signal, Start, Stop,
 };
 
 /// Columns that a name from outside may take.
@@ -35,9 +35,12 @@ pub(super) fn write(event: &Event, colour: bool, buf: &mut Vec<u8>) {
     );
     match &event.body {
         Body::Start(it) => start(it, event, date.trim_end_matches('T'), buf),
-        Body::Connect(it) | Body::Accept(it) | Body::Close(it) | Body::Fail(it) => {
-            connection(it, buf);
-        }
+        Body::Existing(it)
+        | Body::Connect(it)
+        | Body::Accept(it)
+        | Body::Close(it)
+        | Body::Fail(it) => connection(it, buf),
+        Body::Exec(it) | Body::Exit(it) => process_event(it, buf),
         Body::Listen(it) | Body::Unlisten(it) => listener(it, buf),
         Body::Loss(it) => loss(it, buf),
         Body::Stop(it) => stop(it, buf),
@@ -56,6 +59,7 @@ fn style(kind: Kind) -> Style {
         Kind::Close => AnsiColor::Blue.on_default(),
         Kind::Fail => AnsiColor::Red.on_default(),
         Kind::Listen | Kind::Unlisten => AnsiColor::Cyan.on_default(),
+        Kind::Existing | Kind::Exec | Kind::Exit => Style::new(),
         Kind::Loss => AnsiColor::Red.on_default().bold(),
         Kind::Start | Kind::Stop => Style::new().bold(),
     }
@@ -129,7 +133,7 @@ fn connection(event: &ConnectionEvent, buf: &mut Vec<u8>) {
 
 /// What a connection carried, and who ended it.
 fn life(connection: &Connection, facts: &mut Vec<String>) {
-    if connection.existing {
+    if connection.existing && connection.totals.is_some() {
         facts.push("older than tracer".to_owned());
     }
     if let Some(totals) = &connection.totals {
@@ -151,6 +155,9 @@ fn life(connection: &Connection, facts: &mut Vec<String>) {
 
 fn failed(failure: &Failure) -> String {
     let reason = match failure.reason {
+        Reason::NoRoute => "no route",
+        Reason::AcceptQueueFull => "the accept queue is full",
+        Reason::NotListening => "nothing listens",
         Reason::NoLocalPort => "no local port is free",
         Reason::Denied => "denied",
         Reason::AddressInUse => "address in use",
@@ -172,6 +179,21 @@ fn failed(failure: &Failure) -> String {
         Some(errno) => format!("{reason} {phase}, {errno}"),
         None => format!("{reason} {phase}"),
     }
+}
+
+fn process_event(event: &ProcessEvent, buf: &mut Vec<u8>) {
+    let name = process(Some(&event.process));
+    let what = match (&event.exit, &event.process.args, &event.process.exe) {
+        (Some(ExitStatus::Code(code)), _, _) => format!("exit code {code}"),
+        (Some(ExitStatus::Signal(Signal::Name(name))), _, _) => format!("ended by {name}"),
+        (Some(ExitStatus::Signal(Signal::Number(number))), _, _) => {
+            format!("ended by signal {number}")
+        }
+        (None, Some(args), _) => sanitise(&args.join(" "), TEXT_COLUMNS).to_string(),
+        (None, None, Some(exe)) => sanitise(exe, TEXT_COLUMNS).to_string(),
+        (None, None, None) => String::new(),
+    };
+    put_columns(buf, &[("", 3), (&name, 24), (&what, 0)]);
 }
 
 fn listener(event: &ListenerEvent, buf: &mut Vec<u8>) {
@@ -233,7 +255,8 @@ fn evidence(evidence: &Evidence) -> String {
         Some(DirectionEvidence::Listener) => Some("direction by listener"),
         Some(DirectionEvidence::Handshake | DirectionEvidence::Unknown) | None => None,
     };
-    let known: Vec<_> = process.into_iter().chain(direction).collect();
+    let end = evidence.end.map(|EndEvidence::Scan| "end found later");
+    let known: Vec<_> = process.into_iter().chain(direction).chain(end).collect();
     if known.is_empty() {
         String::new()
     } else {
@@ -245,14 +268,14 @@ fn loss(loss: &Loss, buf: &mut Vec<u8>) {
     put(
         buf,
         format_args!(
-            "{} in {}:",
+            "{} in {}",
             lost_events(loss.lost.total()),
             span(&loss.interval)
         ),
     );
     let lost = loss.lost.iter().filter(|(_, lost)| lost.total() > 0);
     for (at, (kind, lost)) in lost.enumerate() {
-        let comma = if at == 0 { "" } else { "," };
+        let comma = if at == 0 { ":" } else { "," };
         put(
             buf,
             format_args!(
@@ -263,14 +286,38 @@ fn loss(loss: &Loss, buf: &mut Vec<u8>) {
             ),
         );
     }
+    put(buf, missed(loss.missed));
+}
+
+fn missed(times: u64) -> String {
+    match times {
+        0 => String::new(),
+        1 => "; a hook was skipped by the kernel once".to_owned(),
+        _ => format!("; hooks were skipped by the kernel {} times", Count(times)),
+    }
 }
 
 fn stop(stop: &Stop, buf: &mut Vec<u8>) {
     let lost = lost_events(stop.totals.lost().total());
     put(
         buf,
-        format_args!("watched for {}, {lost}", span(&stop.coverage)),
+        format_args!(
+            "watched for {}, {lost}{}",
+            span(&stop.coverage),
+            missed(stop.missed)
+        ),
     );
+    let repaired = stop.repaired;
+    if repaired.opened + repaired.closed > 0 {
+        put(
+            buf,
+            format_args!(
+                "; found later: {} connections, {} ends",
+                Count(repaired.opened),
+                Count(repaired.closed)
+            ),
+        );
+    }
     for (kind, tally) in stop.totals.iter().filter(|(_, tally)| tally.seen > 0) {
         put(
             buf,

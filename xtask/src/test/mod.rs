@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use crate::cargo::{self, Executable};
 use crate::process::{self, Ending};
 use crate::tally::{self, Tally};
-use crate::vm::Hooks;
+use crate::vm::{Hooks, SUITES, Suite};
 use report::{Outcome, Report, Row};
 
 /// The test program that needs privileges, and is the first process of the machines.
@@ -35,7 +35,10 @@ pub(crate) struct Options {
     /// Only in virtual machines
     #[arg(long)]
     vm_only: bool,
-    /// Hooks to test in virtual machines, one boot each
+    /// Debian suites whose kernels to test in virtual machines [default: all]
+    #[arg(long, value_enum, value_delimiter = ',', hide_default_value = true, default_values_t = SUITES.iter().copied())]
+    suites: Vec<Suite>,
+    /// Hooks to test on each of them, one boot each
     #[arg(
         long,
         value_enum,
@@ -67,7 +70,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         report.add(native_kernel(&kernel, &tracer, &filter));
     }
     if !options.native_only {
-        virtual_machines::run(&mut report, &options.hooks, &kernel.path, &tracer, &filter);
+        let matrix = virtual_machines::Matrix {
+            suites: &options.suites,
+            hooks: &options.hooks,
+            init: &kernel.path,
+            tracer: &tracer,
+            filter: &filter,
+        };
+        matrix.run(&mut report);
     }
     report.print();
     Ok(if report.total().failed == 0 {

@@ -1,88 +1,102 @@
-//! The kernel suite in virtual machines: one boot for each set of hooks, two at a time.
+//! The kernel suite in virtual machines: one boot for each kernel and set of hooks, two at a
+//! time.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::report::{Outcome, Report, Row};
-use crate::vm::{self, Hooks, Machine};
+use crate::vm::{self, Hooks, Machine, Suite};
 
 /// Machines that run at once. Each has two processors of its own, emulated on ours.
 const AT_ONCE: usize = 2;
 
-/// Boots a machine for each of `hooks`, or says why it cannot.
-pub(super) fn run(
-    report: &mut Report,
-    hooks: &[Hooks],
-    init: &Path,
-    tracer: &Path,
-    filter: &[String],
-) {
-    let suite = vm::DEFAULT_SUITE;
-    let row = |kernel: &str, hooks: Hooks, outcome, seconds| Row {
-        suite: format!("vm {suite}"),
-        kernel: kernel.to_owned(),
-        hooks: hooks.name(),
-        outcome,
-        seconds,
-    };
-    println!("\nkernel in virtual machines of {suite}");
-    let unavailable = vm::unavailable().map_or_else(
-        || vm::fetch(suite).map_err(|error| format!("{error:#}")),
-        Err,
-    );
-    let kernel = match unavailable {
-        Ok(kernel) => kernel,
-        Err(reason) => {
-            for &hooks in hooks {
-                report.add(row("", hooks, Outcome::Skipped(reason.clone()), 0));
-            }
-            return;
-        }
-    };
-    let machine = match Machine::prepare(suite, init, tracer) {
-        Ok(machine) => machine,
-        Err(error) => {
-            let outcome = Outcome::Broken(format!("{error:#}"));
-            return report.add(Row {
-                suite: format!("vm {suite}"),
-                kernel,
-                hooks: "",
-                outcome,
-                seconds: 0,
-            });
-        }
-    };
+/// What to run, and on what.
+pub(super) struct Matrix<'a> {
+    pub(super) suites: &'a [Suite],
+    pub(super) hooks: &'a [Hooks],
+    /// The first process of each machine.
+    pub(super) init: &'a Path,
+    pub(super) tracer: &'a Path,
+    pub(super) filter: &'a [String],
+}
 
-    let waiting = Mutex::new(hooks.iter());
-    let done = Mutex::new(Vec::new());
-    let locked = |waiting: &Mutex<std::slice::Iter<'_, Hooks>>| {
-        waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next()
-            .copied()
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(hooks.len()) {
-            scope.spawn(|| {
-                while let Some(hooks) = locked(&waiting) {
-                    let begun = Instant::now();
-                    let name = hooks.name();
-                    let outcome = machine
-                        .boot(hooks, filter, |line| println!("[{name}] {line}"))
-                        .map_or_else(|error| Outcome::Broken(format!("{error:#}")), Outcome::Ran);
-                    let row = row(&kernel, hooks, outcome, begun.elapsed().as_secs());
-                    done.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(row);
-                }
-            });
+impl Matrix<'_> {
+    /// Adds a row for each suite and set of hooks, in that order: how it went there, or why not.
+    pub(super) fn run(&self, report: &mut Report) {
+        let machines: Vec<_> = self
+            .suites
+            .iter()
+            .map(|&suite| (suite, self.machine(suite)))
+            .collect();
+        let places: Vec<_> = machines
+            .iter()
+            .flat_map(|place| self.hooks.iter().map(move |&hooks| (place, hooks)))
+            .collect();
+        let waiting = Mutex::new(places.iter().enumerate());
+        let rows = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE.min(places.len()) {
+                scope.spawn(|| {
+                    while let Some((number, ((suite, machine), hooks))) = next(&waiting) {
+                        let row = self.boot(*suite, machine, *hooks);
+                        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+                        rows.push((number, row));
+                    }
+                });
+            }
+        });
+        let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+        rows.sort_by_key(|(number, _)| *number);
+        for (_, row) in rows {
+            report.add(row);
         }
-    });
-    let mut rows = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    rows.sort_by_key(|row| hooks.iter().position(|hooks| hooks.name() == row.hooks));
-    for row in rows {
-        report.add(row);
     }
+
+    /// A machine with the kernel of `suite`, or what to say in its place.
+    fn machine(&self, suite: Suite) -> Result<Machine, Absent> {
+        if let Some(reason) = vm::unavailable() {
+            return Err(Absent::Skipped(reason));
+        }
+        vm::fetch(suite).map_err(|error| Absent::Skipped(format!("{error:#}")))?;
+        Machine::prepare(suite, self.init, self.tracer)
+            .map_err(|error| Absent::Broken(format!("{error:#}")))
+    }
+
+    fn boot(&self, suite: Suite, machine: &Result<Machine, Absent>, hooks: Hooks) -> Row {
+        let begun = Instant::now();
+        let (kernel, outcome) = match machine {
+            Ok(machine) => {
+                let place = format!("{} {}", suite.name(), hooks.name());
+                let outcome = machine
+                    .boot(hooks, self.filter, |line| println!("[{place}] {line}"))
+                    .map_or_else(|error| Outcome::Broken(format!("{error:#}")), Outcome::Ran);
+                (machine.release(), outcome)
+            }
+            Err(Absent::Skipped(reason)) => ("", Outcome::Skipped(reason.clone())),
+            Err(Absent::Broken(how)) => ("", Outcome::Broken(how.clone())),
+        };
+        Row {
+            suite: format!("vm {}", suite.name()),
+            kernel: kernel.to_owned(),
+            hooks: hooks.name(),
+            outcome,
+            seconds: begun.elapsed().as_secs(),
+        }
+    }
+}
+
+/// Why there is no machine.
+enum Absent {
+    /// It cannot be had here.
+    Skipped(String),
+    /// It could not be put together.
+    Broken(String),
+}
+
+fn next<T>(waiting: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    waiting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .next()
 }

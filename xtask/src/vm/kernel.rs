@@ -4,23 +4,30 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use crate::process;
 
-/// A Debian release to take the kernel of.
-pub(super) struct Suite {
-    /// As apt calls it.
-    pub(super) name: &'static str,
-    /// Where its packages are.
-    mirror: &'static str,
-}
+/// A Debian suite to take the kernel of, as apt calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suite(&'static str);
 
 /// The suites known. To test on one more kernel, add a row.
-pub(super) const SUITES: &[Suite] = &[Suite {
-    name: "bookworm",
-    mirror: "http://deb.debian.org/debian",
-}];
+pub(crate) const SUITES: &[Suite] = &[
+    Suite("bullseye"),
+    Suite("bookworm"),
+    Suite("bookworm-backports"),
+    Suite("trixie"),
+    Suite("trixie-backports"),
+];
+
+/// Where the suites are; where the old ones go; tried in this order.
+const MIRRORS: &[&str] = &[
+    "http://deb.debian.org/debian",
+    "http://archive.debian.org/debian",
+];
 
 /// Depends on whichever kernel the suite has now.
 const PACKAGE: &str = "linux-image-cloud-amd64";
@@ -40,34 +47,31 @@ pub(super) struct Kernel {
 }
 
 impl Suite {
-    /// The suite called `name`.
-    pub(super) fn named(name: &str) -> Result<&'static Self> {
-        let names: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
-        SUITES
-            .iter()
-            .find(|suite| suite.name == name)
-            .with_context(|| format!("find the suite {name}: there are {}", names.join(", ")))
+    /// As apt calls it.
+    pub(crate) fn name(self) -> &'static str {
+        self.0
     }
 
     /// The suite's kernel, fetched into `folder` unless it is there already.
-    pub(super) fn kernel(&self, folder: &Path) -> Result<Kernel> {
+    pub(super) fn kernel(self, folder: &Path) -> Result<Kernel> {
         let root = folder.join("kernel");
         if !root.is_dir() {
             self.fetch(folder, &root)
-                .with_context(|| format!("fetch the kernel of {}", self.name))?;
+                .with_context(|| format!("fetch the kernel of {}", self.name()))?;
         }
         unpacked(&root)
     }
 
     /// Downloads and unpacks; `root` appears only when complete.
-    fn fetch(&self, folder: &Path, root: &Path) -> Result<()> {
-        let apt = Apt::set_up(self, &folder.join("apt"))?;
-        println!("fetching the list of packages of {}", self.name);
-        process::output(apt.command("apt-get").args(["--error-on=any", "update"]))?;
-
+    fn fetch(self, folder: &Path, root: &Path) -> Result<()> {
+        println!("fetching the list of packages of {}", self.name());
+        let apt = self.apt(folder)?;
         let mut packages = Vec::new();
         let mut pending = vec![PACKAGE.to_owned()];
         while let Some(package) = pending.pop() {
+            if packages.contains(&package) {
+                continue;
+            }
             let depends = process::output(apt.command("apt-cache").args(["depends", &package]))?;
             pending.extend(parts(&depends));
             packages.push(package);
@@ -82,7 +86,42 @@ impl Suite {
                 process::output(Command::new("dpkg").arg("-x").arg(&file).arg(&unfinished))?;
             }
         }
-        std::fs::rename(&unfinished, root).context("keep the unpacked kernel")
+        std::fs::rename(&unfinished, root).context("keep the unpacked kernel")?;
+        // What it was made from would be in the way of the next one, and nothing reads it.
+        std::fs::remove_dir_all(&apt.folder).context("remove the packages of the kernel")
+    }
+
+    /// An apt with the list of the suite's packages, from the first mirror that has it.
+    fn apt(self, folder: &Path) -> Result<Apt> {
+        let mut refusals = Vec::new();
+        for mirror in MIRRORS {
+            // What an earlier attempt left behind must not be taken for a part of this one.
+            for leftover in ["apt", "kernel.unfinished"] {
+                let leftover = folder.join(leftover);
+                if leftover.exists() {
+                    std::fs::remove_dir_all(&leftover)
+                        .with_context(|| format!("remove {}", leftover.display()))?;
+                }
+            }
+            let apt = Apt::set_up(self, mirror, &folder.join("apt"))?;
+            let mut update = apt.command("apt-get");
+            match process::output(update.args(["--error-on=any", "update"])) {
+                Ok(_) => return Ok(apt),
+                Err(error) => refusals.push(format!("{mirror}: {error:#}")),
+            }
+        }
+        bail!("no mirror has {}: {}", self.name(), refusals.join("; "));
+    }
+}
+
+/// What the command line takes.
+impl ValueEnum for Suite {
+    fn value_variants<'a>() -> &'a [Self] {
+        SUITES
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
     }
 }
 
@@ -93,7 +132,7 @@ struct Apt {
 }
 
 impl Apt {
-    fn set_up(suite: &Suite, folder: &Path) -> Result<Self> {
+    fn set_up(suite: Suite, mirror: &str, folder: &Path) -> Result<Self> {
         ensure!(
             process::find("apt-get").is_some() && Path::new(KEYRING).is_file(),
             "this needs apt-get and {KEYRING}: on Debian and its kin, run \
@@ -103,11 +142,8 @@ impl Apt {
             let part = folder.join(part);
             std::fs::create_dir_all(&part).with_context(|| format!("make {}", part.display()))?;
         }
-        let source = format!(
-            "deb [arch=amd64 signed-by={KEYRING}] {} {} main\n",
-            suite.mirror, suite.name
-        );
-        std::fs::write(folder.join("sources.list"), source).context("write apt's sources")?;
+        std::fs::write(folder.join("sources.list"), source(suite, mirror))
+            .context("write apt's sources")?;
         std::fs::write(folder.join("status"), "").context("write apt's status")?;
         let configuration = folder.join("apt.conf");
         std::fs::write(&configuration, Self::settings(folder)).context("configure apt")?;
@@ -151,6 +187,14 @@ impl Apt {
             .env("LC_ALL", "C");
         command
     }
+}
+
+/// Nothing but this suite, so a backport cannot be passed over for what it is a port of.
+fn source(suite: Suite, mirror: &str) -> String {
+    format!(
+        "deb [arch=amd64 signed-by={KEYRING}] {mirror} {} main\n",
+        suite.name()
+    )
 }
 
 /// The parts of a kernel in what `apt-cache depends` prints.
@@ -197,6 +241,48 @@ fn only_entry(folder: &Path, prefix: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::Hooks;
+
+    /// The cells of each row of the table whose heading has `heading` in it.
+    fn table<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+        page.lines()
+            .skip_while(|line| !line.contains(heading))
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect()
+    }
+
+    #[test]
+    fn the_page_of_kernels_has_every_suite_and_set_of_hooks() {
+        let page = include_str!("../../../docs/kernels.md");
+        let rows = table(page, "| Debian suite |");
+        let code = |name: &str| format!("`{name}`");
+        let sets = [Hooks::Fentry, Hooks::Kprobe, Hooks::Tracepoint];
+        assert_eq!(rows[0][2..], sets.map(|hooks| code(hooks.name())));
+        let listed: Vec<_> = rows[2..].iter().map(|row| row[0]).collect();
+        let known: Vec<_> = SUITES.iter().map(|suite| code(suite.name())).collect();
+        assert_eq!(listed, known, "docs/kernels.md and SUITES differ");
+        for row in &rows[2..] {
+            assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_suite_is_chosen_by_its_name() {
+        for &suite in SUITES {
+            assert_eq!(Suite::from_str(suite.name(), false), Ok(suite));
+        }
+        assert!(Suite::from_str("sid", false).is_err());
+    }
+
+    #[test]
+    fn apt_is_given_one_suite_and_nothing_of_this_machine() {
+        let line = source(Suite("trixie-backports"), "http://mirror");
+        assert_eq!(
+            line,
+            format!("deb [arch=amd64 signed-by={KEYRING}] http://mirror trixie-backports main\n")
+        );
+    }
 
     #[test]
     fn only_the_parts_of_a_kernel_are_followed() {

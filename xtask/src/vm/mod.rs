@@ -19,12 +19,19 @@ use anyhow::{Context as _, Result, bail};
 use crate::cargo;
 use crate::process::{self, Ending};
 use crate::tally::{self, Tally};
-use kernel::{Kernel, Suite};
-
-/// The suite whose kernel is used unless another is named.
-pub(crate) const DEFAULT_SUITE: &str = "bookworm";
+use kernel::Kernel;
+pub(crate) use kernel::{SUITES, Suite};
 
 const QEMU: &str = "qemu-system-x86_64";
+
+/// A plain one: what newer ones add is slower to emulate than to do without. And none with
+/// `cmpxchg16b`: QEMU 7.2 leaves false flags behind it, on which an interrupt that comes right
+/// then makes the machine panic. Kernels have another way for processors that lack it.
+const PROCESSOR: &str = "Nehalem,-cx16";
+
+/// What makes an emulated machine faster, as there is nobody to protect it against, and what
+/// keeps a busy host from making it believe that its timer is broken.
+const EMULATED: &str = "mitigations=off audit=0 no_timer_check";
 
 /// How long a machine may take to its verdict. Emulation is slow, and two may run at once.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -57,8 +64,8 @@ impl Hooks {
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Debian suite whose kernel to boot
-    #[arg(long, default_value = DEFAULT_SUITE)]
-    suite: String,
+    #[arg(long, value_enum, default_value = "bookworm")]
+    suite: Suite,
     /// Hooks that tracer must use
     #[arg(long, value_enum, default_value = "auto")]
     hooks: Hooks,
@@ -76,8 +83,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         .pop()
         .context("cargo built no test program named kernel")?
         .path;
-    let machine = Machine::prepare(&options.suite, &init, &tracer)?;
-    println!("{} with {}", machine.kernel.release, options.hooks.name());
+    let machine = Machine::prepare(options.suite, &init, &tracer)?;
+    println!("{} with {}", machine.release(), options.hooks.name());
     let tally = machine.boot(options.hooks, &options.arguments, |line| println!("{line}"))?;
     Ok(if tally.failed == 0 {
         ExitCode::SUCCESS
@@ -113,23 +120,21 @@ fn folder() -> PathBuf {
 /// The kernel of `suite`, fetched if it is not there yet; returns its release.
 ///
 /// Apart from [`Machine::prepare`], because what fails here is the network, not us.
-pub(crate) fn fetch(suite: &str) -> Result<String> {
-    let suite = Suite::named(suite)?;
-    Ok(suite.kernel(&folder().join(suite.name))?.release)
+pub(crate) fn fetch(suite: Suite) -> Result<String> {
+    Ok(suite.kernel(&folder().join(suite.name()))?.release)
 }
 
 /// A machine that is ready to boot, as often as wanted.
 pub(crate) struct Machine {
-    suite: &'static Suite,
+    suite: Suite,
     kernel: Kernel,
     image: PathBuf,
 }
 
 impl Machine {
     /// Puts a machine together: `init` will be its first process.
-    pub(crate) fn prepare(suite: &str, init: &Path, tracer: &Path) -> Result<Self> {
-        let suite = Suite::named(suite)?;
-        let folder = folder().join(suite.name);
+    pub(crate) fn prepare(suite: Suite, init: &Path, tracer: &Path) -> Result<Self> {
+        let folder = folder().join(suite.name());
         let kernel = suite.kernel(&folder)?;
         let image = folder.join("image.cpio");
         // Another machine may be reading the image that is there: QEMU maps it.
@@ -144,6 +149,11 @@ impl Machine {
         })
     }
 
+    /// Its kernel, as `uname -r` says.
+    pub(crate) fn release(&self) -> &str {
+        &self.kernel.release
+    }
+
     /// Boots, hands every line of the console to `line`, and returns the verdict.
     ///
     /// The verdict is what the machine says, never how QEMU ends.
@@ -153,7 +163,7 @@ impl Machine {
         arguments: &[String],
         mut line: impl FnMut(&str),
     ) -> Result<Tally> {
-        let log = folder().join(format!("{}-{}.log", self.suite.name, hooks.name()));
+        let log = folder().join(format!("{}-{}.log", self.suite.name(), hooks.name()));
         let mut console = File::create(&log).with_context(|| format!("make {}", log.display()))?;
         let mut tail = Vec::new();
         let mut verdict = None;
@@ -194,7 +204,7 @@ impl Machine {
                 "-accel",
                 "tcg,thread=multi",
                 "-cpu",
-                "max",
+                PROCESSOR,
                 "-smp",
                 "2",
                 "-m",
@@ -216,8 +226,8 @@ impl Machine {
 /// process's environment, and what follows `--` its arguments.
 fn command_line(hooks: Hooks, arguments: &[String]) -> OsString {
     let mut line = format!(
-        "console=ttyS0 quiet panic=-1 PATH=/usr/sbin:/usr/bin RUST_BACKTRACE=1 \
-         TRACER=/bin/tracer TRACER_HOOKS={}",
+        "console=ttyS0 quiet panic=-1 {EMULATED} \
+         PATH=/usr/sbin:/usr/bin RUST_BACKTRACE=1 TRACER=/bin/tracer TRACER_HOOKS={}",
         hooks.name()
     );
     if !arguments.is_empty() {

@@ -87,11 +87,13 @@ fn loss_and_the_final_account() {
     assert_eq!(
         plain(Body::Loss(specimens::loss())),
         "01:02:03.123 loss     1,235 events lost in 1 min 30 s: \
-         1,234 close (ring full 1,200, table full 30, undecodable 4), 1 fail (ring full 1)\n"
+         1,234 close (ring full 1,200, table full 30, undecodable 4), 1 fail (ring full 1); \
+         hooks were skipped by the kernel 3 times\n"
     );
     assert_eq!(
         plain(Body::Stop(specimens::stop(true))),
-        "01:02:03.123 stop     watched for 1 min 30 s, 1,234 events lost\n\
+        "01:02:03.123 stop     watched for 1 min 30 s, 1,234 events lost; hooks were skipped by the kernel 3 times; \
+         found later: 0 connections, 1 ends\n\
          \x20            connect       20,000 seen\n\
          \x20            close         20,000 seen, 18,766 delivered, ring full 1,200, table full 30, undecodable 4\n"
     );

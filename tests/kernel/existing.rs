@@ -1,0 +1,396 @@
+//! What was there before tracer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+use tracer_tests::{
+    agent::{Agent, Dial, Listen, Slot},
+    expect::{self, endpoint, one},
+    hold::Held,
+    ledger::{self, End, Side},
+    netns::Netns,
+    suite::setting,
+    tests,
+    tracer::{Helper, Tracer},
+    traffic::{self, Serve, Share, Talk, Target},
+};
+
+tests!("existing":
+    amid_thousands_of_connections_and_a_storm,
+    the_direction_is_proven_or_absent,
+    an_attempt_under_way_is_told_when_it_is_decided,
+    a_second_look_finds_nothing_to_repair,
+);
+
+fn amid_thousands_of_connections_and_a_storm() -> Result<()> {
+    let count = setting("TRACER_HELD", 5000)?;
+    let storms = setting("TRACER_STORM", 200_000)?.div_ceil(4);
+    let netns = Netns::new()?;
+    let held_folder = tempfile::tempdir().context("make a folder for the ledgers")?;
+    let storm_folder = tempfile::tempdir().context("make a folder for the ledgers")?;
+    let held = Held::open(&netns, count as usize, held_folder.path().to_owned())?;
+    let server = traffic::serve(
+        &netns,
+        &Serve {
+            listen: vec!["0.0.0.0:0".parse()?],
+            share: Share::Alone,
+            talk: Talk::Storm,
+            ledger: storm_folder.path().to_owned(),
+        },
+    )?;
+    let target = Target {
+        to: SocketAddr::new([127, 0, 0, 1].into(), server.addresses[0].port()),
+        mapped: false,
+        spread: true,
+    };
+    let client = traffic::dial(
+        &netns,
+        &traffic::Dial {
+            targets: vec![target],
+            count: storms,
+            talk: Talk::Storm,
+            first_port: 0,
+            bound: 0,
+            seed: 7,
+            ledger: storm_folder.path().to_owned(),
+        },
+    )?;
+    let storm = traffic::start(vec![client])?;
+    let mut tracer = Tracer::stream(&[])?;
+    let from = tracer.wait_for("the first line", |event| event["event"] == "start")?;
+    storm.into_iter().try_for_each(Helper::finish)?;
+    held.close()?;
+    netns.wait_settled()?;
+    server.helper.finish()?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    expect::sums(run.text()?.lines())?;
+
+    let events = expect::within(netns.inode(), &run.events()?);
+    let lives = Lives::of(&events)?;
+    let held = ledger::read(held_folder.path())?;
+    ensure!(
+        held.len() == 2 * count as usize,
+        "{} ends were held",
+        held.len()
+    );
+    for end in &held {
+        lives.check_held(end)?;
+    }
+    let ports: BTreeSet<u16> = held.iter().map(|end| end.server.port()).collect();
+    let started = from["time"].as_str().context("the time of the start")?;
+    lives.check_storm(&ledger::read(storm_folder.path())?, &ports, started)
+}
+
+/// Everything that was told, by `connection.id`.
+struct Lives<'a> {
+    lives: Vec<Life<'a>>,
+    /// By side and the two ends.
+    by_ends: BTreeMap<(Side, SocketAddr, SocketAddr), Vec<usize>>,
+}
+
+struct Life<'a> {
+    beginning: &'a Value,
+    close: &'a Value,
+}
+
+impl<'a> Lives<'a> {
+    /// Each has one beginning and one end.
+    fn of(events: &'a [Value]) -> Result<Self> {
+        let mut by_id: BTreeMap<&str, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
+        for event in events {
+            let Some(id) = event["connection"]["id"].as_str() else {
+                continue;
+            };
+            let (beginnings, closes) = by_id.entry(id).or_default();
+            match event["event"].as_str() {
+                Some("connect" | "accept" | "existing") => {
+                    ensure!(closes.is_empty(), "it began after its end: {event}");
+                    beginnings.push(event);
+                }
+                Some("close") => closes.push(event),
+                _ => bail!("an event that should not be: {event}"),
+            }
+        }
+        let mut lives = Vec::new();
+        let mut by_ends: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (id, (beginnings, closes)) in by_id {
+            let ([beginning], [close]) = (&beginnings[..], &closes[..]) else {
+                bail!("{id}: beginnings {beginnings:#?}, ends {closes:#?}");
+            };
+            let direction = &beginning["connection"]["direction"];
+            ensure!(
+                *direction == close["connection"]["direction"],
+                "the direction changed: {beginning} {close}"
+            );
+            if let Some(side) = match direction.as_str() {
+                Some("outbound") => Some(Side::Client),
+                Some("inbound") => Some(Side::Server),
+                _ => None,
+            } {
+                let end = |name: &str| address(&close["connection"][name]);
+                let key = (side, end("client")?, end("server")?);
+                by_ends.entry(key).or_default().push(lives.len());
+            }
+            lives.push(Life { beginning, close });
+        }
+        Ok(Self { lives, by_ends })
+    }
+
+    fn check_held(&self, end: &End) -> Result<()> {
+        let key = (end.side, end.client, end.server);
+        let found = self.by_ends.get(&key).map(Vec::as_slice);
+        let Some([n]) = found else {
+            bail!("told {found:?} times: {end:?}");
+        };
+        let Life { beginning, close } = &self.lives[*n];
+        let pattern = json!({
+            "event": "existing",
+            "connection": {"existing": true, "opened": null},
+            "process": {"pid": end.opener},
+            "evidence": {"process": "scan"},
+        });
+        matches(&pattern, beginning)?;
+        let pattern = json!({
+            "connection": {
+                "existing": true,
+                "sent_bytes": end.sent,
+                "received_bytes": end.received,
+                "closed_by": end.closed_by.map(|by| by.name()),
+            },
+            "process": {"pid": end.closer},
+            "evidence": {"end": null},
+        });
+        matches(&pattern, close)
+    }
+
+    /// Of the storm, part was over before: no more was told than there was, and nothing of
+    /// what began later is missing.
+    fn check_storm(&self, ends: &[End], held: &BTreeSet<u16>, started: &str) -> Result<()> {
+        let mut made: BTreeMap<_, (usize, usize)> = BTreeMap::new();
+        let mut later = 0;
+        for end in ends {
+            let key = |side| (side, end.client, end.server);
+            made.entry(key(end.side)).or_default().0 += 1;
+            // The client's clock counts for both: a server may accept what is over already.
+            if end.side == Side::Client && rfc3339(end.at).as_str() > started {
+                for side in [Side::Client, Side::Server] {
+                    made.entry(key(side)).or_default().1 += 1;
+                    later += 1;
+                }
+            }
+        }
+        ensure!(later > 0, "the storm was over before tracer came");
+        let mut existing = 0;
+        for (key, told) in &self.by_ends {
+            if held.contains(&key.2.port()) {
+                continue;
+            }
+            let (all, _) = made
+                .get(key)
+                .with_context(|| format!("invented: {key:?}"))?;
+            ensure!(told.len() <= *all, "{key:?}: told {} of {all}", told.len());
+            existing += told
+                .iter()
+                .filter(|n| self.lives[**n].beginning["event"] == "existing")
+                .count();
+        }
+        for (key, (_, after)) in &made {
+            let told = self.by_ends.get(key).map_or(0, Vec::len);
+            ensure!(told >= *after, "{key:?}: told {told} of {after}");
+        }
+        println!(
+            "existing: {} ends of the storm, {later} of them begun under tracer's eyes, {existing} \
+             found as existing",
+            ends.len()
+        );
+        Ok(())
+    }
+}
+
+fn matches(pattern: &Value, event: &Value) -> Result<()> {
+    let differs = expect::differences(pattern, event);
+    ensure!(differs.is_empty(), "{}\nin {event}", differs.join("\n"));
+    Ok(())
+}
+
+fn address(end: &Value) -> Result<SocketAddr> {
+    let ip = end["address"].as_str().context("an address")?.parse()?;
+    let port = u16::try_from(end["port"].as_u64().context("a port")?)?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// As tracer writes times, which compare as text.
+fn rfc3339(at: u64) -> String {
+    let time = UNIX_EPOCH + Duration::from_nanos(at);
+    humantime::format_rfc3339_nanos(time).to_string()
+}
+
+/// An established connection: the client's socket and the server's.
+struct Pair {
+    dialled: Slot,
+    accepted: Slot,
+    client: SocketAddr,
+    server: SocketAddr,
+}
+
+/// Every history that leaves other numbers in the counters of which the direction is read.
+fn the_direction_is_proven_or_absent() -> Result<()> {
+    let netns = Netns::new()?;
+    let mut server = Agent::new(&netns)?;
+    let mut client = Agent::new(&netns)?;
+    let (listening, at) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let (gone, gone_at) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let mut pair = |listening, at| -> Result<Pair> {
+        let dialled = client.connect(at)?;
+        let accepted = server.accept(listening)?.socket()?;
+        Ok(Pair {
+            client: dialled.local()?,
+            dialled: dialled.socket()?,
+            accepted,
+            server: at,
+        })
+    };
+    let (silent, talked, half_closed, orphaned) = (
+        pair(listening, at)?,
+        pair(listening, at)?,
+        pair(listening, at)?,
+        pair(gone, gone_at)?,
+    );
+    client.send(talked.dialled, 100_000)?;
+    server.receive(talked.accepted, 100_000)?;
+    server.send(talked.accepted, 33)?;
+    client.receive(talked.dialled, 33)?;
+    client.shutdown(half_closed.dialled)?;
+    server.receive_end(half_closed.accepted)?;
+    // The listener goes, its connection stays.
+    server.close(gone)?;
+
+    let mut tracer = Tracer::stream(&[])?;
+    tracer.wait_for("the last connection", |event| {
+        event["event"] == "existing" && event["connection"]["local"] == endpoint(gone_at)
+    })?;
+    for pair in [&silent, &talked, &half_closed, &orphaned] {
+        client.close(pair.dialled)?;
+        server.receive_end(pair.accepted)?;
+        server.close(pair.accepted)?;
+    }
+    netns.wait_settled()?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let events = expect::within(netns.inode(), &run.events()?);
+    for pair in [&silent, &talked, &half_closed, &orphaned] {
+        for event in ["existing", "close"] {
+            let pattern = json!({
+                "event": event,
+                "connection": {
+                    "direction": "outbound",
+                    "client": endpoint(pair.client),
+                    "server": endpoint(pair.server),
+                },
+                "process": {"pid": client.pid()},
+                "evidence": {"direction": "handshake"},
+            });
+            one("the end that dialled", &pattern, &events)?;
+        }
+    }
+    for pair in [&silent, &talked, &half_closed] {
+        for event in ["existing", "close"] {
+            let pattern = json!({
+                "event": event,
+                "connection": {
+                    "direction": "inbound",
+                    "client": endpoint(pair.client),
+                    "server": endpoint(pair.server),
+                },
+                "process": {"pid": server.pid()},
+                "evidence": {"direction": "listener"},
+            });
+            one("the end that was dialled", &pattern, &events)?;
+        }
+    }
+    for event in ["existing", "close"] {
+        let pattern = json!({
+            "event": event,
+            "connection": {
+                "direction": null,
+                "local": endpoint(orphaned.server),
+                "remote": endpoint(orphaned.client),
+            },
+            "process": {"pid": server.pid()},
+            "evidence": {"direction": "unknown"},
+        });
+        one("an end whose listener is gone", &pattern, &events)?;
+    }
+    Ok(())
+}
+
+fn an_attempt_under_way_is_told_when_it_is_decided() -> Result<()> {
+    let netns = Netns::new()?;
+    let mut server = Agent::new(&netns)?;
+    let mut client = Agent::new(&netns)?;
+    let (_, deaf) = server.listen(Listen {
+        deaf: true,
+        ..Listen::at("127.0.0.1:0".parse()?)
+    })?;
+    let dialled = client.dial(Dial {
+        nonblocking: true,
+        ..Dial::to(deaf)
+    })?;
+    let slot = dialled.slot.context("a socket")?;
+    let (_, open) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let mut tracer = Tracer::stream(&["--rescan", "200ms"])?;
+    // The second look comes after the first is over.
+    tracer.wait_for("the listeners", |event| {
+        event["event"] == "listen" && event["listener"]["port"] == open.port()
+    })?;
+    client.close(slot)?;
+    netns.wait_settled()?;
+    let run = tracer.stop()?;
+    let events = expect::within(netns.inode(), &run.events()?);
+    let pattern = json!({
+        "event": "fail",
+        "connection": {"direction": "outbound", "server": endpoint(deaf)},
+        "failure": {"reason": "abandoned"},
+    });
+    one("the attempt", &pattern, &events)?;
+    expect::none("a connection", &json!({"event": "existing"}), &events)
+}
+
+fn a_second_look_finds_nothing_to_repair() -> Result<()> {
+    let netns = Netns::new()?;
+    let mut server = Agent::new(&netns)?;
+    let mut client = Agent::new(&netns)?;
+    let (listening, at) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let mut tracer = Tracer::stream(&["--rescan", "50ms"])?;
+    for _ in 0..3 {
+        let dialled = client.connect(at)?.socket()?;
+        let accepted = server.accept(listening)?.socket()?;
+        // A listener of its own shows that tracer has looked around meanwhile.
+        let (_, mark) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+        tracer.wait_for("the mark", |event| {
+            event["event"] == "listen" && event["listener"]["port"] == mark.port()
+        })?;
+        client.close(dialled)?;
+        server.receive_end(accepted)?;
+        server.close(accepted)?;
+    }
+    netns.wait_settled()?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let stop = run.only("stop")?;
+    ensure!(
+        stop["repaired"] == json!({"opened": 0, "closed": 0}),
+        "something was repaired: {stop}"
+    );
+    let events = expect::within(netns.inode(), &run.events()?);
+    for (count, event) in [(3, "connect"), (3, "accept"), (6, "close"), (0, "existing")] {
+        expect::exactly(count, event, &json!({"event": event}), &events)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Attempts from outside that this host turns away. Across a cable, so that each end has a
+//! namespace of its own, and what is told of one is not mistaken for the other.
+
+use anyhow::Result;
+use rustix::io::Errno;
+use tracer_tests::{
+    agent::{Agent, Listen},
+    netns::Netns,
+    tests,
+};
+
+use super::{
+    ACCEPT_QUEUE_FULL, ESTABLISHED, FAMILIES, Family, TIMED_OUT, Way, World, at_once, attempt,
+    dead, wait_for_state,
+};
+
+tests!("failures::inbound":
+    not_listening,
+    accept_queue_full,
+    a_reset_is_no_refusal,
+);
+
+impl Family {
+    /// Any port at the far end of the cable.
+    fn far(self) -> std::net::SocketAddr {
+        let v6 = [0xfd77, 0, 0, 0, 0, 0, 0, 2];
+        std::net::SocketAddr::new(
+            self.of([10, 77, 0, 2].into(), std::net::IpAddr::from(v6)),
+            0,
+        )
+    }
+}
+
+fn cable() -> Result<(World, Netns, Agent)> {
+    let (world, far) = World::pair()?;
+    let server = Agent::new(&far)?;
+    Ok((world, far, server))
+}
+
+fn not_listening() -> Result<()> {
+    let (world, _far, mut server) = cable()?;
+    let mut client = world.agent()?;
+    let mut attempts = Vec::new();
+    for way in super::WAYS {
+        let to = dead(&mut server, way.family.far())?;
+        attempts.push(attempt(&mut client, way.dial(to), Errno::CONNREFUSED)?);
+    }
+    let mut seen = world.finish()?;
+    seen.refused(&attempts)?;
+    seen.nothing_more()
+}
+
+/// The SYN comes twice, and is one attempt.
+fn accept_queue_full() -> Result<()> {
+    let (world, far, mut server) = cable()?;
+    let mut works = Vec::new();
+    for family in FAMILIES {
+        let how = Listen {
+            // The kernel takes one more than it is told.
+            backlog: 1,
+            ..Listen::at(family.far())
+        };
+        let (_, to) = server.listen(how)?;
+        let (mut filler, mut client) = (world.agent()?, world.agent()?);
+        for _ in 0..2 {
+            let from = filler.dial(family.dial(to))?.local()?;
+            wait_for_state(&far, (to, from), ESTABLISHED)?;
+        }
+        let way = Way {
+            family,
+            nonblocking: family == Family::Mapped,
+        };
+        works.push(move || {
+            let attempt = attempt(&mut client, way.dial(to), Errno::TIMEDOUT)?;
+            // The connections in the queue stay until it is over.
+            drop(filler);
+            Ok(attempt)
+        });
+    }
+    let attempts = at_once(works)?;
+    let mut seen = world.finish()?;
+    // What fills the queues succeeded.
+    seen.events.retain(|event| event["event"] == "fail");
+    for attempt in &attempts {
+        seen.failed(attempt, TIMED_OUT)?;
+        seen.turned_away(attempt, ACCEPT_QUEUE_FULL, Some(server.pid()))?;
+    }
+    seen.nothing_more()
+}
+
+/// This host also resets what comes to a connection that it has ended.
+fn a_reset_is_no_refusal() -> Result<()> {
+    let (world, far, mut server) = cable()?;
+    let mut client = world.agent()?;
+    for family in [Family::V4, Family::V6] {
+        let (listener, to) = server.listen(Listen::at(family.far()))?;
+        let slot = client.connect(to)?.socket()?;
+        let accepted = server.accept(listener)?.socket()?;
+        // Nobody is there any more to read what comes now.
+        server.close(accepted)?;
+        client.receive_end(slot)?;
+        client.send(slot, 1)?;
+        far.wait_settled()?;
+        client.close(slot)?;
+    }
+    world.netns.wait_settled()?;
+    let mut seen = world.finish()?;
+    let ends = seen.events.len();
+    // Two families, two ends, each opened and closed.
+    anyhow::ensure!(ends == 8, "{ends} lines:\n{seen}");
+    seen.events.retain(|event| event["event"] == "fail");
+    seen.nothing_more()
+}

@@ -1,0 +1,340 @@
+//! Attempts that fail out there: refused, reset, unreachable, never answered.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::io::Errno;
+use tracer_tests::{
+    agent::{Dial, Listen},
+    netns::Netns,
+    tests,
+};
+
+use super::{
+    ABANDONED, Failure, Family, REFUSED, SYN_RECV, SYN_SENT, TIMED_OUT, WAYS, World, at_once,
+    attempt, begin, dead, deaf, failure, nft, nowhere, wait_for_state,
+};
+
+tests!("failures::network":
+    refused,
+    refused_by_a_firewall,
+    reset_in_the_handshake,
+    timed_out,
+    timed_out_behind_firewalls,
+    unreachable_by_a_routers_routes,
+    unreachable_by_a_routers_firewall,
+    no_neighbour_answers,
+    a_caller_may_give_up_at_the_first_word,
+);
+
+const NETWORK_UNREACHABLE: Failure = failure("network", "network_unreachable", Errno::NETUNREACH);
+const HOST_UNREACHABLE: Failure = failure("network", "host_unreachable", Errno::HOSTUNREACH);
+/// IPv6 has an error of its own for a policy of the network.
+const DENIED: Failure = failure("network", "denied", Errno::ACCESS);
+
+/// Makes each attempt through a process of its own, all at once, and ends the run. Each must
+/// fail as planned, and nothing else be told.
+fn all_fail(world: World, plans: Vec<(Dial, Failure)>) -> Result<()> {
+    let mut works = Vec::new();
+    for (dial, failure) in plans {
+        let mut client = world.agent()?;
+        works.push(move || {
+            let errno = failure.errno.context("an error to expect")?;
+            Ok((attempt(&mut client, dial, errno)?, failure))
+        });
+    }
+    let attempts = at_once(works)?;
+    let mut seen = world.finish()?;
+    for (attempt, failure) in &attempts {
+        seen.failed(attempt, *failure)?;
+    }
+    seen.nothing_more()
+}
+
+fn refused() -> Result<()> {
+    let world = World::new()?;
+    let (mut client, mut server) = (world.agent()?, world.agent()?);
+    let mut attempts = Vec::new();
+    for way in WAYS {
+        let to = dead(&mut server, way.family.loopback())?;
+        attempts.push(attempt(&mut client, way.dial(to), Errno::CONNREFUSED)?);
+    }
+    let mut seen = world.finish()?;
+    seen.refused(&attempts)?;
+    seen.nothing_more()
+}
+
+/// A reset or an ICMP error in the server's stead: the same to the client, and no refusal by
+/// the server's host.
+fn refused_by_a_firewall() -> Result<()> {
+    let world = World::new()?;
+    nft(
+        &world.netns,
+        "add table inet t; add chain inet t input { type filter hook input priority 0; }; \
+         add rule inet t input tcp dport 7 reject with tcp reset; \
+         add rule inet t input tcp dport 9 reject with icmpx type port-unreachable",
+    )?;
+    let mut plans = Vec::new();
+    for way in WAYS {
+        for port in [7, 9] {
+            let to = SocketAddr::new(way.family.loopback().ip(), port);
+            plans.push((way.dial(to), REFUSED));
+        }
+    }
+    all_fail(world, plans)
+}
+
+/// A reset that answers a SYN is a refusal. What is called reset comes later: two ends dial each
+/// other at once, and one is gone before it has answered the other's SYN. Deaf sockets keep them
+/// from coming to terms.
+fn reset_in_the_handshake() -> Result<()> {
+    let world = World::new()?;
+    let mut works = Vec::new();
+    for way in WAYS {
+        let (mut one, mut other) = (world.agent()?, world.agent()?);
+        let near = dead(&mut one, way.family.loopback())?;
+        let netns = &world.netns;
+        works.push(move || {
+            let silent = Listen {
+                deaf: true,
+                reuse_port: true,
+                ..Listen::at(way.family.loopback())
+            };
+            let (listener, far) = other.listen(silent)?;
+            let dial = Dial {
+                from: Some(near),
+                retries: None,
+                ..way.dial(far)
+            };
+            std::thread::scope(|scope| -> Result<_> {
+                let client = scope.spawn(|| attempt(&mut one, dial, Errno::CONNRESET));
+                wait_for_state(netns, (near, far), SYN_SENT)?;
+                let (slot, given_up) = begin(
+                    &mut other,
+                    Dial {
+                        from: Some(far),
+                        deaf: true,
+                        ..way.family.dial(near)
+                    },
+                )?;
+                wait_for_state(netns, (near, far), SYN_RECV)?;
+                other.close(listener)?;
+                other.close(slot)?;
+                let reset = client
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("the client's thread panicked"))??;
+                Ok((reset, given_up))
+            })
+        });
+    }
+    let attempts = at_once(works)?;
+    let mut seen = world.finish()?;
+    for (reset, given_up) in &attempts {
+        seen.failed(reset, failure("remote", "reset", Errno::CONNRESET))?;
+        seen.failed(given_up, ABANDONED)?;
+    }
+    seen.nothing_more()
+}
+
+fn timed_out() -> Result<()> {
+    let world = World::new()?;
+    let mut server = world.agent()?;
+    let mut plans = Vec::new();
+    for way in WAYS {
+        let to = deaf(&mut server, way.family.loopback())?;
+        plans.push((way.dial(to), TIMED_OUT));
+    }
+    all_fail(world, plans)
+}
+
+/// On the way in and on the way out: the kernel does not tell the caller of the latter either.
+fn timed_out_behind_firewalls() -> Result<()> {
+    let world = World::new()?;
+    let mut server = world.agent()?;
+    let mut rules = "add table inet t; \
+         add chain inet t input { type filter hook input priority 0; }; \
+         add chain inet t output { type filter hook output priority 0; }"
+        .to_owned();
+    let mut plans = Vec::new();
+    for way in WAYS {
+        for chain in ["input", "output"] {
+            let (_, to) = server.listen(Listen::at(way.family.loopback()))?;
+            rules += &format!("; add rule inet t {chain} tcp dport {} drop", to.port());
+            plans.push((way.dial(to), TIMED_OUT));
+        }
+    }
+    nft(&world.netns, &rules)?;
+    all_fail(world, plans)
+}
+
+/// A world with a router at the far end of the cable, through which everything goes.
+fn behind_a_router() -> Result<(World, Netns)> {
+    let (world, router) = World::pair()?;
+    for (family, via) in [("-4", "10.77.0.2"), ("-6", "fd77::2")] {
+        let route = [family, "route", "add", "default", "via", via];
+        world.netns.command("ip", &route)?;
+    }
+    for (name, value) in [
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        // It complains of every packet, not only of some.
+        ("ipv4/icmp_ratelimit", "0"),
+        ("ipv6/icmp/ratelimit", "0"),
+    ] {
+        router.set(name, value)?;
+    }
+    Ok((world, router))
+}
+
+/// What the router's routing table says, and what becomes of it.
+fn unreachable_by_a_routers_routes() -> Result<()> {
+    let (world, router) = behind_a_router()?;
+    let mut own = 10;
+    let cases = [
+        // No route at all.
+        (None, 1, NETWORK_UNREACHABLE, NETWORK_UNREACHABLE),
+        // ICMPv6 has no word for it, and says that there is no route.
+        (
+            Some("unreachable"),
+            2,
+            HOST_UNREACHABLE,
+            NETWORK_UNREACHABLE,
+        ),
+        // ICMP has, the kernel has not.
+        (Some("prohibit"), 3, HOST_UNREACHABLE, DENIED),
+    ];
+    let mut plans = Vec::new();
+    for (route, n, v4, v6) in cases {
+        if let Some(route) = route {
+            for target in [format!("192.0.2.{n}/32"), format!("2001:db8::{n}/128")] {
+                router.command("ip", &["route", "add", route, &target])?;
+            }
+        }
+        for way in WAYS {
+            // From an address of its own each, as a router soon has enough of one client.
+            own += 1;
+            let (from, width) = way.family.of(
+                (IpAddr::from([10, 77, 0, own]), 24),
+                (IpAddr::from([0xfd77, 0, 0, 0, 0, 0, 0, own.into()]), 64),
+            );
+            let address = format!("{from}/{width}");
+            let mut add = vec!["addr", "add", &address, "dev", "cable"];
+            add.extend(from.is_ipv6().then_some("nodad"));
+            world.netns.command("ip", &add)?;
+            let dial = Dial {
+                from: Some(SocketAddr::new(from, 0)),
+                ..way.dial(nowhere(way.family, n, 9))
+            };
+            plans.push((dial, way.family.of(v4, v6)));
+        }
+    }
+    all_fail(world, plans)
+}
+
+/// What the router's firewall says, and what becomes of it.
+fn unreachable_by_a_routers_firewall() -> Result<()> {
+    let (world, router) = behind_a_router()?;
+    const OTHER: Failure = failure("network", "other", Errno::NOPROTOOPT);
+    let cases = [
+        (
+            1,
+            "icmpx type no-route",
+            Some(NETWORK_UNREACHABLE),
+            Some(NETWORK_UNREACHABLE),
+        ),
+        (
+            2,
+            "icmpx type host-unreachable",
+            Some(HOST_UNREACHABLE),
+            Some(HOST_UNREACHABLE),
+        ),
+        (
+            3,
+            "icmpx type admin-prohibited",
+            Some(HOST_UNREACHABLE),
+            Some(DENIED),
+        ),
+        (
+            4,
+            "icmpx type port-unreachable",
+            Some(REFUSED),
+            Some(REFUSED),
+        ),
+        (5, "tcp reset", Some(REFUSED), Some(REFUSED)),
+        (
+            6,
+            "icmp type net-prohibited",
+            Some(NETWORK_UNREACHABLE),
+            None,
+        ),
+        (7, "icmp type prot-unreachable", Some(OTHER), None),
+        (8, "icmpv6 type policy-fail", None, Some(DENIED)),
+    ];
+    let mut rules = "add table inet t; \
+         add chain inet t forward { type filter hook forward priority 0; }"
+        .to_owned();
+    let mut plans = Vec::new();
+    for (port, answer, v4, v6) in cases {
+        rules += &format!("; add rule inet t forward tcp dport {port} reject with {answer}");
+        for way in WAYS {
+            if let Some(failure) = way.family.of(v4, v6) {
+                plans.push((way.dial(nowhere(way.family, 1, port)), failure));
+            }
+        }
+    }
+    nft(&router, &rules)?;
+    // So that it forwards at all, and its firewall has something to say.
+    for target in ["192.0.2.0/24", "2001:db8::/32"] {
+        router.command("ip", &["route", "add", target, "dev", "far"])?;
+    }
+    all_fail(world, plans)
+}
+
+/// The route is there, the cable too, but nobody at its end has the address.
+fn no_neighbour_answers() -> Result<()> {
+    let (world, _far) = World::pair()?;
+    let mut plans = Vec::new();
+    for way in WAYS {
+        let v6 = [0xfd77, 0, 0, 0, 0, 0, 0, 9];
+        let to = way.family.of(
+            SocketAddr::new([10, 77, 0, 9].into(), 9),
+            SocketAddr::new(v6.into(), 9),
+        );
+        // The kernel asks for longer than the other attempts here last.
+        let dial = Dial {
+            retries: None,
+            ..way.dial(to)
+        };
+        plans.push((dial, HOST_UNREACHABLE));
+    }
+    all_fail(world, plans)
+}
+
+/// An ICMP error that comes while connect() still runs decides nothing: the kernel tries again.
+/// But poll() and SO_ERROR tell it already, over IPv4. Who believes it and closes has given up.
+fn a_caller_may_give_up_at_the_first_word() -> Result<()> {
+    let world = World::new()?;
+    nft(
+        &world.netns,
+        "add table inet t; add chain inet t input { type filter hook input priority 0; }; \
+         add rule inet t input meta l4proto tcp reject with icmpx type port-unreachable",
+    )?;
+    let (mut client, mut server) = (world.agent()?, world.agent()?);
+    let mut attempts = Vec::new();
+    for family in [Family::V4, Family::Mapped] {
+        let to = dead(&mut server, family.loopback())?;
+        let (slot, attempt) = begin(&mut client, family.dial(to))?;
+        let answer = client.first_word(slot)?;
+        ensure!(
+            answer.errno == Some(Errno::CONNREFUSED.raw_os_error()),
+            "{answer:?}"
+        );
+        client.close(slot)?;
+        attempts.push(attempt);
+    }
+    let mut seen = world.finish()?;
+    for attempt in &attempts {
+        seen.failed(attempt, ABANDONED)?;
+    }
+    seen.nothing_more()
+}

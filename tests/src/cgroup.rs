@@ -1,0 +1,148 @@
+//! A control group of a test's own, whose processes an eBPF program forbids to connect.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::skip;
+
+/// A control group. It goes with its value, which must outlive the processes' part in the test.
+#[derive(Debug)]
+pub struct Cgroup {
+    parent: PathBuf,
+    path: PathBuf,
+    _links: Vec<OwnedFd>,
+}
+
+impl Cgroup {
+    /// Makes one where every connect() fails with `EPERM`, or skips.
+    pub fn without_connect() -> Result<Self> {
+        let Some(parent) = mounted()? else {
+            return skip::skip("cgroup2", "it is not mounted");
+        };
+        let path = parent.join(format!("tracer-tests-{}", std::process::id()));
+        if let Err(error) = std::fs::create_dir(&path) {
+            return skip::skip("cgroup2", format!("make {}: {error}", path.display()));
+        }
+        let mut group = Self {
+            parent,
+            path,
+            _links: Vec::new(),
+        };
+        for attach_type in [INET4_CONNECT, INET6_CONNECT] {
+            match forbid(&group.path, attach_type) {
+                Ok(link) => group._links.push(link),
+                Err(error) => return skip::skip("eBPF programs for cgroups", error),
+            }
+        }
+        Ok(group)
+    }
+
+    /// Moves a process into it.
+    pub fn take(&self, pid: u32) -> Result<()> {
+        enter(&self.path, pid).context("move a process into a control group")
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let processes = std::fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
+        // A process may be gone by now; and if the group stays, it is empty and harmless.
+        for pid in processes.lines().filter_map(|pid| pid.parse().ok()) {
+            let _ = enter(&self.parent, pid);
+        }
+        let _ = std::fs::remove_dir(&self.path);
+    }
+}
+
+fn enter(group: &Path, pid: u32) -> io::Result<()> {
+    std::fs::write(group.join("cgroup.procs"), pid.to_string())
+}
+
+/// Where the second version of control groups is mounted.
+fn mounted() -> Result<Option<PathBuf>> {
+    let mounts = std::fs::read_to_string("/proc/mounts").context("read /proc/mounts")?;
+    Ok(mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (at, kind) = (fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| at.into())
+    }))
+}
+
+// From the kernel's `include/uapi/linux/bpf.h`.
+const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_LINK_CREATE: libc::c_int = 28;
+const CGROUP_SOCK_ADDR: u32 = 18;
+const INET4_CONNECT: u32 = 10;
+const INET6_CONNECT: u32 = 11;
+
+/// The part of `union bpf_attr` that loads a program.
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    program_type: u32,
+    instructions: u32,
+    code: u64,
+    licence: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    attach_type: u32,
+}
+
+/// The part of `union bpf_attr` that attaches a program.
+#[repr(C)]
+struct Link {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// Attaches a program that says no; it stays as long as the link that is returned.
+fn forbid(group: &Path, attach_type: u32) -> io::Result<OwnedFd> {
+    // r0 = 0; exit
+    let code: [u64; 2] = [0xb7, 0x95];
+    let program = bpf(
+        BPF_PROG_LOAD,
+        &mut Load {
+            program_type: CGROUP_SOCK_ADDR,
+            instructions: 2,
+            code: code.as_ptr() as u64,
+            licence: c"MIT".as_ptr() as u64,
+            attach_type,
+            ..Load::default()
+        },
+    )?;
+    let group = File::open(group)?;
+    let number = |fd: i32| u32::try_from(fd).unwrap_or_default();
+    bpf(
+        BPF_LINK_CREATE,
+        &mut Link {
+            program: number(program.as_raw_fd()),
+            target: number(group.as_raw_fd()),
+            attach_type,
+            flags: 0,
+        },
+    )
+}
+
+/// bpf() for commands that make a descriptor.
+fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
+    // SAFETY: the attribute is as large as the size says, and what it points at outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<T>()) };
+    match i32::try_from(fd) {
+        // SAFETY: the kernel just made this descriptor for us alone.
+        Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,82 @@
+//! A typed view of `struct sk_buff` on its way in: a TCP segment that this host received.
+
+use tracer_common::Flow;
+
+use super::{offset, read, read_into};
+
+/// The address of a `struct sk_buff` that holds a TCP segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Packet(pub(crate) u64);
+
+/// Offsets in the headers that go over the wire.
+mod wire {
+    pub(super) const V4_SOURCE: u32 = 12;
+    pub(super) const V4_DESTINATION: u32 = 16;
+    pub(super) const V6_SOURCE: u32 = 8;
+    pub(super) const V6_DESTINATION: u32 = 24;
+    pub(super) const TCP_SOURCE: u32 = 0;
+    pub(super) const TCP_DESTINATION: u32 = 2;
+    pub(super) const TCP_SEQUENCE: u32 = 4;
+    pub(super) const TCP_FLAGS: u32 = 13;
+}
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+impl Packet {
+    #[inline(always)]
+    fn network(self) -> u64 {
+        let head: u64 = read(self.0, offset!(skb_head));
+        head + u64::from(read::<u16>(self.0, offset!(skb_network_header)))
+    }
+
+    #[inline(always)]
+    fn transport(self) -> u64 {
+        let head: u64 = read(self.0, offset!(skb_head));
+        head + u64::from(read::<u16>(self.0, offset!(skb_transport_header)))
+    }
+
+    /// Whether it asks for a connection: a SYN, neither ACK nor RST.
+    #[inline(always)]
+    pub(crate) fn is_request(self) -> bool {
+        const SYN: u8 = 1 << 1;
+        const RST: u8 = 1 << 2;
+        const ACK: u8 = 1 << 4;
+        read::<u8>(self.transport(), wire::TCP_FLAGS) & (SYN | RST | ACK) == SYN
+    }
+
+    /// Sequence number, which a segment that is sent again has again.
+    #[inline(always)]
+    pub(crate) fn sequence(self) -> u32 {
+        u32::from_be(read(self.transport(), wire::TCP_SEQUENCE))
+    }
+
+    /// Writes both ends to `to`, whose addresses must be zero: the destination is ours.
+    #[inline(always)]
+    pub(crate) fn read_flow(self, to: &mut Flow) {
+        let network = self.network();
+        if read::<u8>(network, 0) >> 4 == 6 {
+            to.family = AF_INET6;
+            read_into(network, wire::V6_DESTINATION, &raw mut to.local_address);
+            read_into(network, wire::V6_SOURCE, &raw mut to.remote_address);
+        } else {
+            to.family = AF_INET;
+            read_into(
+                network,
+                wire::V4_DESTINATION,
+                (&raw mut to.local_address).cast::<[u8; 4]>(),
+            );
+            read_into(
+                network,
+                wire::V4_SOURCE,
+                (&raw mut to.remote_address).cast::<[u8; 4]>(),
+            );
+        }
+        let transport = self.transport();
+        to.local_port = u16::from_be(read(transport, wire::TCP_DESTINATION));
+        to.remote_port = u16::from_be(read(transport, wire::TCP_SOURCE));
+        let device: u64 = read(self.0, offset!(skb_dev));
+        let net: u64 = read(device, offset!(net_device_net));
+        read_into(net, offset!(net_inum), &raw mut to.netns);
+    }
+}

@@ -1,0 +1,39 @@
+//! Attempts from outside that this host turns away: no socket is ever made for them.
+
+use core::mem::MaybeUninit;
+
+use tracer_common::{Connection, Direction};
+
+use super::{begin, dial};
+use crate::{
+    kernel::{Packet, Sock, now, state},
+    room::zeroed,
+};
+
+/// A SYN arrives at a socket that listens.
+#[inline(always)]
+pub(crate) fn requested(listener: Sock, packet: Packet) {
+    if listener.is_queue_full() {
+        report(listener, packet, state::LISTEN);
+    }
+}
+
+/// A segment arrives that no socket is there for, and is answered with a reset.
+#[inline(always)]
+pub(crate) fn turned_away(packet: Packet) {
+    if packet.is_request() {
+        report(Sock(0), packet, state::CLOSE);
+    }
+}
+
+#[inline(never)]
+fn report(listener: Sock, packet: Packet, last_state: u8) {
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now();
+    connection.direction = Direction::INBOUND;
+    connection.last_state = last_state;
+    packet.read_flow(&mut connection.flow);
+    begin::read_listener(listener, &mut connection.process);
+    dial::report_failed(connection, 0, packet.sequence());
+}

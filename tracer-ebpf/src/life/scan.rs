@@ -1,0 +1,166 @@
+//! What is there that no hook told of: from before the programs, or missed since.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use tracer_common::{Connection, Direction, Ended, Kind, Listening, Opened, Source, Totals, flags};
+
+use super::{E2BIG, find, find_any, forget, is_set, listen};
+use crate::{
+    emit,
+    kernel::{self, Sock, now, state},
+    maps::{CONNECTIONS, LISTENERS},
+    room::{clear, zeroed},
+};
+
+/// An entry younger than this may be of a socket whose state is about to be set.
+const SETTLED_NS: u64 = 100_000_000;
+
+/// `task` has `file` open, which may be a socket that listens.
+#[inline(never)]
+pub(crate) fn found_listener(task: u64, file: u64) {
+    let Some(sock) = kernel::of_file(file) else {
+        return;
+    };
+    let is_there = || sock.state() == state::LISTEN && sock.is_hashed();
+    // SAFETY: only whether there is one.
+    if !is_there() || unsafe { LISTENERS.get(sock.0) }.is_some() {
+        return;
+    }
+    let mut room = MaybeUninit::uninit();
+    let listening: &mut Listening = zeroed(&mut room);
+    sock.read_flow(&mut listening.flow);
+    kernel::read_task(task, Source::SCAN, &mut listening.process);
+    listening.backlog = sock.backlog();
+    let listening: &Listening = listening;
+    // The place in the ring is taken first, so what a hook tells of this socket once the
+    // entry is there comes after it.
+    listen::report_if(Kind::LISTEN, listening, now(), || {
+        LISTENERS
+            .insert(sock.0, listening, u64::from(BPF_NOEXIST))
+            .is_ok()
+            && (is_there() || LISTENERS.remove(sock.0).is_err())
+    });
+}
+
+/// `task` has `file` open, which may be a connection.
+#[inline(never)]
+pub(crate) fn found_connection(task: u64, file: u64) {
+    let Some(sock) = kernel::of_file(file) else {
+        return;
+    };
+    let state = sock.state();
+    if matches!(state, state::CLOSE | state::LISTEN | state::SYN_RECV)
+        || !sock.is_hashed()
+        || find_any(sock).is_some()
+    {
+        return;
+    }
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    kernel::read_task(task, Source::SCAN, &mut connection.process);
+    connection.last_state = state;
+    if state == state::SYN_SENT {
+        // An attempt: its outcome is told when there is one.
+        connection.begun_ns = now();
+        connection.flags = flags::EXISTING;
+        connection.direction = Direction::OUTBOUND;
+        sock.read_flow(&mut connection.flow);
+        let connection: &Connection = connection;
+        if CONNECTIONS
+            .insert(sock.0, connection, u64::from(BPF_NOEXIST))
+            .is_ok()
+            && !sock.is_hashed()
+        {
+            forget(sock);
+        }
+        return;
+    }
+    // A socket is taken out of the kernel's tables before its end is announced. So one that
+    // is still in them after the entry is made ends with the entry in place, and one that
+    // is not has been told of, unless its end took this entry along.
+    report_existing(sock, connection, now(), || {
+        sock.is_hashed() || !forget(sock)
+    });
+}
+
+/// Tells that a connection is there, which begins with that for us, and follows it from
+/// here on, if `settle`, asked last, agrees. Its process and last state are set.
+#[inline(always)]
+pub(super) fn report_existing(
+    sock: Sock,
+    connection: &mut Connection,
+    now: u64,
+    settle: impl FnOnce() -> bool,
+) {
+    connection.begun_ns = now;
+    connection.flags = flags::EXISTING;
+    connection.reported = 1;
+    if sock.has_dialled_out() {
+        connection.direction = Direction::OUTBOUND;
+    }
+    sock.read_flow(&mut connection.flow);
+    let connection: &Connection = connection;
+    let fill = |record: *mut Opened| {
+        // SAFETY: room for an `Opened`, aligned to 8; both fields are written, it has
+        // no other byte.
+        unsafe {
+            (&raw mut (*record).header).write(emit::header(Kind::EXISTING, now));
+            (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
+        }
+    };
+    // The place in the ring is taken first: what is told of the entry comes after it.
+    emit::record_if(Kind::EXISTING, fill, || {
+        match CONNECTIONS.insert(sock.0, connection, u64::from(BPF_NOEXIST)) {
+            Ok(()) => settle(),
+            Err(E2BIG) => {
+                emit::set_overflowed();
+                emit::untold(Kind::EXISTING);
+                false
+            }
+            Err(_) => false, // another CPU has just told of it
+        }
+    });
+}
+
+/// Looks whether a connection is over without its end having been told. `sock` may be
+/// any address.
+#[inline(never)]
+pub(crate) fn examined(sock: Sock) {
+    if sock.0 == 0 {
+        return;
+    }
+    let Some(entry) = find(sock) else { return };
+    let now = now();
+    let flow = &entry.flow;
+    if now < entry.begun_ns + SETTLED_NS
+        || flow.family == 0 // it arrives just now
+        || is_set(&entry.ended) // accept() will tell, or the end of the socket
+        || !sock.is_over(flow)
+    {
+        return;
+    }
+    if !is_set(&entry.reported) && entry.direction != Direction::OUTBOUND {
+        forget(sock); // nobody accepted it: nobody's event
+        return;
+    }
+    let kind = if is_set(&entry.reported) {
+        Kind::CLOSE
+    } else {
+        Kind::FAIL
+    };
+    let fill = |record: *mut Ended| {
+        // SAFETY: room for an `Ended`, aligned to 8; all its fields are written, it has
+        // no other byte. The entry is nobody else's to change, as its socket is gone.
+        unsafe {
+            (&raw mut (*record).header).write(emit::header(kind, now));
+            (&raw mut (*record).connection).copy_from_nonoverlapping(entry, 1);
+            (*record).connection.flags |= flags::FOUND_OVER;
+            // The socket's memory may be another's by now.
+            clear((&raw mut (*record).totals).cast(), size_of::<Totals>() / 8);
+            (&raw mut (*record).errno).write(0);
+            (&raw mut (*record).sequence).write(0);
+        }
+    };
+    emit::record_if(kind, fill, || forget(sock));
+}

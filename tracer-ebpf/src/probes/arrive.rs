@@ -1,0 +1,59 @@
+//! Attempts from outside that this host turns away. A softirq, as a rule.
+//!
+//! `tcp_conn_request(rsk_ops, af_ops, struct sock *sk, struct sk_buff *skb)` sees every
+//! SYN that arrives at a listener; `tcp_v4_send_reset(const struct sock *sk, struct
+//! sk_buff *skb, ..)` and its twin answer those that arrive at none, with a null `sk`.
+//! Linux 6.10 and later announce the same by the tracepoint `tcp:tcp_send_reset`
+//! (earlier ones left out those without a socket, which are what we want).
+
+use aya_ebpf::{
+    macros::{fentry, kprobe, raw_tracepoint},
+    programs::{FEntryContext, ProbeContext, RawTracePointContext},
+};
+
+use crate::{
+    kernel::{Packet, Sock},
+    life,
+};
+
+#[fentry(function = "tcp_conn_request")]
+fn request_fentry(ctx: FEntryContext) {
+    life::requested(Sock(ctx.arg(2)), Packet(ctx.arg(3)));
+}
+
+#[kprobe(function = "tcp_conn_request")]
+fn request_kprobe(ctx: ProbeContext) {
+    if let (Some(sock), Some(packet)) = (ctx.arg(2), ctx.arg(3)) {
+        life::requested(Sock(sock), Packet(packet));
+    }
+}
+
+/// `(const struct sock *sk, const struct sk_buff *skb, const enum sk_rst_reason reason)`
+#[raw_tracepoint(tracepoint = "tcp_send_reset")]
+fn reset_sent(ctx: RawTracePointContext) {
+    if ctx.arg::<u64>(0) == 0 {
+        life::turned_away(Packet(ctx.arg(1)));
+    }
+}
+
+#[fentry(function = "tcp_v4_send_reset")]
+fn reset_v4_fentry(ctx: FEntryContext) {
+    if ctx.arg::<u64>(0) == 0 {
+        life::turned_away(Packet(ctx.arg(1)));
+    }
+}
+
+#[fentry(function = "tcp_v6_send_reset")]
+fn reset_v6_fentry(ctx: FEntryContext) {
+    if ctx.arg::<u64>(0) == 0 {
+        life::turned_away(Packet(ctx.arg(1)));
+    }
+}
+
+/// For both functions.
+#[kprobe]
+fn reset_kprobe(ctx: ProbeContext) {
+    if let (Some(0u64), Some(packet)) = (ctx.arg(0), ctx.arg(1)) {
+        life::turned_away(Packet(packet));
+    }
+}

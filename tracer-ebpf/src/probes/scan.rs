@@ -1,0 +1,72 @@
+//! Looking at what is there, when user space asks.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::{
+    helpers::generated::bpf_probe_read_kernel, macros::raw_tracepoint,
+    programs::RawTracePointContext,
+};
+
+use crate::{kernel::Sock, life};
+
+/// `struct bpf_iter__task_file`, a part of the kernel's user-space interface: a task and
+/// one of its open files; both null at the end.
+#[repr(C)]
+struct TaskFile {
+    meta: u64,
+    task: u64,
+    fd: u64,
+    file: u64,
+}
+
+/// Reads the context as plain numbers: as typed pointers they would have to be followed
+/// at offsets that the verifier knows.
+#[inline(always)]
+fn task_and_file(ctx: *const c_void) -> Option<(u64, u64)> {
+    let mut it = MaybeUninit::<TaskFile>::uninit();
+    // SAFETY: `it` has the room, every byte of which the helper writes; any bits are a
+    // `TaskFile`.
+    let it = unsafe {
+        bpf_probe_read_kernel(it.as_mut_ptr().cast(), size_of::<TaskFile>() as u32, ctx);
+        it.assume_init()
+    };
+    (it.task != 0 && it.file != 0).then_some((it.task, it.file))
+}
+
+/// Every open file of every task: the sockets that listen.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+fn scan_listeners(ctx: *const c_void) -> i32 {
+    if let Some((task, file)) = task_and_file(ctx) {
+        life::found_listener(task, file);
+    }
+    0
+}
+
+/// Every open file of every task: the connections.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+fn scan_connections(ctx: *const c_void) -> i32 {
+    if let Some((task, file)) = task_and_file(ctx) {
+        life::found_connection(task, file);
+    }
+    0
+}
+
+/// Never attached: user space runs it with addresses from the table of connections, to
+/// have those looked at whose end may have been missed.
+#[raw_tracepoint]
+fn examine(ctx: RawTracePointContext) {
+    life::examined(Sock(ctx.arg(0)));
+    life::examined(Sock(ctx.arg(1)));
+    life::examined(Sock(ctx.arg(2)));
+    life::examined(Sock(ctx.arg(3)));
+    life::examined(Sock(ctx.arg(4)));
+    life::examined(Sock(ctx.arg(5)));
+    life::examined(Sock(ctx.arg(6)));
+    life::examined(Sock(ctx.arg(7)));
+    life::examined(Sock(ctx.arg(8)));
+    life::examined(Sock(ctx.arg(9)));
+    life::examined(Sock(ctx.arg(10)));
+    life::examined(Sock(ctx.arg(11)));
+}

@@ -1,0 +1,100 @@
+//! Looks at what is there: at the start, and again now and then for what was missed.
+//!
+//! The looking is done by programs in the kernel, which see every descriptor of every
+//! process, in all namespaces, and report what no hook told of through the ring buffer,
+//! in order with everything else. Here they are only set going.
+
+use std::{fs::File, io::Read as _, thread::JoinHandle};
+
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData},
+    programs::{Iter, ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun as _},
+};
+
+/// Newtype for the right to be copied from the kernel byte by byte.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PodConnection(tracer_common::Connection);
+
+// SAFETY: `Connection` is `repr(C)` of integers only, without padding.
+unsafe impl aya::Pod for PodConnection {}
+
+/// A look around that is under way, in a thread of its own: a host may have millions of
+/// descriptors.
+pub(super) struct Scan(JoinHandle<()>);
+
+impl Scan {
+    /// Sets it going.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or no thread can be started.
+    pub(super) fn start(ebpf: &mut Ebpf) -> Result<Self, String> {
+        // Who listens first: it proves the direction of connections.
+        let files = ["scan_listeners", "scan_connections"].map(|name| open(ebpf, name));
+        let [listeners, connections] = files;
+        let files = [listeners?, connections?];
+        std::thread::Builder::new()
+            .name("scan".to_owned())
+            .spawn(move || {
+                for mut file in files {
+                    // The programs print nothing; reading to the end runs them.
+                    if let Err(error) = file.read_to_end(&mut Vec::new()) {
+                        tracing::warn!(%error, "the look at what is there was cut short");
+                    }
+                }
+            })
+            .map(Self)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Whether it is over. What it reported may still be in the ring buffer.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    /// Waits until it is over.
+    pub(super) fn wait(self) {
+        // It does not panic; should it, there is nothing to be done.
+        let _ = self.0.join();
+    }
+}
+
+fn open(ebpf: &mut Ebpf, name: &str) -> Result<File, String> {
+    let refused = |error: &dyn std::error::Error| format!("{name}: {error}");
+    let program = ebpf
+        .program_mut(name)
+        .ok_or_else(|| format!("the embedded eBPF object has no {name}"))?;
+    let program = <&mut Iter>::try_from(program).map_err(|error| refused(&error))?;
+    let link = program.attach().map_err(|error| refused(&error))?;
+    let link = program.take_link(link).map_err(|error| refused(&error))?;
+    link.into_file().map_err(|error| refused(&error))
+}
+
+/// Has the kernel side look at every connection in its table, and report those that are
+/// over.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(super) fn examine(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+    let sockets: Vec<u64> = {
+        let Some(map) = ebpf.map("CONNECTIONS") else {
+            return Ok(());
+        };
+        let connections: HashMap<&MapData, u64, PodConnection> = HashMap::try_from(map)?;
+        // Entries come and go meanwhile: what is passed over has its turn next time.
+        connections.keys().map_while(Result::ok).collect()
+    };
+    let Some(program) = ebpf.program("examine") else {
+        return Ok(());
+    };
+    let program = <&RawTracePoint>::try_from(program)?;
+    for some in sockets.chunks(RawTracePointRunOptions::new().args.len()) {
+        let mut options = RawTracePointRunOptions::new();
+        for (arg, socket) in options.args.iter_mut().zip(some) {
+            *arg = *socket;
+        }
+        program.test_run(options)?;
+    }
+    Ok(())
+}
