@@ -248,8 +248,12 @@ fn print_what_fits_and_nothing_else() -> Result<()> {
             got.len()
         );
     }
-    // 4 connections of 4 events, 2 failures, 2 listeners of 2 events.
-    let all = all.unwrap_or_default();
+    // 4 connections of 4 events, 2 failures, 2 listeners of 2 events. What this host turns away
+    // is not seen by every hook set.
+    let mut all = all.unwrap_or_default();
+    all.retain(|event| {
+        !is_kind(event, &["fail"]) || event["connection"]["direction"] == "outbound"
+    });
     ensure!(
         all.len() == 22,
         "without a filter {} events were printed, not 22:\n{all:#?}",

@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 use tracer_tests::{init, suite, traffic};
 
+mod clock;
 mod doctor;
+mod endings;
 mod existing;
 mod failures;
 mod filters;
@@ -21,21 +23,36 @@ mod lifecycle;
 mod listeners;
 mod loss;
 mod names;
+mod older;
+mod processes;
 mod programs;
 mod services;
+mod sharing;
+mod sockets;
 mod storm;
+mod watch;
+mod ways;
+mod world;
 
 fn main() -> ExitCode {
-    init::run_if_first();
+    // First: these may be process 1 of a pid namespace, and must not take that for a machine.
     if let Some(code) = traffic::run_if_asked() {
         return code;
     }
+    init::run_if_first();
     let themes = [
         doctor::tests(),
         lifecycle::tests(),
         failures::tests(),
         existing::tests(),
         listeners::tests(),
+        sockets::tests(),
+        endings::tests(),
+        older::tests(),
+        sharing::tests(),
+        processes::tests(),
+        ways::tests(),
+        clock::tests(),
         names::tests(),
         programs::tests(),
         filters::tests(),

@@ -22,15 +22,15 @@ tests!("services":
     redis_started_before_tracer,
 );
 
-const PORT: u16 = 8080;
+pub(crate) const PORT: u16 = 8080;
 const REQUESTS: usize = 5;
 
 /// A server program in a namespace of its own.
-struct Service {
-    netns: Netns,
-    program: Helper,
-    workers: Vec<u32>,
-    _folder: tempfile::TempDir,
+pub(crate) struct Service {
+    pub(crate) netns: Netns,
+    pub(crate) program: Helper,
+    pub(crate) workers: Vec<u32>,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 fn start(netns: &Netns, program: &Path, args: &[&str]) -> Result<Helper> {
@@ -73,7 +73,7 @@ fn ask(netns: &Netns, program: &Path, args: &[&str]) -> Result<(u32, String)> {
 }
 
 /// Child processes of `parent`, by the table of processes.
-fn children(parent: u32) -> Result<Vec<u32>> {
+pub(crate) fn children(parent: u32) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")
         .context("list processes")?
@@ -99,17 +99,23 @@ fn children(parent: u32) -> Result<Vec<u32>> {
 }
 
 fn nginx(netns: Netns) -> Result<Service> {
+    nginx_with(netns, 2, "")
+}
+
+/// nginx with so many workers, and options to its `listen`. Its file `access` has a line for
+/// each request: the client's port, and the worker that answered.
+pub(crate) fn nginx_with(netns: Netns, count: usize, options: &str) -> Result<Service> {
     let program = skip::need("nginx")?;
     let folder = tempfile::tempdir().context("make a folder")?;
     let at = folder.path().display();
     let configuration = format!(
-        "daemon off; master_process on; worker_processes 2; user root; pid {at}/pid; error_log stderr crit;
-         events {{ worker_connections 64; }}
+        "daemon off; master_process on; worker_processes {count}; user root; pid {at}/pid; error_log stderr crit;
+         events {{ worker_connections 256; }}
          http {{
-             access_log off;
+             log_format who '$remote_port $pid'; access_log {at}/access who;
              client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;
              uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
-             server {{ listen 127.0.0.1:{PORT}; location / {{ return 200 'hello'; }} }}
+             server {{ listen 127.0.0.1:{PORT} {options}; location / {{ return 200 'hello'; }} }}
          }}"
     );
     let file = folder.path().join("nginx.conf");
@@ -119,13 +125,13 @@ fn nginx(netns: Netns) -> Result<Service> {
     netns.wait_listening(PORT)?;
     let workers = wait::until("nginx's workers", || {
         let workers = children(program.pid())?;
-        Ok((workers.len() == 2).then_some(workers))
+        Ok((workers.len() == count).then_some(workers))
     })?;
     Ok(Service {
         netns,
         program,
         workers,
-        _folder: folder,
+        folder,
     })
 }
 
@@ -152,7 +158,7 @@ fn redis(netns: Netns) -> Result<Service> {
         netns,
         program,
         workers: Vec::new(),
-        _folder: folder,
+        folder,
     })
 }
 

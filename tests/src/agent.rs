@@ -8,6 +8,7 @@ use std::{
     ffi::CString,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Shutdown, SocketAddr},
+    os::fd::FromRawFd as _,
     process::ChildStdout,
     time::Duration,
 };
@@ -15,9 +16,17 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 
-use crate::{landlock, ledger::canonical, netns::Netns, tracer::Helper, traffic, wait};
+use crate::{
+    landlock,
+    ledger::canonical,
+    netns::Netns,
+    passing::{self, Mailbox},
+    ring,
+    tracer::Helper,
+    traffic, wait,
+};
 
 /// A socket inside an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,9 +41,16 @@ pub struct Listen {
     pub backlog: i32,
     /// Take IPv6 only.
     pub only_v6: bool,
-    /// Drop every packet that arrives, the SYN first of all: nobody ever answers. The port is
-    /// shared with others that are deaf.
+    /// Drop every packet that arrives, the SYN first of all: nobody ever answers.
     pub deaf: bool,
+    /// Share the port with other sockets that do.
+    pub reuse_port: bool,
+    /// Take payload that comes with a SYN.
+    pub fast_open: bool,
+    /// Speak MPTCP with those who do.
+    pub mptcp: bool,
+    /// Have no connection before its first payload is there (`TCP_DEFER_ACCEPT`).
+    pub defer: bool,
 }
 
 impl Listen {
@@ -45,8 +61,26 @@ impl Listen {
             backlog: 128,
             only_v6: false,
             deaf: false,
+            reuse_port: false,
+            fast_open: false,
+            mptcp: false,
+            defer: false,
         }
     }
+}
+
+/// By which of the kernel's ways to dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// connect()
+    Call,
+    /// io_uring
+    Ring,
+    /// sendto() of so many bytes with `MSG_FASTOPEN`, and no connect().
+    FastOpen(usize),
+    /// connect() with `TCP_FASTOPEN_CONNECT`, and then send() of so many bytes.
+    Deferred(usize),
 }
 
 /// How to dial.
@@ -62,12 +96,17 @@ pub struct Dial {
     pub nonblocking: bool,
     /// Give up after so many SYNs sent again.
     pub retries: Option<u8>,
-    /// Wait no longer than so many milliseconds.
+    /// Have connect() wait no longer than so many milliseconds (`SO_SNDTIMEO`).
     pub patience: Option<u64>,
-    /// Drop every packet that arrives: no answer is heard. The port is shared likewise.
+    /// Drop every packet that arrives: no answer is heard. The port is shared with other sockets
+    /// that do.
     pub deaf: bool,
     /// Use this socket again in place of a new one.
     pub again: Option<Slot>,
+    /// The way.
+    pub by: By,
+    /// Offer MPTCP.
+    pub mptcp: bool,
 }
 
 impl Dial {
@@ -82,6 +121,8 @@ impl Dial {
             patience: None,
             deaf: false,
             again: None,
+            by: By::Call,
+            mptcp: false,
         }
     }
 }
@@ -99,11 +140,20 @@ enum Ask {
     Receive(Slot, usize),
     ReceiveEnd(Slot),
     Shutdown(Slot),
+    ShutdownBoth(Slot),
     Close(Slot),
     Reset(Slot),
-    Disconnect(Slot),
+    Dissolve(Slot),
+    Deafen(Slot),
+    UserTimeout(Slot, u32),
+    ListenAgain(Slot, i32),
+    AcceptByRing(Slot),
+    OpenMailbox,
+    Give(Slot, u32),
+    Take,
     ForbidConnect,
     Fork,
+    InThread(Vec<u8>, Box<Ask>),
 }
 
 /// What came of a request. What does not apply is absent.
@@ -144,6 +194,7 @@ pub struct Agent {
     helper: Helper,
     output: BufReader<ChildStdout>,
     pid: u32,
+    thread: Option<Vec<u8>>,
 }
 
 impl Agent {
@@ -163,12 +214,30 @@ impl Agent {
             helper,
             output,
             pid,
+            thread: None,
         })
     }
 
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The socket that it was started with as file descriptor 3, if `LISTEN_FDS` said so.
+    pub fn inherited(&self) -> Slot {
+        Slot(1)
+    }
+
+    /// Does everything from now on in threads of that name, each gone when it is done.
+    pub fn use_threads(&mut self, name: &[u8]) {
+        self.thread = Some(name.to_owned());
+    }
+
+    /// Whether the process waits in this system call.
+    pub fn waits_in(pid: u32, call: libc::c_long) -> Result<bool> {
+        let path = format!("/proc/{pid}/syscall");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        Ok(text.split(' ').next() == Some(&call.to_string()))
     }
 
     /// Renames the process, by any bytes but NUL.
@@ -185,6 +254,29 @@ impl Agent {
     /// Waits for a connection and accepts it.
     pub fn accept(&mut self, slot: Slot) -> Result<Answer> {
         self.fine(&Ask::Accept(slot))
+    }
+
+    /// Does `then` once it waits in accept().
+    pub fn accept_before<T>(
+        &mut self,
+        slot: Slot,
+        then: impl FnOnce() -> Result<T>,
+    ) -> Result<(Answer, T)> {
+        self.wait_before(&Ask::Accept(slot), libc::SYS_accept4, then)
+    }
+
+    /// Waits for a connection and accepts it by io_uring.
+    pub fn accept_by_ring(&mut self, slot: Slot) -> Result<Answer> {
+        self.fine(&Ask::AcceptByRing(slot))
+    }
+
+    /// Does `then` once it waits in an accept by io_uring.
+    pub fn accept_by_ring_before<T>(
+        &mut self,
+        slot: Slot,
+        then: impl FnOnce() -> Result<T>,
+    ) -> Result<(Answer, T)> {
+        self.wait_before(&Ask::AcceptByRing(slot), libc::SYS_io_uring_enter, then)
     }
 
     /// Dials. A refusal is an answer with an errno.
@@ -230,6 +322,38 @@ impl Agent {
         self.fine(&Ask::Shutdown(slot)).map(drop)
     }
 
+    /// Ends both directions, and keeps the socket.
+    pub fn shutdown_both(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::ShutdownBoth(slot)).map(drop)
+    }
+
+    /// Undoes a connection or an attempt by a connect() to no address, and keeps the socket.
+    pub fn dissolve(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::Dissolve(slot)).map(drop)
+    }
+
+    /// Lets a socket hear nothing any more: whoever sends to it gets no answer.
+    pub fn deafen(&mut self, slot: Slot) -> Result<()> {
+        self.fine(&Ask::Deafen(slot)).map(drop)
+    }
+
+    /// How many milliseconds the other end may take to acknowledge (`TCP_USER_TIMEOUT`).
+    pub fn user_timeout(&mut self, slot: Slot, milliseconds: u32) -> Result<()> {
+        self.fine(&Ask::UserTimeout(slot, milliseconds)).map(drop)
+    }
+
+    /// Calls listen() once more.
+    pub fn listen_again(&mut self, slot: Slot, backlog: i32) -> Result<()> {
+        self.fine(&Ask::ListenAgain(slot, backlog)).map(drop)
+    }
+
+    /// Passes a copy of a socket to another process in the same namespace.
+    pub fn pass(&mut self, slot: Slot, to: &mut Self) -> Result<Slot> {
+        to.fine(&Ask::OpenMailbox)?;
+        self.fine(&Ask::Give(slot, to.pid))?;
+        to.fine(&Ask::Take)?.socket()
+    }
+
     /// Closes a socket.
     pub fn close(&mut self, slot: Slot) -> Result<()> {
         self.fine(&Ask::Close(slot)).map(drop)
@@ -238,11 +362,6 @@ impl Agent {
     /// Closes a socket by a reset.
     pub fn reset(&mut self, slot: Slot) -> Result<()> {
         self.fine(&Ask::Reset(slot)).map(drop)
-    }
-
-    /// Gives an attempt or a connection up and keeps the socket, by connect() to nowhere.
-    pub fn disconnect(&mut self, slot: Slot) -> Result<()> {
-        self.fine(&Ask::Disconnect(slot)).map(drop)
     }
 
     /// Has the process forbid itself every connect(), by Landlock. An answer with an errno where
@@ -276,13 +395,42 @@ impl Agent {
     }
 
     fn ask(&mut self, ask: &Ask) -> Result<Answer> {
+        self.request(ask)?;
+        self.answer().with_context(|| format!("{ask:?}"))
+    }
+
+    /// Asks what must be waited for, and does `then` meanwhile.
+    fn wait_before<T>(
+        &mut self,
+        ask: &Ask,
+        call: libc::c_long,
+        then: impl FnOnce() -> Result<T>,
+    ) -> Result<(Answer, T)> {
+        self.request(ask)?;
+        wait::until(&format!("an agent to wait in {ask:?}"), || {
+            Ok(Self::waits_in(self.pid, call)?.then_some(()))
+        })?;
+        let done = then()?;
+        let answer = self.answer()?;
+        answer.socket()?;
+        Ok((answer, done))
+    }
+
+    fn request(&mut self, ask: &Ask) -> Result<()> {
+        let ask = match &self.thread {
+            Some(name) => &Ask::InThread(name.clone(), Box::new(ask.clone())),
+            None => ask,
+        };
         let mut request = serde_json::to_vec(ask)?;
         request.push(b'\n');
         let input = self.helper.input().context("the agent's input")?;
         input
             .write_all(&request)
-            .with_context(|| format!("ask an agent: {ask:?}"))?;
-        let line = traffic::line(&mut self.output).with_context(|| format!("{ask:?}"))?;
+            .with_context(|| format!("ask an agent: {ask:?}"))
+    }
+
+    fn answer(&mut self) -> Result<Answer> {
+        let line = traffic::line(&mut self.output)?;
         serde_json::from_str(&line).with_context(|| format!("an agent answered {line}"))
     }
 }
@@ -296,6 +444,10 @@ pub(crate) fn run() -> Result<()> {
         std::fs::File::from(rustix::io::dup(rustix::stdio::stdin()).context("take the input")?);
     let mut input = BufReader::new(input);
     let mut sockets = Sockets::default();
+    if std::env::var_os("LISTEN_FDS").is_some() {
+        // SAFETY: who says so has put a socket there, and nothing else here has it.
+        sockets.add(unsafe { Socket::from_raw_fd(3) });
+    }
     let mut line = String::new();
     loop {
         line.clear();
@@ -330,6 +482,7 @@ pub(crate) fn run() -> Result<()> {
 struct Sockets {
     open: BTreeMap<Slot, Socket>,
     next: u32,
+    mailbox: Option<Mailbox>,
 }
 
 impl Sockets {
@@ -364,9 +517,12 @@ impl Sockets {
             }
             Ask::Accept(slot) => {
                 let (socket, remote) = self.get(slot)?.accept()?;
-                answer.local = own(&socket);
-                answer.remote = remote.as_socket().map(canonical);
-                answer.slot = Some(self.add(socket));
+                answer = self.accepted(socket, &remote);
+            }
+            Ask::AcceptByRing(slot) => {
+                let socket = ring::accept(self.get(slot)?)?;
+                let remote = socket.peer_addr()?;
+                answer = self.accepted(socket, &remote);
             }
             Ask::Dial(how) => answer = self.dial(how)?,
             Ask::Outcome(slot) | Ask::FirstWord(slot) => {
@@ -384,16 +540,53 @@ impl Sockets {
                 answer.count = self.get(slot)?.read_to_end(&mut Vec::new())? as u64;
             }
             Ask::Shutdown(slot) => self.get(slot)?.shutdown(Shutdown::Write)?,
+            Ask::ShutdownBoth(slot) => self.get(slot)?.shutdown(Shutdown::Both)?,
+            Ask::Dissolve(slot) => {
+                rustix::net::connect_unspec(self.get(slot)?).map_err(io::Error::from)?;
+            }
+            Ask::Deafen(slot) => deafen(self.get(slot)?)?,
+            Ask::UserTimeout(slot, milliseconds) => {
+                set(
+                    self.get(slot)?,
+                    libc::TCP_USER_TIMEOUT,
+                    milliseconds.cast_signed(),
+                )?;
+            }
+            Ask::ListenAgain(slot, backlog) => self.get(slot)?.listen(backlog)?,
+            Ask::OpenMailbox => self.mailbox = Some(Mailbox::open(std::process::id())?),
+            Ask::Give(slot, pid) => passing::give(self.get(slot)?, pid)?,
+            Ask::Take => {
+                let mailbox = self.mailbox.take().context("no mailbox")?;
+                answer.slot = Some(self.add(mailbox.take()?));
+            }
             Ask::Close(slot) => drop(self.take(slot)?),
             Ask::Reset(slot) => {
                 let socket = self.take(slot)?;
                 socket.set_linger(Some(Duration::ZERO))?;
             }
-            Ask::Disconnect(slot) => disconnect(self.get(slot)?)?,
             Ask::ForbidConnect => landlock::forbid_connect()?,
             Ask::Fork => answer.count = u64::from(go_on_in_child()?),
+            Ask::InThread(name, ask) => {
+                let thread = std::thread::scope(|scope| {
+                    let named = || {
+                        rustix::thread::set_name(&CString::new(name)?).map_err(io::Error::from)?;
+                        self.act(*ask)
+                    };
+                    scope.spawn(named).join()
+                });
+                return thread.unwrap_or_else(|_| bail!("a thread panicked"));
+            }
         }
         Ok(answer)
+    }
+
+    fn accepted(&mut self, socket: Socket, remote: &SockAddr) -> Answer {
+        Answer {
+            local: own(&socket),
+            remote: remote.as_socket().map(canonical),
+            slot: Some(self.add(socket)),
+            ..Answer::default()
+        }
     }
 
     fn dial(&mut self, how: Dial) -> Result<Answer> {
@@ -405,8 +598,9 @@ impl Sockets {
                 } else {
                     Domain::for_address(how.to)
                 };
-                let socket = Socket::new(domain, Type::STREAM, None)?;
+                let socket = Socket::new(domain, Type::STREAM, protocol(how.mptcp))?;
                 if how.deaf {
+                    socket.set_reuse_port(true)?;
                     deafen(&socket)?;
                 }
                 if let Some(from) = how.from {
@@ -414,7 +608,7 @@ impl Sockets {
                     socket.bind(&address(from, how.mapped))?;
                 }
                 if let Some(retries) = how.retries {
-                    limit(&socket, retries)?;
+                    set(&socket, libc::TCP_SYNCNT, retries.into())?;
                 }
                 socket.set_write_timeout(how.patience.map(Duration::from_millis))?;
                 socket.set_nonblocking(how.nonblocking)?;
@@ -422,8 +616,7 @@ impl Sockets {
             }
         };
         let socket = self.get(slot)?;
-        let errno = socket
-            .connect(&address(how.to, how.mapped))
+        let errno = dial(socket, &address(how.to, how.mapped), how.by)
             .err()
             .map(|error| error.raw_os_error().unwrap_or(0));
         Ok(Answer {
@@ -440,15 +633,28 @@ fn own(socket: &Socket) -> Option<SocketAddr> {
     socket.local_addr().ok()?.as_socket().map(canonical)
 }
 
+fn protocol(mptcp: bool) -> Option<Protocol> {
+    mptcp.then_some(Protocol::MPTCP)
+}
+
 fn listen(how: Listen) -> Result<Socket> {
-    let socket = Socket::new(Domain::for_address(how.at), Type::STREAM, None)?;
+    let domain = Domain::for_address(how.at);
+    let socket = Socket::new(domain, Type::STREAM, protocol(how.mptcp))?;
     if how.at.is_ipv6() {
         socket.set_only_v6(how.only_v6)?;
     }
     if how.deaf {
         deafen(&socket)?;
     }
+    socket.set_reuse_port(how.reuse_port)?;
     socket.bind(&how.at.into())?;
+    if how.fast_open {
+        set(&socket, libc::TCP_FASTOPEN, how.backlog)?;
+    }
+    if how.defer {
+        // Seconds: after that a connection without payload is had all the same.
+        set(&socket, libc::TCP_DEFER_ACCEPT, 60)?;
+    }
     socket.listen(how.backlog)?;
     Ok(socket)
 }
@@ -474,33 +680,29 @@ fn address(of: SocketAddr, mapped: bool) -> SockAddr {
     }
 }
 
+/// One instruction, "return 0": the socket's filter drops every packet.
 fn deafen(socket: &Socket) -> io::Result<()> {
-    socket.set_reuse_port(true)?;
-    // One instruction, "return 0": the socket's filter drops every packet.
-    socket.attach_filter(&[SockFilter::new(
-        (libc::BPF_RET | libc::BPF_K) as u16,
-        0,
-        0,
-        0,
-    )])
+    let drop_all = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
+    socket.attach_filter(&[drop_all])
 }
 
-/// connect() to an address of no family.
-fn disconnect(socket: &Socket) -> io::Result<()> {
-    // SAFETY: plain data, for which all zero is valid; zero is also AF_UNSPEC.
-    let nowhere: libc::sockaddr = unsafe { std::mem::zeroed() };
-    let size = libc::socklen_t::try_from(size_of_val(&nowhere)).unwrap_or(16);
-    let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
-    // SAFETY: the address is as large as `size` says, and outlives the call.
-    if unsafe { libc::connect(fd, &raw const nowhere, size) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+fn dial(socket: &Socket, to: &SockAddr, by: By) -> io::Result<()> {
+    match by {
+        By::Call => socket.connect(to),
+        By::Ring => ring::connect(socket, to),
+        By::FastOpen(bytes) => socket
+            .send_to_with_flags(&vec![0x5a; bytes], to, libc::MSG_FASTOPEN)
+            .map(drop),
+        By::Deferred(bytes) => {
+            set(socket, libc::TCP_FASTOPEN_CONNECT, 1)?;
+            socket.connect(to)?;
+            (&*socket).write_all(&vec![0x5a; bytes])
+        }
     }
 }
 
-fn limit(socket: &Socket, retries: u8) -> io::Result<()> {
-    let value = libc::c_int::from(retries);
+/// Sets one of TCP's options.
+fn set(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(4);
     let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
     // SAFETY: the option's value is an int, as large as `size` says, and outlives the call.
@@ -508,7 +710,7 @@ fn limit(socket: &Socket, retries: u8) -> io::Result<()> {
         libc::setsockopt(
             fd,
             libc::IPPROTO_TCP,
-            libc::TCP_SYNCNT,
+            option,
             (&raw const value).cast(),
             size,
         )

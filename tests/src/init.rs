@@ -54,9 +54,13 @@ pub fn is_test_machine() -> bool {
     first.is_some() && first == std::env::current_exe().ok()
 }
 
-/// If this is process 1, does its work; it returns only by powering off.
+/// What the kernel calls process 1 of an initial file system.
+const INIT: &str = "/init";
+
+/// If this is process 1 of a machine, does its work; it returns only by powering off.
 pub fn run_if_first() {
-    if std::process::id() != 1 {
+    // Process 1 of a container is not called so; what is mounted here would be in its way.
+    if std::process::id() != 1 || std::env::args_os().next().is_none_or(|name| name != INIT) {
         return;
     }
     let verdict = work().unwrap_or_else(|error| {

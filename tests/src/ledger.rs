@@ -74,6 +74,36 @@ pub struct End {
     pub at: u64,
 }
 
+impl End {
+    /// The end of a client that did it all alone, and closed first without a word said.
+    pub fn client(netns: u64, client: SocketAddr, server: SocketAddr, pid: u32) -> Self {
+        Self {
+            side: Side::Client,
+            netns,
+            client: canonical(client),
+            server: canonical(server),
+            opener: pid,
+            listener: None,
+            closer: pid,
+            sent: 0,
+            received: 0,
+            closed_by: Some(Closer::Local),
+            reset: false,
+            at: now(),
+        }
+    }
+
+    /// The other end of it, of a server that did it all alone.
+    pub fn server(netns: u64, client: SocketAddr, server: SocketAddr, pid: u32) -> Self {
+        Self {
+            side: Side::Server,
+            listener: Some(pid),
+            closed_by: Some(Closer::Remote),
+            ..Self::client(netns, client, server, pid)
+        }
+    }
+}
+
 /// A process's own ledger.
 #[derive(Debug)]
 pub struct Ledger {

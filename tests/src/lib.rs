@@ -3,6 +3,7 @@
 //!
 //! - [`netns`]: network namespaces of a test's own
 //! - [`agent`]: one child process that does, socket call by socket call, what a test asks
+//! - [`play`]: short plays by processes that come and go
 //! - [`cgroup`], [`landlock`]: policies that forbid connect()
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
 //! - [`ledger`]: what really happened, end by end
@@ -24,7 +25,10 @@ pub mod init;
 pub mod landlock;
 pub mod ledger;
 pub mod netns;
+mod passing;
+pub mod play;
 pub mod refuse;
+pub mod ring;
 pub mod skip;
 pub mod suite;
 pub mod tracer;

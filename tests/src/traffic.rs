@@ -30,6 +30,7 @@ use crate::{
     agent, hold,
     ledger::{Closer, End, Ledger, Side, canonical, now},
     netns::Netns,
+    play,
     tracer::Helper,
     wait,
 };
@@ -58,6 +59,8 @@ pub enum Share {
     Alone,
     /// So many processes accept from the one listening socket, and the one that listens does not.
     Prefork(usize),
+    /// So many processes each listen at the same port, by `SO_REUSEPORT`.
+    EachOwn(usize),
     /// The process that listens accepts, and a new process serves and closes each connection.
     Fork,
 }
@@ -185,6 +188,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
         "hold-serve" => parse(&plan).and_then(|plan| hold::run_server(&plan)),
         "hold-dial" => parse(&plan).and_then(|plan| hold::run_client(&plan)),
         "agent" => agent::run(),
+        "play" => parse(&plan).and_then(|scene| play::run(&scene)),
         other => Err(anyhow::anyhow!("no traffic called {other}")),
     };
     Some(match result {
@@ -217,6 +221,9 @@ struct Station<'a> {
 }
 
 fn run_server(plan: &Serve) -> Result<()> {
+    if let Share::EachOwn(count) = plan.share {
+        return run_each_own(plan, count);
+    }
     let sockets: Vec<Socket> = plan
         .listen
         .iter()
@@ -246,11 +253,55 @@ fn run_server(plan: &Serve) -> Result<()> {
             io::copy(&mut io::stdin(), &mut io::sink()).context("wait for the end")?;
             children.into_iter().try_for_each(reap)
         }
-        Share::Alone | Share::Fork => station.work(&sockets),
+        Share::Alone | Share::Fork | Share::EachOwn(_) => station.work(&sockets),
     }
 }
 
+/// The parent takes the ports and never listens; each child listens and serves.
+fn run_each_own(plan: &Serve, count: usize) -> Result<()> {
+    let sockets: Vec<Socket> = plan
+        .listen
+        .iter()
+        .map(|at| bind(*at, true))
+        .collect::<Result<_>>()?;
+    let addresses: Vec<SocketAddr> = sockets
+        .iter()
+        .map(|socket| local(socket).context("ask where it is bound"))
+        .collect::<Result<_>>()?;
+    let netns = own_netns()?;
+    let (ready, listens) = rustix::pipe::pipe().context("make a pipe")?;
+    let mut children = Vec::new();
+    for _ in 0..count {
+        children.push(fork(|| {
+            let own: Vec<Socket> = addresses
+                .iter()
+                .map(|at| serve_at(bind(*at, true)?))
+                .collect::<Result<_>>()?;
+            rustix::io::write(&listens, b"l").context("say that it listens")?;
+            let listener = std::process::id();
+            let station = Station {
+                plan,
+                netns,
+                listener,
+            };
+            station.work(&own)
+        })?);
+    }
+    drop(listens);
+    let mut ready = std::fs::File::from(ready);
+    ready
+        .read_exact(&mut vec![0; count])
+        .context("wait until all listen")?;
+    println!("{}", serde_json::to_string(&addresses)?);
+    io::copy(&mut io::stdin(), &mut io::sink()).context("wait for the end")?;
+    children.into_iter().try_for_each(reap)
+}
+
 pub(crate) fn listen(at: SocketAddr) -> Result<Socket> {
+    serve_at(bind(at, false)?)
+}
+
+fn bind(at: SocketAddr, shared: bool) -> Result<Socket> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, None)
         .context("make a listening socket")?;
     if at.is_ipv6() {
@@ -259,9 +310,14 @@ pub(crate) fn listen(at: SocketAddr) -> Result<Socket> {
             .context("set IPV6_V6ONLY")?;
     }
     socket.set_reuse_address(true).context("set SO_REUSEADDR")?;
+    socket.set_reuse_port(shared).context("set SO_REUSEPORT")?;
     socket
         .bind(&at.into())
         .with_context(|| format!("bind {at}"))?;
+    Ok(socket)
+}
+
+fn serve_at(socket: Socket) -> Result<Socket> {
     socket.listen(4096).context("listen")?;
     socket
         .set_nonblocking(true)
@@ -376,7 +432,7 @@ fn accept(socket: &Socket) -> Result<Option<(Socket, SocketAddr)>> {
 }
 
 /// Runs `work` in a forked process, which then exits. Only for processes with one thread.
-fn fork(work: impl FnOnce() -> Result<()>) -> Result<rustix::process::Pid> {
+pub(crate) fn fork(work: impl FnOnce() -> Result<()>) -> Result<rustix::process::Pid> {
     // SAFETY: a traffic process has one thread, so the child's memory is whole.
     let pid = unsafe { libc::fork() };
     if pid < 0 {
@@ -396,7 +452,7 @@ fn fork(work: impl FnOnce() -> Result<()>) -> Result<rustix::process::Pid> {
     unsafe { libc::_exit(code) }
 }
 
-fn reap(child: rustix::process::Pid) -> Result<()> {
+pub(crate) fn reap(child: rustix::process::Pid) -> Result<()> {
     let (_, status) = waitpid(Some(child), WaitOptions::empty())
         .context("wait for a child")?
         .context("a child")?;

@@ -10,7 +10,7 @@ use std::{
     io::Read,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rustix::{
@@ -45,7 +45,7 @@ pub struct Stat {
     pub comm: String,
     /// The parent; none for the first process and for those whose parent is out of sight.
     pub ppid: Option<u32>,
-    /// Start, clock ticks since boot.
+    /// Start, clock ticks since boot, as this process's time namespace counts them.
     pub start_ticks: u64,
 }
 
@@ -136,18 +136,48 @@ impl Entry {
 impl Stat {
     /// Start, nanoseconds since boot, cut to a clock tick.
     pub fn start_ns(&self) -> u64 {
-        self.start_ticks.saturating_mul(tick_ns())
+        let start_ns = self.start_ticks.saturating_mul(tick_ns());
+        start_ns.saturating_add_signed(boot_offset_ns().saturating_neg())
     }
 
     /// Whether this process started at `start_ns`, nanoseconds since boot, as far as clock
     /// ticks can tell.
     pub fn started_at(&self, start_ns: u64) -> bool {
-        self.start_ticks == start_ns / tick_ns()
+        self.start_ticks == start_ns.saturating_add_signed(boot_offset_ns()) / tick_ns()
     }
 }
 
+/// By how much this process's time namespace moves the time since boot, which /proc and
+/// `clock_gettime()` tell by it. The kernel's own, in which eBPF programs tell theirs, is
+/// not moved.
+pub fn boot_offset_ns() -> i64 {
+    static OFFSET: OnceLock<i64> = OnceLock::new();
+    *OFFSET.get_or_init(|| {
+        let own = |name| fs::read_link(format!("/proc/self/ns/{name}")).ok();
+        // The file is of the namespace that children get; another one's says nothing of ours.
+        let ours = own("time").is_some() && own("time") == own("time_for_children");
+        let offsets = fs::read_to_string("/proc/self/timens_offsets");
+        let parsed = offsets
+            .ok()
+            .filter(|_| ours)
+            .as_deref()
+            .and_then(parse_boot_offset);
+        parsed.unwrap_or(0)
+    })
+}
+
+/// `boottime SECONDS NANOSECONDS`, a clock a line.
+fn parse_boot_offset(text: &str) -> Option<i64> {
+    let mut lines = text.lines().map(str::split_ascii_whitespace);
+    let mut fields =
+        lines.find_map(|mut fields| (fields.next()? == "boottime").then_some(fields))?;
+    let seconds: i64 = fields.next()?.parse().ok()?;
+    let nanoseconds: i64 = fields.next()?.parse().ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)
+}
+
 /// Length of a clock tick, nanoseconds.
-pub(crate) fn tick_ns() -> u64 {
+fn tick_ns() -> u64 {
     1_000_000_000 / clock_ticks_per_second().max(1)
 }
 

@@ -18,7 +18,7 @@ tests!("failures::abandoned":
     by_close,
     by_reset,
     by_shutdown,
-    by_disconnect,
+    by_dissolution,
     by_a_time_limit,
     by_death,
     by_death_in_connect,
@@ -61,9 +61,9 @@ fn by_shutdown() -> Result<()> {
     })
 }
 
-fn by_disconnect() -> Result<()> {
+fn by_dissolution() -> Result<()> {
     given_up(|client, slot| {
-        client.disconnect(slot)?;
+        client.dissolve(slot)?;
         client.close(slot)
     })
 }

@@ -97,6 +97,7 @@ fn reset_in_the_handshake() -> Result<()> {
         works.push(move || {
             let silent = Listen {
                 deaf: true,
+                reuse_port: true,
                 ..Listen::at(way.family.loopback())
             };
             let (listener, far) = other.listen(silent)?;

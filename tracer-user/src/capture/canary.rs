@@ -11,7 +11,7 @@ use aya::{Ebpf, maps::RingBuf};
 use tracer_common::{Connection, Direction, Flow, Kind, Process, Source};
 
 use super::{Facts, decode, decode::Record};
-use crate::procfs::Proc;
+use crate::procfs::{Proc, Stat};
 
 /// How long the loopback may take, and then the records.
 const LIMIT: Duration = Duration::from_millis(250);
@@ -96,8 +96,7 @@ struct Truth {
     netns: u32,
     /// None where /proc shows other ids than the kernel's.
     pid: Option<u32>,
-    start_ticks: u64,
-    comm: String,
+    stat: Stat,
 }
 
 impl Truth {
@@ -108,8 +107,7 @@ impl Truth {
         Some(Self {
             netns: netns.parse().ok()?,
             pid: facts.host_pids.then(std::process::id),
-            start_ticks: stat.start_ticks,
-            comm: stat.comm,
+            stat,
         })
     }
 
@@ -228,9 +226,11 @@ impl Truth {
         require(self.pid.is_none_or(|pid| process.tgid == pid), "process id")?;
         let comm = process.comm.split(|byte| *byte == 0).next();
         let comm = String::from_utf8_lossy(comm.unwrap_or_default());
-        require(comm == self.comm, "name of the process")?;
-        let ticks = process.start_ns / crate::procfs::tick_ns();
-        require(ticks == self.start_ticks, "start of the process")
+        require(comm == self.stat.comm, "name of the process")?;
+        require(
+            self.stat.started_at(process.start_ns),
+            "start of the process",
+        )
     }
 }
 

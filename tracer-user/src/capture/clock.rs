@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::model::Timestamp;
+use crate::{model::Timestamp, procfs};
 
 /// A step or drift of the wall clock smaller than this keeps the old relation, so that
 /// the times of one connection stay consistent with each other.
@@ -29,8 +29,10 @@ impl Clock {
         let tightest = (0..READINGS)
             .map(|_| reading())
             .min_by_key(|(width, _)| *width);
+        // The programs do not tell the time since boot as a time namespace does.
+        let moved = i128::from(procfs::boot_offset_ns());
         Self {
-            boot_to_wall_ns: tightest.map_or(0, |(_, difference)| difference),
+            boot_to_wall_ns: tightest.map_or(0, |(_, difference)| difference + moved),
         }
     }
 

@@ -150,6 +150,21 @@ fn start_times_are_compared_as_ticks() {
     assert_eq!(late.start_ns(), u64::MAX);
 }
 
+#[test]
+fn offsets_of_a_time_namespace() {
+    let text = |offset: &str| format!("monotonic  5  6\nboottime   {offset}\n");
+    assert_eq!(parse_boot_offset(&text("0 0")), Some(0));
+    assert_eq!(
+        parse_boot_offset(&text("1000000 7")),
+        Some(1_000_000_000_000_007)
+    );
+    assert_eq!(parse_boot_offset(&text("-2 1")), Some(-1_999_999_999));
+    for odd in ["", "1", "x 1", "9223372036854775807 0"] {
+        assert_eq!(parse_boot_offset(&text(odd)), None, "{odd}");
+    }
+    assert_eq!(parse_boot_offset(""), None);
+}
+
 fn args(bytes: &[u8]) -> Option<Vec<String>> {
     {
         let kept = bytes.get(..MAX_ARGS_BYTES).unwrap_or(bytes);

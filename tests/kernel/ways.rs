@@ -1,0 +1,291 @@
+//! Ways to connect and accept that are not the plain calls.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use socket2::{Domain, Protocol, Socket, Type};
+use tracer_tests::{
+    agent::{Agent, By, Dial, Listen},
+    expect::{self, endpoint},
+    ledger::End,
+    netns::Netns,
+    ring, skip, tests,
+    tracer::Tracer,
+};
+
+use crate::{
+    watch::told,
+    world::{World, exchanged, namespace},
+};
+
+tests!("ways":
+    io_uring,
+    syn_cookies,
+    deferred_accept,
+    fast_open,
+    fast_open_that_is_refused,
+    mptcp,
+);
+
+/// Connections and attempts of one client to one server, each by io_uring.
+fn io_uring() -> Result<()> {
+    ring::need()?;
+    let netns = namespace()?;
+    let tracer = Tracer::stream(&[])?;
+    let (mut server, mut client) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let (listener, at) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let (spare, dead) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    server.close(spare)?;
+    let by_ring = |to| Dial {
+        by: By::Ring,
+        ..Dial::to(to)
+    };
+    let mut ends = Vec::new();
+    // One that waits to be accepted, and one that is waited for.
+    for waited_for in [false, true] {
+        let (accepted, dialled) = if waited_for {
+            server.accept_by_ring_before(listener, || client.dial(by_ring(at)))?
+        } else {
+            let dialled = client.dial(by_ring(at))?;
+            (server.accept_by_ring(listener)?, dialled)
+        };
+        let (slot, from, accepted) = (dialled.socket()?, dialled.local()?, accepted.socket()?);
+        client.send(slot, 10)?;
+        server.receive(accepted, 10)?;
+        server.send(accepted, 20)?;
+        client.receive(slot, 20)?;
+        client.close(slot)?;
+        server.receive_end(accepted)?;
+        server.close(accepted)?;
+        ends.extend(exchanged(
+            End::client(netns.inode(), from, at, client.pid()),
+            End::server(netns.inode(), from, at, server.pid()),
+            10,
+            20,
+        ));
+    }
+    let refused = client.dial(by_ring(dead))?;
+    ensure!(refused.errno == Some(libc::ECONNREFUSED), "{refused:?}");
+    client.close(refused.slot.context("a socket")?)?;
+    let events = told(tracer, &[&netns], &ends, 1)?;
+    refused_once(dead, client.pid(), &events)
+}
+
+/// Exactly one attempt at `to`, which was refused.
+fn refused_once(to: SocketAddr, pid: u32, events: &[serde_json::Value]) -> Result<()> {
+    let pattern = json!({"event": "fail", "connection": {"direction": "outbound", "server": endpoint(to)},
+        "failure": {"phase": "remote", "reason": "refused", "errno": "ECONNREFUSED"},
+        "process": {"pid": pid}, "evidence": {"process": "hook"}});
+    expect::one("a refused attempt", &pattern, events).map(drop)
+}
+
+/// The listener keeps nothing of a SYN, and makes the connection of its acknowledgement.
+fn syn_cookies() -> Result<()> {
+    let tracer = Tracer::stream(&[])?;
+    let mut world = World::new()?;
+    // 2: for every SYN, not only when there are too many.
+    if let Err(error) = world.netns.set("ipv4/tcp_syncookies", "2") {
+        return skip::skip("SYN cookies", format!("{error:#}"));
+    }
+    let mut ends = Vec::new();
+    for bytes in [10, 20] {
+        let pair = world.connect()?;
+        world.talk(&pair, bytes)?;
+        world.finish(&pair)?;
+        ends.extend(world.ends(&pair, bytes as u64));
+    }
+    let cookies = counter(&world.netns, "TcpExt:", "SyncookiesRecv")?;
+    ensure!(cookies == 2, "{cookies} cookies of 2 came back");
+    told(tracer, &[&world.netns], &ends, 0)?;
+    Ok(())
+}
+
+/// The client has its connection before the server has.
+fn deferred_accept() -> Result<()> {
+    let netns = namespace()?;
+    let tracer = Tracer::stream(&[])?;
+    let (mut server, mut client) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let (listener, at) = server.listen(Listen {
+        defer: true,
+        ..Listen::at("127.0.0.1:0".parse()?)
+    })?;
+    let dialled = client.connect(at)?;
+    let (slot, from) = (dialled.socket()?, dialled.local()?);
+    client.send(slot, 10)?;
+    let accepted = server.accept(listener)?.socket()?;
+    server.receive(accepted, 10)?;
+    client.close(slot)?;
+    server.receive_end(accepted)?;
+    server.close(accepted)?;
+    let ends = exchanged(
+        End::client(netns.inode(), from, at, client.pid()),
+        End::server(netns.inode(), from, at, server.pid()),
+        10,
+        0,
+    );
+    told(tracer, &[&netns], &ends, 0)?;
+    Ok(())
+}
+
+/// `net.ipv4.tcp_fastopen`: clients and servers may.
+fn allow_fast_open(netns: &Netns) -> Result<()> {
+    netns.set("ipv4/tcp_fastopen", "3")
+}
+
+/// A counter of `/proc/net/netstat`; such a table has a row of names and one of values.
+fn counter(netns: &Netns, table: &str, name: &str) -> Result<u64> {
+    let text = netns.run(|| {
+        std::fs::read_to_string("/proc/thread-self/net/netstat").context("read the counters")
+    })?;
+    let mut rows = text.lines().filter(|line| line.starts_with(table));
+    let (names, values) = (rows.next(), rows.next());
+    let (names, values) = names
+        .zip(values)
+        .with_context(|| format!("no table {table}"))?;
+    let mut both = names.split(' ').zip(values.split(' '));
+    let (_, value) = both
+        .find(|(one, _)| *one == name)
+        .with_context(|| format!("no counter {name}"))?;
+    Ok(value.parse()?)
+}
+
+fn fast_open() -> Result<()> {
+    let netns = namespace()?;
+    allow_fast_open(&netns)?;
+    let tracer = Tracer::stream(&[])?;
+    let (mut server, mut client) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let (listener, at) = server.listen(Listen {
+        fast_open: true,
+        ..Listen::at("0.0.0.0:0".parse()?)
+    })?;
+    let mut ends = Vec::new();
+    // An address each, as the client remembers a server's cookie by that. The first connection
+    // fetches the cookie, the others open with payload in the SYN.
+    for (last, by) in [(1, By::FastOpen(100)), (2, By::Deferred(100))] {
+        let to = SocketAddr::new([127, 0, 0, last].into(), at.port());
+        for _ in 0..3 {
+            let dialled = client.dial(Dial { by, ..Dial::to(to) })?;
+            let accepted = server.accept(listener)?.socket()?;
+            let (slot, from) = (dialled.socket()?, dialled.local()?);
+            server.receive(accepted, 100)?;
+            server.send(accepted, 20)?;
+            client.receive(slot, 20)?;
+            client.send(slot, 3)?;
+            client.close(slot)?;
+            ensure!(
+                server.receive_end(accepted)?.count == 3,
+                "payload is missing"
+            );
+            server.close(accepted)?;
+            ends.extend(exchanged(
+                End::client(netns.inode(), from, to, client.pid()),
+                End::server(netns.inode(), from, to, server.pid()),
+                103,
+                20,
+            ));
+        }
+    }
+    // Or it would have been nothing but ordinary connections.
+    for name in ["TCPFastOpenActive", "TCPFastOpenPassive"] {
+        let count = counter(&netns, "TcpExt:", name)?;
+        ensure!(count == 4, "{name} is {count}, not 4");
+    }
+    told(tracer, &[&netns], &ends, 0)?;
+    Ok(())
+}
+
+fn fast_open_that_is_refused() -> Result<()> {
+    let netns = namespace()?;
+    allow_fast_open(&netns)?;
+    let tracer = Tracer::stream(&[])?;
+    let (mut server, mut client) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let mut dead = Vec::new();
+    for by in [By::FastOpen(100), By::Deferred(100)] {
+        let (spare, to) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+        server.close(spare)?;
+        let answer = client.dial(Dial { by, ..Dial::to(to) })?;
+        ensure!(
+            answer.errno == Some(libc::ECONNREFUSED),
+            "{by:?}: {answer:?}"
+        );
+        client.close(answer.slot.context("a socket")?)?;
+        dead.push(to);
+    }
+    let events = told(tracer, &[&netns], &[], dead.len())?;
+    for to in dead {
+        refused_once(to, client.pid(), &events)?;
+    }
+    Ok(())
+}
+
+/// The one subflow of each connection shows as a connection, once; the whole is not invented
+/// on top of it.
+fn mptcp() -> Result<()> {
+    let netns = namespace()?;
+    let made = netns.run(|| {
+        let made = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP));
+        Ok(made.map(drop))
+    })?;
+    if let Err(error) = made {
+        return skip::skip("MPTCP", error);
+    }
+    let mut tracer = Tracer::stream(&[])?;
+    let (mut server, mut client) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let (mut ends, mut listeners) = (Vec::new(), Vec::new());
+    // One of the two may not speak it; then it is ordinary TCP, through other sockets.
+    for (here, there) in [(true, true), (true, false), (false, true)] {
+        let (listener, at) = server.listen(Listen {
+            mptcp: there,
+            ..Listen::at("127.0.0.1:0".parse()?)
+        })?;
+        let dialled = client.dial(Dial {
+            mptcp: here,
+            ..Dial::to(at)
+        })?;
+        let (slot, from) = (dialled.socket()?, dialled.local()?);
+        let accepted = server.accept(listener)?.socket()?;
+        client.send(slot, 1000)?;
+        server.receive(accepted, 1000)?;
+        server.send(accepted, 2000)?;
+        client.receive(slot, 2000)?;
+        client.close(slot)?;
+        server.receive_end(accepted)?;
+        server.close(accepted)?;
+        server.close(listener)?;
+        listeners.push(at);
+        let both = exchanged(
+            End::client(netns.inode(), from, at, client.pid()),
+            End::server(netns.inode(), from, at, server.pid()),
+            1000,
+            2000,
+        );
+        // Which end's subflow goes first is between the two kernels.
+        ends.extend(both.map(|end| End {
+            closed_by: end.closed_by.filter(|_| !(here && there)),
+            ..end
+        }));
+    }
+    // Nobody listens there any more.
+    let dead = listeners[0];
+    let refused = client.dial(Dial {
+        mptcp: true,
+        ..Dial::to(dead)
+    })?;
+    ensure!(refused.errno == Some(libc::ECONNREFUSED), "{refused:?}");
+    client.close(refused.slot.context("a socket")?)?;
+    // Or all of it would have been nothing but TCP.
+    let agreed = counter(&netns, "MPTcpExt:", "MPCapableSYNACKRX")?;
+    ensure!(agreed == 1, "{agreed} of one connection is MPTCP");
+    let blind = tracer.wait_for("the start line", |_| true)?["blind"].to_string();
+    ensure!(blind.contains("MPTCP"), "not said: {blind}");
+    let events = told(tracer, &[&netns], &ends, 1)?;
+    refused_once(dead, client.pid(), &events)?;
+    for at in listeners {
+        for event in ["listen", "unlisten"] {
+            let pattern = json!({"event": event, "listener": {"port": at.port()}, "process": {"pid": server.pid()}});
+            expect::one("the listener", &pattern, &events)?;
+        }
+    }
+    Ok(())
+}
