@@ -102,7 +102,6 @@ fn reset_in_the_handshake() -> Result<()> {
             let (listener, far) = other.listen(silent)?;
             let dial = Dial {
                 from: Some(near),
-                retries: None,
                 ..way.dial(far)
             };
             std::thread::scope(|scope| -> Result<_> {
@@ -176,9 +175,9 @@ fn behind_a_router() -> Result<(World, Netns)> {
     for (name, value) in [
         ("ipv4/ip_forward", "1"),
         ("ipv6/conf/all/forwarding", "1"),
-        // It complains of every packet, not only of some.
-        ("ipv4/icmp_ratelimit", "0"),
-        ("ipv6/icmp/ratelimit", "0"),
+        // It complains of every packet, however many there are at once.
+        ("ipv4/icmp_ratemask", "0"),
+        ("ipv6/icmp/ratemask", "3"),
     ] {
         router.set(name, value)?;
     }
@@ -299,12 +298,7 @@ fn no_neighbour_answers() -> Result<()> {
             SocketAddr::new([10, 77, 0, 9].into(), 9),
             SocketAddr::new(v6.into(), 9),
         );
-        // The kernel asks for longer than the other attempts here last.
-        let dial = Dial {
-            retries: None,
-            ..way.dial(to)
-        };
-        plans.push((dial, HOST_UNREACHABLE));
+        plans.push((way.dial(to), HOST_UNREACHABLE));
     }
     all_fail(world, plans)
 }
