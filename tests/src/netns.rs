@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     os::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::{fs::MetadataExt as _, process::CommandExt as _},
@@ -227,7 +227,33 @@ impl Netns {
             )?;
             netns.command("ip", &["link", "set", link, "up"])?;
         }
+        let v6 = [0xfd77, 0, 0, 0, 0, 0, 0, 2];
+        for address in [IpAddr::from([10, 77, 0, 2]), v6.into()] {
+            first.wait_answered(address)?;
+        }
         Ok((first, second))
+    }
+
+    /// Waits until packets to an address are answered. A link that is up may be dead for
+    /// seconds, and its neighbours unknown for longer.
+    fn wait_answered(&self, address: IpAddr) -> Result<()> {
+        let any: IpAddr = match address {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        self.run(|| {
+            wait::until(&format!("an answer of {address}"), || {
+                // UDP, which is nothing to tracer. The answer is that nobody is there.
+                let socket = UdpSocket::bind((any, 0)).context("make a socket")?;
+                let answer = socket
+                    .connect((address, 9))
+                    .and_then(|()| socket.set_read_timeout(Some(Duration::from_millis(100))))
+                    .and_then(|()| socket.send(&[0]))
+                    .and_then(|_| socket.recv(&mut [0]));
+                let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+                Ok(answer.is_err_and(|error| refused(&error)).then_some(()))
+            })
+        })
     }
 
     /// Runs a program inside and waits for its success.

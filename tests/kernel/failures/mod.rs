@@ -187,7 +187,6 @@ impl Way {
     fn dial(self, to: SocketAddr) -> Dial {
         Dial {
             nonblocking: self.nonblocking,
-            retries: Some(1),
             ..self.family.dial(to)
         }
     }
@@ -220,9 +219,12 @@ impl Attempt {
     /// Its ends, as every line about it must name them.
     fn ends(&self) -> Value {
         let (address, port) = self.from;
+        let unknown = if self.to.is_ipv4() { "0.0.0.0" } else { "::" };
         let address = match address {
-            Some(address) => json!(address.to_string()),
-            None => json!({"$any": [null, "0.0.0.0", "::"]}),
+            Some(address) if port != 0 => json!(address.to_string()),
+            // Without a port it had no end, but perhaps an address for a moment.
+            Some(address) => json!({"$any": [null, unknown, address.to_string()]}),
+            None => json!({"$any": [null, unknown]}),
         };
         let port = if port == 0 { Value::Null } else { json!(port) };
         json!({
@@ -235,6 +237,11 @@ impl Attempt {
 
 /// Dials and waits for the outcome, which must be `expected`. Closes the socket.
 fn attempt(agent: &mut Agent, dial: Dial, expected: Errno) -> Result<Attempt> {
+    let dial = Dial {
+        // What has to wait for the kernel to give up need not wait for long.
+        retries: (expected == Errno::TIMEDOUT).then_some(1),
+        ..dial
+    };
     let mut answer = agent.dial(dial)?;
     let slot = answer.slot.context("a socket")?;
     // A socket that failed keeps its port until it is used again.

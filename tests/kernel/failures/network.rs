@@ -103,7 +103,6 @@ fn reset_in_the_handshake() -> Result<()> {
             let (listener, far) = other.listen(silent)?;
             let dial = Dial {
                 from: Some(near),
-                retries: None,
                 ..way.dial(far)
             };
             std::thread::scope(|scope| -> Result<_> {
@@ -177,9 +176,9 @@ fn behind_a_router() -> Result<(World, Netns)> {
     for (name, value) in [
         ("ipv4/ip_forward", "1"),
         ("ipv6/conf/all/forwarding", "1"),
-        // It complains of every packet, not only of some.
-        ("ipv4/icmp_ratelimit", "0"),
-        ("ipv6/icmp/ratelimit", "0"),
+        // It complains of every packet, however many there are at once.
+        ("ipv4/icmp_ratemask", "0"),
+        ("ipv6/icmp/ratemask", "3"),
     ] {
         router.set(name, value)?;
     }
@@ -283,9 +282,15 @@ fn unreachable_by_a_routers_firewall() -> Result<()> {
         }
     }
     nft(&router, &rules)?;
-    // So that it forwards at all, and its firewall has something to say.
+    // So that it forwards at all, and its firewall has something to say. By another way than the
+    // packets came, or it would tell the client of a shorter one.
+    let link = ["link", "add", "out", "type", "veth", "peer", "name", "end"];
+    router.command("ip", &link)?;
+    for link in ["out", "end"] {
+        router.command("ip", &["link", "set", link, "up"])?;
+    }
     for target in ["192.0.2.0/24", "2001:db8::/32"] {
-        router.command("ip", &["route", "add", target, "dev", "far"])?;
+        router.command("ip", &["route", "add", target, "dev", "out"])?;
     }
     all_fail(world, plans)
 }
@@ -300,12 +305,7 @@ fn no_neighbour_answers() -> Result<()> {
             SocketAddr::new([10, 77, 0, 9].into(), 9),
             SocketAddr::new(v6.into(), 9),
         );
-        // The kernel asks for longer than the other attempts here last.
-        let dial = Dial {
-            retries: None,
-            ..way.dial(to)
-        };
-        plans.push((dial, HOST_UNREACHABLE));
+        plans.push((way.dial(to), HOST_UNREACHABLE));
     }
     all_fail(world, plans)
 }

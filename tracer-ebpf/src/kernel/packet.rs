@@ -51,7 +51,9 @@ impl Packet {
         u32::from_be(read(self.transport(), wire::TCP_SEQUENCE))
     }
 
-    /// Writes both ends to `to`, whose addresses must be zero: the destination is ours.
+    /// Writes both ends to `to`, whose addresses must be zero: the destination is ours. The
+    /// namespace is that of the device it came in by, or 0: the kernel forgets the device
+    /// once it has found a socket (`tcp_v4_rcv()`).
     #[inline(always)]
     pub(crate) fn read_flow(self, to: &mut Flow) {
         let network = self.network();

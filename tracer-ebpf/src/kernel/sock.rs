@@ -178,12 +178,13 @@ impl Sock {
         }
         to.local_port = self.local_port();
         to.remote_port = u16::from_be(read(self.0, offset!(sock_dport)));
-        read_into(self.net(), offset!(net_inum), &raw mut to.netns);
+        self.read_netns(&mut to.netns);
     }
 
     #[inline(always)]
-    fn net(self) -> u64 {
-        read(self.0, offset!(sock_net))
+    pub(crate) fn read_netns(self, to: &mut u32) {
+        let net: u64 = read(self.0, offset!(sock_net));
+        read_into(net, offset!(net_inum), &raw mut *to);
     }
 
     /// Writes the ends of a call of connect() to `to`, whose addresses must be zero: the

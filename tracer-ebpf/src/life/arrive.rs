@@ -34,6 +34,9 @@ fn report(listener: Sock, packet: Packet, last_state: u8) {
     connection.direction = Direction::INBOUND;
     connection.last_state = last_state;
     packet.read_flow(&mut connection.flow);
+    if listener.0 != 0 {
+        listener.read_netns(&mut connection.flow.netns);
+    }
     begin::read_listener(listener, &mut connection.process);
     dial::report_failed(connection, 0, packet.sequence());
 }

@@ -439,6 +439,10 @@ fn failure(ended: &abi::Ended) -> Failure {
             (Phase::Local, Reason::AddressInUse)
         }
         libc::EADDRINUSE => (Phase::Local, Reason::AddressInUse),
+        // Either no port was to be had, or the one asked for has this very connection.
+        libc::EADDRNOTAVAIL if ended.connection.flow.local_port != 0 => {
+            (Phase::Local, Reason::AddressInUse)
+        }
         libc::EADDRNOTAVAIL => (Phase::Local, Reason::NoLocalPort),
         _ if sent => (Phase::Network, Reason::Other),
         _ => (Phase::Local, Reason::Other),
