@@ -144,6 +144,7 @@ fn every_connection_is_told_truly() -> Result<()> {
 
 /// The score and the sums, both told if either is wrong.
 fn agree(report: &Report, run: &Run) -> Result<()> {
+    print!("{}", run.stderr);
     match (report.verdict(), nothing_lost(run)) {
         (Ok(()), sums) => sums,
         (score, Ok(())) => score.context("the sums are right, the score is not"),

@@ -79,7 +79,7 @@ impl Storm {
     }
 }
 
-/// Ends whose announcement the kernel of a machine like the one this was written on may hide
+/// Beside those of skipped runs: ends whose announcement the kernel of a machine like the one this was written on may hide
 /// from every program (see `Netns::acknowledge_at_once`); tracer finds them by looking again.
 const HIDDEN: usize = 3;
 
@@ -108,10 +108,10 @@ fn nothing_is_lost_by_default() -> Result<()> {
     let report = expect::score(&ends, run.text()?.lines())?;
     println!("storm: {report}");
     report.verdict()?;
-    let allowed = if init::is_test_machine() { 0 } else { HIDDEN };
+    let hidden = if init::is_test_machine() { 0 } else { HIDDEN };
     ensure!(
-        report.found_later <= allowed,
-        "{} ends were missed when they happened",
+        report.found_later <= hidden + usize::try_from(skipped)?,
+        "{} ends were missed when they happened, {skipped} runs were skipped",
         report.found_later
     );
     Ok(())

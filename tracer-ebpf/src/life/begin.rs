@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use aya_log_ebpf::debug;
 use tracer_common::{Connection, Direction, Kind, Process, Source, flags, hooks};
 
-use super::{end, find, hooked, is_set, keep, report_opened};
+use super::{end, find, hooked, is_set, keep, keep_new, report_opened};
 use crate::{
     emit,
     kernel::{self, Sock, now, state},
@@ -22,7 +22,7 @@ pub(crate) fn connecting(sock: Sock) {
     connection.direction = Direction::OUTBOUND;
     sock.read_flow(&mut connection.flow);
     kernel::read_current(Source::HOOK, &mut connection.process);
-    keep(sock, connection);
+    keep_new(sock, connection);
 }
 
 /// A connection arrives at a listener: its socket was just cloned. A softirq, as a rule.
@@ -35,7 +35,7 @@ pub(super) fn cloned(sock: Sock) {
     if !read_listener(Sock(sock.cloned_from()), &mut connection.process) {
         debug!(sock.0, "connection at a listener that is not known");
     }
-    keep(sock, connection);
+    keep_new(sock, connection);
 }
 
 /// Writes to `to` who listens at this socket; tells whether that is known.

@@ -26,6 +26,7 @@ mod scan;
 
 use core::arch::asm;
 
+use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_log_ebpf::warn;
 use tracer_common::{Connection, Kind, Opened, Source, hooks};
 
@@ -42,9 +43,10 @@ use crate::{
     maps::{CONNECTIONS, HOOKS},
 };
 
-/// A map has no such entry, or no room: of the kernel's `errno-base.h`.
+/// A map has no such entry, no room, or an entry already: of the kernel's `errno-base.h`.
 const ENOENT: i32 = -2;
 const E2BIG: i32 = -7;
+const EEXIST: i32 = -17;
 
 /// A socket changed its state. Leaves at once where nothing is to be learnt.
 #[inline(always)]
@@ -142,6 +144,18 @@ fn keep(sock: Sock, connection: &Connection) -> bool {
         emit::set_overflowed();
     }
     result.is_ok()
+}
+
+/// Like [`keep`], for a connection that begins.
+#[inline(always)]
+fn keep_new(sock: Sock, connection: &Connection) {
+    let taken = CONNECTIONS.insert(sock.0, connection, u64::from(BPF_NOEXIST));
+    if taken.is_err() {
+        if taken == Err(EEXIST) {
+            scan::superseded(sock);
+        }
+        keep(sock, connection);
+    }
 }
 
 /// The connection or attempt of this socket.

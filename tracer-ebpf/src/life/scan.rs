@@ -140,10 +140,17 @@ pub(crate) fn examined(sock: Sock) {
     {
         return;
     }
-    if !is_set(&entry.reported) && entry.direction != Direction::OUTBOUND {
+    if is_set(&entry.reported) || entry.direction == Direction::OUTBOUND {
+        report_over(sock, entry, now);
+    } else {
         forget(sock); // nobody accepted it: nobody's event
-        return;
     }
+}
+
+/// Tells that a connection or an attempt is over of which nobody told. What it carried is
+/// not known: its socket's memory may be another's by now.
+#[inline(always)]
+fn report_over(sock: Sock, entry: &Connection, now: u64) {
     let kind = if is_set(&entry.reported) {
         Kind::CLOSE
     } else {
@@ -156,11 +163,21 @@ pub(crate) fn examined(sock: Sock) {
             (&raw mut (*record).header).write(emit::header(kind, now));
             (&raw mut (*record).connection).copy_from_nonoverlapping(entry, 1);
             (*record).connection.flags |= flags::FOUND_OVER;
-            // The socket's memory may be another's by now.
             clear((&raw mut (*record).totals).cast(), size_of::<Totals>() / 8);
             (&raw mut (*record).errno).write(0);
             (&raw mut (*record).sequence).write(0);
         }
     };
     emit::record_if(kind, fill, || forget(sock));
+}
+
+/// A new connection begins at an address that has an entry: the kernel gave the memory of
+/// a socket to another, and nobody told the end of the first. Tells it.
+#[inline(never)]
+pub(super) fn superseded(sock: Sock) {
+    if let Some(entry) = find(sock)
+        && is_set(&entry.reported)
+    {
+        report_over(sock, entry, now());
+    }
 }

@@ -435,9 +435,6 @@ fn failure(ended: &abi::Ended) -> Failure {
         // ICMPv6 has a word for a policy on the way.
         libc::EPERM | libc::EACCES if sent => (Phase::Network, Reason::Denied),
         libc::EPERM | libc::EACCES => (Phase::Local, Reason::Denied),
-        libc::EADDRNOTAVAIL if ended.connection.flow.local_port != 0 => {
-            (Phase::Local, Reason::AddressInUse)
-        }
         libc::EADDRINUSE => (Phase::Local, Reason::AddressInUse),
         // Either no port was to be had, or the one asked for has this very connection.
         libc::EADDRNOTAVAIL if ended.connection.flow.local_port != 0 => {
