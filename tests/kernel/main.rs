@@ -10,7 +10,7 @@
 
 use std::process::ExitCode;
 
-use tracer_tests::{init, suite, traffic};
+use tracer_tests::{init, suite, tracer, traffic};
 
 mod clock;
 mod doctor;
@@ -40,6 +40,13 @@ fn main() -> ExitCode {
         return code;
     }
     init::run_if_first();
+    if init::is_test_machine() {
+        match tracer::ruled_out() {
+            Ok(None) => {}
+            Ok(Some(why)) => return suite::ruled_out(&why),
+            Err(error) => eprintln!("cannot ask the doctor: {error:#}"),
+        }
+    }
     let themes = [
         doctor::tests(),
         lifecycle::tests(),

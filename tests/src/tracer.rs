@@ -52,6 +52,19 @@ pub fn hooks() -> String {
     std::env::var("TRACER_HOOKS").unwrap_or_else(|_| "auto".to_owned())
 }
 
+/// Why tracer refuses the hook set of this run on this kernel, if it does.
+pub fn ruled_out() -> Result<Option<String>> {
+    let mut doctor = command()?;
+    doctor.args(["doctor", "-o", "json", "--hooks", &hooks()]);
+    let run = output(&mut doctor)?;
+    if run.status.code() != Some(69) {
+        return Ok(None);
+    }
+    let report: Value = serde_json::from_str(run.text()?).context("read the doctor's report")?;
+    let why = report["sets"][0]["why"].as_str();
+    Ok(why.map(str::to_owned))
+}
+
 /// `tracer` with nothing but its path.
 pub fn command() -> Result<Command> {
     Ok(Command::new(executable()?))

@@ -46,6 +46,13 @@ pub(crate) fn verdict(line: &str) -> Option<Tally> {
     (tally.to_string() == counts).then_some(tally)
 }
 
+/// The line that says why the suite did not run, as tracer refuses the hooks:
+/// `TRACER-RULED-OUT: …`.
+pub(crate) fn ruled_out(line: &str) -> Option<String> {
+    let why = line.trim().strip_prefix("TRACER-RULED-OUT: ")?;
+    Some(why.to_owned())
+}
+
 /// The summary of a test program of cargo's kind:
 /// `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
 pub(crate) fn summary(line: &str) -> Option<Tally> {

@@ -688,4 +688,26 @@ mod tests {
             assert_eq!(is_blind, plan.set == HookSet::Tracepoint);
         }
     }
+
+    #[test]
+    fn the_page_of_kernels_says_what_each_set_is_blind_to() {
+        let page = include_str!("../../../docs/kernels.md");
+        let rows = page
+            .lines()
+            .skip_while(|line| !line.starts_with("| blind to |"))
+            .take_while(|line| line.starts_with('|'));
+        let rows: Vec<Vec<&str>> = rows
+            .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+            .collect();
+        let plans = plan(&modern(), None).expect("nothing in the way");
+        for (column, plan) in (1..).zip(&plans.candidates) {
+            assert_eq!(rows[0][column], format!("`{}`", plan.set));
+            let listed = rows[2..].iter().filter(|row| row[column] == "blind");
+            let listed: Vec<&str> = listed.map(|row| row[0]).collect();
+            let blind = plan.blind();
+            let mut known: Vec<&str> = blind.iter().map(|blind| blind.what).collect();
+            known.sort_by_key(|what| rows.iter().position(|row| row[0] == *what));
+            assert_eq!(listed, known, "{}", plan.set);
+        }
+    }
 }

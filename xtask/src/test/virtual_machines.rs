@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::report::{Outcome, Report, Row};
-use crate::vm::{self, Hooks, Machine, Suite};
+use crate::vm::{self, Hooks, Machine, Suite, Verdict};
 
 /// Machines that run at once. Each has two processors of its own, emulated on ours.
 const AT_ONCE: usize = 2;
@@ -70,7 +70,10 @@ impl Matrix<'_> {
                 let place = format!("{} {}", suite.name(), hooks.name());
                 let outcome = machine
                     .boot(hooks, self.filter, |line| println!("[{place}] {line}"))
-                    .map_or_else(|error| Outcome::Broken(format!("{error:#}")), Outcome::Ran);
+                    .map_or_else(
+                        |error| Outcome::Broken(format!("{error:#}")),
+                        |verdict| judge(suite, hooks, verdict),
+                    );
                 (machine.release(), outcome)
             }
             Err(Absent::Skipped(reason)) => ("", Outcome::Skipped(reason.clone())),
@@ -83,6 +86,15 @@ impl Matrix<'_> {
             outcome,
             seconds: begun.elapsed().as_secs(),
         }
+    }
+}
+
+/// Hooks that tracer refuses are skipped where they are known to be, and a failure elsewhere.
+fn judge(suite: Suite, hooks: Hooks, verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Ran(tally) => Outcome::Ran(tally),
+        Verdict::RuledOut(why) if suite.rules_out(hooks) => Outcome::Skipped(why),
+        Verdict::RuledOut(why) => Outcome::Broken(format!("tracer refuses to run: {why}")),
     }
 }
 

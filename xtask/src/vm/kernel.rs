@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use super::Hooks;
 use crate::process;
 
 /// A Debian suite to take the kernel of, as apt calls it.
@@ -21,6 +22,12 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite("bookworm-backports"),
     Suite("trixie"),
     Suite("trixie-backports"),
+];
+
+/// Where tracer rightly refuses a set of hooks: suite and set. As in `docs/kernels.md`.
+const RULED_OUT: &[(&str, Hooks)] = &[
+    // A task can interrupt another's program there.
+    ("trixie-backports", Hooks::Fentry),
 ];
 
 /// Where the suites are; where the old ones go; tried in this order.
@@ -50,6 +57,11 @@ impl Suite {
     /// As apt calls it.
     pub(crate) fn name(self) -> &'static str {
         self.0
+    }
+
+    /// Whether tracer should refuse these hooks there.
+    pub(crate) fn rules_out(self, hooks: Hooks) -> bool {
+        RULED_OUT.contains(&(self.0, hooks))
     }
 
     /// The suite's kernel, fetched into `folder` unless it is there already.
@@ -262,8 +274,12 @@ mod tests {
         let listed: Vec<_> = rows[2..].iter().map(|row| row[0]).collect();
         let known: Vec<_> = SUITES.iter().map(|suite| code(suite.name())).collect();
         assert_eq!(listed, known, "docs/kernels.md and SUITES differ");
-        for row in &rows[2..] {
-            assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+        for (row, &suite) in rows[2..].iter().zip(SUITES) {
+            let cells = sets.map(|hooks| match suite.rules_out(hooks) {
+                true => "ruled out",
+                false => "works",
+            });
+            assert_eq!(row[2..], cells, "{row:?}");
         }
     }
 

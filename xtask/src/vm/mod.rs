@@ -85,12 +85,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         .path;
     let machine = Machine::prepare(options.suite, &init, &tracer)?;
     println!("{} with {}", machine.release(), options.hooks.name());
-    let tally = machine.boot(options.hooks, &options.arguments, |line| println!("{line}"))?;
-    Ok(if tally.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let verdict = machine.boot(options.hooks, &options.arguments, |line| println!("{line}"))?;
+    Ok(
+        if matches!(verdict, Verdict::Ran(tally) if tally.failed == 0) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        },
+    )
 }
 
 /// Why no machine can be booted here, with what to do about it; `None` if one can.
@@ -122,6 +124,14 @@ fn folder() -> PathBuf {
 /// Apart from [`Machine::prepare`], because what fails here is the network, not us.
 pub(crate) fn fetch(suite: Suite) -> Result<String> {
     Ok(suite.kernel(&folder().join(suite.name()))?.release)
+}
+
+/// What a machine says in the end.
+pub(crate) enum Verdict {
+    /// The suite ran.
+    Ran(Tally),
+    /// tracer does not use these hooks on this kernel; why.
+    RuledOut(String),
 }
 
 /// A machine that is ready to boot, as often as wanted.
@@ -162,16 +172,18 @@ impl Machine {
         hooks: Hooks,
         arguments: &[String],
         mut line: impl FnMut(&str),
-    ) -> Result<Tally> {
+    ) -> Result<Verdict> {
         let log = folder().join(format!("{}-{}.log", self.suite.name(), hooks.name()));
         let mut console = File::create(&log).with_context(|| format!("make {}", log.display()))?;
         let mut tail = Vec::new();
         let mut verdict = None;
+        let mut ruled_out = None;
         let ending = process::watch(&mut self.qemu(hooks, arguments), LIMIT, |raw| {
             let text = printable(raw);
             // The console is kept for people; a full disk must not decide the verdict.
             let _ = writeln!(console, "{text}");
             line(&text);
+            ruled_out = tally::ruled_out(&text).or(ruled_out.take());
             verdict = tally::verdict(&text).or(verdict);
             tail.push(text);
             if tail.len() > TAIL_LINES {
@@ -183,8 +195,8 @@ impl Machine {
                 ControlFlow::Continue(())
             }
         })?;
-        if let Some(verdict) = verdict {
-            return Ok(verdict);
+        if let Some(tally) = verdict {
+            return Ok(ruled_out.map_or(Verdict::Ran(tally), Verdict::RuledOut));
         }
         let cause = match ending {
             Ending::Late => format!("no verdict after {} s", LIMIT.as_secs()),
