@@ -24,6 +24,7 @@ mod listeners;
 mod loss;
 mod names;
 mod older;
+mod privileges;
 mod processes;
 mod programs;
 mod services;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     let themes = [
         doctor::tests(),
         lifecycle::tests(),
+        privileges::tests(),
         failures::tests(),
         existing::tests(),
         listeners::tests(),

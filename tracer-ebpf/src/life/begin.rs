@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use aya_log_ebpf::debug;
 use tracer_common::{Connection, Direction, Kind, Process, Source, flags, hooks};
 
-use super::{end, find, hooked, is_set, keep, keep_new, report_opened};
+use super::{Place, end, find, hooked, is_set, keep, keep_new, report_opened};
 use crate::{
     emit,
     kernel::{self, Sock, now, state},
@@ -14,20 +14,30 @@ use crate::{
 };
 
 /// An attempt begins, in the caller's context.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn connecting(sock: Sock) {
+    keep_new(sock, |place| attempt(sock, place));
+}
+
+#[inline(never)]
+fn attempt(sock: Sock, place: Place) -> bool {
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now();
     connection.direction = Direction::OUTBOUND;
     sock.read_flow(&mut connection.flow);
     kernel::read_current(Source::HOOK, &mut connection.process);
-    keep_new(sock, connection);
+    place.keep(sock, connection)
 }
 
 /// A connection arrives at a listener: its socket was just cloned. A softirq, as a rule.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn cloned(sock: Sock) {
+    keep_new(sock, |place| arrival(sock, place));
+}
+
+#[inline(never)]
+fn arrival(sock: Sock, place: Place) -> bool {
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now();
@@ -35,7 +45,7 @@ pub(super) fn cloned(sock: Sock) {
     if !read_listener(Sock(sock.cloned_from()), &mut connection.process) {
         debug!(sock.0, "connection at a listener that is not known");
     }
-    keep_new(sock, connection);
+    place.keep(sock, connection)
 }
 
 /// Writes to `to` who listens at this socket; tells whether that is known.

@@ -100,16 +100,16 @@ pub(super) fn report_failed(connection: &Connection, error: u32, sequence: u32) 
 /// Whether a failure is left to the return of the call that makes it, which alone knows
 /// the error: connect() found no free port or no memory.
 #[inline(always)]
-pub(super) fn is_told_at_return(sock: Sock, sent: bool) -> bool {
-    hooked(hooks::DIAL) && !sent && !sock.has_dialled()
+pub(super) fn is_told_at_return(sock: Sock) -> bool {
+    hooked(hooks::DIAL) && !sock.has_sent() && !sock.has_dialled()
 }
 
 /// Remembers the ends, which the socket forgets before the call returns.
 #[inline(never)]
-pub(super) fn remember_for_return(sock: Sock, now: u64) {
+pub(super) fn remember_for_return(sock: Sock) {
     let mut room = MaybeUninit::uninit();
     let memory: &mut Connection = zeroed(&mut room);
-    memory.begun_ns = now;
+    memory.begun_ns = now();
     memory.failed = failed::UNTOLD;
     sock.read_flow(&mut memory.flow);
     keep(sock, memory);
@@ -117,14 +117,14 @@ pub(super) fn remember_for_return(sock: Sock, now: u64) {
 
 /// Remembers that a failure was told, as connect() will return it, now or when it is
 /// called again.
-#[inline(always)]
-pub(super) fn remember_failure(sock: Sock, now: u64) {
+#[inline(never)]
+pub(super) fn remember_failure(sock: Sock) {
     if !hooked(hooks::DIAL) {
         return;
     }
     let mut room = MaybeUninit::uninit();
     let memory: &mut Connection = zeroed(&mut room);
-    memory.begun_ns = now;
+    memory.begun_ns = now();
     memory.failed = failed::TOLD;
     memory.failed_errno = sock.error() as u16;
     keep(sock, memory);

@@ -129,8 +129,19 @@ fn report_existing_closed(sock: Sock, old: u8, now: u64) {
 }
 
 /// An attempt is over before it was established. Any context.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn failed(sock: Sock, old: u8) {
+    // One call after the other: within each other, their stacks would be too large.
+    if dial::is_told_at_return(sock) {
+        dial::remember_for_return(sock);
+    } else {
+        report_failed(sock, old);
+        dial::remember_failure(sock);
+    }
+}
+
+#[inline(never)]
+fn report_failed(sock: Sock, old: u8) {
     let now = now();
     let sent = sock.has_sent();
     if let Some(connection) = find(sock) {
@@ -139,16 +150,7 @@ pub(super) fn failed(sock: Sock, old: u8) {
         if sent {
             connection.flags |= flags::SENT;
         }
-        if dial::is_told_at_return(sock, sent) {
-            dial::remember_for_return(sock, now);
-            return;
-        }
         report_end(Kind::FAIL, sock, connection, now, || forget(sock));
-        dial::remember_failure(sock, now);
-        return;
-    }
-    if dial::is_told_at_return(sock, sent) {
-        dial::remember_for_return(sock, now);
         return;
     }
     // Where tcp_connect() is hooked, an attempt that sends nothing never has an entry.
@@ -169,7 +171,6 @@ pub(super) fn failed(sock: Sock, old: u8) {
         kernel::read_current(Source::HOOK, &mut connection.process);
     }
     report_end(Kind::FAIL, sock, connection, now, || true);
-    dial::remember_failure(sock, now);
 }
 
 /// The handshake came to nothing. That is no failure of a client here, unless two ends

@@ -146,15 +146,39 @@ fn keep(sock: Sock, connection: &Connection) -> bool {
     result.is_ok()
 }
 
-/// Like [`keep`], for a connection that begins.
+/// Has `make` keep the entry of a connection that begins. Should there be one in its place,
+/// the end of that one was missed: it is told first. Two calls in turn, not one within the
+/// other: their stacks together would be too large.
 #[inline(always)]
-fn keep_new(sock: Sock, connection: &Connection) {
-    let taken = CONNECTIONS.insert(sock.0, connection, u64::from(BPF_NOEXIST));
-    if taken.is_err() {
-        if taken == Err(EEXIST) {
-            scan::superseded(sock);
+fn keep_new(sock: Sock, make: impl Fn(Place) -> bool) {
+    if !make(Place::Free) {
+        scan::superseded(sock);
+        make(Place::Any);
+    }
+}
+
+/// Where an entry may go.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Where none is.
+    Free,
+    /// Also in the place of another.
+    Any,
+}
+
+impl Place {
+    /// Whether the place was as it should be.
+    #[inline(always)]
+    fn keep(self, sock: Sock, connection: &Connection) -> bool {
+        if matches!(self, Self::Free) {
+            match CONNECTIONS.insert(sock.0, connection, u64::from(BPF_NOEXIST)) {
+                Ok(()) => return true,
+                Err(EEXIST) => return false,
+                Err(_) => {}
+            }
         }
         keep(sock, connection);
+        true
     }
 }
 

@@ -44,22 +44,16 @@ pub fn limits(facts: &Facts) -> Vec<Obstacle> {
     let has = |capability| facts.capabilities.contains(capability);
     let no_ptrace = || Obstacle {
         what: "CAP_SYS_PTRACE missing".to_owned(),
-        why: "executables of other users' processes, and what listened in their network namespaces before the start, \
-              cannot be read from /proc",
+        why: "executables of other users' processes cannot be read from /proc",
         fix: "run it as root, or add cap_sys_ptrace to the binary's rights".to_owned(),
-        privilege: true,
-    };
-    let no_read_search = || Obstacle {
-        what: "CAP_DAC_READ_SEARCH missing".to_owned(),
-        why: "which process owns a socket that listened before the start cannot be found for other users' processes",
-        fix: "run it as root, or add cap_dac_read_search to the binary's rights".to_owned(),
         privilege: true,
     };
     let inside_pid_namespace = || {
         Obstacle {
         what: "this is not the host's pid namespace".to_owned(),
-        why: "the kernel tells the host's process ids, and /proc here shows other ones: executables, arguments and \
-              the owners of listeners that were there before are not found",
+        why: "the kernel tells the host's process ids, and /proc here shows other ones: executables and arguments of \
+              processes that are older than tracer, and what listened or was connected before in other pid \
+              namespaces, are not found",
         fix: "run it in the host's pid namespace: `hostPID: true` in Kubernetes, `--pid=host` for a container"
             .to_owned(),
         privilege: false,
@@ -67,7 +61,6 @@ pub fn limits(facts: &Facts) -> Vec<Obstacle> {
     };
     [
         (!has(CapabilitySet::SYS_PTRACE)).then(no_ptrace),
-        (!has(CapabilitySet::DAC_READ_SEARCH)).then(no_read_search),
         (!facts.host_pids).then(inside_pid_namespace),
     ]
     .into_iter()
@@ -97,7 +90,7 @@ fn capabilities(facts: &Facts) -> Option<Obstacle> {
         what: format!("not permitted: {missing} missing"),
         why: "loading eBPF programs needs CAP_BPF, reading kernel memory from them needs CAP_PERFMON",
         fix: "run it as root (`sudo tracer …`), or give the binary its rights once: `sudo setcap \
-              cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep $(command -v tracer)`"
+              cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v tracer)`"
             .to_owned(),
         privilege: true,
     })
