@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use tracer_tests::{
     agent::{Agent, Dial, Listen, Slot},
+    bpf,
     expect::{self, endpoint, one},
     hold::Held,
     ledger::{self, End, Side},
@@ -27,6 +28,7 @@ tests!("existing":
     the_direction_is_proven_or_absent,
     an_attempt_under_way_is_told_when_it_is_decided,
     a_second_look_finds_nothing_to_repair,
+    an_end_that_nobody_told_is_found,
 );
 
 fn amid_thousands_of_connections_and_a_storm() -> Result<()> {
@@ -386,6 +388,51 @@ fn an_attempt_under_way_is_told_when_it_is_decided() -> Result<()> {
     });
     one("the attempt", &pattern, &events)?;
     expect::none("a connection", &json!({"event": "existing"}), &events)
+}
+
+/// A connection in tracer's table at an address where there is no socket: as if the kernel had
+/// told neither its end nor that of its socket.
+fn an_end_that_nobody_told_is_found() -> Result<()> {
+    const NOWHERE: u64 = 0xffff_8880_0000_0040;
+    // `tracer_common::Connection`: begun, established; the flow from byte 24 on; then, from
+    // byte 120 on, outbound, and reported.
+    let mut connection = [0; 128];
+    connection[0] = 1;
+    connection[8] = 2;
+    connection[24..28].copy_from_slice(&[192, 0, 2, 1]);
+    connection[40..44].copy_from_slice(&[192, 0, 2, 2]);
+    connection[56..58].copy_from_slice(&40_000_u16.to_ne_bytes());
+    connection[58..60].copy_from_slice(&5432_u16.to_ne_bytes());
+    connection[60..62].copy_from_slice(&2_u16.to_ne_bytes());
+    connection[120] = 1;
+    connection[123] = 1;
+    let pattern = json!({
+        "event": "close",
+        "connection": {
+            "direction": "outbound",
+            "client": {"address": "192.0.2.1", "port": 40_000},
+            "server": {"address": "192.0.2.2", "port": 5432},
+            "sent_bytes": null,
+            "duration_ns": null,
+            "closed_by": null,
+        },
+        "evidence": {"end": "scan"},
+    });
+    // By the next look, or at the stop.
+    for args in [&["--rescan", "50ms"][..], &[]] {
+        let mut tracer = Tracer::stream(args)?;
+        bpf::put("CONNECTIONS", &NOWHERE.to_ne_bytes(), &connection)?;
+        if !args.is_empty() {
+            tracer.wait_for("the end", |event| event["evidence"]["end"] == "scan")?;
+        }
+        let run = tracer.stop()?;
+        run.expect_code(0)?;
+        one("the end", &pattern, &run.events()?)?;
+        let stop = run.only("stop")?;
+        ensure!(stop["repaired"]["closed"] == 1, "not counted: {stop}");
+        expect::sums(run.text()?.lines())?;
+    }
+    Ok(())
 }
 
 fn a_second_look_finds_nothing_to_repair() -> Result<()> {

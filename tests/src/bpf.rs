@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// Numbers of all programs and links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,45 +56,103 @@ impl Held {
 pub fn skipped_runs(programs: &BTreeSet<u32>) -> Result<u64> {
     let mut total = 0;
     for id in programs {
-        let mut attr = NextId {
-            start: *id,
-            ..NextId::default()
-        };
-        // SAFETY: the attribute is as large as the size says, and outlives the call.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                BPF_PROG_GET_FD_BY_ID,
-                &raw mut attr,
-                size_of::<NextId>(),
-            )
-        };
-        let Ok(fd @ 0..) = i32::try_from(fd) else {
+        let Some(fd) = by_id(BPF_PROG_GET_FD_BY_ID, *id) else {
             continue;
         };
-        // SAFETY: the kernel just made this descriptor for us alone.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let mut info = [0_u64; INFO_WORDS];
-        let mut attr = InfoByFd {
-            fd: u32::try_from(fd.as_raw_fd()).unwrap_or_default(),
-            length: u32::try_from(size_of_val(&info)).unwrap_or_default(),
-            info: info.as_mut_ptr() as u64,
-        };
-        // SAFETY: the attribute names a buffer as large as it says; both outlive the call.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                BPF_OBJ_GET_INFO_BY_FD,
-                &raw mut attr,
-                size_of::<InfoByFd>(),
-            )
-        };
-        if result < 0 {
-            return Err(io::Error::last_os_error()).context("ask about an eBPF program");
-        }
+        ask(&fd, &mut info).context("ask about an eBPF program")?;
         total += info[RECURSION_MISSES];
     }
     Ok(total)
+}
+
+/// Puts an entry into the newest map of that name.
+pub fn put(map: &str, key: &[u8], value: &[u8]) -> Result<()> {
+    let ids = ids(BPF_MAP_GET_NEXT_ID).context("list eBPF maps")?;
+    for id in ids.iter().rev() {
+        let Some(fd) = by_id(BPF_MAP_GET_FD_BY_ID, *id) else {
+            continue;
+        };
+        let mut info = [0_u64; MAP_INFO_WORDS];
+        ask(&fd, &mut info).context("ask about an eBPF map")?;
+        let name = info[MAP_NAME..].iter().flat_map(|word| word.to_ne_bytes());
+        if !name.take_while(|byte| *byte != 0).eq(map.bytes()) {
+            continue;
+        }
+        let mut attr = Element {
+            map: u64::try_from(fd.as_raw_fd()).unwrap_or_default(),
+            key: key.as_ptr() as u64,
+            value: value.as_ptr() as u64,
+            flags: 0,
+        };
+        // SAFETY: the attribute names a key and a value, which are as large as the map's by the
+        // caller's word and outlive the call; were they not, the kernel would read past them.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                BPF_MAP_UPDATE_ELEM,
+                &raw mut attr,
+                size_of::<Element>(),
+            )
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error()).context("put an entry into an eBPF map");
+        }
+        return Ok(());
+    }
+    bail!("there is no eBPF map called {map}");
+}
+
+/// The program or map with that number, if it is still there.
+fn by_id(command: libc::c_int, id: u32) -> Option<OwnedFd> {
+    let mut attr = NextId {
+        start: id,
+        ..NextId::default()
+    };
+    // SAFETY: the attribute is as large as the size says, and outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut attr, size_of::<NextId>()) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the kernel just made this descriptor for us alone.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Fills in what the kernel says of a program or map.
+fn ask(fd: &OwnedFd, info: &mut [u64]) -> io::Result<()> {
+    let mut attr = InfoByFd {
+        fd: u32::try_from(fd.as_raw_fd()).unwrap_or_default(),
+        length: u32::try_from(size_of_val(info)).unwrap_or_default(),
+        info: info.as_mut_ptr() as u64,
+    };
+    // SAFETY: the attribute names a buffer as large as it says; both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_OBJ_GET_INFO_BY_FD,
+            &raw mut attr,
+            size_of::<InfoByFd>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Words of `struct bpf_map_info` up to the end of `name`, and where that begins.
+const MAP_INFO_WORDS: usize = MAP_NAME + 2;
+const MAP_NAME: usize = 3;
+
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
+const BPF_MAP_GET_NEXT_ID: libc::c_int = 12;
+const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
+
+/// The part of `union bpf_attr` that changes an entry.
+#[repr(C)]
+struct Element {
+    map: u64,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 /// Words of `struct bpf_prog_info` up to `recursion_misses` (Linux 5.12), its last here.

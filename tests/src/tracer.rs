@@ -22,6 +22,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
+    init,
     netns::Netns,
     wait::{self, DEADLINE},
 };
@@ -73,7 +74,12 @@ pub fn command() -> Result<Command> {
 /// `tracer stream` with the hook set of this run.
 pub fn stream_command(args: &[&str]) -> Result<Command> {
     let mut command = command()?;
-    command.args(["stream", "--hooks", &hooks()]).args(args);
+    command.args(["stream", "--hooks", &hooks()]);
+    if init::is_test_machine() && !args.contains(&"--connections") {
+        // An emulated processor takes long to make room for as many as by default.
+        command.args(["--connections", "16384"]);
+    }
+    command.args(args);
     Ok(command)
 }
 

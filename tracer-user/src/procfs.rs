@@ -143,7 +143,10 @@ impl Stat {
     /// Whether this process started at `start_ns`, nanoseconds since boot, as far as clock
     /// ticks can tell.
     pub fn started_at(&self, start_ns: u64) -> bool {
-        self.start_ticks == start_ns.saturating_add_signed(boot_offset_ns()) / tick_ns()
+        // Before Linux 5.11 /proc told starts without the namespace's offset.
+        [boot_offset_ns(), 0]
+            .into_iter()
+            .any(|offset| self.start_ticks == start_ns.saturating_add_signed(offset) / tick_ns())
     }
 }
 

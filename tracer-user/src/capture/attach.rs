@@ -4,7 +4,7 @@
 use std::{cell::LazyCell, io};
 
 use aya::{
-    Btf, Ebpf, EbpfLoader, Pod, VerifierLogLevel,
+    Btf, Ebpf, EbpfLoader, Endianness, Pod, VerifierLogLevel,
     programs::{FEntry, FExit, Iter, KProbe, ProgramError, RawTracePoint, TracePoint},
 };
 use tracer_common::Offsets;
@@ -12,6 +12,7 @@ use tracer_common::Offsets;
 use super::{
     Options,
     canary::Heard,
+    facts::Types,
     plan::{Attachment, HookSet, Part, Plan, Plans, Program},
 };
 
@@ -63,14 +64,13 @@ unsafe impl Pod for PodOffsets {}
 /// If the maps cannot be made; else what failed of each candidate, if none works.
 pub(super) fn attach(
     plans: &Plans,
-    offsets: &Offsets,
+    types: &Types,
     options: &Options,
     mut check: impl FnMut(&mut Ebpf) -> Result<Heard, String>,
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
-    // Attaching to functions needs the kernel's BTF once more, as aya reads it. That takes long.
-    let btf = LazyCell::new(|| Btf::from_sys_fs().ok());
-    let offsets = PodOffsets(*offsets);
+    let btf = LazyCell::new(|| Btf::parse(&types.functions, Endianness::default()).ok());
+    let offsets = PodOffsets(types.offsets);
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
     for plan in &plans.candidates {

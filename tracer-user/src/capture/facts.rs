@@ -1,6 +1,6 @@
 //! What this kernel and these privileges are: read once, before anything is loaded.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::Arc};
 
 use rustix::thread::{CapabilitySet, capabilities};
 use tracer_common::{Need, Offsets};
@@ -25,6 +25,8 @@ const FUNCTIONS: [&str; 8] = [
     "tcp_v4_send_reset",
     "tcp_v6_send_reset",
 ];
+/// What a BPF iterator over the files of tasks attaches to.
+const ITERATED: [&str; 1] = ["bpf_iter_task_file"];
 /// What the tracepoint `tcp_send_reset` calls.
 const RESETS: &str = "btf_trace_tcp_send_reset";
 
@@ -89,6 +91,8 @@ pub struct Types {
     pub classic_tracepoints: bool,
     /// What cannot be done for want of a member, and which.
     pub missing: Vec<(Need, String)>,
+    /// The ids of functions that programs attach to, as type information for aya.
+    pub functions: Arc<[u8]>,
 }
 
 impl Types {
@@ -170,7 +174,7 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
     let mut btf = Btf::parse(data)?;
     let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
     let records = CLASSIC.iter().map(|(structure, ..)| *structure);
-    let names = structures.chain(records).chain(FUNCTIONS);
+    let names = structures.chain(records).chain(FUNCTIONS).chain(ITERATED);
     btf.look_for(names.chain([RESETS, SRCU, EXTENSION]));
     let mut values = [0; Offsets::MEMBERS.len()];
     let mut missing = Vec::new();
@@ -204,6 +208,9 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
             btf.member(structure, member)
                 .is_ok_and(|found| (found.offset, found.size) == *expected)
         }),
+        functions: btf
+            .of_functions(&[&FUNCTIONS[..], &ITERATED].concat())
+            .into(),
         missing,
     })
 }

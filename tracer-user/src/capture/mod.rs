@@ -396,14 +396,12 @@ pub fn rehearse(facts: &Facts, options: &Options) -> Result<Vec<Blind>, CaptureE
 
 fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError> {
     let plans = plan::plan(facts, options.hooks).map_err(CaptureError::Obstacles)?;
-    // A plan is only made from types that were read.
-    let offsets = facts
-        .types
-        .as_ref()
-        .map(|types| types.offsets)
-        .unwrap_or_default();
     let check = |ebpf: &mut Ebpf| canary::sing(ebpf, facts);
-    attach::attach(&plans, &offsets, options, check).map_err(|error| match error {
+    let Ok(types) = &facts.types else {
+        // Without them there is no plan either.
+        return Err(CaptureError::Obstacles(preflight::obstacles(facts)));
+    };
+    attach::attach(&plans, types, options, check).map_err(|error| match error {
         AttachError::Maps { denied, why } => CaptureError::Maps { denied, why },
         AttachError::Hooks(failed) => CaptureError::NoHooks {
             ruled_out: plans.ruled_out.clone(),

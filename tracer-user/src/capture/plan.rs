@@ -503,6 +503,7 @@ mod tests {
                 raw_tracepoints_interrupted: false,
                 classic_tracepoints: true,
                 missing: Vec::new(),
+                functions: [].into(),
             }),
             ring_buffer: Some(true),
             host_pids: true,
