@@ -6,7 +6,7 @@
 //!
 //! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER`,
 //! `TRACER_STORM`, `TRACER_HELD` and `TRACER_INTERRUPTS` (how many connections), `TRACER_REQUIRE`
-//! (features whose absence is a failure).
+//! (features whose absence is a failure), `TRACER_SCOPE` (which themes, see below).
 
 use std::process::ExitCode;
 
@@ -48,23 +48,33 @@ fn main() -> ExitCode {
             Err(error) => eprintln!("cannot ask the doctor: {error:#}"),
         }
     }
-    let mut themes = vec![
-        doctor::tests(),
-        failures::tests(),
-        existing::tests(),
-        listeners::tests(),
-        sockets::tests(),
-        endings::tests(),
-        older::tests(),
-        sharing::tests(),
-        processes::tests(),
-        ways::tests(),
-        services::tests(),
-        ledger::tests(),
-        loss::tests(),
-        storm::tests(),
-    ];
-    if !is_said_already() {
+    let scope = std::env::var("TRACER_SCOPE").unwrap_or_else(|_| "core,sockets,general".to_owned());
+    // Asked for by name, a test runs whatever the scope.
+    let has = |part| std::env::args().len() > 1 || scope.split(',').any(|it| it == part);
+    let mut themes = Vec::new();
+    if has("core") {
+        themes.extend([
+            doctor::tests(),
+            failures::tests(),
+            existing::tests(),
+            listeners::tests(),
+            ledger::tests(),
+            loss::tests(),
+            storm::tests(),
+        ]);
+    }
+    if has("sockets") {
+        themes.extend([
+            sockets::tests(),
+            endings::tests(),
+            older::tests(),
+            sharing::tests(),
+            processes::tests(),
+            ways::tests(),
+            services::tests(),
+        ]);
+    }
+    if has("general") {
         themes.extend([
             lifecycle::tests(),
             privileges::tests(),
@@ -75,11 +85,4 @@ fn main() -> ExitCode {
         ]);
     }
     suite::run(themes.into_iter().flatten().collect())
-}
-
-/// Whether another machine with the same kernel has what does not depend on the hooks.
-fn is_said_already() -> bool {
-    init::is_test_machine()
-        && std::env::args().len() == 1
-        && !matches!(tracer::hooks().as_str(), "auto" | "tracepoint")
 }

@@ -9,7 +9,7 @@ use super::report::{Outcome, Report, Row};
 use crate::vm::{self, Hooks, Machine, Suite, Verdict};
 
 /// Machines that run at once. Each has two processors of its own, emulated on ours.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 4;
 
 /// What to run, and on what.
 pub(super) struct Matrix<'a> {

@@ -64,6 +64,25 @@ impl Suite {
         RULED_OUT.contains(&(self.0, hooks))
     }
 
+    /// The themes of the kernel suite to run there, as in `tests/kernel/main.rs`: fifteen machines
+    /// are too many for all of them on each. What does not depend on the hooks runs once for
+    /// each kernel; awkward sockets run with the best set of each, and with all on one.
+    pub(super) fn scope(self, hooks: Hooks) -> &'static str {
+        let best = if self.rules_out(Hooks::Fentry) {
+            Hooks::Kprobe
+        } else {
+            Hooks::Fentry
+        };
+        let reference = self.0 == "bookworm";
+        match hooks {
+            Hooks::Auto => "core,sockets,general",
+            Hooks::Tracepoint if reference => "core,sockets,general",
+            Hooks::Tracepoint => "core,general",
+            _ if reference || hooks == best => "core,sockets",
+            _ => "core",
+        }
+    }
+
     /// The suite's kernel, fetched into `folder` unless it is there already.
     pub(super) fn kernel(self, folder: &Path) -> Result<Kernel> {
         let root = folder.join("kernel");

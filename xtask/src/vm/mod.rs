@@ -229,17 +229,18 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.image)
             .arg("-append")
-            .arg(command_line(hooks, arguments));
+            .arg(command_line(hooks, self.suite.scope(hooks), arguments));
         command
     }
 }
 
 /// The kernel's command line. What the kernel does not know becomes the first
 /// process's environment, and what follows `--` its arguments.
-fn command_line(hooks: Hooks, arguments: &[String]) -> OsString {
+fn command_line(hooks: Hooks, scope: &str, arguments: &[String]) -> OsString {
     let mut line = format!(
         "console=ttyS0 quiet panic=-1 {EMULATED} \
-         PATH=/usr/sbin:/usr/bin RUST_BACKTRACE=1 TRACER=/bin/tracer TRACER_HOOKS={}",
+         PATH=/usr/sbin:/usr/bin RUST_BACKTRACE=1 TRACER=/bin/tracer TRACER_HOOKS={} \
+         TRACER_SCOPE={scope}",
         hooks.name()
     );
     if !arguments.is_empty() {
@@ -288,12 +289,16 @@ mod tests {
 
     #[test]
     fn arguments_reach_the_first_process() {
-        let line = command_line(Hooks::Kprobe, &["--exact".into(), "two words".into()]);
+        let line = command_line(
+            Hooks::Kprobe,
+            "core",
+            &["--exact".into(), "two words".into()],
+        );
         let line = line.to_string_lossy();
         assert!(line.contains(" TRACER_HOOKS=kprobe"));
         assert!(line.ends_with(" -- --exact \"two words\""));
         assert!(
-            !command_line(Hooks::Auto, &[])
+            !command_line(Hooks::Auto, "core", &[])
                 .to_string_lossy()
                 .contains("--")
         );
