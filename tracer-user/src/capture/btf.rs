@@ -8,6 +8,9 @@
 //! Total: any bytes give an answer or an error, never a panic, and work is bounded.
 //! Format: <https://docs.kernel.org/bpf/btf.html>.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod carve;
+
 use std::{collections::HashMap, ops::Range};
 
 const MAGIC: u16 = 0xeb9f;

@@ -133,9 +133,19 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TypesError::Absent),
         Err(error) => return Err(unreadable(error)),
     };
-    let mut btf = Btf::parse(data)?;
+    types_in(data)
+}
+
+/// Names of all types that are asked about.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
-    btf.look_for(structures.chain(FUNCTIONS).chain([RESETS]));
+    structures.chain(FUNCTIONS).chain([RESETS])
+}
+
+/// What is asked of a kernel's type information.
+pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
+    let mut btf = Btf::parse(data)?;
+    btf.look_for(names());
     let mut values = [0; Offsets::MEMBERS.len()];
     let mut missing = Vec::new();
     for (value, (structure, path, size, need)) in values.iter_mut().zip(Offsets::MEMBERS) {

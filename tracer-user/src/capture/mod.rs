@@ -8,6 +8,8 @@
 mod account;
 mod attach;
 mod btf;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod checks;
 mod clock;
 mod decode;
 mod errno;
