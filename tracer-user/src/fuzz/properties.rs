@@ -150,7 +150,10 @@ fn damage() -> impl Strategy<Value = Damage> {
 /// The answers that are asked of this kernel's type information, and what is left of it
 /// when nothing else is kept.
 static KERNEL: LazyLock<Option<(Vec<u8>, Vec<u8>)>> = LazyLock::new(|| {
-    let whole = checks::kernel_types()?;
+    let Some(whole) = checks::kernel_types() else {
+        eprintln!("skipped: the types of this kernel cannot be read");
+        return None;
+    };
     let carved = checks::carved(whole.clone())?;
     Some((whole, carved))
 });
