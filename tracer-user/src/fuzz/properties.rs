@@ -167,6 +167,19 @@ proptest! {
     }
 
     #[test]
+    fn a_record_of_another_length_is_none(
+        record in record(),
+        length in prop_oneof![any::<Index>().prop_map(Ok), vec(any::<u8>(), 1..20).prop_map(Err)],
+    ) {
+        let mut bytes = record;
+        match length {
+            Ok(cut) => bytes.truncate(cut.index(bytes.len())),
+            Err(more) => bytes.extend(more),
+        }
+        prop_assert!(checks::Run::new().event(&bytes).is_none());
+    }
+
+    #[test]
     fn any_bytes_are_types_or_an_error(bytes in vec(any::<u8>(), 0..200)) {
         btf(&bytes);
         // Past the first thing that is looked at.
