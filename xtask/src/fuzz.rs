@@ -28,6 +28,8 @@ const FLAGS: &[&str] = &[
 const SLOW: &str = "-timeout=10";
 /// And one for which more memory is used, of megabytes.
 const LARGE: &str = "-rss_limit_mb=1024";
+/// Inputs may grow to this many bytes: some times the longest seed, where libFuzzer would stop.
+const LONG: &str = "-max_len=32768";
 
 /// Look for inputs that do harm: all targets in turn, or one
 #[derive(clap::Args)]
@@ -131,7 +133,7 @@ fn fuzz(name: &str, program: &Path, folder: &Path, minutes: u32) -> Result<()> {
     process::succeed(
         Command::new(program)
             .arg(format!("-max_total_time={}", u64::from(minutes) * 60))
-            .args([SLOW, LARGE, "-print_final_stats=1"])
+            .args([SLOW, LARGE, LONG, "-print_final_stats=1"])
             .arg(prefix)
             .args([&corpus, &seeds]),
     )
