@@ -48,20 +48,22 @@ fn main() -> ExitCode {
             Err(error) => eprintln!("cannot ask the doctor: {error:#}"),
         }
     }
-    let scope = std::env::var("TRACER_SCOPE").unwrap_or_else(|_| "core,sockets,general".to_owned());
+    let scope = std::env::var("TRACER_SCOPE")
+        .unwrap_or_else(|_| "ledger,failures,sockets,general".to_owned());
     // Asked for by name, a test runs whatever the scope.
     let has = |part| std::env::args().len() > 1 || scope.split(',').any(|it| it == part);
     let mut themes = Vec::new();
-    if has("core") {
+    if has("ledger") {
         themes.extend([
             doctor::tests(),
-            failures::tests(),
             existing::tests(),
-            listeners::tests(),
             ledger::tests(),
             loss::tests(),
             storm::tests(),
         ]);
+    }
+    if has("failures") {
+        themes.extend([failures::tests(), listeners::tests()]);
     }
     if has("sockets") {
         themes.extend([

@@ -19,6 +19,9 @@ pub mod doctor;
 pub mod enrich;
 pub mod exit;
 pub mod filter;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod model;
 pub mod outputs;
 pub mod pipeline;

@@ -186,7 +186,7 @@ fn tick_ns() -> u64 {
 
 /// `PID (COMM) STATE PPID ...`: the name may hold anything, the rest is numbers, so the
 /// last parenthesis ends the name.
-fn parse_stat(line: &[u8]) -> Option<Stat> {
+pub(crate) fn parse_stat(line: &[u8]) -> Option<Stat> {
     let open = line.iter().position(|byte| *byte == b'(')?;
     let close = line.iter().rposition(|byte| *byte == b')')?;
     let comm = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
@@ -220,7 +220,7 @@ pub(crate) fn parse_args(kept: &[u8], is_cut: bool) -> Option<Arc<[String]>> {
 }
 
 /// `Uid:\tREAL\t...`. The kernel escapes line ends in the name on the lines before.
-fn parse_uid(status: &[u8]) -> Option<u32> {
+pub(crate) fn parse_uid(status: &[u8]) -> Option<u32> {
     let mut lines = status.split(|byte| *byte == b'\n');
     let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
     str::from_utf8(ids)

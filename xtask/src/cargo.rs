@@ -1,7 +1,7 @@
 //! How the project is compiled: one set of release artefacts, static where the
 //! machine allows it, used by `run`, `test` and `vm` alike.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -70,18 +70,27 @@ fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
     let mut command = command();
     command
         .args(arguments)
-        .args(["--release", "--message-format=json-render-diagnostics"])
+        .arg("--release")
         // Naming the target keeps the flags away from procedural macros, which cannot be static.
-        .args(["--target", &host])
+        .args(["--target", &host]);
+    executables(&mut command, &flags())
+}
+
+/// Runs `command`, a build by cargo, with these flags for the compiler, and says what
+/// programs it made.
+pub(crate) fn executables(command: &mut Command, flags: &OsStr) -> Result<Vec<Executable>> {
+    command
+        .arg("--message-format=json-render-diagnostics")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("RUSTFLAGS", flags())
+        .env("RUSTFLAGS", flags)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    let output = process::die_with_us(&mut command)
+    let output = process::die_with_us(command)
         .output()
         .context("start cargo")?;
     if !output.status.success() {
-        bail!("cargo {} failed: {}", arguments[0], output.status);
+        let what = command.get_args().next().unwrap_or_default();
+        bail!("cargo {} failed: {}", what.display(), output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout)
         .lines()

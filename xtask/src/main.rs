@@ -3,6 +3,7 @@
 
 mod build_ebpf;
 mod cargo;
+mod fuzz;
 mod process;
 mod run;
 mod tally;
@@ -27,6 +28,7 @@ enum Command {
     Test(test::Options),
     Vm(vm::Options),
     BuildEbpf(build_ebpf::Options),
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Vm(options) => vm::run(&options),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
     };
     outcome.unwrap_or_else(|error| {
         // Without the backtrace, which nobody who is told what to do needs.

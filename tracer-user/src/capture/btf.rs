@@ -8,6 +8,9 @@
 //! Total: any bytes give an answer or an error, never a panic, and work is bounded.
 //! Format: <https://docs.kernel.org/bpf/btf.html>.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod carve;
+
 use std::{collections::HashMap, ops::Range};
 
 const MAGIC: u16 = 0xeb9f;
@@ -16,6 +19,8 @@ const HEADER_LEN: usize = 24;
 const MAX_DEPTH: u32 = 16;
 /// How many members are looked at for one answer; the largest structures have hundreds.
 const MAX_MEMBERS: u32 = 100_000;
+/// What a structure is that has more.
+const ENDLESS: BtfError = BtfError::Damaged("a structure has members without end");
 
 const KIND_INT: u32 = 1;
 const KIND_PTR: u32 = 2;
@@ -148,9 +153,13 @@ impl Btf {
     pub(super) fn member(&self, structure: &str, path: &str) -> Result<Member, BtfError> {
         let mut found = None;
         let mut seen = false;
+        let mut budget = MAX_MEMBERS;
         for candidate in self.named(structure, KIND_STRUCT) {
             seen = true;
-            let member = self.resolve(candidate, path);
+            let member = self.resolve(candidate, path, &mut budget);
+            if budget == 0 {
+                return Err(ENDLESS);
+            }
             match (found, member) {
                 (_, None) => {}
                 (None, Some(_)) => found = member,
@@ -252,6 +261,7 @@ impl Btf {
     pub(super) fn look_for<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         let mut found: HashMap<String, Vec<u32>> =
             names.map(|name| (name.to_owned(), Vec::new())).collect();
+        let longest = found.keys().map(String::len).max().unwrap_or_default();
         let mut begins = [false; 256];
         for name in found.keys() {
             if let Some(first) = name.bytes().next() {
@@ -263,7 +273,7 @@ impl Btf {
             let name = self.type_at(*at as usize).map(|found| found.name);
             let first = name.and_then(|name| self.data.get(self.strings.start + name as usize));
             if first.is_some_and(|first| begins[usize::from(*first)])
-                && let Some(name) = name.and_then(|name| self.name(name))
+                && let Some(name) = name.and_then(|name| self.name(name, longest))
                 && let Ok(name) = str::from_utf8(name)
                 && let Some(types) = found.get_mut(name)
             {
@@ -281,20 +291,22 @@ impl Btf {
             .filter(move |found| found.kind == kind && self.is_called(found.name, name))
     }
 
-    fn name(&self, offset: u32) -> Option<&[u8]> {
+    /// The name at `offset`, if it is no longer than `longest`: many types may share a name,
+    /// and one that is too long to be looked for is not worth measuring each time.
+    fn name(&self, offset: u32, longest: usize) -> Option<&[u8]> {
         let strings = self.data.get(self.strings.clone())?;
         let rest = strings.get(offset as usize..)?;
+        let rest = rest.get(..=longest).unwrap_or(rest);
         let end = rest.iter().position(|byte| *byte == 0)?;
         rest.get(..end)
     }
 
-    fn resolve(&self, structure: Type, path: &str) -> Option<Member> {
+    fn resolve(&self, structure: Type, path: &str, budget: &mut u32) -> Option<Member> {
         let mut within = structure;
         let mut offset = 0u32;
-        let mut budget = MAX_MEMBERS;
         let mut parts = path.split('.').peekable();
         while let Some(part) = parts.next() {
-            let (bits, id) = self.find_member(within, part, &mut budget, 0)?;
+            let (bits, id) = self.find_member(within, part, budget, 0)?;
             offset = offset.checked_add(bits / 8)?;
             if parts.peek().is_none() {
                 let size = self.size_of(id, 0)?;
@@ -557,6 +569,38 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Each structure of the name may have used up what all of them have together.
+    #[test]
+    fn work_is_bounded_for_all_structures_of_a_name_together() {
+        let mut b = Builder::default();
+        let a = b.name("a");
+        b.add("int", KIND_INT, 0, 4, &[32]); // 1
+        // 2: contains itself eight times over, anonymously
+        b.add("", KIND_STRUCT, 8, 4, &[0, 2, 0].repeat(8));
+        b.add("sock", KIND_STRUCT, 1, 4, &[a, 1, 0]);
+        for _ in 0..50_000 {
+            b.add("sock", KIND_STRUCT, 1, 4, &[0, 2, 0]);
+        }
+        let btf = Btf::parse(b.build()).expect("parses");
+        assert_eq!(btf.member("sock", "a"), Err(ENDLESS));
+    }
+
+    /// Took time by the square of its size.
+    #[test]
+    fn a_long_name_of_many_types_is_not_measured_for_each() {
+        let mut b = Builder::default();
+        let long = b.name(&"s".repeat(2_000_000));
+        for _ in 0..200_000 {
+            let info = KIND_PTR << 24;
+            b.types
+                .extend([long, info, 0].iter().flat_map(|word| word.to_ne_bytes()));
+        }
+        b.add("sock", KIND_STRUCT, 0, 4, &[]);
+        let mut btf = Btf::parse(b.build()).expect("parses");
+        btf.look_for(["sock", "tcp_sock"].into_iter());
+        assert_eq!(btf.found["sock"].len(), 1);
     }
 
     #[test]

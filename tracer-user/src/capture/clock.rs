@@ -36,6 +36,14 @@ impl Clock {
         }
     }
 
+    /// A clock by which the host started at `boot_ns`, nanoseconds since the epoch.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn started_at(boot_ns: u64) -> Self {
+        Self {
+            boot_to_wall_ns: i128::from(boot_ns),
+        }
+    }
+
     /// Follows the wall clock if somebody set it.
     pub(super) fn follow(&mut self) {
         let now = Self::read();

@@ -36,7 +36,7 @@ const SRCU: &str = "tracepoint_srcu_srcu_data";
 const EXTENSION: &str = "tracepoint_ext";
 /// Where the programs at classic tracepoints find what they read: structure, member, and its
 /// offset and size. As in `tracer-ebpf`'s `probes/state.rs`.
-const CLASSIC: [(&str, &str, (u32, u32)); 4] = [
+pub(super) const CLASSIC: [(&str, &str, (u32, u32)); 4] = [
     ("trace_event_raw_inet_sock_set_state", "skaddr", (8, 8)),
     ("trace_event_raw_inet_sock_set_state", "oldstate", (16, 4)),
     ("trace_event_raw_inet_sock_set_state", "newstate", (20, 4)),
@@ -171,11 +171,21 @@ fn read_types(path: &Path) -> Result<Types, TypesError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TypesError::Absent),
         Err(error) => return Err(unreadable(error)),
     };
-    let mut btf = Btf::parse(data)?;
+    types_in(data)
+}
+
+/// Names of all types that are asked about.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
     let records = CLASSIC.iter().map(|(structure, ..)| *structure);
     let names = structures.chain(records).chain(FUNCTIONS).chain(ITERATED);
-    btf.look_for(names.chain([RESETS, SRCU, EXTENSION]));
+    names.chain([RESETS, SRCU, EXTENSION])
+}
+
+/// What is asked of a kernel's type information.
+pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
+    let mut btf = Btf::parse(data)?;
+    btf.look_for(names());
     let mut values = [0; Offsets::MEMBERS.len()];
     let mut missing = Vec::new();
     for (value, (structure, path, size, need)) in values.iter_mut().zip(Offsets::MEMBERS) {

@@ -9,6 +9,8 @@ mod account;
 mod attach;
 mod btf;
 mod canary;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod checks;
 mod clock;
 mod decode;
 mod errno;

@@ -3,6 +3,8 @@
 //! Text that comes from outside (names, paths, arguments) is hostile: nothing of it
 //! reaches a terminal but through [`sanitise`] or the JSON serialiser.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod checks;
 mod json;
 mod sanitise;
 mod text;

@@ -65,21 +65,22 @@ impl Suite {
     }
 
     /// The themes of the kernel suite to run there, as in `tests/kernel/main.rs`: fifteen machines
-    /// are too many for all of them on each. What does not depend on the hooks runs once for
-    /// each kernel; awkward sockets run with the best set of each, and with all on one.
+    /// are too many for all of them on each. One kernel has everything with every set, but what
+    /// does not depend on the hooks only once; the oldest and the newest have awkward sockets, and
+    /// all have every failure, with their best set; each set has its ledgers and storms on all.
     pub(super) fn scope(self, hooks: Hooks) -> &'static str {
         let best = if self.rules_out(Hooks::Fentry) {
             Hooks::Kprobe
         } else {
             Hooks::Fentry
         };
-        let reference = self.0 == "bookworm";
-        match hooks {
-            Hooks::Auto => "core,sockets,general",
-            Hooks::Tracepoint if reference => "core,sockets,general",
-            Hooks::Tracepoint => "core,general",
-            _ if reference || hooks == best => "core,sockets",
-            _ => "core",
+        match self.0 {
+            _ if hooks == Hooks::Auto => "ledger,failures,sockets,general",
+            "bookworm" if hooks == Hooks::Tracepoint => "ledger,failures,sockets,general",
+            "bookworm" => "ledger,failures,sockets",
+            "bullseye" | "trixie-backports" if hooks == best => "ledger,failures,sockets",
+            _ if hooks == best => "ledger,failures",
+            _ => "ledger",
         }
     }
 

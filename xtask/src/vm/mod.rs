@@ -291,14 +291,14 @@ mod tests {
     fn arguments_reach_the_first_process() {
         let line = command_line(
             Hooks::Kprobe,
-            "core",
+            "ledger",
             &["--exact".into(), "two words".into()],
         );
         let line = line.to_string_lossy();
         assert!(line.contains(" TRACER_HOOKS=kprobe"));
         assert!(line.ends_with(" -- --exact \"two words\""));
         assert!(
-            !command_line(Hooks::Auto, "core", &[])
+            !command_line(Hooks::Auto, "ledger", &[])
                 .to_string_lossy()
                 .contains("--")
         );

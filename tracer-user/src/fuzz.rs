@@ -1,0 +1,101 @@
+//! What fuzzing and property tests drive: bytes in, and a panic if something does not
+//! hold. No part of the interface of this crate; `tests/fuzz` is the only user.
+
+use std::fs;
+
+use crate::{
+    capture::checks::{self, Run},
+    outputs::{self, Format, Writer},
+    procfs::{self, MAX_ARGS, MAX_ARGS_BYTES},
+};
+
+/// Bytes of the ring buffer → records → events → lines.
+///
+/// # Panics
+/// If something does not hold.
+pub fn decode(bytes: &[u8]) {
+    // All of them as one record, then as the row of records that they claim to be.
+    let rows: [Vec<&[u8]>; 2] = [vec![bytes], checks::records(bytes).collect()];
+    for row in rows {
+        let (mut run, mut json) = (Run::new(), Writer::new(Format::Json, false));
+        for record in row {
+            if let Some(event) = run.event(record) {
+                outputs::checks::line(&event, &mut json);
+            }
+        }
+    }
+}
+
+/// The kernel's type information.
+///
+/// # Panics
+/// If something does not hold.
+pub fn btf(bytes: &[u8]) {
+    checks::types(bytes);
+}
+
+/// Files of /proc.
+///
+/// # Panics
+/// If something does not hold.
+pub fn procfs(bytes: &[u8]) {
+    if let Some(stat) = procfs::parse_stat(bytes) {
+        assert_ne!(stat.ppid, Some(0));
+        assert!(stat.started_at(stat.start_ns()) || stat.start_ns() == u64::MAX);
+        outputs::checks::harmless(&stat.comm, 24);
+    }
+    let _ = procfs::parse_uid(bytes);
+    for is_cut in [false, true] {
+        let args = procfs::parse_args(bytes, is_cut);
+        assert_eq!(args.is_none(), bytes.iter().all(|byte| *byte == 0));
+        let Some(args) = args else { continue };
+        assert!((1..=MAX_ARGS).contains(&args.len()));
+        let len: usize = args.iter().map(String::len).sum();
+        assert!(len <= 3 * bytes.len() + '…'.len_utf8());
+        outputs::checks::harmless(&args.join(" "), 120);
+    }
+    // Whatever a process calls itself, nothing else of it changes.
+    let mut line = b"812 (".to_vec();
+    line.extend_from_slice(bytes);
+    line.extend_from_slice(
+        b") S 1 812 812 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 2000\n",
+    );
+    let stat = procfs::parse_stat(&line).expect("a stat line");
+    assert_eq!(stat.comm, String::from_utf8_lossy(bytes));
+    assert_eq!((stat.ppid, stat.start_ticks), (Some(1), 98_765));
+}
+
+/// What to begin from: examples of what `target` reads, from this machine where it can.
+pub fn seeds(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "decode" => {
+            let examples = checks::examples();
+            let all = examples.concat();
+            let mut told_twice = all.clone();
+            told_twice.extend_from_slice(&all);
+            examples.into_iter().chain([all, told_twice]).collect()
+        }
+        "btf" => checks::kernel_types()
+            .and_then(checks::carved)
+            .into_iter()
+            .collect(),
+        "procfs" => {
+            let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+            let processes = entries.filter(|entry| {
+                let name = entry.file_name();
+                name.to_str()
+                    .is_some_and(|name| name.parse::<u32>().is_ok())
+            });
+            processes
+                .take(100)
+                .flat_map(|entry| ["stat", "cmdline", "status"].map(|file| entry.path().join(file)))
+                .filter_map(|file| fs::read(file).ok())
+                .filter(|bytes| !bytes.is_empty() && bytes.len() <= MAX_ARGS_BYTES)
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod properties;
