@@ -202,7 +202,9 @@ pub(crate) fn destroyed(sock: Sock) {
         let time_ns = if ended_ns == 0 { now() } else { ended_ns };
         report_closed(sock, connection, time_ns);
     } else if connection.direction == Direction::OUTBOUND {
-        failed(sock, connection.last_state);
+        // Its failure changed the socket's state, and that was missed: why it failed is no
+        // longer to be read.
+        scan::missed(sock);
     } else {
         forget(sock);
     }

@@ -171,6 +171,14 @@ fn report_over(sock: Sock, entry: &Connection, now: u64) {
     emit::record_if(kind, fill, || forget(sock));
 }
 
+/// The end of this socket comes and the connection or attempt is still in the table.
+#[inline(never)]
+pub(super) fn missed(sock: Sock) {
+    if let Some(entry) = find(sock) {
+        report_over(sock, entry, now());
+    }
+}
+
 /// A new connection begins at an address that has an entry: the kernel gave the memory of
 /// a socket to another, and nobody told the end of the first. Tells it.
 #[inline(never)]
