@@ -25,7 +25,7 @@ fn permit_fexit(ctx: FExitContext) {
 #[kprobe]
 fn dial_kprobe(ctx: ProbeContext) {
     if let (Some(socket), Some(address)) = (ctx.arg(0), ctx.arg(1)) {
-        // Should there be no room, a failure of this call is not told; `doctor` says so.
+        // Should there be no room, a failure of this call is not told; `blind` says so.
         let _ = DIALS.insert(bpf_get_current_pid_tgid(), [socket, address], 0);
     }
 }
@@ -35,12 +35,10 @@ fn dial_kprobe(ctx: ProbeContext) {
 fn dial_kretprobe(ctx: RetProbeContext) {
     let thread = bpf_get_current_pid_tgid();
     let result = ctx.ret::<u64>() as i32;
-    if result == 0 {
-        return; // the next call of this thread replaces the entry
-    }
     // SAFETY: only this thread, which is here, changes its entry.
     if let Some([socket, address]) = unsafe { DIALS.get(thread) } {
         life::dialled(*socket, *address, result);
+        // Also after a success: a thread that ends would leave its entry for good.
         let _ = DIALS.remove(thread);
     }
 }

@@ -457,10 +457,16 @@ fn blind(plan: &Plan) -> Vec<Blind> {
     }
     match plan.set {
         HookSet::Fentry => {}
-        HookSet::Kprobe => add(
-            "who accepted a connection, until it closes, where many processes wait in accept() at once",
-            "the kernel watches the return of a limited number of calls; accept is then reported at the close",
-        ),
+        HookSet::Kprobe => {
+            add(
+                "who accepted a connection, until it closes, where many processes wait in accept() at once",
+                "the kernel watches the return of a limited number of calls; accept is then reported at the close",
+            );
+            add(
+                "failures of connect() without a SYN, where thousands of threads wait in connect() at once",
+                "the kernel watches the return of a limited number of calls, and so does tracer's table of them",
+            );
+        }
         HookSet::Tracepoint => add(
             "which process accepted a connection, until it closes it",
             "no function of this kernel can be hooked: accept is reported at the end of the handshake, with the \
