@@ -15,7 +15,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ledger::{Closer, End, Side};
+use crate::{
+    ledger::{Closer, End, Side},
+    tracer::hooks,
+};
 
 /// Kinds of event that come from the kernel, as in the `stop` line's totals.
 pub const KINDS: [&str; 9] = [
@@ -520,6 +523,17 @@ pub fn score<'a>(ends: &[End], lines: impl Iterator<Item = &'a str>) -> Result<R
             report.add("invented", format!("{key}: {life:?}"));
         }
     }
+    let accepts = |evidence| {
+        let of = format!("accept inbound {evidence}");
+        report.evidence.get(&of).copied().unwrap_or_default()
+    };
+    let (missed, seen) = (accepts("close"), accepts("hook"));
+    if missed > 2 + seen / 100 {
+        report.add(
+            "accept() missed too often",
+            format!("{missed} of {}", missed + seen),
+        );
+    }
     Ok(report)
 }
 
@@ -686,7 +700,11 @@ fn pid_fits(end: &End, kind: &str, pid: Option<u32>, evidence: &str) -> bool {
         "hook" if kind == "close" => pid == end.opener || pid == end.closer,
         "hook" => pid == end.opener,
         "listener" => end.listener == Some(pid),
-        "close" => kind == "close" && pid == end.closer,
+        // The kernel watches the return of a limited number of accept() calls by kretprobe, as
+        // `blind` says: what was missed so is told by who closed it.
+        "close" => {
+            pid == end.closer && (kind == "close" || kind == "accept" && hooks() == "kprobe")
+        }
         _ => false,
     }
 }
