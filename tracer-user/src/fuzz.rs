@@ -41,10 +41,8 @@ pub fn btf(bytes: &[u8]) {
 pub fn procfs(bytes: &[u8]) {
     if let Some(stat) = procfs::parse_stat(bytes) {
         assert_ne!(stat.ppid, Some(0));
-        assert!(stat.started_at(stat.start_ns()) || stat.start_ns() == u64::MAX);
         outputs::checks::harmless(&stat.comm, 24);
     }
-    let _ = procfs::parse_uid(bytes);
     for is_cut in [false, true] {
         let args = procfs::parse_args(bytes, is_cut);
         assert_eq!(args.is_none(), bytes.iter().all(|byte| *byte == 0));

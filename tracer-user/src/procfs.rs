@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io::Read,
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
@@ -55,17 +55,6 @@ impl Proc {
         Self { root: root.into() }
     }
 
-    /// Where it is mounted.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// The processes there are, in no order.
-    pub fn pids(&self) -> impl Iterator<Item = u32> + use<> {
-        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-    }
-
     /// The process with this id, to read several things of one and the same process.
     pub fn open(&self, pid: u32) -> Option<Entry> {
         let dir = File::open(self.root.join(pid.to_string())).ok()?;
@@ -75,21 +64,6 @@ impl Proc {
     /// See [`Entry::stat`].
     pub fn stat(&self, pid: u32) -> Option<Stat> {
         self.open(pid)?.stat()
-    }
-
-    /// See [`Entry::exe`].
-    pub fn exe(&self, pid: u32) -> Option<Arc<str>> {
-        self.open(pid)?.exe()
-    }
-
-    /// See [`Entry::args`].
-    pub fn args(&self, pid: u32) -> Option<Arc<[String]>> {
-        self.open(pid)?.args()
-    }
-
-    /// See [`Entry::uid`].
-    pub fn uid(&self, pid: u32) -> Option<u32> {
-        self.open(pid)?.uid()
     }
 }
 
@@ -117,11 +91,6 @@ impl Entry {
         parse_args(kept, bytes.len() > MAX_ARGS_BYTES)
     }
 
-    /// Its real user id, as this process's user namespace numbers it.
-    pub fn uid(&self) -> Option<u32> {
-        parse_uid(&self.read("status", MAX_FILE_BYTES)?)
-    }
-
     fn read(&self, name: &str, max: usize) -> Option<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = File::from(openat(&self.dir, OsStr::new(name), flags, Mode::empty()).ok()?);
@@ -134,12 +103,6 @@ impl Entry {
 }
 
 impl Stat {
-    /// Start, nanoseconds since boot, cut to a clock tick.
-    pub fn start_ns(&self) -> u64 {
-        let start_ns = self.start_ticks.saturating_mul(tick_ns());
-        start_ns.saturating_add_signed(boot_offset_ns().saturating_neg())
-    }
-
     /// Whether this process started at `start_ns`, nanoseconds since boot, as far as clock
     /// ticks can tell.
     pub fn started_at(&self, start_ns: u64) -> bool {
@@ -217,18 +180,6 @@ pub(crate) fn parse_args(kept: &[u8], is_cut: bool) -> Option<Arc<[String]>> {
         last.push('…');
     }
     Some(out.into())
-}
-
-/// `Uid:\tREAL\t...`. The kernel escapes line ends in the name on the lines before.
-pub(crate) fn parse_uid(status: &[u8]) -> Option<u32> {
-    let mut lines = status.split(|byte| *byte == b'\n');
-    let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
-    str::from_utf8(ids)
-        .ok()?
-        .split_ascii_whitespace()
-        .next()?
-        .parse()
-        .ok()
 }
 
 #[cfg(test)]

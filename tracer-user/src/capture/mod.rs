@@ -196,8 +196,11 @@ impl Capture {
     /// # Errors
     /// [`CaptureError`]; nothing stays attached then.
     pub fn start(options: &Options) -> Result<Self, CaptureError> {
-        let facts = Facts::gather();
+        let mut facts = Facts::gather();
         let attached = try_hooks(&facts, options)?;
+        if let Ok(types) = &mut facts.types {
+            types.functions = [].into(); // a megabyte that only attaching needs
+        }
         give_memory_back();
         let from = Timestamp::now();
         let mut ebpf = attached.ebpf;

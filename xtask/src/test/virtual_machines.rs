@@ -1,5 +1,5 @@
-//! The kernel suite in virtual machines: one boot for each kernel and set of hooks, two at a
-//! time.
+//! The kernel suite in virtual machines: one boot for each kernel and set of hooks, a few at
+//! a time.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,8 @@ use std::time::Instant;
 use super::report::{Outcome, Report, Row};
 use crate::vm::{self, Hooks, Machine, Suite, Verdict};
 
-/// Machines that run at once. Each has two processors of its own, emulated on ours.
+/// Machines that run at once. Each has two processors of its own, emulated on ours, and waits for
+/// timers most of the time.
 const AT_ONCE: usize = 4;
 
 /// What to run, and on what.

@@ -25,15 +25,15 @@ pub(crate) use kernel::{SUITES, Suite};
 const QEMU: &str = "qemu-system-x86_64";
 
 /// A plain one: what newer ones add is slower to emulate than to do without. And none with
-/// `cmpxchg16b`: QEMU 7.2 leaves false flags behind it, on which an interrupt that comes right
-/// then makes the machine panic. Kernels have another way for processors that lack it.
+/// `cmpxchg16b`: a machine was seen to panic right behind one, probably as QEMU 7.2 leaves false
+/// flags there. Kernels have another way for processors that lack it.
 const PROCESSOR: &str = "Nehalem,-cx16";
 
 /// What makes an emulated machine faster, as there is nobody to protect it against, and what
 /// keeps a busy host from making it believe that its timer is broken.
 const EMULATED: &str = "mitigations=off audit=0 no_timer_check";
 
-/// How long a machine may take to its verdict. Emulation is slow, and two may run at once.
+/// How long a machine may take to its verdict. Emulation is slow, and several may run at once.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// How often a machine is booted at most.
