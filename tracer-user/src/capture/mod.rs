@@ -177,7 +177,7 @@ pub struct Capture {
     from: Timestamp,
     /// Set once detached.
     to: Option<Timestamp>,
-    /// Records that arrived while the hooks were checked.
+    /// Records that arrived before the start was over.
     early: VecDeque<Vec<u8>>,
     rescan: Duration,
     /// A look around that is under way.
@@ -190,8 +190,8 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Attaches the programs and begins to look for what is there already. Needs a tokio
-    /// runtime.
+    /// Attaches the programs and looks for what is there already, which may still go on
+    /// when this returns. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`CaptureError`]; nothing stays attached then.
@@ -228,7 +228,20 @@ impl Capture {
             logger,
         };
         capture.scan();
+        capture.meet_listeners();
         Ok(capture)
+    }
+
+    /// Waits until those who listen are known: what is accepted after the start is theirs.
+    /// Keeps what happens meanwhile, as a busy host would fill the ring buffer.
+    fn meet_listeners(&mut self) {
+        while self.scan.as_ref().is_some_and(|scan| !scan.knows_listeners()) {
+            self.ring.drain(|bytes| {
+                self.early.push_back(bytes.to_vec());
+                true
+            });
+            std::thread::sleep(Duration::from_micros(100));
+        }
     }
 
     /// Begins to look for what is there that no hook told of.

@@ -4,7 +4,15 @@
 //! process, in all namespaces, and report what no hook told of through the ring buffer,
 //! in order with everything else. Here they are only set going.
 
-use std::{fs::File, io::Read as _, thread::JoinHandle};
+use std::{
+    fs::File,
+    io::Read as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
 
 use aya::{
     Ebpf,
@@ -22,7 +30,10 @@ unsafe impl aya::Pod for PodConnection {}
 
 /// A look around that is under way, in a thread of its own: a host may have millions of
 /// descriptors.
-pub(super) struct Scan(JoinHandle<()>);
+pub(super) struct Scan {
+    thread: JoinHandle<()>,
+    listeners: Arc<AtomicBool>,
+}
 
 impl Scan {
     /// Sets it going.
@@ -31,32 +42,46 @@ impl Scan {
     /// If the kernel refuses, or no thread can be started.
     pub(super) fn start(ebpf: &mut Ebpf) -> Result<Self, String> {
         // Who listens first: it proves the direction of connections.
-        let files = ["scan_listeners", "scan_connections"].map(|name| open(ebpf, name));
-        let [listeners, connections] = files;
-        let files = [listeners?, connections?];
-        std::thread::Builder::new()
+        let listeners = open(ebpf, "scan_listeners")?;
+        let connections = open(ebpf, "scan_connections")?;
+        let known = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&known);
+        let thread = std::thread::Builder::new()
             .name("scan".to_owned())
             .spawn(move || {
-                for mut file in files {
-                    // The programs print nothing; reading to the end runs them.
-                    if let Err(error) = file.read_to_end(&mut Vec::new()) {
-                        tracing::warn!(%error, "the look at what is there was cut short");
-                    }
-                }
+                run(listeners);
+                tell.store(true, Ordering::Release);
+                run(connections);
             })
-            .map(Self)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            thread,
+            listeners: known,
+        })
+    }
+
+    /// Whether all who listen have been found, which is what accepted connections are
+    /// attributed by.
+    pub(super) fn knows_listeners(&self) -> bool {
+        self.listeners.load(Ordering::Acquire) || self.is_over()
     }
 
     /// Whether it is over. What it reported may still be in the ring buffer.
     pub(super) fn is_over(&self) -> bool {
-        self.0.is_finished()
+        self.thread.is_finished()
     }
 
     /// Waits until it is over.
     pub(super) fn wait(self) {
         // It does not panic; should it, there is nothing to be done.
-        let _ = self.0.join();
+        let _ = self.thread.join();
+    }
+}
+
+/// Reading to the end runs the program on every descriptor. It prints nothing.
+fn run(mut iterator: File) {
+    if let Err(error) = iterator.read_to_end(&mut Vec::new()) {
+        tracing::warn!(%error, "the look at what is there was cut short");
     }
 }
 
