@@ -235,7 +235,11 @@ impl Capture {
     /// Waits until those who listen are known: what is accepted after the start is theirs.
     /// Keeps what happens meanwhile, as a busy host would fill the ring buffer.
     fn meet_listeners(&mut self) {
-        while self.scan.as_ref().is_some_and(|scan| !scan.knows_listeners()) {
+        while self
+            .scan
+            .as_ref()
+            .is_some_and(|scan| !scan.knows_listeners())
+        {
             self.ring.drain(|bytes| {
                 self.early.push_back(bytes.to_vec());
                 true

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything there is to test on this machine, from unit tests
 //! to the kernel suite in virtual machines, and a table of how it went.
 
+mod failures;
 mod provision;
 mod report;
 mod virtual_machines;
@@ -16,6 +17,7 @@ use crate::cargo::{self, Executable};
 use crate::process::{self, Ending};
 use crate::tally::{self, Tally};
 use crate::vm::{Hooks, SUITES, Suite};
+use failures::Failures;
 use report::{Outcome, Report, Row};
 
 /// The test program that needs privileges, and is the first process of the machines.
@@ -133,9 +135,10 @@ fn native(test: &Executable, tracer: &Path, filter: &[String], mut command: Comm
         .env("CARGO_MANIFEST_DIR", &test.package)
         .current_dir(&test.package);
     let begun = Instant::now();
-    let mut tally = None;
+    let (mut tally, mut failures) = (None, Failures::default());
     let ending = process::watch(&mut command, LIMIT, |line| {
         println!("{line}");
+        failures.read(line);
         if let Some(more) = tally::summary(line) {
             *tally.get_or_insert_default() += more;
         }
@@ -149,13 +152,13 @@ fn native(test: &Executable, tracer: &Path, filter: &[String], mut command: Comm
             String::new()
         },
         hooks: if is_kernel { "auto" } else { "" },
-        outcome: outcome(ending, tally),
+        outcome: outcome(ending, tally, failures),
         seconds: begun.elapsed().as_secs(),
     }
 }
 
 /// A program that fails without a failed test has failed all the same.
-fn outcome(ending: Result<Ending>, tally: Option<Tally>) -> Outcome {
+fn outcome(ending: Result<Ending>, tally: Option<Tally>, failures: Failures) -> Outcome {
     match (ending, tally) {
         (Err(error), _) => Outcome::Broken(format!("{error:#}")),
         (Ok(Ending::Late), _) => Outcome::Broken(format!("did not end in {} s", LIMIT.as_secs())),
@@ -165,7 +168,7 @@ fn outcome(ending: Result<Ending>, tally: Option<Tally>) -> Outcome {
         (Ok(Ending::Exited(status)), Some(tally)) if !status.success() && tally.failed == 0 => {
             Outcome::Broken(format!("all tests passed, and yet it failed ({status})"))
         }
-        (Ok(Ending::Exited(_)), Some(tally)) => Outcome::Ran(tally),
+        (Ok(Ending::Exited(_)), Some(tally)) => Outcome::Ran(tally, failures.into_lines()),
     }
 }
 

@@ -4,8 +4,8 @@ use crate::tally::Tally;
 
 /// How a suite went.
 pub(super) enum Outcome {
-    /// To its end.
-    Ran(Tally),
+    /// To its end, and what its failed tests had to say.
+    Ran(Tally, Vec<String>),
     /// Not at all, and that is no fault of the project; why.
     Skipped(String),
     /// It broke down; how.
@@ -25,7 +25,7 @@ impl Row {
     /// A suite that did not run counts as one test, skipped or failed: it must not go unseen.
     fn tally(&self) -> Tally {
         match &self.outcome {
-            Outcome::Ran(tally) => *tally,
+            Outcome::Ran(tally, _) => *tally,
             Outcome::Skipped(_) => Tally {
                 skipped: 1,
                 ..Tally::default()
@@ -39,8 +39,8 @@ impl Row {
 
     fn note(&self) -> &str {
         match &self.outcome {
-            Outcome::Ran(_) => "",
-            // The rest, such as the end of a console, has been printed already.
+            Outcome::Ran(..) => "",
+            // The rest, such as the end of a console, is printed apart.
             Outcome::Skipped(reason) | Outcome::Broken(reason) => {
                 reason.lines().next().unwrap_or_default()
             }
@@ -56,14 +56,13 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn add(&mut self, row: Row) {
-        if let Outcome::Skipped(reason) | Outcome::Broken(reason) = &row.outcome {
-            let verb = if matches!(row.outcome, Outcome::Skipped(_)) {
-                "skipped"
-            } else {
-                "failed"
-            };
-            println!("{} {} {verb}: {reason}", row.suite, row.hooks);
-        }
+        let verb = match row.outcome {
+            Outcome::Ran(..) => "ran",
+            Outcome::Skipped(_) => "skipped",
+            Outcome::Broken(_) => "failed",
+        };
+        let (tally, note) = (row.tally(), row.note());
+        println!("{} {} {verb}: {tally} {note}", row.suite, row.hooks);
         self.rows.push(row);
     }
 
@@ -76,8 +75,18 @@ impl Report {
         total
     }
 
-    /// Prints the table and, as the last line, the total.
+    /// Prints why tests failed, then the table and, as the last line, the total.
     pub(super) fn print(&self) {
+        for row in &self.rows {
+            let why = match &row.outcome {
+                Outcome::Ran(_, failures) => failures.join("\n"),
+                Outcome::Skipped(_) => continue,
+                Outcome::Broken(how) => how.clone(),
+            };
+            if !why.is_empty() {
+                println!("\nfailed in {} {}:\n{why}", row.suite, row.hooks);
+            }
+        }
         println!();
         for line in self.table() {
             println!("{line}");
@@ -143,11 +152,14 @@ mod tests {
         let mut report = Report::default();
         report.add(row(
             "a",
-            Outcome::Ran(Tally {
-                passed: 10,
-                failed: 0,
-                skipped: 2,
-            }),
+            Outcome::Ran(
+                Tally {
+                    passed: 10,
+                    failed: 0,
+                    skipped: 2,
+                },
+                Vec::new(),
+            ),
         ));
         report.add(row("b", Outcome::Skipped("no network".to_owned())));
         report.add(row("c", Outcome::Broken("no verdict\nconsole".to_owned())));

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use super::failures::Failures;
 use super::report::{Outcome, Report, Row};
 use crate::vm::{self, Hooks, Machine, Suite, Verdict};
 
@@ -69,11 +70,15 @@ impl Matrix<'_> {
         let (kernel, outcome) = match machine {
             Ok(machine) => {
                 let place = format!("{} {}", suite.name(), hooks.name());
+                let mut failures = Failures::default();
                 let outcome = machine
-                    .boot(hooks, self.filter, |line| println!("[{place}] {line}"))
+                    .boot(hooks, self.filter, |line| {
+                        println!("[{place}] {line}");
+                        failures.read(line);
+                    })
                     .map_or_else(
                         |error| Outcome::Broken(format!("{error:#}")),
-                        |verdict| judge(suite, hooks, verdict),
+                        |verdict| judge(suite, hooks, verdict, failures),
                     );
                 (machine.release(), outcome)
             }
@@ -91,9 +96,9 @@ impl Matrix<'_> {
 }
 
 /// Hooks that tracer refuses are skipped where they are known to be, and a failure elsewhere.
-fn judge(suite: Suite, hooks: Hooks, verdict: Verdict) -> Outcome {
+fn judge(suite: Suite, hooks: Hooks, verdict: Verdict, failures: Failures) -> Outcome {
     match verdict {
-        Verdict::Ran(tally) => Outcome::Ran(tally),
+        Verdict::Ran(tally) => Outcome::Ran(tally, failures.into_lines()),
         Verdict::RuledOut(why) if suite.rules_out(hooks) => Outcome::Skipped(why),
         Verdict::RuledOut(why) => Outcome::Broken(format!("tracer refuses to run: {why}")),
     }
