@@ -18,6 +18,7 @@ pub(crate) fn told(
     }
     let run = tracer.stop()?;
     run.expect_code(0)?;
+    let missed = run.missed()?;
     let events = run.events()?;
     expect::well_formed(&events)?;
     expect::sums(run.text()?.lines())?;
@@ -47,6 +48,6 @@ pub(crate) fn told(
         .filter(|event| !failed(event))
         .map(Value::to_string)
         .collect();
-    expect::score(ends, lines.iter().map(String::as_str))?.verdict()?;
+    expect::score(ends, lines.iter().map(String::as_str))?.verdict(missed)?;
     Ok(events)
 }

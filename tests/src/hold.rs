@@ -100,6 +100,7 @@ fn end(side: Side, netns: u64, client: SocketAddr, server: SocketAddr) -> End {
             Side::Server => Closer::Remote,
         }),
         reset: false,
+        existing: false,
         at: now(),
     }
 }

@@ -69,6 +69,9 @@ pub struct End {
     pub closed_by: Option<Closer>,
     /// The other end reset it.
     pub reset: bool,
+    /// It was there before tracer.
+    #[serde(default)]
+    pub existing: bool,
     /// A moment between its opening and its end: nanoseconds since 1970. Tells which of two with equal
     /// ends came first.
     pub at: u64,
@@ -89,6 +92,7 @@ impl End {
             received: 0,
             closed_by: Some(Closer::Local),
             reset: false,
+            existing: false,
             at: now(),
         }
     }

@@ -448,6 +448,14 @@ impl Run {
             .collect()
     }
 
+    /// How many runs of its programs the kernel did not make, as the `stop` line says.
+    pub fn missed(&self) -> Result<u64> {
+        let stop = self.only("stop")?;
+        stop["missed"]
+            .as_u64()
+            .with_context(|| format!("no `missed` in {stop}"))
+    }
+
     /// The only line whose `event` is `kind`, parsed.
     pub fn only(&self, kind: &str) -> Result<Value> {
         // A cheap test first: a storm prints a million lines.

@@ -375,6 +375,7 @@ impl Station<'_> {
             received: 0,
             closed_by: None,
             reset: false,
+            existing: false,
             at,
         };
         match (self.plan.talk, self.plan.share) {
@@ -689,6 +690,7 @@ fn run_client(plan: &Dial) -> Result<()> {
             received: 0,
             closed_by: None,
             reset: false,
+            existing: false,
             at,
         };
         let end = match plan.talk {

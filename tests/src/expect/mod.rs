@@ -1,0 +1,22 @@
+//! What tracer printed against what really happened.
+//!
+//! [`exactly`] looks for lines by a pattern and, when they are not there, shows the closest
+//! line and where it differs. [`score`] holds a whole ledger against all lines. [`sums`] checks
+//! that the `loss` and `stop` lines add up. [`well_formed`] checks what holds for every line.
+
+mod line;
+mod pattern;
+mod score;
+mod sums;
+
+pub use self::{
+    line::{harmless, well_formed},
+    pattern::{differences, endpoint, exactly, none, one, within},
+    score::{Report, score},
+    sums::{Counts, sums},
+};
+
+/// Kinds of event that come from the kernel, as in the `stop` line's totals.
+pub const KINDS: [&str; 9] = [
+    "existing", "connect", "accept", "close", "fail", "listen", "unlisten", "exec", "exit",
+];
