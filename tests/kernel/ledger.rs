@@ -26,14 +26,14 @@ const CLIENTS: u32 = 50;
 const EACH: u32 = 40;
 
 /// A namespace with servers of every kind.
-struct World {
-    netns: Netns,
-    servers: Vec<Server>,
+pub(crate) struct World {
+    pub(crate) netns: Netns,
+    pub(crate) servers: Vec<Server>,
 }
 
 impl World {
     /// Starts the servers, at the ports of another world if there is one.
-    fn new(ledger: &Path, like: Option<&Self>) -> Result<Self> {
+    pub(crate) fn new(ledger: &Path, like: Option<&Self>) -> Result<Self> {
         let netns = Netns::new()?;
         if !init::is_test_machine() {
             netns.acknowledge_at_once();
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// Every server by every family it takes.
-    fn targets(&self) -> Result<Vec<Target>> {
+    pub(crate) fn targets(&self) -> Result<Vec<Target>> {
         let port = |n: usize| self.servers[n].addresses[0].port();
         let v4 = |n: usize| SocketAddr::new([127, 0, 0, 1].into(), port(n));
         let v6 = |n: usize| SocketAddr::new([0, 0, 0, 0, 0, 0, 0, 1].into(), port(n));
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// Waits for the last connection to end, then ends the servers.
-    fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         self.netns.wait_settled()?;
         self.servers
             .into_iter()

@@ -5,8 +5,9 @@
 //! ([`tracer_tests::traffic`]).
 //!
 //! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER`,
-//! `TRACER_STORM`, `TRACER_HELD` and `TRACER_INTERRUPTS` (how many connections), `TRACER_REQUIRE`
-//! (features whose absence is a failure), `TRACER_SCOPE` (which themes, see below).
+//! `TRACER_STORM`, `TRACER_HELD` and `TRACER_INTERRUPTS` (how many connections), `TRACER_MIXED`
+//! (how many seconds of mixed traffic), `TRACER_REQUIRE` (features whose absence is a failure),
+//! `TRACER_SCOPE` (which themes, see below).
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ mod ledger;
 mod lifecycle;
 mod listeners;
 mod loss;
+mod mixed;
 mod names;
 mod older;
 mod privileges;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
             existing::tests(),
             ledger::tests(),
             loss::tests(),
+            mixed::tests(),
             storm::tests(),
         ]);
     }

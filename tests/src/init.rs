@@ -39,10 +39,11 @@ const MODULES: &str = "/etc/modules.load";
 const VERDICT: &str = "/run/verdict";
 
 /// Settings for an emulated machine, unless the command line has its own.
-const SMALLER: [(&str, &str); 3] = [
+const SMALLER: [(&str, &str); 4] = [
     ("TRACER_LEDGER", "1000"),
     ("TRACER_STORM", "2000"),
     ("TRACER_HELD", "500"),
+    ("TRACER_MIXED", "5"),
 ];
 
 /// Where programs are.

@@ -27,7 +27,7 @@ pub(crate) static COUNTS: PerCpuArray<Counts> =
     PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
 
 /// Calls of connect() under way, by thread, where only their return can be hooked: the
-/// `struct socket` and the address that is dialled.
+/// `struct sock` and the address that is dialled.
 #[map]
 pub(crate) static DIALS: HashMap<u64, [u64; 2]> = HashMap::with_max_entries(1 << 12, 0);
 

@@ -1,17 +1,19 @@
 //! Attempts from outside that this host turns away. Across a cable, so that each end has a
 //! namespace of its own, and what is told of one is not mistaken for the other.
 
+use std::net::{IpAddr, SocketAddr};
+
 use anyhow::Result;
 use rustix::io::Errno;
 use tracer_tests::{
-    agent::{Agent, Listen},
+    agent::{Agent, Listen, Slot},
     netns::Netns,
     tests,
 };
 
 use super::{
-    ACCEPT_QUEUE_FULL, ESTABLISHED, FAMILIES, Family, TIMED_OUT, Way, World, at_once, attempt,
-    dead, wait_for_state,
+    ACCEPT_QUEUE_FULL, Attempt, ESTABLISHED, FAMILIES, Family, TIMED_OUT, Way, World, at_once,
+    attempt, dead, wait_for_state,
 };
 
 tests!("failures::inbound":
@@ -22,12 +24,9 @@ tests!("failures::inbound":
 
 impl Family {
     /// Any port at the far end of the cable.
-    fn far(self) -> std::net::SocketAddr {
+    pub(crate) fn far(self) -> SocketAddr {
         let v6 = [0xfd77, 0, 0, 0, 0, 0, 0, 2];
-        std::net::SocketAddr::new(
-            self.of([10, 77, 0, 2].into(), std::net::IpAddr::from(v6)),
-            0,
-        )
+        SocketAddr::new(self.of([10, 77, 0, 2].into(), IpAddr::from(v6)), 0)
     }
 }
 
@@ -50,40 +49,70 @@ fn not_listening() -> Result<()> {
     seen.nothing_more()
 }
 
+/// A queue that is full, as the kernel takes one more than it is told, and an attempt to get in.
+pub(crate) struct Overflow {
+    pub(crate) listener: Slot,
+    pub(crate) at: SocketAddr,
+    /// Those in the queue: their sockets, and their ends.
+    pub(crate) queue: Vec<(Slot, SocketAddr)>,
+    pub(crate) attempt: Attempt,
+}
+
+/// Fills the queue of a server across the cable through one client, and has another dial.
+pub(crate) fn overflow(
+    far: &Netns,
+    server: &mut Agent,
+    [filler, client]: [&mut Agent; 2],
+    way: Way,
+) -> Result<Overflow> {
+    let how = Listen {
+        backlog: 1,
+        ..Listen::at(way.family.far())
+    };
+    let (listener, at) = server.listen(how)?;
+    let mut queue = Vec::new();
+    for _ in 0..2 {
+        let dialled = filler.dial(way.family.dial(at))?;
+        let from = dialled.local()?;
+        wait_for_state(far, (at, from), ESTABLISHED)?;
+        queue.push((dialled.socket()?, from));
+    }
+    Ok(Overflow {
+        listener,
+        at,
+        queue,
+        attempt: attempt(client, way.dial(at), Errno::TIMEDOUT)?,
+    })
+}
+
 /// The SYN comes twice, and is one attempt.
 fn accept_queue_full() -> Result<()> {
-    let (world, far, mut server) = cable()?;
+    let (world, far, server) = cable()?;
     let mut works = Vec::new();
-    for family in FAMILIES {
-        let how = Listen {
-            // The kernel takes one more than it is told.
-            backlog: 1,
-            ..Listen::at(family.far())
-        };
-        let (_, to) = server.listen(how)?;
+    let mut servers = vec![server];
+    while servers.len() < FAMILIES.len() {
+        servers.push(Agent::new(&far)?);
+    }
+    for (family, mut server) in FAMILIES.into_iter().zip(servers) {
         let (mut filler, mut client) = (world.agent()?, world.agent()?);
-        for _ in 0..2 {
-            let from = filler.dial(family.dial(to))?.local()?;
-            wait_for_state(&far, (to, from), ESTABLISHED)?;
-        }
         let way = Way {
             family,
             nonblocking: family == Family::Mapped,
         };
+        let far = &far;
         works.push(move || {
-            let attempt = attempt(&mut client, way.dial(to), Errno::TIMEDOUT)?;
-            // The connections in the queue stay until it is over.
-            drop(filler);
-            Ok(attempt)
+            let both = [&mut filler, &mut client];
+            let overflow = overflow(far, &mut server, both, way)?;
+            Ok((overflow.attempt, server.pid()))
         });
     }
     let attempts = at_once(works)?;
     let mut seen = world.finish()?;
     // What fills the queues succeeded.
     seen.events.retain(|event| event["event"] == "fail");
-    for attempt in &attempts {
+    for (attempt, server) in &attempts {
         seen.failed(attempt, TIMED_OUT)?;
-        seen.turned_away(attempt, ACCEPT_QUEUE_FULL, Some(server.pid()))?;
+        seen.turned_away(attempt, ACCEPT_QUEUE_FULL, Some(*server))?;
     }
     seen.nothing_more()
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
+use serde_json::Value;
 use tracer_tests::{
     agent::{Agent, Dial, Listen},
     cgroup::Cgroup,
@@ -11,9 +12,9 @@ use tracer_tests::{
 };
 
 use super::{
-    Attempt, BEFORE_THE_SYN, BLACKHOLE, DENIED_BY_CGROUP, DENIED_BY_MODULE, Failure, Family,
-    NO_ROUTE, PROHIBITED_ROUTE, Seen, UNREACHABLE_ROUTE, WAYS, World, attempt, dead, failure,
-    nowhere, quiet,
+    BEFORE_THE_SYN, BLACKHOLE, DENIED_BY_CGROUP, DENIED_BY_MODULE, Failure, Family, NO_ROUTE,
+    PROHIBITED_ROUTE, UNREACHABLE_ROUTE, WAYS, World, attempt, dead, failure, is_blind_to, nowhere,
+    quiet,
 };
 
 tests!("failures::local":
@@ -26,14 +27,6 @@ tests!("failures::local":
     no_local_port,
     address_in_use,
 );
-
-/// An attempt that ends before it has an end of its own.
-fn without_an_end(attempt: Attempt) -> Attempt {
-    Attempt {
-        from: (None, 0),
-        ..attempt
-    }
-}
 
 /// Every way to an address that `route` leads to, if there is one.
 fn routed(route: Option<&str>, expected: Failure) -> Result<()> {
@@ -51,7 +44,7 @@ fn routed(route: Option<&str>, expected: Failure) -> Result<()> {
     let mut attempts = Vec::new();
     for (port, way) in (1..).zip(WAYS) {
         let to = nowhere(way.family, 1, port);
-        attempts.push(without_an_end(attempt(&mut client, way.dial(to), errno)?));
+        attempts.push(attempt(&mut client, way.dial(to), errno)?.without_an_end());
     }
     let mut seen = world.finish()?;
     for attempt in &attempts {
@@ -84,7 +77,7 @@ fn denied(world: World, mut client: Agent, expected: Failure) -> Result<()> {
     for way in WAYS {
         let (_, to) = server.listen(Listen::at(way.family.loopback()))?;
         let made = attempt(&mut client, way.dial(to), errno)?;
-        attempts.push(without_an_end(made));
+        attempts.push(made.without_an_end());
     }
     for family in [Family::V4, Family::V6] {
         let (_, to) = server.listen(Listen::at(family.loopback()))?;
@@ -124,8 +117,12 @@ fn denied_by_a_security_module() -> Result<()> {
 }
 
 /// The failures that a socket's state does tell, though not what connect() returned.
-fn told_by_state(seen: &Seen, reason: &'static str, guess: &'static str) -> Result<Failure> {
-    Ok(if seen.is_blind_to(BEFORE_THE_SYN)? {
+pub(crate) fn told_by_state(
+    start: &Value,
+    reason: &'static str,
+    guess: &'static str,
+) -> Result<Failure> {
+    Ok(if is_blind_to(start, BEFORE_THE_SYN)? {
         quiet("local", guess)
     } else {
         failure("local", reason, Errno::ADDRNOTAVAIL)
@@ -157,7 +154,7 @@ fn no_local_port() -> Result<()> {
     let mut seen = world.finish()?;
     // The connections that hold the port go on.
     seen.events.retain(|event| event["event"] == "fail");
-    let expected = told_by_state(&seen, "no_local_port", "no_local_port")?;
+    let expected = told_by_state(&seen.start, "no_local_port", "no_local_port")?;
     for attempt in &attempts {
         seen.failed(attempt, expected)?;
     }
@@ -191,7 +188,7 @@ fn address_in_use() -> Result<()> {
     // The connections that are there go on.
     seen.events.retain(|event| event["event"] == "fail");
     // Without the return value of connect() no reason is known.
-    let expected = told_by_state(&seen, "address_in_use", "other")?;
+    let expected = told_by_state(&seen.start, "address_in_use", "other")?;
     for attempt in &attempts {
         seen.failed(attempt, expected)?;
     }

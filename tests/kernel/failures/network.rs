@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
 use tracer_tests::{
-    agent::{Dial, Listen},
+    agent::{Agent, Dial, Listen},
     netns::Netns,
     tests,
 };
 
 use super::{
-    ABANDONED, Failure, Family, REFUSED, SYN_RECV, SYN_SENT, TIMED_OUT, WAYS, World, at_once,
-    attempt, begin, dead, deaf, failure, nft, nowhere, wait_for_state,
+    ABANDONED, Attempt, Failure, Family, REFUSED, RESET, SYN_RECV, SYN_SENT, TIMED_OUT, WAYS, Way,
+    World, at_once, attempt, begin, dead, deaf, failure, nft, nowhere, wait_for_state,
 };
 
 tests!("failures::network":
@@ -86,50 +86,57 @@ fn refused_by_a_firewall() -> Result<()> {
 
 /// A reset that answers a SYN is a refusal. What is called reset comes later: two ends dial each
 /// other at once, and one is gone before it has answered the other's SYN. Deaf sockets keep them
-/// from coming to terms.
+/// from coming to terms. Returns the attempt that was reset, and the one given up.
+pub(crate) fn cross(
+    netns: &Netns,
+    one: &mut Agent,
+    other: &mut Agent,
+    way: Way,
+) -> Result<(Attempt, Attempt)> {
+    let near = dead(one, way.family.loopback())?;
+    let silent = Listen {
+        deaf: true,
+        reuse_port: true,
+        ..Listen::at(way.family.loopback())
+    };
+    let (listener, far) = other.listen(silent)?;
+    let dial = Dial {
+        from: Some(near),
+        ..way.dial(far)
+    };
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| attempt(one, dial, Errno::CONNRESET));
+        wait_for_state(netns, (near, far), SYN_SENT)?;
+        let (slot, given_up) = begin(
+            other,
+            Dial {
+                from: Some(far),
+                deaf: true,
+                ..way.family.dial(near)
+            },
+        )?;
+        wait_for_state(netns, (near, far), SYN_RECV)?;
+        other.close(listener)?;
+        other.close(slot)?;
+        let reset = client
+            .join()
+            .map_err(|_| anyhow::anyhow!("the client's thread panicked"))??;
+        Ok((reset, given_up))
+    })
+}
+
 fn reset_in_the_handshake() -> Result<()> {
     let world = World::new()?;
     let mut works = Vec::new();
     for way in WAYS {
         let (mut one, mut other) = (world.agent()?, world.agent()?);
-        let near = dead(&mut one, way.family.loopback())?;
         let netns = &world.netns;
-        works.push(move || {
-            let silent = Listen {
-                deaf: true,
-                reuse_port: true,
-                ..Listen::at(way.family.loopback())
-            };
-            let (listener, far) = other.listen(silent)?;
-            let dial = Dial {
-                from: Some(near),
-                ..way.dial(far)
-            };
-            std::thread::scope(|scope| -> Result<_> {
-                let client = scope.spawn(|| attempt(&mut one, dial, Errno::CONNRESET));
-                wait_for_state(netns, (near, far), SYN_SENT)?;
-                let (slot, given_up) = begin(
-                    &mut other,
-                    Dial {
-                        from: Some(far),
-                        deaf: true,
-                        ..way.family.dial(near)
-                    },
-                )?;
-                wait_for_state(netns, (near, far), SYN_RECV)?;
-                other.close(listener)?;
-                other.close(slot)?;
-                let reset = client
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("the client's thread panicked"))??;
-                Ok((reset, given_up))
-            })
-        });
+        works.push(move || cross(netns, &mut one, &mut other, way));
     }
     let attempts = at_once(works)?;
     let mut seen = world.finish()?;
     for (reset, given_up) in &attempts {
-        seen.failed(reset, failure("remote", "reset", Errno::CONNRESET))?;
+        seen.failed(reset, RESET)?;
         seen.failed(given_up, ABANDONED)?;
     }
     seen.nothing_more()
@@ -169,9 +176,14 @@ fn timed_out_behind_firewalls() -> Result<()> {
 /// A world with a router at the far end of the cable, through which everything goes.
 fn behind_a_router() -> Result<(World, Netns)> {
     let (world, router) = World::pair()?;
+    route_through(&world.netns, &router)?;
+    Ok((world, router))
+}
+
+/// Makes one end of a cable a router for all that the other end sends.
+pub(crate) fn route_through(netns: &Netns, router: &Netns) -> Result<()> {
     for (family, via) in [("-4", "10.77.0.2"), ("-6", "fd77::2")] {
-        let route = [family, "route", "add", "default", "via", via];
-        world.netns.command("ip", &route)?;
+        netns.command("ip", &[family, "route", "add", "default", "via", via])?;
     }
     for (name, value) in [
         ("ipv4/ip_forward", "1"),
@@ -182,7 +194,7 @@ fn behind_a_router() -> Result<(World, Netns)> {
     ] {
         router.set(name, value)?;
     }
-    Ok((world, router))
+    Ok(())
 }
 
 /// What the router's routing table says, and what becomes of it.
@@ -233,6 +245,13 @@ fn unreachable_by_a_routers_routes() -> Result<()> {
 /// What the router's firewall says, and what becomes of it.
 fn unreachable_by_a_routers_firewall() -> Result<()> {
     let (world, router) = behind_a_router()?;
+    let plans = wall(&router)?;
+    all_fail(world, plans)
+}
+
+/// Gives a router a firewall that has an answer for each of some ports, and says what becomes of
+/// those who dial them.
+pub(crate) fn wall(router: &Netns) -> Result<Vec<(Dial, Failure)>> {
     const OTHER: Failure = failure("network", "other", Errno::NOPROTOOPT);
     let cases = [
         (
@@ -281,7 +300,7 @@ fn unreachable_by_a_routers_firewall() -> Result<()> {
             }
         }
     }
-    nft(&router, &rules)?;
+    nft(router, &rules)?;
     // So that it forwards at all, and its firewall has something to say. By another way than the
     // packets came, or it would tell the client of a shorter one.
     let link = ["link", "add", "out", "type", "veth", "peer", "name", "end"];
@@ -292,7 +311,7 @@ fn unreachable_by_a_routers_firewall() -> Result<()> {
     for target in ["192.0.2.0/24", "2001:db8::/32"] {
         router.command("ip", &["route", "add", target, "dev", "out"])?;
     }
-    all_fail(world, plans)
+    Ok(plans)
 }
 
 /// The route is there, the cable too, but nobody at its end has the address.

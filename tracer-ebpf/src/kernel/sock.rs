@@ -10,6 +10,12 @@ pub(crate) fn is_internet(address: u64) -> bool {
     matches!(read::<u16>(address, 0), AF_INET | AF_INET6)
 }
 
+/// Likewise, of IPv6.
+#[inline(always)]
+pub(crate) fn is_v6(address: u64) -> bool {
+    read::<u16>(address, 0) == AF_INET6
+}
+
 /// The `struct sock` of a `struct socket`.
 #[inline(always)]
 pub(crate) fn of_socket(socket: u64) -> Sock {
@@ -220,6 +226,11 @@ impl Sock {
             || read::<u16>(self.0, offset!(sock_family)) != flow.family
             || (flow.local_port != 0 && local != flow.local_port)
             || remote != flow.remote_port
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_v6(self) -> bool {
+        read::<u16>(self.0, offset!(sock_family)) == AF_INET6
     }
 
     #[inline(always)]

@@ -120,6 +120,20 @@ fn adopt(sock: Sock, old: u8, now: u64) -> Option<&'static mut Connection> {
     find(sock)
 }
 
+/// accept() gives the connection a descriptor, in the context of the process that gets it:
+/// it should have been told of already.
+#[inline(always)]
+pub(crate) fn grafted(sock: Sock) {
+    let told = match find(sock) {
+        Some(connection) => connection.process.source == Source::HOOK,
+        // Told, and over since: the other end may reset it at any time.
+        None => sock.state() == state::CLOSE,
+    };
+    if !told {
+        accepted(sock);
+    }
+}
+
 /// A process has the connection in its hands, in that process's context.
 #[inline(never)]
 pub(crate) fn accepted(sock: Sock) {

@@ -32,7 +32,7 @@ use tracer_common::{Connection, Kind, Opened, Source, hooks};
 
 pub(crate) use self::{
     arrive::{requested, turned_away},
-    begin::{accepted, connecting},
+    begin::{accepted, connecting, grafted},
     dial::dialled,
     end::{destroyed, let_go},
     scan::{examined, found_connection, found_listener},

@@ -1,12 +1,17 @@
-//! `inet_csk_accept()`: its return value is the connection, in the acceptor's context.
+//! A connection comes into the hands of a process, in that process's context.
 //!
-//! Linux 6.10 changed the parameters from `(sk, flags, err, kern)` to `(sk, arg)`
-//! (commit 92ef0fd55ac8), and an fexit program finds the return value behind them:
-//! hence two entries. User space picks by the function's BTF signature.
+//! `inet_csk_accept()` returns it. Linux 6.10 changed its parameters from `(sk, flags, err,
+//! kern)` to `(sk, arg)` (commit 92ef0fd55ac8), and an fexit program finds the return value
+//! behind them: hence two entries. User space picks by the function's BTF signature.
+//!
+//! `security_sock_graft(struct sock *sk, struct socket *parent)` comes right after it, and
+//! tells what its return did not: the kernel watches the return of a limited number of
+//! calls by kretprobe, and of none that was entered before the hook was there. Subflows of
+//! MPTCP do not come here.
 
 use aya_ebpf::{
-    macros::{fexit, kretprobe},
-    programs::{FExitContext, RetProbeContext},
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 
 use crate::{kernel::Sock, life};
@@ -24,4 +29,16 @@ fn accept_fexit_2(ctx: FExitContext) {
 #[kretprobe(function = "inet_csk_accept")]
 fn accept_kretprobe(ctx: RetProbeContext) {
     life::accepted(Sock(ctx.ret()));
+}
+
+#[fentry(function = "security_sock_graft")]
+fn graft_fentry(ctx: FEntryContext) {
+    life::grafted(Sock(ctx.arg(0)));
+}
+
+#[kprobe(function = "security_sock_graft")]
+fn graft_kprobe(ctx: ProbeContext) {
+    if let Some(sock) = ctx.arg(0) {
+        life::grafted(Sock(sock));
+    }
 }

@@ -15,15 +15,26 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 const MAX_BTF_BYTES: u64 = 256 << 20;
 
 /// Functions that are asked about.
-const FUNCTIONS: [&str; 8] = [
+const FUNCTIONS: [&str; 12] = [
     "tcp_connect",
     "inet_csk_accept",
     "tcp_close",
-    "__inet_stream_connect",
+    "security_sock_graft",
     "security_socket_connect",
+    "tcp_v4_pre_connect",
+    "tcp_v6_pre_connect",
+    "tcp_v4_connect",
+    "tcp_v6_connect",
     "tcp_conn_request",
     "tcp_v4_send_reset",
     "tcp_v6_send_reset",
+];
+/// The steps of connect() that are TCP's own.
+const DIALS: [&str; 4] = [
+    "tcp_v4_pre_connect",
+    "tcp_v6_pre_connect",
+    "tcp_v4_connect",
+    "tcp_v6_connect",
 ];
 /// What a BPF iterator over the files of tasks attaches to.
 const ITERATED: [&str; 1] = ["bpf_iter_task_file"];
@@ -75,7 +86,9 @@ pub struct Types {
     pub accept_parameters: Option<usize>,
     /// Likewise.
     pub close_parameters: Option<usize>,
-    /// Parameters of `__inet_stream_connect`.
+    /// Parameters of `security_sock_graft`.
+    pub graft_parameters: Option<usize>,
+    /// Parameters of `tcp_v4_connect`, `tcp_v4_pre_connect` and their twins, if they are the same.
     pub dial_parameters: Option<usize>,
     /// Parameters of `security_socket_connect`.
     pub permit_parameters: Option<usize>,
@@ -195,7 +208,11 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
             Err(error) => missing.push((*need, error.to_string())),
         }
     }
-    let parameters = |function| btf.parameters(function).ok();
+    let parameters = |function: &str| btf.parameters(function).ok();
+    let same = |functions: &[&str]| {
+        let (first, others) = functions.split_first()?;
+        parameters(first).filter(|count| others.iter().all(|it| parameters(it) == Some(*count)))
+    };
     // The first parameter of what a tracepoint calls is the tracer's own.
     let arguments = |tracepoint| {
         let parameters = btf.typedef_parameters(tracepoint);
@@ -206,11 +223,11 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         connect_parameters: parameters("tcp_connect"),
         accept_parameters: parameters("inet_csk_accept"),
         close_parameters: parameters("tcp_close"),
-        dial_parameters: parameters("__inet_stream_connect"),
+        graft_parameters: parameters("security_sock_graft"),
+        dial_parameters: same(&DIALS),
         permit_parameters: parameters("security_socket_connect"),
         request_parameters: parameters("tcp_conn_request"),
-        reset_parameters: parameters("tcp_v4_send_reset")
-            .filter(|count| parameters("tcp_v6_send_reset") == Some(*count)),
+        reset_parameters: same(&["tcp_v4_send_reset", "tcp_v6_send_reset"]),
         reset_arguments: arguments(RESETS),
         // Up to 6.12 tracepoints had that counter for idle processors only, and no extension.
         raw_tracepoints_interrupted: btf.has(SRCU) && btf.has(EXTENSION),

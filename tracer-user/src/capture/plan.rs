@@ -66,7 +66,9 @@ pub enum Attachment {
 pub enum Part {
     /// The life of connections.
     Life,
-    /// What connect() returns.
+    /// What accept() hands out, also where its return is not seen.
+    Graft,
+    /// What connect() comes to before it waits.
     Dial,
     /// Attempts that full accept queues turn away.
     QueueFull,
@@ -210,6 +212,7 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
                 let mut without = Vec::new();
                 let mut parts = Vec::new();
                 for part in [
+                    Part::Graft,
                     Part::Dial,
                     Part::QueueFull,
                     Part::NotListening,
@@ -329,21 +332,42 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
     let no_function = || Err("no function of this kernel can be hooked".to_owned());
     match part {
         Part::Life => Ok(Vec::new()),
+        Part::Graft => {
+            let function = "security_sock_graft";
+            expect(function, types.graft_parameters, 2)?;
+            match set {
+                HookSet::Fentry => of_part(vec![("graft_fentry", Attachment::Fentry(function))]),
+                HookSet::Kprobe => of_part(vec![("graft_kprobe", Attachment::Kprobe(function))]),
+                HookSet::Tracepoint => no_function(),
+            }
+        }
         Part::Dial => {
-            let (dial, permit) = ("__inet_stream_connect", "security_socket_connect");
-            expect(dial, types.dial_parameters, 5)?;
+            let permit = "security_socket_connect";
             expect(permit, types.permit_parameters, 3)?;
+            expect("tcp_v4_connect", types.dial_parameters, 3)?;
+            let (permit_v4, permit_v6) = ("tcp_v4_pre_connect", "tcp_v6_pre_connect");
+            let (dial_v4, dial_v6) = ("tcp_v4_connect", "tcp_v6_connect");
             match set {
                 HookSet::Fentry => of_part(vec![
-                    ("dial_fexit", Attachment::Fexit(dial)),
+                    ("dial_v4_fexit", Attachment::Fexit(dial_v4)),
+                    ("dial_v6_fexit", Attachment::Fexit(dial_v6)),
+                    ("permit_v4_fexit", Attachment::Fexit(permit_v4)),
+                    ("permit_v6_fexit", Attachment::Fexit(permit_v6)),
                     ("permit_fexit", Attachment::Fexit(permit)),
                 ]),
-                HookSet::Kprobe => of_part(vec![
-                    ("dial_kretprobe", Attachment::Kretprobe(dial)),
-                    ("dial_kretprobe", Attachment::Kretprobe(permit)),
-                    ("dial_kprobe", Attachment::Kprobe(dial)),
-                    ("dial_kprobe", Attachment::Kprobe(permit)),
-                ]),
+                HookSet::Kprobe => {
+                    // The return first: what is remembered at the entry is forgotten there.
+                    let functions = [dial_v4, dial_v6, permit_v4, permit_v6];
+                    let returns = functions.iter().chain([&permit]);
+                    let mut programs: Vec<_> = returns
+                        .map(|function| ("dial_kretprobe", Attachment::Kretprobe(function)))
+                        .collect();
+                    programs.push(("permit_kprobe", Attachment::Kprobe(permit)));
+                    programs.extend(
+                        functions.map(|function| ("dial_kprobe", Attachment::Kprobe(function))),
+                    );
+                    of_part(programs)
+                }
                 HookSet::Tracepoint => no_function(),
             }
         }
@@ -413,34 +437,18 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
 
 /// What a plan cannot see, and why.
 fn blind(plan: &Plan) -> Vec<Blind> {
-    let mut blind: Vec<Blind> = plan
-        .without
-        .iter()
-        .filter_map(|(part, why)| {
-            let what = match part {
-                Part::Life => return None,
-                Part::Dial => {
-                    "attempts that fail before a SYN is made, as for want of a route or by a policy of this host"
-                }
-                Part::QueueFull => "connections turned away by a full accept queue of this host",
-                Part::NotListening => "connections refused by this host as nothing listens on their port",
-                Part::Scan => "listeners and connections from before the start, until they end",
-                Part::Processes => {
-                    "programs that processes run, and so executable and arguments of those gone within milliseconds"
-                }
-            };
-            Some(Blind {
-                what,
-                why: why.clone().into(),
-            })
-        })
-        .collect();
-    let mut add = |what, why: &'static str| {
+    let mut blind = Vec::new();
+    let mut add = |what, why: &str| {
         blind.push(Blind {
             what,
-            why: why.into(),
+            why: why.to_owned().into(),
         });
     };
+    for (part, why) in &plan.without {
+        for what in lost_with(*part, plan.set) {
+            add(what, why);
+        }
+    }
     add(
         "the port of a socket that listens without having been bound, and that listen() failed",
         "the kernel announces a listener before it has chosen and checked its port",
@@ -455,31 +463,43 @@ fn blind(plan: &Plan) -> Vec<Blind> {
             "raw tracepoints of this kernel can be interrupted, and the classic ones did not attach (they need tracefs)",
         );
     }
-    match plan.set {
-        HookSet::Fentry => {}
-        HookSet::Kprobe => {
-            add(
-                "who accepted a connection, until it closes, where many processes wait in accept() at once",
-                "the kernel watches the return of a limited number of calls; accept is then reported at the close",
-            );
-            add(
-                "failures of connect() without a SYN, where thousands of threads wait in connect() at once",
-                "the kernel watches the return of a limited number of calls, and so does tracer's table of them",
-            );
-        }
-        HookSet::Tracepoint => add(
+    if plan.set == HookSet::Tracepoint {
+        add(
             "which process accepted a connection, until it closes it",
             "no function of this kernel can be hooked: accept is reported at the end of the handshake, with the \
              process that listens",
-        ),
-    }
-    if plan.set != HookSet::Tracepoint {
-        add(
-            "who accepted a connection, until it closes, if that accept() was waiting before the start",
-            "the call was entered before the hook was there",
         );
     }
     blind
+}
+
+/// What stays invisible without a part.
+fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
+    match part {
+        Part::Life => &[],
+        // Its return, or the end of the handshake, stands for it.
+        Part::Graft => match set {
+            HookSet::Fentry => &[
+                "who accepted a connection, until it closes, if that accept() was waiting before the start",
+            ],
+            HookSet::Kprobe => &[
+                "who accepted a connection, until it closes, if that accept() was waiting before the start",
+                "who accepted a connection, until it closes, where many processes wait in accept() at once",
+            ],
+            HookSet::Tracepoint => &[],
+        },
+        Part::Dial => &[
+            "attempts that fail before a SYN is made, as for want of a route or by a policy of this host",
+        ],
+        Part::QueueFull => &["connections turned away by a full accept queue of this host"],
+        Part::NotListening => {
+            &["connections refused by this host as nothing listens on their port"]
+        }
+        Part::Scan => &["listeners and connections from before the start, until they end"],
+        Part::Processes => &[
+            "programs that processes run, and so executable and arguments of those gone within milliseconds",
+        ],
+    }
 }
 
 #[cfg(test)]
@@ -501,7 +521,8 @@ mod tests {
                 connect_parameters: Some(1),
                 accept_parameters: Some(2),
                 close_parameters: Some(2),
-                dial_parameters: Some(5),
+                graft_parameters: Some(2),
+                dial_parameters: Some(3),
                 permit_parameters: Some(3),
                 request_parameters: Some(4),
                 reset_parameters: Some(3),
@@ -665,6 +686,24 @@ mod tests {
             .candidates[0];
         assert_eq!(blind_to(whole, "attempts that fail before a SYN"), None);
         assert_ne!(whole.hooks() & hooks::DIAL, 0);
+    }
+
+    #[test]
+    fn accept_is_seen_in_two_ways() {
+        let waiting = "who accepted a connection, until it closes, if";
+        let many = "who accepted a connection, until it closes, where";
+        let with = plan(&modern(), None).expect("nothing in the way");
+        let facts = with_types(|types| types.graft_parameters = None);
+        let without = plan(&facts, None).expect("nothing in the way");
+        for (with, without) in with.candidates.iter().zip(&without.candidates) {
+            assert_eq!(blind_to(with, waiting), None);
+            let set = without.set;
+            assert_eq!(
+                blind_to(without, waiting).is_some(),
+                set != HookSet::Tracepoint
+            );
+            assert_eq!(blind_to(without, many).is_some(), set == HookSet::Kprobe);
+        }
     }
 
     #[test]

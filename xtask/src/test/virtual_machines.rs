@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::failures::Failures;
 use super::report::{Outcome, Report, Row};
-use crate::vm::{self, Hooks, Machine, Suite, Verdict};
+use crate::vm::{self, Hooks, Machine, Orders, Suite, Verdict};
 
 /// Machines that run at once. Each has two processors of its own, emulated on ours, and waits for
 /// timers most of the time.
@@ -71,8 +71,12 @@ impl Matrix<'_> {
             Ok(machine) => {
                 let place = format!("{} {}", suite.name(), hooks.name());
                 let mut failures = Failures::default();
+                let orders = Orders {
+                    settings: &[],
+                    arguments: self.filter,
+                };
                 let outcome = machine
-                    .boot(hooks, self.filter, |line| {
+                    .boot(hooks, orders, |line| {
                         println!("[{place}] {line}");
                         failures.read(line);
                     })

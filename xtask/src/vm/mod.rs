@@ -77,9 +77,27 @@ pub(crate) struct Options {
     /// Hooks that tracer must use
     #[arg(long, value_enum, default_value = "auto")]
     hooks: Hooks,
+    /// A setting of the suite, such as TRACER_MIXED=60: see tests/kernel/main.rs
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<String>,
     /// Arguments for the test program, such as a part of a test's name
     #[arg(last = true)]
     arguments: Vec<String>,
+}
+
+/// The kernel hands to its first process what it does not know itself.
+fn setting(text: &str) -> Result<String, String> {
+    let fits = text.split_once('=').is_some_and(|(name, value)| {
+        let word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        name.starts_with("TRACER_")
+            && name.chars().all(word)
+            && value.chars().all(|c| c.is_ascii_graphic() && c != '"')
+    });
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("a setting is TRACER_NAME=VALUE, without spaces and quotes".to_owned())
+    }
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -93,7 +111,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         .path;
     let machine = Machine::prepare(options.suite, &init, &tracer)?;
     println!("{} with {}", machine.release(), options.hooks.name());
-    let verdict = machine.boot(options.hooks, &options.arguments, |line| println!("{line}"))?;
+    let orders = Orders {
+        settings: &options.settings,
+        arguments: &options.arguments,
+    };
+    let verdict = machine.boot(options.hooks, orders, |line| println!("{line}"))?;
     Ok(
         if matches!(verdict, Verdict::Ran(tally) if tally.failed == 0) {
             ExitCode::SUCCESS
@@ -142,6 +164,15 @@ pub(crate) enum Verdict {
     RuledOut(String),
 }
 
+/// What a machine's suite is told.
+#[derive(Clone, Copy)]
+pub(crate) struct Orders<'a> {
+    /// `NAME=VALUE` each.
+    pub(crate) settings: &'a [String],
+    /// Of the test program.
+    pub(crate) arguments: &'a [String],
+}
+
 /// A machine that is ready to boot, as often as wanted.
 pub(crate) struct Machine {
     suite: Suite,
@@ -179,12 +210,12 @@ impl Machine {
     pub(crate) fn boot(
         &self,
         hooks: Hooks,
-        arguments: &[String],
+        orders: Orders<'_>,
         mut line: impl FnMut(&str),
     ) -> Result<Verdict> {
         for _ in 1..BOOTS {
             let mut stumbled = false;
-            let ended = self.boot_once(hooks, arguments, |text| {
+            let ended = self.boot_once(hooks, orders, |text| {
                 stumbled |= text.contains(STUMBLED);
                 line(text);
             });
@@ -193,13 +224,13 @@ impl Machine {
             }
             line("xtask: booting again: the emulated processor ran a breakpoint that was gone");
         }
-        self.boot_once(hooks, arguments, line)
+        self.boot_once(hooks, orders, line)
     }
 
     fn boot_once(
         &self,
         hooks: Hooks,
-        arguments: &[String],
+        orders: Orders<'_>,
         mut line: impl FnMut(&str),
     ) -> Result<Verdict> {
         let log = folder().join(format!("{}-{}.log", self.suite.name(), hooks.name()));
@@ -207,7 +238,7 @@ impl Machine {
         let mut tail = Vec::new();
         let mut verdict = None;
         let mut ruled_out = None;
-        let ending = process::watch(&mut self.qemu(hooks, arguments), LIMIT, |raw| {
+        let ending = process::watch(&mut self.qemu(hooks, orders), LIMIT, |raw| {
             let text = printable(raw);
             // The console is kept for people; a full disk must not decide the verdict.
             let _ = writeln!(console, "{text}");
@@ -238,7 +269,7 @@ impl Machine {
         );
     }
 
-    fn qemu(&self, hooks: Hooks, arguments: &[String]) -> Command {
+    fn qemu(&self, hooks: Hooks, orders: Orders<'_>) -> Command {
         let mut command = Command::new(process::find(QEMU).unwrap_or_else(|| QEMU.into()));
         command
             .args([
@@ -258,20 +289,27 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.image)
             .arg("-append")
-            .arg(command_line(hooks, self.suite.scope(hooks), arguments));
+            .arg(command_line(hooks, self.suite.scope(hooks), orders));
         command
     }
 }
 
 /// The kernel's command line. What the kernel does not know becomes the first
 /// process's environment, and what follows `--` its arguments.
-fn command_line(hooks: Hooks, scope: &str, arguments: &[String]) -> OsString {
+fn command_line(hooks: Hooks, scope: &str, orders: Orders<'_>) -> OsString {
+    let Orders {
+        settings,
+        arguments,
+    } = orders;
     let mut line = format!(
         "console=ttyS0 quiet panic=-1 {EMULATED} \
          PATH=/usr/sbin:/usr/bin RUST_BACKTRACE=1 TRACER=/bin/tracer TRACER_HOOKS={} \
          TRACER_SCOPE={scope}",
         hooks.name()
     );
+    for setting in settings {
+        line.push_str(&format!(" {setting}"));
+    }
     if !arguments.is_empty() {
         line.push_str(" --");
         for argument in arguments {
@@ -317,19 +355,39 @@ mod tests {
     }
 
     #[test]
-    fn arguments_reach_the_first_process() {
-        let line = command_line(
-            Hooks::Kprobe,
-            "ledger",
-            &["--exact".into(), "two words".into()],
-        );
-        let line = line.to_string_lossy();
-        assert!(line.contains(" TRACER_HOOKS=kprobe"));
-        assert!(line.ends_with(" -- --exact \"two words\""));
+    fn orders_reach_the_first_process() {
+        let line = |settings: &[&str], arguments: &[&str]| {
+            let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+            let (settings, arguments): (Vec<String>, Vec<String>) =
+                (owned(settings), owned(arguments));
+            let orders = Orders {
+                settings: &settings,
+                arguments: &arguments,
+            };
+            let line = command_line(Hooks::Kprobe, "ledger", orders);
+            line.to_string_lossy().into_owned()
+        };
+        let told = line(&["TRACER_MIXED=60"], &["--exact", "two words"]);
+        assert!(told.contains(" TRACER_HOOKS=kprobe"), "{told}");
         assert!(
-            !command_line(Hooks::Auto, "ledger", &[])
-                .to_string_lossy()
-                .contains("--")
+            told.ends_with(" TRACER_MIXED=60 -- --exact \"two words\""),
+            "{told}"
         );
+        assert!(!line(&[], &[]).contains("--"));
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        assert_eq!(setting("TRACER_MIXED=60").as_deref(), Ok("TRACER_MIXED=60"));
+        for bad in [
+            "",
+            "TRACER_MIXED",
+            "MIXED=60",
+            "TRACER_MIXED=6 0",
+            "TRACER_A=\"",
+            "panic=1",
+        ] {
+            setting(bad).expect_err(bad);
+        }
     }
 }

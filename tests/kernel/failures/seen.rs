@@ -1,0 +1,152 @@
+//! What a run told of a world.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tracer_tests::{expect, init};
+
+use super::{Attempt, Failure, NOT_LISTENING, REFUSED};
+
+/// Whether a run said at its start that it does not see what `words` tell.
+pub(crate) fn is_blind_to(start: &Value, words: &str) -> Result<bool> {
+    let lines = start["blind"].as_array().context("start.blind")?;
+    let line = lines.iter().find(|line| {
+        line["what"]
+            .as_str()
+            .is_some_and(|what| what.contains(words))
+    });
+    if let Some(line) = line {
+        let why = line["why"].as_str().unwrap_or_default();
+        ensure!(!why.is_empty(), "blind without a reason: {line}");
+    }
+    Ok(line.is_some())
+}
+
+/// What a run told of a world. Each test takes out what must be there; nothing may be left.
+pub(crate) struct Seen {
+    pub(crate) start: Value,
+    pub(crate) here: u64,
+    pub(crate) far: u64,
+    pub(crate) events: Vec<Value>,
+}
+
+impl Seen {
+    /// Takes out a line that is like `pattern`. One that is there twice is left over in the end.
+    pub(crate) fn take(&mut self, what: &str, pattern: &Value) -> Result<Value> {
+        let is_like = |event: &Value| expect::differences(pattern, event).is_empty();
+        match self.events.iter().position(is_like) {
+            Some(place) => Ok(self.events.remove(place)),
+            None => expect::one(what, pattern, &self.events).cloned(),
+        }
+    }
+
+    /// Takes out the `fail` of a process here that dialled, unless this run cannot have it.
+    pub(crate) fn failed(&mut self, attempt: &Attempt, failure: Failure) -> Result<Option<Value>> {
+        let of_it = json!({
+            "direction": "outbound",
+            "netns": self.here,
+            "existing": false,
+            "opened": null,
+            "sent_bytes": null,
+        });
+        let by_it = json!({"process": {"pid": attempt.pid}, "evidence": {"process": "hook"}});
+        let told = self.one_or_excused(attempt, failure, [of_it, by_it]);
+        if told.is_err() && !init::is_test_machine() && self.was_hidden(attempt)? {
+            return Ok(None);
+        }
+        told
+    }
+
+    /// Takes out the `fail` of an attempt whose own one no program was run for: on some hosts a
+    /// timer's interrupt is hidden from them all (see `Netns::acknowledge_at_once`). tracer then
+    /// tells that it is over when the socket goes, says so, and does not guess why.
+    fn was_hidden(&mut self, attempt: &Attempt) -> Result<bool> {
+        let pattern = json!({
+            "event": "fail",
+            "connection": attempt.ends(),
+            "process": {"pid": attempt.pid},
+            "failure": {"reason": "other", "errno": null},
+            "evidence": {"end": "scan"},
+        });
+        let hidden = self
+            .events
+            .iter()
+            .any(|event| expect::differences(&pattern, event).is_empty());
+        if hidden {
+            println!("failures: an end was hidden by the machine: {attempt:?}");
+            self.take("a hidden end", &pattern)?;
+        }
+        Ok(hidden)
+    }
+
+    /// Takes out the `fail` of an attempt that this host turned away, unless this run cannot
+    /// have it. A process only has to do with it if it listens.
+    pub(crate) fn turned_away(
+        &mut self,
+        attempt: &Attempt,
+        failure: Failure,
+        listener: Option<u32>,
+    ) -> Result<Option<Value>> {
+        let of_it = json!({"direction": "inbound", "netns": self.far, "opened": null});
+        let by_it = match listener {
+            Some(pid) => json!({"process": {"pid": pid}, "evidence": {"process": "listener"}}),
+            None => json!({"process": null, "evidence": {"process": "unknown"}}),
+        };
+        self.one_or_excused(attempt, failure, [of_it, by_it])
+    }
+
+    fn one_or_excused(
+        &mut self,
+        attempt: &Attempt,
+        failure: Failure,
+        [of_it, by_it]: [Value; 2],
+    ) -> Result<Option<Value>> {
+        if let Some(words) = failure.excuse()
+            && is_blind_to(&self.start, words)?
+        {
+            // If it is told all the same, it is left over in the end.
+            return Ok(None);
+        }
+        let mut pattern = json!({
+            "event": "fail",
+            "connection": attempt.ends(),
+            "failure": failure.json(),
+        });
+        add(&mut pattern["connection"], of_it);
+        add(&mut pattern, by_it);
+        let what = format!("{failure:?} of {attempt:?}");
+        self.take(&what, &pattern).map(Some)
+    }
+
+    /// Both ends of attempts that a host of this world refused.
+    pub(crate) fn refused(&mut self, attempts: &[Attempt]) -> Result<()> {
+        for attempt in attempts {
+            self.failed(attempt, REFUSED)?;
+            self.turned_away(attempt, NOT_LISTENING, None)?;
+        }
+        Ok(())
+    }
+
+    /// Everything was taken out.
+    pub(crate) fn nothing_more(self) -> Result<()> {
+        ensure!(self.events.is_empty(), "not expected:\n{self}");
+        Ok(())
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for event in &self.events {
+            writeln!(f, "{event}")?;
+        }
+        write!(f, "start: {}", self.start)
+    }
+}
+
+/// Adds the members of one object to another.
+pub(crate) fn add(to: &mut Value, more: Value) {
+    if let (Value::Object(to), Value::Object(more)) = (to, more) {
+        to.extend(more);
+    }
+}
