@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tracer_tests::{
-    agent::{Agent, Listen},
+    agent::{Agent, Listen, Slot},
     expect::{self, endpoint},
     ledger::{self, Closer, End},
     skip, tests,
@@ -33,6 +33,7 @@ tests!("sharing":
     a_listener_passed_to_another_process,
     connections_passed_to_other_processes,
     an_accept_that_waited_before_tracer_came,
+    many_accepts_that_wait_at_once,
 );
 
 fn any() -> Result<Listen> {
@@ -358,4 +359,52 @@ fn an_accept_that_waited_before_tracer_came() -> Result<()> {
         expect::exactly(count, "in all", &json!({"event": event}), &events)?;
     }
     Ok(())
+}
+
+/// A server, its listener, and where that is.
+type Waiting = (Agent, Slot, SocketAddr);
+
+/// Does `then` once all of them wait in accept(). Gives back what they accepted, in their order.
+fn once_all_wait(
+    servers: &mut [Waiting],
+    then: &mut dyn FnMut() -> Result<()>,
+) -> Result<Vec<Slot>> {
+    let Some(((server, listener, _), others)) = servers.split_first_mut() else {
+        then()?;
+        return Ok(Vec::new());
+    };
+    let (own, mut all) = server.accept_before(*listener, || once_all_wait(others, then))?;
+    all.insert(0, own.socket()?);
+    Ok(all)
+}
+
+/// Of so many calls, a kretprobe would miss the return of some on a machine with few processors.
+fn many_accepts_that_wait_at_once() -> Result<()> {
+    let netns = namespace()?;
+    let mut client = Agent::new(&netns)?;
+    let mut servers: Vec<Waiting> = Vec::new();
+    for _ in 0..16 {
+        let mut server = Agent::new(&netns)?;
+        let (listener, at) = server.listen(any()?)?;
+        servers.push((server, listener, at));
+    }
+    let addresses: Vec<SocketAddr> = servers.iter().map(|(_, _, at)| *at).collect();
+    let tracer = Tracer::stream(&[])?;
+    let mut dialled = Vec::new();
+    let accepted = once_all_wait(&mut servers, &mut || {
+        for at in &addresses {
+            dialled.push(client.connect(*at)?);
+        }
+        Ok(())
+    })?;
+    let mut ends = Vec::new();
+    for (((server, _, at), accepted), dialled) in servers.iter_mut().zip(accepted).zip(dialled) {
+        client.close(dialled.socket()?)?;
+        server.receive_end(accepted)?;
+        server.close(accepted)?;
+        let (here, from) = (netns.inode(), dialled.local()?);
+        ends.push(End::client(here, from, *at, client.pid()));
+        ends.push(End::server(here, from, *at, server.pid()));
+    }
+    told(tracer, &[&netns], &ends, 0).map(drop)
 }

@@ -54,6 +54,9 @@ pub(crate) const EXCUSES: [(Failure, &str); 8] = [
     (ACCEPT_QUEUE_FULL, "full accept queue"),
 ];
 
+/// What a kretprobe misses of these, and only where they would be told.
+pub(crate) const NOW_AND_THEN: &str = "now and then a failure of connect() without a SYN";
+
 /// connect() fails, and no socket's state tells.
 pub(crate) const BEFORE_THE_SYN: &str = "attempts that fail before a SYN is made";
 

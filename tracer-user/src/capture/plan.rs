@@ -463,6 +463,13 @@ fn blind(plan: &Plan) -> Vec<Blind> {
             "raw tracepoints of this kernel can be interrupted, and the classic ones did not attach (they need tracefs)",
         );
     }
+    if plan.set == HookSet::Kprobe && plan.has(Part::Dial) {
+        add(
+            "now and then a failure of connect() without a SYN, where other threads are in the midst of connect()",
+            "the kernel watches the return of so many calls at once: twice as many as processors, at least ten, or only as \
+             many as processors if it does not preempt",
+        );
+    }
     if plan.set == HookSet::Tracepoint {
         add(
             "which process accepted a connection, until it closes it",
