@@ -5,7 +5,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -15,7 +14,7 @@ use tracer_tests::{
     bpf,
     expect::{self, endpoint, one},
     hold::Held,
-    ledger::{self, End, Side},
+    ledger::{self, End, Side, rfc3339},
     netns::Netns,
     suite::setting,
     tests,
@@ -251,12 +250,6 @@ fn address(end: &Value) -> Result<SocketAddr> {
     let ip = end["address"].as_str().context("an address")?.parse()?;
     let port = u16::try_from(end["port"].as_u64().context("a port")?)?;
     Ok(SocketAddr::new(ip, port))
-}
-
-/// As tracer writes times, which compare as text.
-fn rfc3339(at: u64) -> String {
-    let time = UNIX_EPOCH + Duration::from_nanos(at);
-    humantime::format_rfc3339_nanos(time).to_string()
 }
 
 /// An established connection: the client's socket and the server's.

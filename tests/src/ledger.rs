@@ -6,7 +6,7 @@ use std::{
     io::{BufRead as _, BufReader, BufWriter, Write as _},
     net::SocketAddr,
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
@@ -106,6 +106,12 @@ impl End {
             ..Self::client(netns, client, server, pid)
         }
     }
+}
+
+/// Nanoseconds since 1970 as tracer writes times, which compare as text.
+pub fn rfc3339(at: u64) -> String {
+    let time = UNIX_EPOCH + Duration::from_nanos(at);
+    humantime::format_rfc3339_nanos(time).to_string()
 }
 
 /// A process's own ledger.

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::{
     init,
-    ledger::{Closer, End, Side},
+    ledger::{Closer, End, Side, rfc3339},
 };
 
 /// On a host like the one this was written on, ends whose announcement the kernel hides from
@@ -112,6 +112,13 @@ impl fmt::Display for Key {
 struct Life {
     opens: Vec<Open>,
     closes: Vec<Close>,
+}
+
+impl Life {
+    /// When it began, if that was seen.
+    fn opened(&self) -> Option<&str> {
+        self.opens.first()?.opened.as_deref()
+    }
 }
 
 #[derive(Debug)]
@@ -262,18 +269,13 @@ pub fn score<'a>(ends: &[End], lines: impl Iterator<Item = &'a str>) -> Result<R
     for (key, mut ends) in expected {
         // Ends with equal addresses lived one after the other.
         ends.sort_by_key(|end| end.at);
-        let mut lives = found.remove(&key).unwrap_or_default();
-        // What was never opened comes last: it is the one too much.
-        lives.sort_by_key(|(_, life)| {
-            let opened = life.opens.first().map(|open| open.opened.clone());
-            (opened.is_none(), opened)
-        });
-        for (_, life) in lives.iter().skip(ends.len()) {
+        let lives = found.remove(&key).unwrap_or_default();
+        let (of_ends, too_many) = assign(&ends, lives);
+        for (_, life) in too_many {
             report.is_false("invented", format!("{key}: {life:?}"));
         }
-        let mut lives = lives.iter();
-        for end in ends {
-            match lives.next() {
+        for (end, life) in ends.iter().zip(&of_ends) {
+            match life {
                 None => {
                     report.is_unknown("missing altogether", key);
                     report.uncertain += 1;
@@ -288,6 +290,34 @@ pub fn score<'a>(ends: &[End], lines: impl Iterator<Item = &'a str>) -> Result<R
         }
     }
     Ok(report)
+}
+
+/// A life and the id by which it was told.
+type Told = (String, Life);
+
+/// Which life is told of which end, of those with equal addresses: the first end of which
+/// something was written down after the life began. What is left of the lives is too much.
+fn assign(ends: &[&End], mut lives: Vec<Told>) -> (Vec<Option<Told>>, Vec<Told>) {
+    // What was not seen to open comes last, and takes what is left.
+    lives.sort_by_cached_key(|(_, life)| {
+        let opened = life.opened().map(str::to_owned);
+        (opened.is_none(), opened)
+    });
+    let mut of_ends: Vec<Option<Told>> = ends.iter().map(|_| None).collect();
+    let mut too_many = Vec::new();
+    for told in lives {
+        let begun = told.1.opened().unwrap_or_default();
+        let is_free = |n: &usize| of_ends[*n].is_none();
+        let place = (0..ends.len())
+            .filter(is_free)
+            .find(|n| rfc3339(ends[*n].at).as_str() >= begun)
+            .or_else(|| (0..ends.len()).rfind(is_free));
+        match place {
+            Some(place) => of_ends[place] = Some(told),
+            None => too_many.push(told),
+        }
+    }
+    (of_ends, too_many)
 }
 
 enum Event {
@@ -576,6 +606,8 @@ mod tests {
 
     const CLIENT: &str = "127.0.0.1:40000";
     const SERVER: &str = "127.0.0.1:80";
+    /// 2026-11-22T01:02:03Z, which is when the lines say that they opened.
+    const OPENED: u64 = 1_795_309_323_000_000_000;
 
     fn end(side: Side) -> End {
         let (sent, received, closed_by) = match side {
@@ -595,7 +627,7 @@ mod tests {
             closed_by: Some(closed_by),
             reset: false,
             existing: false,
-            at: 1,
+            at: OPENED + 100,
         }
     }
 
@@ -741,6 +773,31 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_two_with_equal_addresses_may_be_missing() {
+        let first = end(Side::Client);
+        let ends = [
+            first,
+            End {
+                at: first.at + 500_000_000,
+                sent: 500,
+                ..first
+            },
+        ];
+        let mut lines = vec![
+            line("connect", "outbound", "z", 100, "hook"),
+            line("close", "outbound", "z", 100, "hook"),
+        ];
+        for line in &mut lines {
+            line["connection"]["opened"] = json!(rfc3339(ends[1].at - 1));
+        }
+        lines[1]["connection"]["sent_bytes"] = json!(500);
+        let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+        let report = score(&ends, lines.iter().map(String::as_str)).expect("lines");
+        assert_eq!(report.count("missing altogether"), 1, "{report}");
+        report.verdict(1).expect("nothing is false");
+    }
+
+    #[test]
     fn what_was_there_before() {
         let mut ends = [end(Side::Client), end(Side::Server)];
         let mut lines = good();
@@ -810,7 +867,7 @@ mod tests {
     #[test]
     fn equal_tuples_one_after_the_other() {
         let mut ends = vec![end(Side::Client), end(Side::Client)];
-        ends[0].at = 2;
+        ends[0].at = OPENED + 600_000_000;
         ends[0].sent = 500;
         let mut lines = vec![
             line("connect", "outbound", "z", 100, "hook"),
