@@ -219,13 +219,17 @@ impl Sock {
     /// holds a closed socket, or another one. May be asked of any address at any time.
     #[inline(always)]
     pub(crate) fn is_over(self, flow: &Flow) -> bool {
-        let local: u16 = u16::from_be(read(self.0, offset!(inet_sport)));
-        let remote: u16 = u16::from_be(read(self.0, offset!(sock_dport)));
         !self.is_tcp()
             || self.state() == state::CLOSE
             || read::<u16>(self.0, offset!(sock_family)) != flow.family
-            || (flow.local_port != 0 && local != flow.local_port)
-            || remote != flow.remote_port
+            || !self.has_ports(flow)
+    }
+
+    /// Whether its ports are those of `flow`, as far as that has them.
+    #[inline(always)]
+    pub(crate) fn has_ports(self, flow: &Flow) -> bool {
+        let remote = u16::from_be(read(self.0, offset!(sock_dport)));
+        flow.remote_port == remote && (flow.local_port == 0 || flow.local_port == self.local_port())
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use aya_log_ebpf::debug;
 use tracer_common::{Connection, Direction, Kind, Process, Source, flags, hooks};
 
-use super::{Place, end, find, hooked, is_set, keep, keep_new, report_opened};
+use super::{Place, end, find, find_own, hooked, is_set, keep, keep_new, report_opened};
 use crate::{
     emit,
     kernel::{self, Sock, now, state},
@@ -68,7 +68,7 @@ pub(super) fn read_listener(listener: Sock, to: &mut Process) -> bool {
 #[inline(never)]
 pub(super) fn established(sock: Sock, old: u8) {
     let now = now();
-    let connection = match find(sock) {
+    let connection = match find_own(sock) {
         Some(connection) => connection,
         None => match adopt(sock, old, now) {
             Some(connection) => connection,

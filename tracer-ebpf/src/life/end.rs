@@ -5,7 +5,9 @@ use core::mem::MaybeUninit;
 use aya_ebpf::bindings::BPF_EXIST;
 use tracer_common::{Connection, Direction, Ended, Kind, Source, flags, hooks};
 
-use super::{dial, find, find_any, forget, hooked, is_set, read_closer, report_opened, scan, set};
+use super::{
+    dial, find, find_any, find_own, forget, hooked, is_set, read_closer, report_opened, scan, set,
+};
 use crate::{
     emit,
     kernel::{self, Sock, now, state},
@@ -27,7 +29,7 @@ pub(crate) fn let_go(sock: Sock) {
 /// lock, on the way to state `to`.
 #[inline(never)]
 pub(super) fn closing(sock: Sock, to: u8) {
-    if let Some(entry) = find(sock) {
+    if let Some(entry) = find_own(sock) {
         // Until more is known: should the end itself be missed, this says who closed.
         entry.last_state = to;
         closed_by_caller(sock, entry);
@@ -83,7 +85,7 @@ fn closed_by_caller(sock: Sock, entry: &Connection) {
 #[inline(never)]
 pub(super) fn ended(sock: Sock, old: u8) {
     let now = now();
-    let Some(connection) = find(sock) else {
+    let Some(connection) = find_own(sock) else {
         report_existing_closed(sock, old, now);
         return;
     };
@@ -197,16 +199,14 @@ pub(crate) fn destroyed(sock: Sock) {
     };
     if connection.failed != 0 {
         forget(sock);
-    } else if is_set(&connection.reported) {
+    } else if is_set(&connection.reported) && sock.has_ports(&connection.flow) {
         let ended_ns = connection.ended_ns;
         let time_ns = if ended_ns == 0 { now() } else { ended_ns };
         report_closed(sock, connection, time_ns);
-    } else if connection.direction == Direction::OUTBOUND {
-        // Its failure changed the socket's state, and that was missed: why it failed is no
-        // longer to be read.
-        scan::missed(sock);
     } else {
-        forget(sock);
+        // Its failure changed the socket's state, and that was missed: why it failed is no
+        // longer to be read. Or the entry is of one that was here before.
+        scan::missed(sock);
     }
 }
 

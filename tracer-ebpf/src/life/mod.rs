@@ -152,7 +152,7 @@ fn keep(sock: Sock, connection: &Connection) -> bool {
 #[inline(always)]
 fn keep_new(sock: Sock, make: impl Fn(Place) -> bool) {
     if !make(Place::Free) {
-        scan::superseded(sock);
+        scan::missed(sock);
         make(Place::Any);
     }
 }
@@ -188,7 +188,20 @@ fn find(sock: Sock) -> Option<&'static mut Connection> {
     find_any(sock).filter(|entry| entry.failed == 0)
 }
 
-/// Likewise, or the memory of one that failed.
+/// Likewise. Should it be that of another socket, which had this address before, neither the
+/// end of that one nor the beginning of this one was told: that end is told now.
+#[inline(always)]
+fn find_own(sock: Sock) -> Option<&'static mut Connection> {
+    let entry = find(sock)?;
+    // Without a family it has just arrived, and its ends are read later.
+    if entry.flow.family == 0 || sock.has_ports(&entry.flow) {
+        return Some(entry);
+    }
+    scan::missed(sock);
+    None
+}
+
+/// The connection or attempt of this socket, or the memory of one that failed.
 #[inline(always)]
 fn find_any(sock: Sock) -> Option<&'static mut Connection> {
     let connection = CONNECTIONS.get_ptr_mut(sock.0)?;

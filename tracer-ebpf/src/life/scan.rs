@@ -140,11 +140,7 @@ pub(crate) fn examined(sock: Sock) {
     {
         return;
     }
-    if is_set(&entry.reported) || entry.direction == Direction::OUTBOUND {
-        report_over(sock, entry, now);
-    } else {
-        forget(sock); // nobody accepted it: nobody's event
-    }
+    tell_missed(sock, entry, now);
 }
 
 /// Tells that a connection or an attempt is over of which nobody told. What it carried is
@@ -171,21 +167,20 @@ fn report_over(sock: Sock, entry: &Connection, now: u64) {
     emit::record_if(kind, fill, || forget(sock));
 }
 
-/// The end of this socket comes and the connection or attempt is still in the table.
+/// What this socket's entry tells of is over, and nobody told: the socket is freed, or its
+/// memory is another's already.
 #[inline(never)]
 pub(super) fn missed(sock: Sock) {
     if let Some(entry) = find(sock) {
-        report_over(sock, entry, now());
+        tell_missed(sock, entry, now());
     }
 }
 
-/// A new connection begins at an address that has an entry: the kernel gave the memory of
-/// a socket to another, and nobody told the end of the first. Tells it.
-#[inline(never)]
-pub(super) fn superseded(sock: Sock) {
-    if let Some(entry) = find(sock)
-        && is_set(&entry.reported)
-    {
-        report_over(sock, entry, now());
+#[inline(always)]
+fn tell_missed(sock: Sock, entry: &Connection, now: u64) {
+    if is_set(&entry.reported) || entry.direction == Direction::OUTBOUND {
+        report_over(sock, entry, now);
+    } else {
+        forget(sock); // nobody accepted it: nobody's event
     }
 }
