@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         return code;
     }
     init::run_if_first();
+    tracer::hear_signals();
     if init::is_test_machine() {
         match tracer::ruled_out() {
             Ok(None) => {}

@@ -1,15 +1,14 @@
 //! As many connections as the machine can make: nothing lost, and what must be lost is counted.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use rustix::process::Signal;
 use tracer_tests::{
     expect::{self, Counts},
-    ledger::{self, End, Side},
-    netns::Netns,
+    ledger::Side,
+    storm::Storm,
     suite::setting,
     tests,
     tracer::Tracer,
-    traffic::{self, Dial, Serve, Server, Share, Talk, Target},
 };
 
 tests!("storm":
@@ -18,64 +17,6 @@ tests!("storm":
     strict_says_that_events_were_lost,
     strict_is_content_when_nothing_was_lost,
 );
-
-/// One listening process, and clients that reset as soon as they are connected.
-struct Storm {
-    netns: Netns,
-    folder: tempfile::TempDir,
-    server: Server,
-}
-
-impl Storm {
-    fn new() -> Result<Self> {
-        let netns = Netns::new()?;
-        // A reset that crosses a FIN may be taken for an old one; the end that sent the FIN
-        // would then wait for the other's as long as this, 60 seconds by default.
-        netns.set("ipv4/tcp_fin_timeout", "1")?;
-        let folder = tempfile::tempdir().context("make a folder for the ledgers")?;
-        let plan = Serve {
-            listen: vec!["0.0.0.0:0".parse()?],
-            share: Share::Alone,
-            talk: Talk::Storm,
-            ledger: folder.path().to_owned(),
-        };
-        let server = traffic::serve(&netns, &plan)?;
-        Ok(Self {
-            netns,
-            folder,
-            server,
-        })
-    }
-
-    fn blow(&self, clients: u32, count: u32) -> Result<()> {
-        let port = self.server.addresses[0].port();
-        let target = Target {
-            to: ([127, 0, 0, 1], port).into(),
-            mapped: false,
-            spread: true,
-        };
-        let clients = (0..clients).map(|seed| {
-            let plan = Dial {
-                targets: vec![target],
-                count: count / clients,
-                talk: Talk::Storm,
-                first_port: 0,
-                bound: 0,
-                seed,
-                ledger: self.folder.path().to_owned(),
-            };
-            traffic::dial(&self.netns, &plan)
-        });
-        traffic::go(clients.collect::<Result<_>>()?)
-    }
-
-    /// What really happened.
-    fn finish(self) -> Result<Vec<End>> {
-        self.netns.wait_settled()?;
-        self.server.helper.finish()?;
-        ledger::read(self.folder.path())
-    }
-}
 
 fn nothing_is_lost_by_default() -> Result<()> {
     let count = setting("TRACER_STORM", 200_000)?;

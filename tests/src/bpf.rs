@@ -205,3 +205,81 @@ fn ids(command: libc::c_int) -> io::Result<BTreeSet<u32>> {
         };
     }
 }
+
+const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
+const RAW_TRACEPOINT: u32 = 17;
+
+/// The part of `union bpf_attr` that loads a program.
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    program_type: u32,
+    instructions: u32,
+    code: u64,
+    licence: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    attach_type: u32,
+}
+
+/// The part of `union bpf_attr` that attaches a program to a raw tracepoint.
+#[repr(C)]
+struct RawTracepoint {
+    name: u64,
+    program: u32,
+    reserved: u32,
+}
+
+/// Loads a program that does nothing but say 0.
+pub(crate) fn load_zero(program_type: u32, attach_type: u32) -> io::Result<OwnedFd> {
+    // r0 = 0; exit
+    let code: [u64; 2] = [0xb7, 0x95];
+    make(
+        BPF_PROG_LOAD,
+        &mut Load {
+            program_type,
+            instructions: 2,
+            code: code.as_ptr() as u64,
+            licence: c"MIT".as_ptr() as u64,
+            attach_type,
+            ..Load::default()
+        },
+    )
+}
+
+/// A program at `inet_sock_set_state` that does nothing, for as long as this lives.
+#[derive(Debug)]
+pub struct Empty {
+    _link: OwnedFd,
+}
+
+impl Empty {
+    /// Attaches it.
+    pub fn attach() -> Result<Self> {
+        let program = load_zero(RAW_TRACEPOINT, 0).context("load an empty program")?;
+        let mut attr = RawTracepoint {
+            name: c"inet_sock_set_state".as_ptr() as u64,
+            program: u32::try_from(program.as_raw_fd())?,
+            reserved: 0,
+        };
+        let link = make(BPF_RAW_TRACEPOINT_OPEN, &mut attr).context("attach an empty program")?;
+        Ok(Self { _link: link })
+    }
+}
+
+/// bpf() for commands that make a descriptor.
+pub(crate) fn make<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
+    // SAFETY: the attribute is as large as the size says, and what it points at outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<T>()) };
+    match i32::try_from(fd) {
+        // SAFETY: the kernel just made this descriptor for us alone.
+        Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -3,13 +3,13 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 
-use crate::skip;
+use crate::{bpf, skip};
 
 /// A control group. It goes with its value, which must outlive the processes' part in the test.
 #[derive(Debug)]
@@ -75,29 +75,10 @@ fn mounted() -> Result<Option<PathBuf>> {
 }
 
 // From the kernel's `include/uapi/linux/bpf.h`.
-const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const CGROUP_SOCK_ADDR: u32 = 18;
 const INET4_CONNECT: u32 = 10;
 const INET6_CONNECT: u32 = 11;
-
-/// The part of `union bpf_attr` that loads a program.
-#[repr(C)]
-#[derive(Default)]
-struct Load {
-    program_type: u32,
-    instructions: u32,
-    code: u64,
-    licence: u64,
-    log_level: u32,
-    log_size: u32,
-    log: u64,
-    kernel_version: u32,
-    flags: u32,
-    name: [u8; 16],
-    interface: u32,
-    attach_type: u32,
-}
 
 /// The part of `union bpf_attr` that attaches a program.
 #[repr(C)]
@@ -110,22 +91,10 @@ struct Link {
 
 /// Attaches a program that says no; it stays as long as the link that is returned.
 fn forbid(group: &Path, attach_type: u32) -> io::Result<OwnedFd> {
-    // r0 = 0; exit
-    let code: [u64; 2] = [0xb7, 0x95];
-    let program = bpf(
-        BPF_PROG_LOAD,
-        &mut Load {
-            program_type: CGROUP_SOCK_ADDR,
-            instructions: 2,
-            code: code.as_ptr() as u64,
-            licence: c"MIT".as_ptr() as u64,
-            attach_type,
-            ..Load::default()
-        },
-    )?;
+    let program = bpf::load_zero(CGROUP_SOCK_ADDR, attach_type)?;
     let group = File::open(group)?;
     let number = |fd: i32| u32::try_from(fd).unwrap_or_default();
-    bpf(
+    bpf::make(
         BPF_LINK_CREATE,
         &mut Link {
             program: number(program.as_raw_fd()),
@@ -134,15 +103,4 @@ fn forbid(group: &Path, attach_type: u32) -> io::Result<OwnedFd> {
             flags: 0,
         },
     )
-}
-
-/// bpf() for commands that make a descriptor.
-fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
-    // SAFETY: the attribute is as large as the size says, and what it points at outlives the call.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<T>()) };
-    match i32::try_from(fd) {
-        // SAFETY: the kernel just made this descriptor for us alone.
-        Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
 }

@@ -24,7 +24,7 @@ use crate::{
 /// What the hidden arguments carry.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Where to listen, or whom to dial.
+    /// Where to listen, or the port to dial.
     pub at: SocketAddr,
     /// How many connections.
     pub count: usize,
@@ -47,7 +47,7 @@ impl Held {
     /// Opens `count` connections within a namespace.
     pub fn open(netns: &Netns, count: usize, ledger: PathBuf) -> Result<Self> {
         let mut plan = Plan {
-            at: "127.0.0.1:0".parse()?,
+            at: "0.0.0.0:0".parse()?,
             count,
             ledger,
         };
@@ -140,18 +140,21 @@ pub(crate) fn run_client(plan: &Plan) -> Result<()> {
     many_descriptors()?;
     let netns = traffic::own_netns()?;
     let mut held = Vec::new();
-    for _ in 0..plan.count {
-        let mut stream = Socket::new(Domain::for_address(plan.at), Type::STREAM, None)
-            .context("make a socket")?;
+    for n in 0..plan.count {
+        // Ports are per address: so many addresses that they suffice.
+        let third = u8::try_from(n / 16_384).context("too many connections")?;
+        let at = SocketAddr::new([127, 0, third, 1].into(), plan.at.port());
+        let mut stream =
+            Socket::new(Domain::for_address(at), Type::STREAM, None).context("make a socket")?;
         stream
-            .connect(&plan.at.into())
-            .with_context(|| format!("dial {}", plan.at))?;
+            .connect(&at.into())
+            .with_context(|| format!("dial {at}"))?;
         stream.write_all(&[1; QUESTION]).context("ask")?;
         stream
             .read_exact(&mut [0; ANSWER])
             .context("read the answer")?;
         let own = traffic::local(&stream).context("the own end")?;
-        held.push((stream, end(Side::Client, netns, own, plan.at)));
+        held.push((stream, end(Side::Client, netns, own, at)));
     }
     println!("open");
     std::io::stdin()

@@ -6,6 +6,7 @@
 //! - [`play`]: short plays by processes that come and go
 //! - [`cgroup`], [`landlock`]: policies that forbid connect()
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
+//! - [`storm`], [`hold`]: as many connections as can be made, or held
 //! - [`ledger`]: what really happened, end by end
 //! - [`expect`]: what tracer printed against what really happened
 //! - [`tracer`]: the program under test
@@ -30,6 +31,7 @@ pub mod play;
 pub mod refuse;
 pub mod ring;
 pub mod skip;
+pub mod storm;
 pub mod suite;
 pub mod tracer;
 pub mod traffic;

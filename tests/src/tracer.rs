@@ -27,6 +27,15 @@ use crate::{
     wait::{self, DEADLINE},
 };
 
+/// Gives this process, and all it starts, the signals as they are by default. What is started in
+/// the background, or by nohup, may be deaf to some, and so would be the tracer that is to stop.
+pub fn hear_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: sets the default action, which runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Where the executable is.
 pub fn executable() -> Result<PathBuf> {
     let path = match std::env::var_os("TRACER") {

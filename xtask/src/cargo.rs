@@ -50,6 +50,15 @@ pub(crate) fn build_tracer() -> Result<PathBuf> {
         .context("cargo built no program named tracer")
 }
 
+/// Builds the benchmark for release, and says where it is.
+pub(crate) fn build_bench() -> Result<PathBuf> {
+    build(&["build", "--package", "tracer-tests", "--bin", "bench"])?
+        .into_iter()
+        .find(|executable| executable.name == "bench")
+        .map(|executable| executable.path)
+        .context("cargo built no program named bench")
+}
+
 /// Builds the test programs of the workspace, all or one.
 pub(crate) fn build_tests(only: Option<&str>) -> Result<Vec<Executable>> {
     match only {

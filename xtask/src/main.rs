@@ -1,10 +1,12 @@
 //! tracer's build, run and test commands. Owns the list of commands only; each
 //! is one module with its `Options` and a `run`.
 
+mod bench;
 mod build_ebpf;
 mod cargo;
 mod fuzz;
 mod process;
+mod provision;
 mod run;
 mod tally;
 mod test;
@@ -29,6 +31,7 @@ enum Command {
     Vm(vm::Options),
     BuildEbpf(build_ebpf::Options),
     Fuzz(fuzz::Options),
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Vm(options) => vm::run(&options),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Bench(options) => bench::run(&options),
     };
     outcome.unwrap_or_else(|error| {
         // Without the backtrace, which nobody who is told what to do needs.

@@ -12,6 +12,7 @@ mod canary;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod checks;
 mod clock;
+mod cost;
 mod decode;
 mod errno;
 pub mod facts;
@@ -382,6 +383,7 @@ impl Capture {
             totals: self.tallies()?,
             missed: self.missed,
             repaired: self.interpreter.repaired,
+            cost: cost::read(),
             coverage: Coverage {
                 from: self.from,
                 to: self.to.unwrap_or(now),

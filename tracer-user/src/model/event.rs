@@ -264,6 +264,19 @@ pub struct Stop {
     pub missed: u64,
     /// What was missed and found later.
     pub repaired: Repaired,
+    /// What the run took of the host, without what the programs in the kernel did.
+    pub cost: Cost,
     /// What was watched.
     pub coverage: Coverage,
+}
+
+/// What tracer itself takes of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// Processor time of this process, all threads, in user space and in the kernel, nanoseconds.
+    pub cpu_ns: u64,
+    /// The most memory it had at once, with what it shares with the kernel, bytes; none if the
+    /// kernel does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
 }

@@ -17,8 +17,8 @@ mod time;
 
 pub use connection::{Closer, Connection, Direction, Ends, Family, Totals};
 pub use event::{
-    Blind, Body, ConnectionEvent, Event, Kind, ListenerEvent, Loss, ProcessEvent, Start, Stop,
-    Tracer,
+    Blind, Body, ConnectionEvent, Cost, Event, Kind, ListenerEvent, Loss, ProcessEvent, Start,
+    Stop, Tracer,
 };
 pub use evidence::{DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
 pub use failure::{Failure, Phase, Reason};

@@ -66,6 +66,7 @@ impl Lines {
                 field("totals", &stop.totals, buf)?;
                 field("missed", &stop.missed, buf)?;
                 field("repaired", &stop.repaired, buf)?;
+                field("cost", &stop.cost, buf)?;
                 field("coverage", &stop.coverage, buf)
             }
         }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::model::{
-    Blind, Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence,
+    Blind, Body, Closer, Connection, ConnectionEvent, Cost, Coverage, Direction, DirectionEvidence,
     EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Ledger, Listener,
     ListenerEvent, Loss, Lost, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason,
     Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
@@ -242,6 +242,10 @@ pub(crate) fn stop(with_loss: bool) -> Stop {
         repaired: Repaired {
             opened: 0,
             closed: u64::from(with_loss),
+        },
+        cost: Cost {
+            cpu_ns: 1_234_567_890,
+            memory_bytes: Some(23 << 20),
         },
         coverage: coverage(),
     }

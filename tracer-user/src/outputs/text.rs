@@ -318,6 +318,13 @@ fn stop(stop: &Stop, buf: &mut Vec<u8>) {
             ),
         );
     }
+    put(
+        buf,
+        format_args!("; took {} of processor time", Nanos(stop.cost.cpu_ns)),
+    );
+    if let Some(bytes) = stop.cost.memory_bytes {
+        put(buf, format_args!(" and {} of memory", Bytes(bytes)));
+    }
     for (kind, tally) in stop.totals.iter().filter(|(_, tally)| tally.seen > 0) {
         put(
             buf,

@@ -2,7 +2,6 @@
 //! to the kernel suite in virtual machines, and a table of how it went.
 
 mod failures;
-mod provision;
 mod report;
 mod virtual_machines;
 
@@ -15,6 +14,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cargo::{self, Executable};
 use crate::process::{self, Ending};
+use crate::provision;
 use crate::tally::{self, Tally};
 use crate::vm::{Hooks, SUITES, Suite};
 use failures::Failures;
@@ -51,7 +51,13 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    provision::provision(!options.native_only);
+    let machines = if options.native_only {
+        &[]
+    } else {
+        provision::MACHINES
+    };
+    let needed = [provision::SUITES, machines].concat();
+    provision::provision(&needed, "The tests that need them");
     println!("building");
     let tracer = cargo::build_tracer()?;
     let only = options.vm_only.then_some(KERNEL);

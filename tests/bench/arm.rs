@@ -1,0 +1,199 @@
+//! What runs beside the storm.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tracer_tests::{
+    bpf,
+    expect::{self, KINDS},
+    ledger::End,
+    tracer::{self, Run},
+    wait,
+};
+
+/// One thing to measure, in turn with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arm {
+    /// Nothing at all: what the others are compared with.
+    Nothing,
+    /// An empty program at the tracepoint that all tools need.
+    Empty,
+    /// tracer, with these arguments.
+    Tracer(&'static str, &'static [&'static str]),
+    /// Another tool.
+    Peer(&'static str),
+}
+
+/// All of them. What decodes everything and prints next to nothing is the closest there is to a
+/// map that is only kept.
+pub(crate) const ARMS: [Arm; 8] = [
+    Arm::Nothing,
+    Arm::Empty,
+    Arm::Tracer("count", &["-o", "json", "--event", "listen,unlisten"]),
+    Arm::Tracer("close", &["-o", "json", "--event", "close"]),
+    Arm::Tracer("json", &["-o", "json"]),
+    Arm::Tracer("text", &["-o", "text"]),
+    Arm::Peer("tcplife"),
+    Arm::Peer("tcpstates"),
+];
+
+/// How long to wait for what has no way to say that it is ready.
+const SETTLE: Duration = Duration::from_millis(1500);
+
+impl Arm {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Empty => "empty",
+            Self::Tracer(name, _) | Self::Peer(name) => name,
+        }
+    }
+
+    /// What it is, for people.
+    pub(crate) fn what(self) -> String {
+        match self {
+            Self::Nothing => "nothing attached".to_owned(),
+            Self::Empty => "an empty program at inet_sock_set_state".to_owned(),
+            Self::Tracer(_, args) => format!("tracer stream {}", args.join(" ")),
+            Self::Peer(name) => name.to_owned(),
+        }
+    }
+
+    /// Why it cannot run here.
+    pub(crate) fn missing(self) -> Option<String> {
+        match self {
+            Self::Peer(name) if program(name).is_none() => {
+                Some(format!("{name} is not installed (Debian: libbpf-tools)"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Starts it, its output into a file of `folder`.
+    pub(crate) fn start(self, folder: &Path) -> Result<Running> {
+        let file = folder.join(self.name());
+        let output = File::create(&file).with_context(|| format!("make {}", file.display()))?;
+        let mut command = match self {
+            Self::Nothing => return Ok(Running::Nothing),
+            Self::Empty => return Ok(Running::Empty(bpf::Empty::attach()?)),
+            Self::Tracer(_, args) => tracer::stream_command(args)?,
+            Self::Peer(name) => Command::new(program(name).context("the program")?),
+        };
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start {command:?}"))?;
+        let running = Running::Program {
+            arm: self,
+            child,
+            file,
+        };
+        match self {
+            Self::Tracer(..) => running.wait_for_output()?,
+            _ => std::thread::sleep(SETTLE),
+        }
+        Ok(running)
+    }
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    ["/usr/sbin", "/usr/bin", "/usr/local/bin"]
+        .iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.is_file())
+}
+
+/// An arm that is under way.
+#[derive(Debug)]
+pub(crate) enum Running {
+    Nothing,
+    #[expect(dead_code, reason = "dropping it detaches the program")]
+    Empty(bpf::Empty),
+    Program {
+        arm: Arm,
+        child: Child,
+        file: PathBuf,
+    },
+}
+
+impl Running {
+    fn wait_for_output(&self) -> Result<()> {
+        let Self::Program { file, .. } = self else {
+            return Ok(());
+        };
+        wait::until("the first line", || {
+            let size = std::fs::metadata(file).context("stat the output")?.len();
+            Ok((size > 0).then_some(()))
+        })
+    }
+
+    /// Ends it, and holds what it told against what happened.
+    pub(crate) fn stop(self, ends: &[End]) -> Result<()> {
+        let Self::Program {
+            arm,
+            mut child,
+            file,
+        } = self
+        else {
+            return Ok(());
+        };
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("a process id")?, Signal::INT).context("end the arm")?;
+        let status = child.wait().context("wait for the arm to end")?;
+        let Arm::Tracer(name, _) = arm else {
+            return Ok(());
+        };
+        let run = Run {
+            status,
+            stdout: std::fs::read(&file).with_context(|| format!("read {}", file.display()))?,
+            stderr: String::new(),
+        };
+        run.expect_code(0)?;
+        if name != "text" {
+            score(name, &run, ends).with_context(|| format!("what `{name}` told is wrong"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything seen, nothing lost, and what is printed is true.
+fn score(name: &str, run: &Run, ends: &[End]) -> Result<()> {
+    let totals = expect::sums(run.text()?.lines())?;
+    for kind in KINDS {
+        ensure!(totals[kind].lost() == 0, "{kind}: lost {:?}", totals[kind]);
+    }
+    for (kind, count) in [
+        ("connect", ends.len() / 2),
+        ("accept", ends.len() / 2),
+        ("close", ends.len()),
+    ] {
+        // Others may use the network meanwhile.
+        if totals[kind].seen < count as u64 {
+            bail!("{kind}: {count} happened, seen {:?}", totals[kind]);
+        }
+    }
+    match name {
+        "json" => expect::score(ends, run.text()?.lines())?.verdict(run.missed()?),
+        "close" => {
+            let lines = run.text()?.lines();
+            let closes = lines
+                .filter(|line| line.contains("\"event\":\"close\""))
+                .count();
+            ensure!(
+                closes >= ends.len(),
+                "{closes} lines of {} ends",
+                ends.len()
+            );
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,46 @@
+//! What tracer holds: idle, and with very many connections.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tracer_tests::{hold::Held, netns::Netns, tracer::Tracer};
+
+use crate::{
+    machine::Memory,
+    report::{Report, Spread},
+};
+
+/// After which it is idle.
+const SETTLE: Duration = Duration::from_secs(2);
+
+pub(crate) fn measure(held: usize, report: &mut Report) -> Result<()> {
+    let connections = (4 * held).next_power_of_two().to_string();
+    let mut tracer = Tracer::stream(&["--event", "listen", "--connections", &connections])?;
+    std::thread::sleep(SETTLE);
+    tell(report, "idle", &mut tracer)?;
+    let netns = Netns::new()?;
+    let folder = tempfile::tempdir().context("make a folder for the ledgers")?;
+    let open = Held::open(&netns, held, folder.path().to_owned())?;
+    std::thread::sleep(SETTLE);
+    tell(report, &format!("{held} live connections"), &mut tracer)?;
+    open.close()?;
+    tracer.stop()?.expect_code(0)?;
+    Ok(())
+}
+
+pub(crate) fn tell(report: &mut Report, when: &str, tracer: &mut Tracer) -> Result<()> {
+    let memory = Memory::of(tracer.process().pid())?;
+    for (what, bytes) in [
+        ("own memory", memory.own),
+        ("resident, with what is shared", memory.resident),
+        ("tables in the kernel", memory.tables),
+    ] {
+        let megabytes = bytes as f64 / f64::from(1 << 20);
+        report.row(
+            &format!("{when}: {what}"),
+            &Spread::of(vec![megabytes]),
+            "MiB",
+        );
+    }
+    Ok(())
+}
