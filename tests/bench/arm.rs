@@ -146,9 +146,21 @@ impl Running {
             return Ok(());
         };
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        if let Some(status) = child.try_wait().context("ask for the arm")? {
+            bail!("`{}` ended by itself: {status}", arm.name());
+        }
         kill_process(pid.context("a process id")?, Signal::INT).context("end the arm")?;
         let status = child.wait().context("wait for the arm to end")?;
         let Arm::Tracer(name, _) = arm else {
+            // It need not be right, but it must have done its work.
+            let text = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+            let lines = text.iter().filter(|byte| **byte == b'\n').count();
+            ensure!(
+                lines >= ends.len() / 2,
+                "`{}` printed {lines} lines of {} connections",
+                arm.name(),
+                ends.len() / 2
+            );
             return Ok(());
         };
         let run = Run {

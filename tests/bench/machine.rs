@@ -1,8 +1,9 @@
 //! What the machine did, and what a process holds.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 
 /// Time that all processors together were busy since they were started: with programs, the
 /// kernel and its interrupts, by the kernel's own account (proc_stat(5)).
@@ -72,6 +73,24 @@ fn tables(pid: u32) -> Result<u64> {
         }
     }
     Ok(sum)
+}
+
+/// Mounts the tracing file system, which the other tools want, for this process and its own.
+pub(crate) fn mount_tracing() -> Result<()> {
+    // SAFETY: no descriptor and no memory of this process changes, only what it sees mounted.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }
+        .context("get mounts of our own")?;
+    mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )
+    .context("keep our mounts to ourselves")?;
+    let place = "/sys/kernel/tracing";
+    if !Path::new(place).join("events").is_dir() {
+        mount("tracefs", place, "tracefs", MountFlags::empty(), None)
+            .with_context(|| format!("mount tracefs on {place}"))?;
+    }
+    Ok(())
 }
 
 /// The machine in a line.

@@ -52,6 +52,7 @@ fn run() -> Result<()> {
         .nth(1)
         .context("this program is called by `cargo xtask bench`")?;
     let plan: Plan = serde_json::from_str(&plan).context("read the plan")?;
+    machine::mount_tracing()?;
     let mut report = Report::new(&plan)?;
     if plan.starts > 0 {
         startup::measure(plan.starts, &mut report)?;

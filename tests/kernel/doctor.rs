@@ -3,11 +3,13 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tracer_tests::{
-    expect, tests,
-    tracer::{self, Tracer, command, output},
+    expect,
+    storm::Storm,
+    tests,
+    tracer::{self, Process, Tracer, command, output},
 };
 
-tests!("doctor": agrees_with_stream, prints_text_that_harms_no_terminal);
+tests!("doctor": agrees_with_stream, prints_text_that_harms_no_terminal, says_what_each_program_costs);
 
 fn agrees_with_stream() -> Result<()> {
     let hooks = tracer::hooks();
@@ -44,6 +46,50 @@ fn prints_text_that_harms_no_terminal() -> Result<()> {
         run.text()?.lines().count() > 3,
         "a short report:\n{}",
         run.text()?
+    );
+    Ok(())
+}
+
+/// Counted while connections are made: the tracepoint that every set needs runs for each.
+fn says_what_each_program_costs() -> Result<()> {
+    let mut doctor = command()?;
+    doctor.args([
+        "doctor",
+        "--cost=2s",
+        "--hooks",
+        &tracer::hooks(),
+        "-o",
+        "json",
+    ]);
+    let mut doctor = Process::spawn(&mut doctor, true)?;
+    let storm = Storm::new()?;
+    let mut made = 0;
+    while doctor.exited()?.is_none() {
+        storm.blow(1, 50)?;
+        made += 50;
+    }
+    storm.finish()?;
+    let run = doctor.finish()?;
+    run.expect_code(0)?;
+    let report: Value = serde_json::from_slice(&run.stdout).context("parse the report")?;
+    let cost = &report["cost"];
+    let number = |value: &Value| value.as_u64().with_context(|| format!("a number: {cost}"));
+    let events = number(&cost["events"])?;
+    // Most were made before it watched, or after.
+    ensure!(events > 0, "nothing was seen of {made} connections: {cost}");
+    ensure!(number(&cost["watched_ns"])? >= 2_000_000_000, "{cost}");
+    ensure!(number(&cost["process"]["cpu_ns"])? > 0, "{cost}");
+    let programs = cost["programs"].as_array().context("programs")?;
+    let named = |name: &str| {
+        programs
+            .iter()
+            .find(|it| it["program"].as_str() == Some(name))
+    };
+    let state = named("state_changed").or(named("state_changed_classic"));
+    let state = state.with_context(|| format!("no program at the changes of state: {cost}"))?;
+    ensure!(
+        number(&state["runs"])? >= events / 4 && number(&state["run_ns"])? > 0,
+        "{events} events: {cost}"
     );
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! `tracer doctor`: what this kernel and these privileges allow, which hooks will be
 //! used, what stays invisible, and how to fix each. Tries for real, then lets go.
 
-use anyhow::{Context, Result};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
 use crate::{
-    capture::{self, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
+    capture::{self, Capture, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
     cli::DoctorOptions,
     exit::Exit,
-    model::Blind,
+    model::{Blind, Cost, ProgramCost},
     outputs::Format,
     sink,
 };
@@ -27,6 +29,21 @@ struct Report {
     blind: Vec<Blind>,
     /// What is missing that is not in the way.
     limits: Vec<ObstacleReport>,
+    /// What watching cost, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<CostReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct CostReport {
+    /// How long it was watched, nanoseconds.
+    watched_ns: u64,
+    /// Events that were seen.
+    events: u64,
+    /// Of tracer's own process, which printed nothing.
+    process: Cost,
+    /// Those that ran, the dearest first.
+    programs: Vec<ProgramCost>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,7 +77,10 @@ impl From<&Obstacle> for ObstacleReport {
 /// If the report cannot be written.
 pub fn run(options: &DoctorOptions) -> Result<Exit> {
     let facts = Facts::gather();
-    let (report, exit) = examine(&facts, options);
+    let (mut report, exit) = examine(&facts, options);
+    if let Some(duration) = options.cost.filter(|_| exit == Exit::Done) {
+        report.cost = Some(measure(options, duration).context("measuring the cost")?);
+    }
     let mut out = Vec::new();
     match options.format.unwrap_or_else(Format::for_stdout) {
         Format::Json => {
@@ -87,6 +107,7 @@ fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
             .iter()
             .map(ObstacleReport::from)
             .collect(),
+        cost: None,
     };
     if !obstacles.is_empty() {
         let exit = if obstacles.iter().any(Obstacle::is_privilege) {
@@ -129,6 +150,46 @@ fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
         Exit::Unsupported
     };
     (report, exit)
+}
+
+/// Watches for a while, as `tracer stream` would, without printing.
+fn measure(options: &DoctorOptions, duration: Duration) -> Result<CostReport> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut capture = Capture::start(&Options {
+            hooks: options.hooks.set(),
+            ..Options::default()
+        })?;
+        let _counting = capture::count_runs()
+            .map_err(|why| anyhow!("the kernel does not count runs of programs: {why}"))?;
+        let (before, begun) = (capture.cost(), Instant::now());
+        let mut events = 0_u64;
+        while begun.elapsed() < duration {
+            let left = duration.saturating_sub(begun.elapsed());
+            // Nothing is lost by a look that is given up: it only says that there may be more.
+            let _ = tokio::time::timeout(left, capture.ready()).await;
+            while capture.drain(|_| {
+                events += 1;
+                true
+            }) {}
+        }
+        let after = capture.cost();
+        let mut programs = capture.program_costs();
+        programs.retain(|cost| cost.runs > 0);
+        programs.sort_by_key(|cost| std::cmp::Reverse(cost.run_ns));
+        Ok(CostReport {
+            watched_ns: u64::try_from(begun.elapsed().as_nanos())?,
+            events,
+            process: Cost {
+                cpu_ns: after.cpu_ns.saturating_sub(before.cpu_ns),
+                ..after
+            },
+            programs,
+        })
+    })
 }
 
 fn try_set(facts: &Facts, set: HookSet) -> Result<Vec<Blind>, CaptureError> {
@@ -208,5 +269,44 @@ fn text(report: &Report) -> String {
             ));
         }
     }
+    if let Some(cost) = &report.cost {
+        line("");
+        for row in cost_rows(cost) {
+            line(&row);
+        }
+    }
     out
+}
+
+fn cost_rows(cost: &CostReport) -> Vec<String> {
+    let share = |nanoseconds: u64| {
+        let share = 100.0 * nanoseconds as f64 / cost.watched_ns.max(1) as f64;
+        format!("{share:.4} %")
+    };
+    let mut rows = vec![
+        format!(
+            "Cost of {} events in {:.1} s, in shares of one processor:",
+            cost.events,
+            cost.watched_ns as f64 / 1e9
+        ),
+        format!(
+            "  {:<28}{:>12}",
+            "tracer itself",
+            share(cost.process.cpu_ns)
+        ),
+    ];
+    rows.extend(cost.programs.iter().map(|program| {
+        let mut row = format!(
+            "  {:<28}{:>12}{:>12} runs of {} ns",
+            program.program,
+            share(program.run_ns),
+            program.runs,
+            program.run_ns / program.runs.max(1)
+        );
+        if program.skipped > 0 {
+            row.push_str(&format!(", skipped {} times", program.skipped));
+        }
+        row
+    }));
+    rows
 }

@@ -2,18 +2,20 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
     sync::Arc,
 };
 
+use lru::LruCache;
 use tracer_common::{self as abi, flags};
 
 use super::{clock::Clock, decode::Record, errno, listeners::Listeners, signal};
 use crate::model::{
-    Body, Closer, Connection, ConnectionEvent, Direction, DirectionEvidence, EndEvidence, Ends,
-    Event, Evidence, ExitStatus, Failure, Host, Listener, ListenerEvent, Phase, Process,
-    ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal, Timestamp, Totals,
+    Body, Closer, Connection, ConnectionEvent, ConnectionId, Direction, DirectionEvidence,
+    EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Listener, ListenerEvent, Phase,
+    Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal, Timestamp,
+    Totals,
 };
 
 /// Connections that are remembered to be inbound; as many as the kernel side follows unless
@@ -23,6 +25,29 @@ const MAX_INBOUND: usize = 128 << 10;
 const REPEAT_NS: u64 = 180_000_000_000;
 /// Turned-away SYNs that are remembered.
 const MAX_TURNED_AWAY: usize = 16 << 10;
+
+/// Processes that are remembered, so that each is one value however often it is told of.
+const PROCESSES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// All that the kernel tells of a process but where it stands just now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Identity {
+    tgid: u32,
+    start_ns: u64,
+    uid: u32,
+    comm: [u8; abi::COMM_LEN],
+}
+
+impl From<&abi::Process> for Identity {
+    fn from(process: &abi::Process) -> Self {
+        Self {
+            tgid: process.tgid,
+            start_ns: process.start_ns,
+            uid: process.uid,
+            comm: process.comm,
+        }
+    }
+}
 
 /// TCP states of the kernel's `include/net/tcp_states.h`.
 mod state {
@@ -42,9 +67,11 @@ pub(super) struct Interpreter {
     pub(super) listeners: Listeners,
     /// Connections older than we are that a listener of this host proved to be inbound, by
     /// id: the listener may be gone when they end.
-    inbound: HashSet<String>,
+    inbound: HashSet<ConnectionId>,
     /// When the SYNs that were lately turned away came, by their ends and number.
     turned_away: HashMap<(FlowKey, u32), u64>,
+    /// The processes that were told of lately.
+    processes: LruCache<Identity, Arc<Process>>,
     /// What was missed and found later, after the first look around.
     pub(super) repaired: Repaired,
     /// Whether the first look around is over.
@@ -59,6 +86,7 @@ impl Interpreter {
             listeners: Listeners::default(),
             inbound: HashSet::new(),
             turned_away: HashMap::new(),
+            processes: LruCache::new(PROCESSES),
             repaired: Repaired::default(),
             settled: false,
         }
@@ -72,30 +100,36 @@ impl Interpreter {
                     self.repaired.opened += 1;
                 }
                 self.prove_inbound(&opened.connection);
-                self.connection_event(&opened.header, self.opened(opened), Body::Existing)
+                let event = self.attribute(&opened.connection);
+                self.at(&opened.header, Body::Existing(event))
             }
             Record::Exec(executed) => {
+                // From here on it is another program, whatever its name.
+                self.processes.pop(&Identity::from(&executed.process));
                 self.at(&executed.header, Body::Exec(self.executed(executed)))
             }
             Record::Exit(exited) => self.at(&exited.header, Body::Exit(self.exited(exited))),
             Record::Connect(opened) => {
-                self.connection_event(&opened.header, self.opened(opened), Body::Connect)
+                let event = self.attribute(&opened.connection);
+                self.at(&opened.header, Body::Connect(event))
             }
             Record::Accept(opened) => {
-                self.connection_event(&opened.header, self.opened(opened), Body::Accept)
+                let event = self.attribute(&opened.connection);
+                self.at(&opened.header, Body::Accept(event))
             }
             Record::Close(ended) => {
                 self.count_repaired(ended);
                 let event = self.closed(ended);
                 self.inbound.remove(&event.connection.id);
-                self.connection_event(&ended.header, event, Body::Close)
+                self.at(&ended.header, Body::Close(event))
             }
             Record::Fail(ended) => {
                 if self.is_repeated(ended) {
                     return None;
                 }
                 self.count_repaired(ended);
-                self.connection_event(&ended.header, self.failed(ended), Body::Fail)
+                let event = self.failed(ended);
+                self.at(&ended.header, Body::Fail(event))
             }
             Record::Listen(listening) => {
                 let event = self.listening(listening);
@@ -175,20 +209,7 @@ impl Interpreter {
         }
     }
 
-    fn connection_event(
-        &self,
-        header: &abi::Header,
-        event: ConnectionEvent,
-        body: impl FnOnce(ConnectionEvent) -> Body,
-    ) -> Event {
-        self.at(header, body(event))
-    }
-
-    fn opened(&self, opened: &abi::Opened) -> ConnectionEvent {
-        self.attribute(&opened.connection)
-    }
-
-    fn closed(&self, ended: &abi::Ended) -> ConnectionEvent {
+    fn closed(&mut self, ended: &abi::Ended) -> ConnectionEvent {
         let mut event = self.attribute(&ended.connection);
         let established_ns = ended.connection.established_ns;
         let connection = &mut event.connection;
@@ -211,7 +232,7 @@ impl Interpreter {
         event
     }
 
-    fn failed(&self, ended: &abi::Ended) -> ConnectionEvent {
+    fn failed(&mut self, ended: &abi::Ended) -> ConnectionEvent {
         let mut event = self.attribute(&ended.connection);
         let begun_ns = ended.connection.begun_ns;
         if ended.connection.flags & flags::FOUND_OVER != 0 {
@@ -223,7 +244,7 @@ impl Interpreter {
         event
     }
 
-    fn attribute(&self, kept: &abi::Connection) -> ConnectionEvent {
+    fn attribute(&mut self, kept: &abi::Connection) -> ConnectionEvent {
         let ends = ends(&kept.flow);
         let existing = kept.flags & flags::EXISTING != 0;
         let (direction, direction_evidence) = match kept.direction {
@@ -271,7 +292,7 @@ impl Interpreter {
         }
     }
 
-    fn listening(&self, listening: &abi::Listening) -> ListenerEvent {
+    fn listening(&mut self, listening: &abi::Listening) -> ListenerEvent {
         let (process, process_evidence) = self.process(&listening.process);
         ListenerEvent {
             listener: Listener {
@@ -288,7 +309,7 @@ impl Interpreter {
         }
     }
 
-    fn process(&self, process: &abi::Process) -> (Option<Arc<Process>>, ProcessEvidence) {
+    fn process(&mut self, process: &abi::Process) -> (Option<Arc<Process>>, ProcessEvidence) {
         let evidence = match process.source {
             abi::Source::HOOK => ProcessEvidence::Hook,
             abi::Source::LISTENER => ProcessEvidence::Listener,
@@ -296,7 +317,13 @@ impl Interpreter {
             abi::Source::SCAN => ProcessEvidence::Scan,
             _ => return (None, ProcessEvidence::Unknown),
         };
-        (Some(Arc::new(self.known(process))), evidence)
+        let identity = Identity::from(process);
+        if let Some(known) = self.processes.get(&identity) {
+            return (Some(Arc::clone(known)), evidence);
+        }
+        let known = Arc::new(self.known(process));
+        self.processes.put(identity, Arc::clone(&known));
+        (Some(known), evidence)
     }
 
     fn known(&self, process: &abi::Process) -> Process {
@@ -325,17 +352,32 @@ impl Interpreter {
     }
 }
 
-/// Unique on the host: no two connections begin in the same nanosecond between the
-/// same ends.
-fn id(kept: &abi::Connection) -> String {
-    let mut hasher = DefaultHasher::new();
-    kept.flow.local_address.hash(&mut hasher);
-    kept.flow.remote_address.hash(&mut hasher);
-    kept.flow.local_port.hash(&mut hasher);
-    kept.flow.remote_port.hash(&mut hasher);
-    kept.flow.netns.hash(&mut hasher);
-    kept.direction.0.hash(&mut hasher);
-    format!("{:x}{:08x}", kept.begun_ns, hasher.finish() as u32)
+/// The same for every record of one end of a connection.
+fn id(kept: &abi::Connection) -> ConnectionId {
+    let flow = &kept.flow;
+    let word = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte))
+    };
+    let (local, remote) = (&flow.local_address, &flow.remote_address);
+    let ports = u64::from(flow.local_port) << 16 | u64::from(flow.remote_port);
+    let words = [
+        word(&local[..8]),
+        word(&local[8..]),
+        word(&remote[..8]),
+        word(&remote[8..]),
+        ports << 32 | u64::from(flow.netns),
+        u64::from(kept.direction.0),
+    ];
+    // Only ends that begin in the same nanosecond must be told apart, so any mixing does.
+    let mixed = words.iter().fold(0_u64, |mixed, word| {
+        (mixed.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
+    });
+    ConnectionId {
+        begun_ns: kept.begun_ns,
+        salt: (mixed >> 32) as u32,
+    }
 }
 
 /// What tells one flow from another.

@@ -19,9 +19,9 @@ pub mod facts;
 mod host;
 mod interpret;
 mod listeners;
-mod missed;
 pub mod plan;
 pub mod preflight;
+mod programs;
 mod ring;
 mod scan;
 mod signal;
@@ -51,9 +51,11 @@ pub use self::{
     facts::Facts,
     plan::{HookSet, Plans},
     preflight::Obstacle,
+    programs::count_runs,
 };
 use crate::model::{
-    Blind, Body, Coverage, Event, Ledger, Loss, Start, Stop, Tally, Timestamp, Tracer,
+    Blind, Body, Cost, Coverage, Event, Ledger, Loss, ProgramCost, Start, Stop, Tally, Timestamp,
+    Tracer,
 };
 
 /// Records read before the reader looks at something else.
@@ -287,9 +289,19 @@ impl Capture {
     /// How often the kernel skipped a program until now.
     fn count_missed(&mut self) -> u64 {
         if let Some(ebpf) = &self.ebpf {
-            self.missed = missed::runs(ebpf);
+            self.missed = programs::skipped(ebpf);
         }
         self.missed
+    }
+
+    /// What this process has cost until now.
+    pub fn cost(&self) -> Cost {
+        cost::read()
+    }
+
+    /// What each program has cost until now; nothing once detached.
+    pub fn program_costs(&self) -> Vec<ProgramCost> {
+        self.ebpf.as_ref().map(programs::costs).unwrap_or_default()
     }
 
     /// The first event.
@@ -383,7 +395,7 @@ impl Capture {
             totals: self.tallies()?,
             missed: self.missed,
             repaired: self.interpreter.repaired,
-            cost: cost::read(),
+            cost: self.cost(),
             coverage: Coverage {
                 from: self.from,
                 to: self.to.unwrap_or(now),

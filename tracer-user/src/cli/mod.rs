@@ -112,7 +112,8 @@ pub struct StreamOptions {
 #[command(after_help = "\
 Examples:
   tracer doctor
-  tracer doctor --hooks kprobe   would this set of hooks work here?")]
+  tracer doctor --hooks kprobe   would this set of hooks work here?
+  tracer doctor --cost           what does it cost on this host?")]
 pub struct DoctorOptions {
     /// Form of the output [default: text on a terminal, else json]
     #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT")]
@@ -121,6 +122,17 @@ pub struct DoctorOptions {
     /// Which hooks to judge
     #[arg(long, value_enum, value_name = "SET", default_value_t)]
     pub hooks: Hooks,
+
+    /// Watch for a while [default: 10s] and say what each program costs in the kernel
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10s",
+        value_parser = value::duration,
+    )]
+    pub cost: Option<Duration>,
 }
 
 /// How to attach to the kernel.

@@ -12,6 +12,8 @@ use crate::{
 
 /// How many processes are remembered; those that were not seen for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+/// And how many of them can be found without comparing names.
+const LATELY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// How many programs that were run lately are remembered.
 const EXECUTED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
@@ -19,6 +21,9 @@ const EXECUTED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 #[derive(Debug)]
 pub struct Processes {
     proc: Proc,
+    /// By address of what was to be completed, which is kept so that no other takes the
+    /// address: the capture tells of a process by the same value as long as it is the same.
+    completed: LruCache<usize, (Arc<Process>, Arc<Process>)>,
     known: LruCache<(ProcessKey, Arc<str>), Arc<Process>>,
     /// What processes were told to run, for those that are gone before they are looked at.
     executed: LruCache<(ProcessKey, Arc<str>), Arc<Process>>,
@@ -29,6 +34,7 @@ impl Processes {
     pub fn new(proc_root: PathBuf) -> Self {
         Self {
             proc: Proc::new(proc_root),
+            completed: LruCache::new(LATELY),
             known: LruCache::new(CAPACITY),
             executed: LruCache::new(EXECUTED),
         }
@@ -67,6 +73,17 @@ impl Processes {
     /// `process` with what is known of it. What turned out to be gone stays as it is and
     /// is not looked for again.
     fn complete(&mut self, process: &Arc<Process>) -> Arc<Process> {
+        let address = Arc::as_ptr(process).addr();
+        if let Some((_, complete)) = self.completed.get(&address) {
+            return Arc::clone(complete);
+        }
+        let complete = self.find(process);
+        let pair = (Arc::clone(process), Arc::clone(&complete));
+        self.completed.put(address, pair);
+        complete
+    }
+
+    fn find(&mut self, process: &Arc<Process>) -> Arc<Process> {
         let key = (process.key, Arc::clone(&process.comm));
         let complete = match self.known.get(&key) {
             Some(known) if known.uid == process.uid => return Arc::clone(known),

@@ -1,6 +1,9 @@
 //! Connections.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
@@ -45,11 +48,33 @@ pub struct Ends {
     pub remote: SocketAddr,
 }
 
+/// Tells a connection's end from all others of the host: no two of them begin in the same
+/// nanosecond between the same ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    /// When it began, nanoseconds on the kernel's clock.
+    pub begun_ns: u64,
+    /// Made of its ends.
+    pub salt: u32,
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}{:08x}", self.begun_ns, self.salt)
+    }
+}
+
+impl Serialize for ConnectionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// One end's connection, or an attempt at one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The same on every event of this end's connection, unique on the host.
-    pub id: String,
+    pub id: ConnectionId,
     /// Who opened it; none if not known.
     pub direction: Option<Direction>,
     /// Inode number of the network namespace its socket is in.

@@ -280,3 +280,16 @@ pub struct Cost {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
 }
+
+/// What one of tracer's programs costs in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProgramCost {
+    /// Its name.
+    pub program: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// For how long in all, nanoseconds.
+    pub run_ns: u64,
+    /// How often the kernel did not run it as a program was running already on that processor.
+    pub skipped: u64,
+}

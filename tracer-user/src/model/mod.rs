@@ -15,10 +15,10 @@ mod loss;
 mod process;
 mod time;
 
-pub use connection::{Closer, Connection, Direction, Ends, Family, Totals};
+pub use connection::{Closer, Connection, ConnectionId, Direction, Ends, Family, Totals};
 pub use event::{
-    Blind, Body, ConnectionEvent, Cost, Event, Kind, ListenerEvent, Loss, ProcessEvent, Start,
-    Stop, Tracer,
+    Blind, Body, ConnectionEvent, Cost, Event, Kind, ListenerEvent, Loss, ProcessEvent,
+    ProgramCost, Start, Stop, Tracer,
 };
 pub use evidence::{DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
 pub use failure::{Failure, Phase, Reason};

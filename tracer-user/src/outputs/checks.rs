@@ -20,7 +20,7 @@ pub(crate) fn line(event: &Event, json: &mut Writer) {
     assert_eq!(value["event"], event.body.kind().name());
     assert_eq!(value["time"], event.time.to_string());
     if let Some(connection) = event.body.connection() {
-        assert_eq!(value["connection"]["id"], connection.id);
+        assert_eq!(value["connection"]["id"], connection.id.to_string());
     }
     match process(&event.body) {
         None => assert_eq!(value.get("process"), None),

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::model::{
-    Blind, Body, Closer, Connection, ConnectionEvent, Cost, Coverage, Direction, DirectionEvidence,
-    EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Ledger, Listener,
-    ListenerEvent, Loss, Lost, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason,
-    Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
+    Blind, Body, Closer, Connection, ConnectionEvent, ConnectionId, Cost, Coverage, Direction,
+    DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Ledger,
+    Listener, ListenerEvent, Loss, Lost, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey,
+    Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
 };
 
 /// 2026-11-22T01:02:03.123456789Z
@@ -58,7 +58,10 @@ fn evidence(process: ProcessEvidence, direction: DirectionEvidence) -> Evidence 
 pub(crate) fn connect() -> ConnectionEvent {
     ConnectionEvent {
         connection: Connection {
-            id: "9c41-2f".to_owned(),
+            id: ConnectionId {
+                begun_ns: 0x9c41,
+                salt: 0x2f,
+            },
             direction: Some(Direction::Outbound),
             netns: 4_026_531_840,
             ends: Ends {
