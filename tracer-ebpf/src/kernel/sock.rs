@@ -1,6 +1,6 @@
 //! A typed view of `struct sock`, `inet_sock` and `tcp_sock`, which begin at the same address.
 
-use tracer_common::{Flow, Totals};
+use tracer_common::{Connection, Flow, Totals};
 
 use super::{offset, read, read_into};
 
@@ -215,21 +215,26 @@ impl Sock {
         }
     }
 
-    /// Whether this is where the connection of `flow` lived and it is over: the memory
-    /// holds a closed socket, or another one. May be asked of any address at any time.
+    /// Whether this is where a connection lived and it is over: the memory holds a closed
+    /// socket, or another one. May be asked of any address at any time.
     #[inline(always)]
-    pub(crate) fn is_over(self, flow: &Flow) -> bool {
+    pub(crate) fn is_over(self, connection: &Connection) -> bool {
         !self.is_tcp()
             || self.state() == state::CLOSE
-            || read::<u16>(self.0, offset!(sock_family)) != flow.family
-            || !self.has_ports(flow)
+            || read::<u16>(self.0, offset!(sock_family)) != connection.flow.family
+            || !self.is_at_ends_of(connection)
     }
 
-    /// Whether its ports are those of `flow`, as far as that has them.
+    /// Whether its ports are those of a connection, as far as they are known. The own port is
+    /// once it is established: where an attempt begins, a socket that was used before still has
+    /// its old one.
     #[inline(always)]
-    pub(crate) fn has_ports(self, flow: &Flow) -> bool {
-        let remote = u16::from_be(read(self.0, offset!(sock_dport)));
-        flow.remote_port == remote && (flow.local_port == 0 || flow.local_port == self.local_port())
+    pub(crate) fn is_at_ends_of(self, connection: &Connection) -> bool {
+        let flow = &connection.flow;
+        flow.remote_port == u16::from_be(read(self.0, offset!(sock_dport)))
+            && (connection.established_ns == 0
+                || flow.local_port == 0
+                || flow.local_port == self.local_port())
     }
 
     #[inline(always)]

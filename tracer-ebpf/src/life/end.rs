@@ -199,7 +199,7 @@ pub(crate) fn destroyed(sock: Sock) {
     };
     if connection.failed != 0 {
         forget(sock);
-    } else if is_set(&connection.reported) && sock.has_ports(&connection.flow) {
+    } else if is_set(&connection.reported) && sock.is_at_ends_of(connection) {
         let ended_ns = connection.ended_ns;
         let time_ns = if ended_ns == 0 { now() } else { ended_ns };
         report_closed(sock, connection, time_ns);

@@ -194,7 +194,7 @@ fn find(sock: Sock) -> Option<&'static mut Connection> {
 fn find_own(sock: Sock) -> Option<&'static mut Connection> {
     let entry = find(sock)?;
     // Without a family it has just arrived, and its ends are read later.
-    if entry.flow.family == 0 || sock.has_ports(&entry.flow) {
+    if entry.flow.family == 0 || sock.is_at_ends_of(entry) {
         return Some(entry);
     }
     scan::missed(sock);

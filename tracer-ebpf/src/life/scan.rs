@@ -132,11 +132,10 @@ pub(crate) fn examined(sock: Sock) {
     }
     let Some(entry) = find(sock) else { return };
     let now = now();
-    let flow = &entry.flow;
     if now < entry.begun_ns + SETTLED_NS
-        || flow.family == 0 // it arrives just now
+        || entry.flow.family == 0 // it arrives just now
         || is_set(&entry.ended) // accept() will tell, or the end of the socket
-        || !sock.is_over(flow)
+        || !sock.is_over(entry)
     {
         return;
     }
