@@ -5,6 +5,7 @@
 //! not count: it ends the benchmark.
 
 mod arm;
+mod blocked;
 mod machine;
 mod memory;
 mod report;
@@ -28,6 +29,7 @@ struct Plan {
     arms: Vec<String>,
     starts: usize,
     held: usize,
+    blocked: bool,
     soak: u32,
     json: Option<std::path::PathBuf>,
 }
@@ -62,6 +64,9 @@ fn run() -> Result<()> {
     }
     if plan.held > 0 {
         memory::measure(plan.held, &mut report)?;
+    }
+    if plan.blocked {
+        blocked::measure(&mut report)?;
     }
     if plan.soak > 0 {
         soak::measure(plan.soak, &mut report)?;

@@ -171,10 +171,11 @@ fn measure(options: &DoctorOptions, duration: Duration) -> Result<CostReport> {
             let left = duration.saturating_sub(begun.elapsed());
             // Nothing is lost by a look that is given up: it only says that there may be more.
             let _ = tokio::time::timeout(left, capture.ready()).await;
-            while capture.drain(|_| {
+            let mut count = |_| {
                 events += 1;
                 true
-            }) {}
+            };
+            while capture.drain(|_| true, &mut count) {}
         }
         let after = capture.cost();
         let mut programs = capture.program_costs();

@@ -116,6 +116,16 @@ impl Filter {
         }
     }
 
+    /// Whether any event of this kind may be admitted.
+    pub fn wants(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Start | Kind::Loss | Kind::Stop => true,
+            // Asked for by name only: a busy host has more of them than connections.
+            Kind::Exec | Kind::Exit => self.options.event.contains(&kind),
+            _ => any(&self.options.event, |wanted| *wanted == kind),
+        }
+    }
+
     /// Whether `event` was asked for. `start`, `loss` and `stop` always are: without
     /// them the rest cannot be judged.
     pub fn admits(&self, event: &Event) -> bool {
@@ -123,9 +133,8 @@ impl Filter {
         match body {
             Body::Start(_) | Body::Loss(_) | Body::Stop(_) => true,
             Body::Exec(_) | Body::Exit(_) => {
-                // Asked for by name only: a busy host has more of them than connections.
-                !self.options.event.is_empty()
-                    && self.admits_kind_and_process(body)
+                self.wants(body.kind())
+                    && self.admits_process(body)
                     && self.options.port.is_empty()
                     && self.options.net.is_empty()
                     && self.options.direction.is_none()
@@ -138,7 +147,8 @@ impl Filter {
             | Body::Fail(it) => {
                 let connection = &it.connection;
                 let ends = [connection.ends.local, connection.ends.remote];
-                self.admits_kind_and_process(body)
+                self.wants(body.kind())
+                    && self.admits_process(body)
                     && any(&self.options.port, |port| {
                         ends.iter().any(|end| end.port() == *port)
                     })
@@ -153,7 +163,8 @@ impl Filter {
             }
             Body::Listen(it) | Body::Unlisten(it) => {
                 let local = it.listener.local;
-                self.admits_kind_and_process(body)
+                self.wants(body.kind())
+                    && self.admits_process(body)
                     && any(&self.options.port, |port| local.port() == *port)
                     && any(&self.options.net, |net| net.contains(&local.ip()))
                     && self.options.direction.is_none()
@@ -162,15 +173,13 @@ impl Filter {
         }
     }
 
-    fn admits_kind_and_process(&self, body: &Body) -> bool {
+    fn admits_process(&self, body: &Body) -> bool {
         let process = body.process();
-        any(&self.options.event, |kind| body.kind() == *kind)
-            && any(&self.options.pid, |pid| {
-                process.is_some_and(|it| it.pid == *pid)
-            })
-            && any(&self.comm, |glob| {
-                process.is_some_and(|it| glob.is_match(&*it.comm))
-            })
+        any(&self.options.pid, |pid| {
+            process.is_some_and(|it| it.pid == *pid)
+        }) && any(&self.comm, |glob| {
+            process.is_some_and(|it| glob.is_match(&*it.comm))
+        })
     }
 
     fn admits_loopback(&self, is_loopback: bool) -> bool {

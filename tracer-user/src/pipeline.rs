@@ -1,6 +1,6 @@
 //! A run: the stages joined. The only place that knows more than one of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, interval, sleep, sleep_until};
@@ -11,7 +11,7 @@ use crate::{
     enrich::Processes,
     exit::Exit,
     filter::Filter,
-    model::{Body, Event},
+    model::{Body, Event, Kind},
     outputs::{self, Format, Writer},
     signals::Signals,
     sink::{Flushed, Sink},
@@ -122,7 +122,7 @@ async fn finish(capture: &mut Capture, mut lines: Lines, sink: Sink) -> Result<F
 /// Events on their way to the output: completed, chosen, written.
 struct Lines {
     processes: Processes,
-    filter: Filter,
+    filter: Arc<Filter>,
     writer: Writer,
     buffer: Vec<u8>,
 }
@@ -132,7 +132,7 @@ impl Lines {
         let format = options.format.unwrap_or_else(Format::for_stdout);
         Self {
             processes: Processes::new("/proc".into()),
-            filter: Filter::new(&options.filter),
+            filter: Arc::new(Filter::new(&options.filter)),
             writer: Writer::new(format, outputs::colour_for_stdout()),
             buffer: Vec::new(),
         }
@@ -140,7 +140,10 @@ impl Lines {
 
     /// Takes events until the buffer is full; tells whether there may be more.
     fn fill(&mut self, capture: &mut Capture) -> bool {
-        capture.drain(|event| {
+        let filter = Arc::clone(&self.filter);
+        // What processes run is learnt from, whatever is shown.
+        let wanted = |kind| kind == Kind::Exec || filter.wants(kind);
+        capture.drain(wanted, |event| {
             self.push(event);
             !self.is_full()
         })

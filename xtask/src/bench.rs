@@ -63,6 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         "arms": arms,
         "starts": options.starts,
         "held": options.held,
+        "blocked": !options.quick,
         "soak": options.soak,
         "json": json.context("find the place of the file")?,
     });

@@ -39,6 +39,8 @@ pub(crate) struct Executable {
     pub(crate) path: PathBuf,
     /// The folder of its package, where cargo would run it.
     pub(crate) package: PathBuf,
+    /// Whether it is a test program: other programs of a package are built with its tests.
+    is_test: bool,
 }
 
 /// Builds `tracer` for release, and says where it is.
@@ -61,8 +63,8 @@ pub(crate) fn build_bench() -> Result<PathBuf> {
 
 /// Builds the test programs of the workspace, all or one.
 pub(crate) fn build_tests(only: Option<&str>) -> Result<Vec<Executable>> {
-    match only {
-        None => build(&["test", "--no-run"]),
+    let mut tests = match only {
+        None => build(&["test", "--no-run"])?,
         Some(name) => build(&[
             "test",
             "--no-run",
@@ -70,8 +72,10 @@ pub(crate) fn build_tests(only: Option<&str>) -> Result<Vec<Executable>> {
             "tracer-tests",
             "--test",
             name,
-        ]),
-    }
+        ])?,
+    };
+    tests.retain(|executable| executable.is_test);
+    Ok(tests)
 }
 
 fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
@@ -125,6 +129,7 @@ fn executable(line: &str) -> Option<Executable> {
         package: Path::new(message["manifest_path"].as_str()?)
             .parent()?
             .into(),
+        is_test: message["profile"]["test"] == true,
     })
 }
 
@@ -145,11 +150,12 @@ mod tests {
     #[test]
     fn a_message_about_a_program_is_understood_and_others_are_not() {
         let line = r#"{"reason":"compiler-artifact","manifest_path":"/w/tests/Cargo.toml",
-            "target":{"name":"kernel"},"executable":"/w/target/kernel-1"}"#;
+            "target":{"name":"kernel"},"profile":{"test":true},"executable":"/w/target/kernel-1"}"#;
         let executable = executable(line).expect("a program");
         assert_eq!(executable.name, "kernel");
         assert_eq!(executable.path, Path::new("/w/target/kernel-1"));
         assert_eq!(executable.package, Path::new("/w/tests"));
+        assert!(executable.is_test);
         for line in [
             "",
             "{}",

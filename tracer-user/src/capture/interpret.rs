@@ -13,8 +13,8 @@ use tracer_common::{self as abi, flags};
 use super::{clock::Clock, decode::Record, errno, listeners::Listeners, signal};
 use crate::model::{
     Body, Closer, Connection, ConnectionEvent, ConnectionId, Direction, DirectionEvidence,
-    EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Listener, ListenerEvent, Phase,
-    Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal, Timestamp,
+    EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Listener, ListenerEvent,
+    Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal, Timestamp,
     Totals,
 };
 
@@ -92,14 +92,22 @@ impl Interpreter {
         }
     }
 
-    /// What a record tells; nothing if that was told before.
-    pub(super) fn event(&mut self, record: &Record) -> Option<Event> {
+    /// What a record tells; nothing if that was told before, or is of a kind that is not
+    /// `wanted`.
+    pub(super) fn event(
+        &mut self,
+        record: &Record,
+        wanted: impl Fn(Kind) -> bool,
+    ) -> Option<Event> {
         Some(match record {
             Record::Existing(opened) => {
                 if self.settled && opened.connection.process.source == abi::Source::SCAN {
                     self.repaired.opened += 1;
                 }
                 self.prove_inbound(&opened.connection);
+                if !wanted(Kind::Existing) {
+                    return None;
+                }
                 let event = self.attribute(&opened.connection);
                 self.at(&opened.header, Body::Existing(event))
             }
@@ -108,6 +116,9 @@ impl Interpreter {
                 self.processes.pop(&Identity::from(&executed.process));
                 self.at(&executed.header, Body::Exec(self.executed(executed)))
             }
+            Record::Exit(_) if !wanted(Kind::Exit) => return None,
+            Record::Connect(_) if !wanted(Kind::Connect) => return None,
+            Record::Accept(_) if !wanted(Kind::Accept) => return None,
             Record::Exit(exited) => self.at(&exited.header, Body::Exit(self.exited(exited))),
             Record::Connect(opened) => {
                 let event = self.attribute(&opened.connection);
@@ -119,6 +130,10 @@ impl Interpreter {
             }
             Record::Close(ended) => {
                 self.count_repaired(ended);
+                if !wanted(Kind::Close) {
+                    self.inbound.remove(&id(&ended.connection));
+                    return None;
+                }
                 let event = self.closed(ended);
                 self.inbound.remove(&event.connection.id);
                 self.at(&ended.header, Body::Close(event))

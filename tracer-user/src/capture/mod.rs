@@ -54,8 +54,8 @@ pub use self::{
     programs::count_runs,
 };
 use crate::model::{
-    Blind, Body, Cost, Coverage, Event, Ledger, Loss, ProgramCost, Start, Stop, Tally, Timestamp,
-    Tracer,
+    Blind, Body, Cost, Coverage, Event, Kind, Ledger, Loss, ProgramCost, Start, Stop, Tally,
+    Timestamp, Tracer,
 };
 
 /// Records read before the reader looks at something else.
@@ -329,8 +329,13 @@ impl Capture {
     }
 
     /// Hands what has happened to `each`, in the kernel's order, until it wants no more
-    /// or a bounded batch is done. Tells whether there may be more.
-    pub fn drain(&mut self, mut each: impl FnMut(Event) -> bool) -> bool {
+    /// or a bounded batch is done. Tells whether there may be more. Of kinds that are not
+    /// `wanted` most is left out, though counted.
+    pub fn drain(
+        &mut self,
+        wanted: impl Fn(Kind) -> bool,
+        mut each: impl FnMut(Event) -> bool,
+    ) -> bool {
         self.interpreter.clock.follow();
         let (interpreter, account) = (&mut self.interpreter, &mut self.account);
         let mut room = BATCH;
@@ -339,7 +344,7 @@ impl Capture {
             match decode::decode(bytes) {
                 Ok(record) => {
                     account.delivered(record.kind());
-                    interpreter.event(&record).is_none_or(&mut each) && room > 0
+                    interpreter.event(&record, &wanted).is_none_or(&mut each) && room > 0
                 }
                 Err(undecodable) => {
                     account.undecodable(undecodable);
