@@ -75,7 +75,7 @@ pub mod flags {
 
 /// Values of [`Connection::failed`].
 pub mod failed {
-    /// The failure was told.
+    /// The failure was told, with the error that is kept here.
     pub const TOLD: u8 = 1;
     /// It is to be told when the call returns, with the ends that are kept here.
     pub const UNTOLD: u8 = 2;
@@ -88,7 +88,7 @@ pub mod hooks {
     pub const CONNECT: u32 = 1;
     /// A connection is accepted: `inet_csk_accept`.
     pub const ACCEPT: u32 = 1 << 1;
-    /// connect() fails without an answer: `tcp_v4_connect` and its like.
+    /// What a call of connect() returns, or a step of it.
     pub const DIAL: u32 = 1 << 2;
 }
 
@@ -178,8 +178,8 @@ pub struct Connection {
     /// Not zero if this is no connection any more, but the memory of a failure, until
     /// the call of connect() that returns it: see [`failed`].
     pub failed: u8,
-    /// Zero.
-    pub reserved: u16,
+    /// The error that was told then.
+    pub failed_errno: u16,
 }
 
 /// What a connection carried, from its `tcp_sock` at the end.
@@ -302,7 +302,7 @@ macro_rules! layout {
 layout! {
     Header: 16, time_ns @ 0, kind @ 8, reserved @ 12;
     Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, comm @ 32;
-    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, reserved @ 126;
+    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, failed_errno @ 126;
     Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
     Opened: 144, connection @ 16;
     Ended: 176, connection @ 16, totals @ 144, errno @ 168, sequence @ 172;

@@ -3,7 +3,7 @@
 use aya_ebpf::{
     Global,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use tracer_common::{Connection, Counts, Kind, Listening, Offsets};
 
@@ -27,9 +27,10 @@ pub(crate) static COUNTS: PerCpuArray<Counts> =
     PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
 
 /// Calls of connect() under way, by thread, where only their return can be hooked: the
-/// `struct sock` and the address that is dialled.
+/// `struct socket` and the address that is dialled. One that ends before its steps leaves its
+/// entry, until the thread dials again or others need the place.
 #[map]
-pub(crate) static DIALS: HashMap<u64, [u64; 2]> = HashMap::with_max_entries(1 << 12, 0);
+pub(crate) static DIALS: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(1 << 10, 0);
 
 /// Not zero once CONNECTIONS had no room: from then on a socket without an entry may
 /// be one that did not fit, no longer only one that is older than the programs.

@@ -13,7 +13,7 @@ use core::{ffi::c_void, mem::MaybeUninit};
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_probe_read_kernel};
 
 pub(crate) use packet::Packet;
-pub(crate) use sock::{Sock, is_internet, is_v6, of_file, of_socket, state};
+pub(crate) use sock::{Sock, is_internet, of_file, of_socket, state};
 pub(crate) use task::{
     exit_status, is_kernel_thread, is_last_thread, parent, read_arguments, read_current, read_path,
     read_task,

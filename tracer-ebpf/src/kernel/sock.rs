@@ -10,12 +10,6 @@ pub(crate) fn is_internet(address: u64) -> bool {
     matches!(read::<u16>(address, 0), AF_INET | AF_INET6)
 }
 
-/// Likewise, of IPv6.
-#[inline(always)]
-pub(crate) fn is_v6(address: u64) -> bool {
-    read::<u16>(address, 0) == AF_INET6
-}
-
 /// The `struct sock` of a `struct socket`.
 #[inline(always)]
 pub(crate) fn of_socket(socket: u64) -> Sock {
@@ -235,11 +229,6 @@ impl Sock {
             && (connection.established_ns == 0
                 || flow.local_port == 0
                 || flow.local_port == self.local_port())
-    }
-
-    #[inline(always)]
-    pub(crate) fn is_v6(self) -> bool {
-        read::<u16>(self.0, offset!(sock_family)) == AF_INET6
     }
 
     #[inline(always)]

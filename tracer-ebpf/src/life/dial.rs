@@ -12,23 +12,47 @@ use crate::{
     room::{clear, zeroed},
 };
 
-/// A step of connect() on `sock` towards `address`, a `struct sockaddr`, returns `result`,
-/// in the caller's context. Whatever the step, it is the last if it fails.
+/// Numbers of the kernel's `errno-base.h`, `errno.h` and `linux/errno.h`.
+mod errno {
+    pub(super) const EINTR: u32 = 4;
+    pub(super) const ECONNABORTED: u32 = 103;
+    pub(super) const EISCONN: u32 = 106;
+    pub(super) const EALREADY: u32 = 114;
+    pub(super) const EINPROGRESS: u32 = 115;
+    /// From here on: not for programs to see, the call is made again.
+    pub(super) const ERESTARTSYS: u32 = 512;
+}
+
+/// A call of connect() on `socket`, a `struct socket`, towards `address`, a `struct
+/// sockaddr`, returns `result`, in the caller's context.
 #[inline(always)]
-pub(crate) fn dialled(sock: Sock, address: u64, result: i32) {
+pub(crate) fn dialled(socket: u64, address: u64, result: i32) {
     if result < 0 {
-        refused(sock, address, result.unsigned_abs());
+        refused(socket, address, result.unsigned_abs());
     }
 }
 
 #[inline(never)]
-fn refused(sock: Sock, address: u64, error: u32) {
-    if sock.0 == 0 || !sock.is_internet() || !sock.is_tcp() || !kernel::is_internet(address) {
+fn refused(socket: u64, address: u64, error: u32) {
+    if matches!(
+        error,
+        // It goes on, or nothing was begun.
+        errno::EINTR | errno::EISCONN | errno::EALREADY | errno::EINPROGRESS
+            // The answer to an attempt whose failure was told when it happened.
+            | errno::ECONNABORTED
+    ) || error >= errno::ERESTARTSYS
+        || !kernel::is_internet(address)
+    {
+        return;
+    }
+    let sock = kernel::of_socket(socket);
+    if sock.0 == 0 || !sock.is_internet() || !sock.is_tcp() {
         return;
     }
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
     if let Some(entry) = find_any(sock) {
+        let told = u32::from(entry.failed_errno);
         match entry.failed {
             0 => return, // a connection or an attempt that lives: this call was another
             failed::UNTOLD => {
@@ -40,7 +64,9 @@ fn refused(sock: Sock, address: u64, error: u32) {
             }
             _ => {
                 forget(sock);
-                return;
+                if told == error || told == 0 {
+                    return;
+                }
             }
         }
     } else if sock.state() != state::CLOSE || (emit::overflowed() && sock.has_dialled()) {
@@ -89,17 +115,17 @@ pub(super) fn remember_for_return(sock: Sock) {
     keep(sock, memory);
 }
 
-/// Remembers that a failure was told, if connect() may be about to return it. What an
-/// answer or a timer brings about is kept in the socket as its error; connect() itself
-/// keeps none there.
+/// Remembers that a failure was told, as connect() will return it, now or when it is
+/// called again.
 #[inline(never)]
 pub(super) fn remember_failure(sock: Sock) {
-    if !hooked(hooks::DIAL) || sock.error() != 0 {
+    if !hooked(hooks::DIAL) {
         return;
     }
     let mut room = MaybeUninit::uninit();
     let memory: &mut Connection = zeroed(&mut room);
     memory.begun_ns = now();
     memory.failed = failed::TOLD;
+    memory.failed_errno = sock.error() as u16;
     keep(sock, memory);
 }

@@ -1,16 +1,16 @@
-//! What a call of connect() comes to before it waits for an answer, in the caller's context:
+//! What connect() returns, in the caller's context:
 //! - `security_socket_connect(struct socket *sock, struct sockaddr *address, int addrlen)`,
-//!   where security modules refuse,
-//! - `tcp_v4_pre_connect(struct sock *sk, struct sockaddr *uaddr, int addr_len)` and its twin,
-//!   where control groups refuse,
-//! - `tcp_v4_connect(struct sock *sk, struct sockaddr *uaddr, int addr_len)` and its twin,
-//!   which choose a route and a port, and send the SYN.
+//!   where security modules refuse, before all else,
+//! - `__inet_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int
+//!   flags, int is_sendmsg)`, all the rest.
 //!
-//! None of them waits. A kretprobe has few places for calls under way, so at connect() itself
-//! a few threads that wait for a dead host would hide the failures of all others.
-//!
-//! `tcp_v6_connect()` leaves IPv4-mapped addresses to `tcp_v4_connect()`: one attempt, two
-//! returns, with the same error. It is told once, with the address of the outer call.
+//! A kretprobe has few places for calls under way, and the second waits for the answer: a
+//! few threads that dial a dead host would hide the failures of all others. There the
+//! returns of its steps are watched instead, none of which waits:
+//! - `tcp_v4_pre_connect()` and its twin, where control groups refuse,
+//! - `tcp_v4_connect()` and its twin, which choose a route and a port, and send the SYN.
+//!   `tcp_v6_connect()` leaves IPv4-mapped addresses to `tcp_v4_connect()`: two returns with
+//!   the same result, of which the first counts.
 
 use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid,
@@ -18,89 +18,49 @@ use aya_ebpf::{
     programs::{FExitContext, ProbeContext, RetProbeContext},
 };
 
-use crate::{
-    kernel::{self, Sock},
-    life,
-    maps::DIALS,
-};
+use crate::{life, maps::DIALS};
+
+#[fexit(function = "__inet_stream_connect")]
+fn dial_fexit(ctx: FExitContext) {
+    life::dialled(ctx.arg(0), ctx.arg(1), ctx.arg::<u64>(5) as i32);
+}
 
 #[fexit(function = "security_socket_connect")]
 fn permit_fexit(ctx: FExitContext) {
-    dialled_fexit(&ctx, kernel::of_socket(ctx.arg(0)));
+    life::dialled(ctx.arg(0), ctx.arg(1), ctx.arg::<u64>(3) as i32);
 }
 
-#[fexit(function = "tcp_v4_pre_connect")]
-fn permit_v4_fexit(ctx: FExitContext) {
-    dialled_fexit(&ctx, Sock(ctx.arg(0)));
-}
-
-#[fexit(function = "tcp_v6_pre_connect")]
-fn permit_v6_fexit(ctx: FExitContext) {
-    dialled_fexit(&ctx, Sock(ctx.arg(0)));
-}
-
-#[fexit(function = "tcp_v4_connect")]
-fn dial_v4_fexit(ctx: FExitContext) {
-    let sock = Sock(ctx.arg(0));
-    if !sock.is_v6() {
-        dialled_fexit(&ctx, sock);
-    }
-}
-
-#[fexit(function = "tcp_v6_connect")]
-fn dial_v6_fexit(ctx: FExitContext) {
-    dialled_fexit(&ctx, Sock(ctx.arg(0)));
-}
-
-#[inline(always)]
-fn dialled_fexit(ctx: &FExitContext, sock: Sock) {
-    life::dialled(sock, ctx.arg(1), ctx.arg::<u64>(3) as i32);
-}
-
-/// Keeps the arguments for the return.
-#[kprobe(function = "security_socket_connect")]
-fn permit_kprobe(ctx: ProbeContext) {
-    if let Some(socket) = ctx.arg(0) {
-        remember(&ctx, kernel::of_socket(socket));
-    }
-}
-
-/// Likewise, for the four others.
+/// At the entry of both: keeps the arguments for the return, or those of the steps.
 #[kprobe]
 fn dial_kprobe(ctx: ProbeContext) {
-    if let Some(sock) = ctx.arg(0) {
-        remember(&ctx, Sock(sock));
+    if let (Some(socket), Some(address)) = (ctx.arg(0), ctx.arg(1)) {
+        // Should there be no room, a failure of this call is not told. So many calls cannot
+        // be under way, as none waits.
+        let _ = DIALS.insert(bpf_get_current_pid_tgid(), [socket, address], 0);
     }
+}
+
+/// A step that comes to the end of it all only if it fails.
+#[kretprobe]
+fn step_kretprobe(ctx: RetProbeContext) {
+    let result = ctx.ret::<u64>() as i32;
+    if result < 0 {
+        returned(result);
+    }
+}
+
+/// The last step, or one that is remembered apart.
+#[kretprobe]
+fn dial_kretprobe(ctx: RetProbeContext) {
+    returned(ctx.ret::<u64>() as i32);
 }
 
 #[inline(always)]
-fn remember(ctx: &ProbeContext, sock: Sock) {
-    let Some(address) = ctx.arg::<u64>(1) else {
-        return;
-    };
+fn returned(result: i32) {
     let thread = bpf_get_current_pid_tgid();
     // SAFETY: only this thread, which is here, changes its entry.
-    if let Some([outer, _]) = unsafe { DIALS.get(thread) }
-        && *outer == sock.0
-        && !kernel::is_v6(address)
-        && sock.is_v6()
-    {
-        return; // within the call that is remembered
-    }
-    // Should there be no room, a failure of this call is not told. So many calls cannot be
-    // under way, as none waits.
-    let _ = DIALS.insert(thread, [sock.0, address], 0);
-}
-
-/// For all of them.
-#[kretprobe]
-fn dial_kretprobe(ctx: RetProbeContext) {
-    let thread = bpf_get_current_pid_tgid();
-    let result = ctx.ret::<u64>() as i32;
-    // SAFETY: only this thread, which is here, changes its entry.
-    if let Some([sock, address]) = unsafe { DIALS.get(thread) } {
-        life::dialled(Sock(*sock), *address, result);
-        // Also after a success: a thread that ends would leave its entry for good.
+    if let Some([socket, address]) = unsafe { DIALS.get(thread) } {
+        life::dialled(*socket, *address, result);
         let _ = DIALS.remove(thread);
     }
 }

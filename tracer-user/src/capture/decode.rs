@@ -146,7 +146,7 @@ impl Cursor<'_> {
             reported: self.u8()?,
             ended: self.u8()?,
             failed: self.u8()?,
-            reserved: self.u16()?,
+            failed_errno: self.u16()?,
         })
     }
 

@@ -15,12 +15,13 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 const MAX_BTF_BYTES: u64 = 256 << 20;
 
 /// Functions that are asked about.
-const FUNCTIONS: [&str; 12] = [
+const FUNCTIONS: [&str; 13] = [
     "tcp_connect",
     "inet_csk_accept",
     "tcp_close",
     "security_sock_graft",
     "security_socket_connect",
+    "__inet_stream_connect",
     "tcp_v4_pre_connect",
     "tcp_v6_pre_connect",
     "tcp_v4_connect",
@@ -30,7 +31,7 @@ const FUNCTIONS: [&str; 12] = [
     "tcp_v6_send_reset",
 ];
 /// The steps of connect() that are TCP's own.
-const DIALS: [&str; 4] = [
+const STEPS: [&str; 4] = [
     "tcp_v4_pre_connect",
     "tcp_v6_pre_connect",
     "tcp_v4_connect",
@@ -88,8 +89,10 @@ pub struct Types {
     pub close_parameters: Option<usize>,
     /// Parameters of `security_sock_graft`.
     pub graft_parameters: Option<usize>,
-    /// Parameters of `tcp_v4_connect`, `tcp_v4_pre_connect` and their twins, if they are the same.
+    /// Parameters of `__inet_stream_connect`.
     pub dial_parameters: Option<usize>,
+    /// Parameters of `tcp_v4_connect`, `tcp_v4_pre_connect` and their twins, if they are the same.
+    pub step_parameters: Option<usize>,
     /// Parameters of `security_socket_connect`.
     pub permit_parameters: Option<usize>,
     /// Parameters of `tcp_conn_request`.
@@ -224,7 +227,8 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         accept_parameters: parameters("inet_csk_accept"),
         close_parameters: parameters("tcp_close"),
         graft_parameters: parameters("security_sock_graft"),
-        dial_parameters: same(&DIALS),
+        dial_parameters: parameters("__inet_stream_connect"),
+        step_parameters: same(&STEPS),
         permit_parameters: parameters("security_socket_connect"),
         request_parameters: parameters("tcp_conn_request"),
         reset_parameters: same(&["tcp_v4_send_reset", "tcp_v6_send_reset"]),

@@ -68,7 +68,7 @@ pub enum Part {
     Life,
     /// What accept() hands out, also where its return is not seen.
     Graft,
-    /// What connect() comes to before it waits.
+    /// What connect() returns.
     Dial,
     /// Attempts that full accept queues turn away.
     QueueFull,
@@ -342,31 +342,32 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
             }
         }
         Part::Dial => {
-            let permit = "security_socket_connect";
+            let (permit, dial) = ("security_socket_connect", "__inet_stream_connect");
             expect(permit, types.permit_parameters, 3)?;
-            expect("tcp_v4_connect", types.dial_parameters, 3)?;
-            let (permit_v4, permit_v6) = ("tcp_v4_pre_connect", "tcp_v6_pre_connect");
-            let (dial_v4, dial_v6) = ("tcp_v4_connect", "tcp_v6_connect");
+            expect(dial, types.dial_parameters, 5)?;
             match set {
                 HookSet::Fentry => of_part(vec![
-                    ("dial_v4_fexit", Attachment::Fexit(dial_v4)),
-                    ("dial_v6_fexit", Attachment::Fexit(dial_v6)),
-                    ("permit_v4_fexit", Attachment::Fexit(permit_v4)),
-                    ("permit_v6_fexit", Attachment::Fexit(permit_v6)),
+                    ("dial_fexit", Attachment::Fexit(dial)),
                     ("permit_fexit", Attachment::Fexit(permit)),
                 ]),
                 HookSet::Kprobe => {
-                    // The return first: what is remembered at the entry is forgotten there.
-                    let functions = [dial_v4, dial_v6, permit_v4, permit_v6];
-                    let returns = functions.iter().chain([&permit]);
-                    let mut programs: Vec<_> = returns
-                        .map(|function| ("dial_kretprobe", Attachment::Kretprobe(function)))
-                        .collect();
-                    programs.push(("permit_kprobe", Attachment::Kprobe(permit)));
-                    programs.extend(
-                        functions.map(|function| ("dial_kprobe", Attachment::Kprobe(function))),
-                    );
-                    of_part(programs)
+                    expect("tcp_v4_connect", types.step_parameters, 3)?;
+                    of_part(vec![
+                        // The returns first: they forget what the entries remember.
+                        ("dial_kretprobe", Attachment::Kretprobe("tcp_v4_connect")),
+                        ("dial_kretprobe", Attachment::Kretprobe("tcp_v6_connect")),
+                        (
+                            "step_kretprobe",
+                            Attachment::Kretprobe("tcp_v4_pre_connect"),
+                        ),
+                        (
+                            "step_kretprobe",
+                            Attachment::Kretprobe("tcp_v6_pre_connect"),
+                        ),
+                        ("dial_kretprobe", Attachment::Kretprobe(permit)),
+                        ("dial_kprobe", Attachment::Kprobe(dial)),
+                        ("dial_kprobe", Attachment::Kprobe(permit)),
+                    ])
                 }
                 HookSet::Tracepoint => no_function(),
             }
@@ -529,7 +530,8 @@ mod tests {
                 accept_parameters: Some(2),
                 close_parameters: Some(2),
                 graft_parameters: Some(2),
-                dial_parameters: Some(3),
+                dial_parameters: Some(5),
+                step_parameters: Some(3),
                 permit_parameters: Some(3),
                 request_parameters: Some(4),
                 reset_parameters: Some(3),

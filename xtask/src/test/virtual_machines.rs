@@ -35,7 +35,12 @@ impl Matrix<'_> {
             .iter()
             .flat_map(|place| self.hooks.iter().map(move |&hooks| (place, hooks)))
             .collect();
-        let waiting = Mutex::new(places.iter().enumerate());
+        let mut order: Vec<_> = places.iter().enumerate().collect();
+        // Those with most to do first, or one of them would be the only one in the end.
+        order.sort_by_key(|(_, ((suite, _), hooks))| {
+            std::cmp::Reverse(suite.scope(*hooks).matches(',').count())
+        });
+        let waiting = Mutex::new(order.into_iter());
         let rows = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..AT_ONCE.min(places.len()) {
