@@ -68,6 +68,7 @@ impl World {
             here,
             far: far.unwrap_or(here),
             events,
+            missed: run.missed()?,
         })
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) here: u64,
     pub(crate) far: u64,
     pub(crate) events: Vec<Value>,
+    /// How many runs of its programs the kernel skipped.
+    pub(crate) missed: u64,
 }
 
 impl Seen {
@@ -52,15 +54,17 @@ impl Seen {
         });
         let by_it = json!({"process": {"pid": attempt.pid}, "evidence": {"process": "hook"}});
         let told = self.one_or_excused(attempt, failure, [of_it, by_it]);
-        if told.is_err() && !init::is_test_machine() && self.was_hidden(attempt)? {
+        let may_be_hidden = self.missed > 0 || !init::is_test_machine();
+        if told.is_err() && may_be_hidden && self.was_hidden(attempt)? {
             return Ok(None);
         }
         told
     }
 
-    /// Takes out the `fail` of an attempt whose own one no program was run for: on some hosts a
-    /// timer's interrupt is hidden from them all (see `Netns::acknowledge_at_once`). tracer then
-    /// tells that it is over when the socket goes, says so, and does not guess why.
+    /// Takes out the `fail` of an attempt whose own one no program was run for: the kernel skipped
+    /// it, and says so, or, on some hosts, a timer's interrupt was hidden from them all (see
+    /// `Netns::acknowledge_at_once`). tracer then tells that it is over when the socket goes, says
+    /// so, and does not guess why.
     fn was_hidden(&mut self, attempt: &Attempt) -> Result<bool> {
         let pattern = json!({
             "event": "fail",

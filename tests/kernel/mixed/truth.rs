@@ -120,6 +120,7 @@ impl Truth {
                 here: failed.netns,
                 far: failed.netns,
                 events: std::mem::take(events),
+                missed,
             };
             let taken = match failed.turned_away {
                 None => seen.failed(&failed.attempt, failed.failure),
