@@ -1,5 +1,7 @@
 //! A typed view of `struct sock`, `inet_sock` and `tcp_sock`, which begin at the same address.
 
+use core::arch::asm;
+
 use tracer_common::{Connection, Flow, Totals};
 
 use super::{offset, read, read_into};
@@ -156,11 +158,11 @@ impl Sock {
     }
 
     /// Writes both ends to `to`, whose addresses must be zero: an IPv4 address fills
-    /// only their first four bytes.
+    /// only their first four bytes. The family comes last: another CPU that sees one sees
+    /// the rest.
     #[inline(always)]
     pub(crate) fn read_flow(self, to: &mut Flow) {
         let family = read::<u16>(self.0, offset!(sock_family));
-        to.family = family;
         if family == AF_INET6 {
             read_into(self.0, offset!(sock_v6_saddr), &raw mut to.local_address);
             read_into(self.0, offset!(sock_v6_daddr), &raw mut to.remote_address);
@@ -179,6 +181,12 @@ impl Sock {
         to.local_port = self.local_port();
         to.remote_port = u16::from_be(read(self.0, offset!(sock_dport)));
         self.read_netns(&mut to.netns);
+        // SAFETY: an empty assembly, which the compiler takes for one that uses memory; a
+        // valid place for a number.
+        unsafe {
+            asm!("");
+            (&raw mut to.family).write_volatile(family);
+        }
     }
 
     #[inline(always)]

@@ -193,8 +193,16 @@ fn find(sock: Sock) -> Option<&'static mut Connection> {
 #[inline(always)]
 fn find_own(sock: Sock) -> Option<&'static mut Connection> {
     let entry = find(sock)?;
-    // Without a family it has just arrived, and its ends are read later.
-    if entry.flow.family == 0 || sock.is_at_ends_of(entry) {
+    // Without a family it has just arrived, and its ends are read later: perhaps just now, by
+    // accept() on another CPU, which writes the family last.
+    // SAFETY: a valid number; an empty assembly, which the compiler takes for one that uses
+    // memory.
+    let family = unsafe {
+        let family = (&raw const entry.flow.family).read_volatile();
+        asm!("");
+        family
+    };
+    if family == 0 || sock.is_at_ends_of(entry) {
         return Some(entry);
     }
     scan::missed(sock);
