@@ -70,11 +70,15 @@ impl Held {
     }
 }
 
-fn many_descriptors() -> Result<()> {
+/// Room for `count` sockets and some more. More than the limit of limits only for root.
+fn many_descriptors(count: usize) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
+    let wanted = u64::try_from(count)? + 100;
+    let enough = limit.maximum.is_none_or(|maximum| maximum >= wanted);
+    let most = if enough { limit.maximum } else { Some(wanted) };
     let most = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
+        current: most,
+        maximum: most,
     };
     setrlimit(Resource::Nofile, most).context("raise the limit of open files")
 }
@@ -107,7 +111,7 @@ fn end(side: Side, netns: u64, client: SocketAddr, server: SocketAddr) -> End {
 
 /// The server: a process of the traffic.
 pub(crate) fn run_server(plan: &Plan) -> Result<()> {
-    many_descriptors()?;
+    many_descriptors(plan.count)?;
     let socket = traffic::listen(plan.at)?;
     socket
         .set_nonblocking(false)
@@ -137,7 +141,7 @@ pub(crate) fn run_server(plan: &Plan) -> Result<()> {
 
 /// The client: likewise.
 pub(crate) fn run_client(plan: &Plan) -> Result<()> {
-    many_descriptors()?;
+    many_descriptors(plan.count)?;
     let netns = traffic::own_netns()?;
     let mut held = Vec::new();
     for n in 0..plan.count {
