@@ -93,7 +93,7 @@ impl Arm {
             .with_context(|| format!("start {command:?}"))?;
         let running = Running::Program {
             arm: self,
-            child,
+            child: Kept(child),
             file,
         };
         match self {
@@ -119,9 +119,21 @@ pub(crate) enum Running {
     Empty(bpf::Empty),
     Program {
         arm: Arm,
-        child: Child,
+        child: Kept,
         file: PathBuf,
     },
+}
+
+/// A program that does not outlive the benchmark, however that ends.
+#[derive(Debug)]
+pub(crate) struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // Nothing happens to one that has been waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Running {
@@ -145,12 +157,12 @@ impl Running {
         else {
             return Ok(());
         };
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        if let Some(status) = child.try_wait().context("ask for the arm")? {
+        let pid = i32::try_from(child.0.id()).ok().and_then(Pid::from_raw);
+        if let Some(status) = child.0.try_wait().context("ask for the arm")? {
             bail!("`{}` ended by itself: {status}", arm.name());
         }
         kill_process(pid.context("a process id")?, Signal::INT).context("end the arm")?;
-        let status = child.wait().context("wait for the arm to end")?;
+        let status = child.0.wait().context("wait for the arm to end")?;
         let Arm::Tracer(name, _) = arm else {
             // It need not be right, but it must have done its work.
             let text = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;

@@ -2,14 +2,18 @@
 //! found no room is counted.
 
 use std::{
-    io::{BufReader, Read as _},
-    process::Stdio,
+    io::{BufRead as _, BufReader, Read as _},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
-use tracer_tests::{expect, ledger::Side, storm::Storm, tracer, wait};
+use rustix::process::Signal;
+use tracer_tests::{
+    expect,
+    ledger::Side,
+    storm::Storm,
+    tracer::{self, Process},
+};
 
 use crate::{
     machine::Memory,
@@ -23,29 +27,24 @@ const GUST: u32 = 20_000;
 
 pub(crate) fn measure(report: &mut Report) -> Result<()> {
     let (free, _) = blow(BLOCKED)?;
-    let mut child = tracer::stream_command(&["-o", "json"])?
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("start tracer")?;
-    let output = child.stdout.take().context("its output")?;
-    let pid = child.id();
-    wait::until("the capture to begin", || {
-        Ok((Memory::of(pid)?.tables > 0).then_some(()))
-    })?;
-    std::thread::sleep(Duration::from_millis(500));
+    let mut process = Process::spawn(&mut tracer::stream_command(&["-o", "json"])?, false)?;
+    let pid = process.pid();
+    let mut output = BufReader::new(process.take_stdout().context("its output")?);
+    // It watches once it says so.
+    let mut start = String::new();
+    output
+        .read_line(&mut start)
+        .context("read the first line")?;
     let (blocked, made) = blow(BLOCKED)?;
     let memory = Memory::of(pid)?;
     // From here on somebody reads.
     let reader = std::thread::spawn(move || -> std::io::Result<String> {
         let mut text = String::new();
-        BufReader::with_capacity(1 << 20, output).read_to_string(&mut text)?;
+        output.read_to_string(&mut text)?;
         Ok(text)
     });
-    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    kill_process(process.context("a process id")?, Signal::INT).context("end tracer")?;
-    let status = child.wait().context("wait for tracer")?;
-    ensure!(status.success(), "tracer: {status}");
+    process.signal(Signal::INT)?;
+    process.finish()?.expect_code(0)?;
     let text = reader
         .join()
         .map_err(|_| anyhow::anyhow!("the reader panicked"))?

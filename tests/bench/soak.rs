@@ -2,13 +2,16 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::Stdio,
     time::Instant,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
-use tracer_tests::{expect, storm::Storm, tracer, wait};
+use rustix::process::Signal;
+use tracer_tests::{
+    expect,
+    storm::Storm,
+    tracer::{self, Process},
+};
 
 use crate::{
     machine::Memory,
@@ -20,15 +23,17 @@ const STEP: u32 = 500_000;
 
 pub(crate) fn measure(connections: u32, report: &mut Report) -> Result<()> {
     // The lines go nowhere, but `loss` and `stop` are wanted: a pipe that keeps those.
-    let mut child = tracer::stream_command(&["-o", "json"])?
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("start tracer")?;
-    let output = child.stdout.take().context("its output")?;
+    let mut process = Process::spawn(&mut tracer::stream_command(&["-o", "json"])?, false)?;
+    let pid = process.pid();
+    let mut output = BufReader::new(process.take_stdout().context("its output")?);
+    // It watches once it says so.
+    let mut start = String::new();
+    output
+        .read_line(&mut start)
+        .context("read the first line")?;
     let kept = std::thread::spawn(move || -> Result<Vec<String>> {
         let mut kept = Vec::new();
-        for line in BufReader::with_capacity(1 << 20, output).lines() {
+        for line in output.lines() {
             let line = line.context("read what tracer prints")?;
             if ["\"event\":\"loss\"", "\"event\":\"stop\""]
                 .iter()
@@ -39,10 +44,6 @@ pub(crate) fn measure(connections: u32, report: &mut Report) -> Result<()> {
         }
         Ok(kept)
     });
-    let pid = child.id();
-    wait::until("the capture to begin", || {
-        Ok((Memory::of(pid)?.tables > 0).then_some(()))
-    })?;
     let begun = Instant::now();
     let (mut done, mut own) = (0, Vec::new());
     while done < connections {
@@ -60,10 +61,8 @@ pub(crate) fn measure(connections: u32, report: &mut Report) -> Result<()> {
             memory.resident as f64 / f64::from(1 << 20),
         );
     }
-    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    kill_process(process.context("a process id")?, Signal::INT).context("end tracer")?;
-    let status = child.wait().context("wait for tracer")?;
-    ensure!(status.success(), "tracer: {status}");
+    process.signal(Signal::INT)?;
+    process.finish()?.expect_code(0)?;
     let kept = kept
         .join()
         .map_err(|_| anyhow::anyhow!("the reader panicked"))??;

@@ -34,8 +34,8 @@ fn permit_fexit(ctx: FExitContext) {
 #[kprobe]
 fn dial_kprobe(ctx: ProbeContext) {
     if let (Some(socket), Some(address)) = (ctx.arg(0), ctx.arg(1)) {
-        // Should there be no room, a failure of this call is not told. So many calls cannot
-        // be under way, as none waits.
+        // Should it not be kept, a failure of this call is not told. That is rare: an entry
+        // waits for no answer, and what is left over makes room.
         let _ = DIALS.insert(bpf_get_current_pid_tgid(), [socket, address], 0);
     }
 }
