@@ -1,5 +1,7 @@
 //! `tracer doctor`, with privileges: it must agree with what `tracer stream` then does.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tracer_tests::{
@@ -50,6 +52,9 @@ fn prints_text_that_harms_no_terminal() -> Result<()> {
     Ok(())
 }
 
+/// Between two gusts.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Counted while connections are made: the tracepoint that every set needs runs for each.
 fn says_what_each_program_costs() -> Result<()> {
     let mut doctor = command()?;
@@ -67,6 +72,8 @@ fn says_what_each_program_costs() -> Result<()> {
     while doctor.exited()?.is_none() {
         storm.blow(1, 50)?;
         made += 50;
+        // It has to get on, too, where there is one processor.
+        std::thread::sleep(PAUSE);
     }
     storm.finish()?;
     let run = doctor.finish()?;

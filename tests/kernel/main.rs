@@ -52,19 +52,15 @@ fn main() -> ExitCode {
         }
     }
     let scope = std::env::var("TRACER_SCOPE")
-        .unwrap_or_else(|_| "ledger,failures,sockets,general".to_owned());
+        .unwrap_or_else(|_| "traffic,start,failures,sockets,general".to_owned());
     // Asked for by name, a test runs whatever the scope.
     let has = |part| std::env::args().len() > 1 || scope.split(',').any(|it| it == part);
     let mut themes = Vec::new();
-    if has("ledger") {
-        themes.extend([
-            doctor::tests(),
-            existing::tests(),
-            ledger::tests(),
-            loss::tests(),
-            mixed::tests(),
-            storm::tests(),
-        ]);
+    if has("traffic") {
+        themes.extend([ledger::tests(), mixed::tests(), storm::tests()]);
+    }
+    if has("start") {
+        themes.extend([doctor::tests(), existing::tests(), loss::tests()]);
     }
     if has("failures") {
         themes.extend([failures::tests(), listeners::tests()]);

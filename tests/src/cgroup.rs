@@ -5,11 +5,12 @@ use std::{
     io,
     os::fd::{AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 
-use crate::{bpf, skip};
+use crate::{bpf, skip, wait};
 
 /// A control group. It goes with its value, which must outlive the processes' part in the test.
 #[derive(Debug)]
@@ -35,9 +36,9 @@ impl Cgroup {
             _links: Vec::new(),
         };
         for attach_type in [INET4_CONNECT, INET6_CONNECT] {
-            match forbid(&group.path, attach_type) {
+            match forbid_in_time(&group.path, attach_type) {
                 Ok(link) => group._links.push(link),
-                Err(error) => return skip::skip("eBPF programs for cgroups", error),
+                Err(error) => return skip::skip("eBPF programs for cgroups", format!("{error:#}")),
             }
         }
         Ok(group)
@@ -87,6 +88,26 @@ struct Link {
     target: u32,
     attach_type: u32,
     flags: u32,
+}
+
+/// How long a kernel may take to give back the memory of a program that is gone.
+const GIVEN_BACK: Duration = Duration::from_secs(5);
+
+/// [`forbid`], with patience: before Linux 5.11 a user's eBPF memory is limited
+/// (`RLIMIT_MEMLOCK`), and that of the tracer of the last test may still be counted.
+fn forbid_in_time(group: &Path, attach_type: u32) -> Result<OwnedFd> {
+    let mut last = None;
+    let forbidden = wait::until_at_most(GIVEN_BACK, "room for an eBPF program", || {
+        match forbid(group, attach_type) {
+            Ok(link) => Ok(Some(link)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                last = Some(error);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    });
+    forbidden.map_err(|error| last.map_or(error, Into::into))
 }
 
 /// Attaches a program that says no; it stays as long as the link that is returned.

@@ -35,6 +35,10 @@ pub(super) struct Places {
     routes: Netns,
     refusing: Netns,
     silent: Netns,
+    /// Whom nobody hears there, by IPv4 and by IPv6. They stay to the end, so that the last SYN
+    /// finds them, however late it comes.
+    silent_at: [SocketAddr; 2],
+    _silent: Agent,
     crossing: Netns,
     crowded: Netns,
     taken: Netns,
@@ -69,19 +73,32 @@ impl Places {
             }
             Err(error) => return Err(error),
         };
+        let silent = Netns::new()?;
+        let mut nobody = Agent::new(&silent)?;
+        let silent_at = [
+            deaf(&mut nobody, Family::V4.loopback())?,
+            deaf(&mut nobody, Family::V6.loopback())?,
+        ];
         Ok(Self {
             wall: wall(&router)?,
             near,
             router,
             routes,
             refusing: Netns::new()?,
-            silent: Netns::new()?,
+            silent,
+            silent_at,
+            _silent: nobody,
             crossing: Netns::new()?,
             crowded,
             taken: Netns::new()?,
             denied: Netns::new()?,
             group,
         })
+    }
+
+    fn deaf(&self, family: Family) -> SocketAddr {
+        let [v4, v6] = self.silent_at;
+        family.of(v4, v6)
     }
 
     pub(super) fn namespaces(&self) -> impl Iterator<Item = &Netns> {
@@ -164,8 +181,7 @@ impl Places {
     }
 
     fn timed_out(&self, family: Family, until: &Until) -> Result<Truth> {
-        let mut server = Agent::new(&self.silent)?;
-        let to = deaf(&mut server, family.loopback())?;
+        let to = self.deaf(family);
         let plans: Vec<_> = WAYS
             .into_iter()
             .filter(|way| way.family == family)
@@ -175,11 +191,10 @@ impl Places {
     }
 
     fn abandoned(&self, until: &Until) -> Result<Truth> {
-        let (mut client, mut server) = (Agent::new(&self.silent)?, Agent::new(&self.silent)?);
+        let mut client = Agent::new(&self.silent)?;
         let mut truth = Truth::within(&self.silent);
         rounds(until, &FAMILIES, |family| {
-            let to = deaf(&mut server, family.loopback())?;
-            let (slot, attempt) = begin(&mut client, family.dial(to))?;
+            let (slot, attempt) = begin(&mut client, family.dial(self.deaf(family)))?;
             truth.fail(&self.silent, attempt, ABANDONED);
             client.close(slot)
         })?;

@@ -9,10 +9,6 @@ use super::failures::Failures;
 use super::report::{Outcome, Report, Row};
 use crate::vm::{self, Hooks, Machine, Orders, Suite, Verdict};
 
-/// Machines that run at once. Each has two processors of its own, emulated on ours, and waits for
-/// timers most of the time.
-const AT_ONCE: usize = 4;
-
 /// What to run, and on what.
 pub(super) struct Matrix<'a> {
     pub(super) suites: &'a [Suite],
@@ -23,6 +19,18 @@ pub(super) struct Matrix<'a> {
     pub(super) filter: &'a [String],
 }
 
+/// One boot.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    suite: Suite,
+    hooks: Hooks,
+    /// Of the machine.
+    processors: u8,
+    /// The themes to run.
+    scope: &'static str,
+    machine: &'a Result<Machine, Absent>,
+}
+
 impl Matrix<'_> {
     /// Adds a row for each suite and set of hooks, in that order: how it went there, or why not.
     pub(super) fn run(&self, report: &mut Report) {
@@ -31,22 +39,43 @@ impl Matrix<'_> {
             .iter()
             .map(|&suite| (suite, self.machine(suite)))
             .collect();
-        let places: Vec<_> = machines
-            .iter()
-            .flat_map(|place| self.hooks.iter().map(move |&hooks| (place, hooks)))
-            .collect();
+        let places = machines.iter().flat_map(|(suite, machine)| {
+            self.hooks.iter().map(|&hooks| Place {
+                suite: *suite,
+                hooks,
+                processors: 1,
+                scope: suite.scope(hooks),
+                machine,
+            })
+        });
+        let places: Vec<_> = places.collect();
+        for row in self.boot_all(&places) {
+            report.add(row);
+        }
+        // One after the other: these live by our clock, and it is no test of how busy we are.
+        for place in places {
+            if place.suite.is_for_two(place.hooks) {
+                report.add(self.boot(Place {
+                    processors: 2,
+                    scope: "traffic",
+                    ..place
+                }));
+            }
+        }
+    }
+
+    /// Some at a time; the rows are in the order of the places.
+    fn boot_all(&self, places: &[Place<'_>]) -> Vec<Row> {
         let mut order: Vec<_> = places.iter().enumerate().collect();
         // Those with most to do first, or one of them would be the only one in the end.
-        order.sort_by_key(|(_, ((suite, _), hooks))| {
-            std::cmp::Reverse(suite.scope(*hooks).matches(',').count())
-        });
+        order.sort_by_key(|(_, place)| std::cmp::Reverse(place.scope.matches(',').count()));
         let waiting = Mutex::new(order.into_iter());
         let rows = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
-            for _ in 0..AT_ONCE.min(places.len()) {
+            for _ in 0..at_once().min(places.len()) {
                 scope.spawn(|| {
-                    while let Some((number, ((suite, machine), hooks))) = next(&waiting) {
-                        let row = self.boot(*suite, machine, *hooks);
+                    while let Some((number, place)) = next(&waiting) {
+                        let row = self.boot(*place);
                         let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
                         rows.push((number, row));
                     }
@@ -55,9 +84,7 @@ impl Matrix<'_> {
         });
         let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
         rows.sort_by_key(|(number, _)| *number);
-        for (_, row) in rows {
-            report.add(row);
-        }
+        rows.into_iter().map(|(_, row)| row).collect()
     }
 
     /// A machine with the kernel of `suite`, or what to say in its place.
@@ -70,24 +97,29 @@ impl Matrix<'_> {
             .map_err(|error| Absent::Broken(format!("{error:#}")))
     }
 
-    fn boot(&self, suite: Suite, machine: &Result<Machine, Absent>, hooks: Hooks) -> Row {
+    fn boot(&self, place: Place<'_>) -> Row {
         let begun = Instant::now();
-        let (kernel, outcome) = match machine {
+        let mut name = place.suite.name().to_owned();
+        if place.processors > 1 {
+            name += &format!(", {} processors", place.processors);
+        }
+        let (kernel, outcome) = match place.machine {
             Ok(machine) => {
-                let place = format!("{} {}", suite.name(), hooks.name());
                 let mut failures = Failures::default();
                 let orders = Orders {
+                    processors: place.processors,
+                    scope: place.scope,
                     settings: &[],
                     arguments: self.filter,
                 };
                 let outcome = machine
-                    .boot(hooks, orders, |line| {
-                        println!("[{place}] {line}");
+                    .boot(place.hooks, orders, |line| {
+                        println!("[{name} {}] {line}", place.hooks.name());
                         failures.read(line);
                     })
                     .map_or_else(
                         |error| Outcome::Broken(format!("{error:#}")),
-                        |verdict| judge(suite, hooks, verdict, failures),
+                        |verdict| judge(place, verdict, failures),
                     );
                 (machine.release(), outcome)
             }
@@ -95,20 +127,25 @@ impl Matrix<'_> {
             Err(Absent::Broken(how)) => ("", Outcome::Broken(how.clone())),
         };
         Row {
-            suite: format!("vm {}", suite.name()),
+            suite: format!("vm {name}"),
             kernel: kernel.to_owned(),
-            hooks: hooks.name(),
+            hooks: place.hooks.name(),
             outcome,
             seconds: begun.elapsed().as_secs(),
         }
     }
 }
 
+/// How many machines run at once: one for each processor here, as none of them ever waits.
+fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Hooks that tracer refuses are skipped where they are known to be, and a failure elsewhere.
-fn judge(suite: Suite, hooks: Hooks, verdict: Verdict, failures: Failures) -> Outcome {
+fn judge(place: Place<'_>, verdict: Verdict, failures: Failures) -> Outcome {
     match verdict {
         Verdict::Ran(tally) => Outcome::Ran(tally, failures.into_lines()),
-        Verdict::RuledOut(why) if suite.rules_out(hooks) => Outcome::Skipped(why),
+        Verdict::RuledOut(why) if place.suite.rules_out(place.hooks) => Outcome::Skipped(why),
         Verdict::RuledOut(why) => Outcome::Broken(format!("tracer refuses to run: {why}")),
     }
 }

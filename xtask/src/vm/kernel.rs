@@ -75,15 +75,25 @@ impl Suite {
             Hooks::Fentry
         };
         match self.0 {
-            _ if hooks == Hooks::Auto => "ledger,failures,sockets,general",
-            "bookworm" if hooks == Hooks::Tracepoint => "ledger,failures,sockets,general",
+            _ if hooks == Hooks::Auto => "traffic,start,failures,sockets,general",
+            "bookworm" if hooks == Hooks::Tracepoint => "traffic,start,failures,sockets,general",
             // That set has the rest on the newest.
-            "bookworm" if hooks == Hooks::Kprobe => "ledger,failures",
-            "bookworm" => "ledger,failures,sockets",
-            "bullseye" | "trixie-backports" if hooks == best => "ledger,failures,sockets",
-            _ if hooks == best => "ledger,failures",
-            _ => "ledger",
+            "bookworm" if hooks == Hooks::Kprobe => "traffic,start,failures",
+            "bookworm" => "traffic,start,failures,sockets",
+            "bullseye" | "trixie-backports" if hooks == best => "traffic,start,failures,sockets",
+            _ if hooks == best => "traffic,start,failures",
+            _ => "traffic,start",
         }
+    }
+
+    /// Whether the traffic runs there once more, on two processors: a set where the programs run
+    /// at the same time, and one where they are also interrupted. What needs no kprobes runs so
+    /// wherever the suite runs natively.
+    pub(crate) fn is_for_two(self, hooks: Hooks) -> bool {
+        matches!(
+            (self.0, hooks),
+            ("bookworm", Hooks::Fentry) | ("trixie-backports", Hooks::Kprobe)
+        )
     }
 
     /// The suite's kernel, fetched into `folder` unless it is there already.

@@ -33,7 +33,7 @@ const PROCESSOR: &str = "Nehalem,-cx16";
 /// keeps a busy host from making it believe that its timer is broken.
 const EMULATED: &str = "mitigations=off audit=0 no_timer_check";
 
-/// How long a machine may take to its verdict. Emulation is slow, and several may run at once.
+/// How long a machine may take to its verdict. Emulation is slow.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// How often a machine is booted at most.
@@ -77,6 +77,9 @@ pub(crate) struct Options {
     /// Hooks that tracer must use
     #[arg(long, value_enum, default_value = "auto")]
     hooks: Hooks,
+    /// Emulated processors; with more than one, time there is the host's, not their own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    processors: u8,
     /// A setting of the suite, such as TRACER_MIXED=60: see tests/kernel/main.rs
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<String>,
@@ -112,6 +115,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let machine = Machine::prepare(options.suite, &init, &tracer)?;
     println!("{} with {}", machine.release(), options.hooks.name());
     let orders = Orders {
+        processors: options.processors,
+        scope: options.suite.scope(options.hooks),
         settings: &options.settings,
         arguments: &options.arguments,
     };
@@ -164,9 +169,13 @@ pub(crate) enum Verdict {
     RuledOut(String),
 }
 
-/// What a machine's suite is told.
+/// What a machine has, and what its suite is told.
 #[derive(Clone, Copy)]
 pub(crate) struct Orders<'a> {
+    /// Emulated ones.
+    pub(crate) processors: u8,
+    /// The themes to run, unless tests are named.
+    pub(crate) scope: &'a str,
     /// `NAME=VALUE` each.
     pub(crate) settings: &'a [String],
     /// Of the test program.
@@ -233,7 +242,11 @@ impl Machine {
         orders: Orders<'_>,
         mut line: impl FnMut(&str),
     ) -> Result<Verdict> {
-        let log = folder().join(format!("{}-{}.log", self.suite.name(), hooks.name()));
+        let (suite, hooks_name) = (self.suite.name(), hooks.name());
+        let log = folder().join(match orders.processors {
+            1 => format!("{suite}-{hooks_name}.log"),
+            n => format!("{suite}-{hooks_name}-{n}.log"),
+        });
         let mut console = File::create(&log).with_context(|| format!("make {}", log.display()))?;
         let mut tail = Vec::new();
         let mut verdict = None;
@@ -272,16 +285,8 @@ impl Machine {
     fn qemu(&self, hooks: Hooks, orders: Orders<'_>) -> Command {
         let mut command = Command::new(process::find(QEMU).unwrap_or_else(|| QEMU.into()));
         command
-            .args([
-                "-accel",
-                "tcg,thread=multi",
-                "-cpu",
-                PROCESSOR,
-                "-smp",
-                "2",
-                "-m",
-                "1024",
-            ])
+            .args(processors(orders.processors))
+            .args(["-cpu", PROCESSOR, "-m", "1024"])
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none", "-serial", "stdio"])
             .arg("-kernel")
@@ -289,17 +294,39 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.image)
             .arg("-append")
-            .arg(command_line(hooks, self.suite.scope(hooks), orders));
+            .arg(command_line(hooks, orders));
         command
     }
 }
 
+/// The emulated processors and their clock.
+///
+/// One processor has a clock that counts its instructions, and leaps over the time in which there
+/// is nothing to do: waiting takes no time, and a busy host makes the machine slow without
+/// making it late. Several can run at the same time, but only by the host's clock (QEMU 7.2
+/// counts for several, and then they wait for each other for ever).
+fn processors(count: u8) -> Vec<String> {
+    let (threads, clock): (_, &[&str]) = match count {
+        0 | 1 => ("single", &["-icount", "shift=0,sleep=off"]),
+        _ => ("multi", &[]),
+    };
+    let accelerator = format!("tcg,thread={threads}");
+    let count = count.max(1).to_string();
+    ["-accel", &accelerator, "-smp", &count]
+        .iter()
+        .chain(clock)
+        .map(|&word| word.to_owned())
+        .collect()
+}
+
 /// The kernel's command line. What the kernel does not know becomes the first
 /// process's environment, and what follows `--` its arguments.
-fn command_line(hooks: Hooks, scope: &str, orders: Orders<'_>) -> OsString {
+fn command_line(hooks: Hooks, orders: Orders<'_>) -> OsString {
     let Orders {
+        scope,
         settings,
         arguments,
+        ..
     } = orders;
     let mut line = format!(
         "console=ttyS0 quiet panic=-1 {EMULATED} \
@@ -361,10 +388,12 @@ mod tests {
             let (settings, arguments): (Vec<String>, Vec<String>) =
                 (owned(settings), owned(arguments));
             let orders = Orders {
+                processors: 1,
+                scope: "traffic",
                 settings: &settings,
                 arguments: &arguments,
             };
-            let line = command_line(Hooks::Kprobe, "ledger", orders);
+            let line = command_line(Hooks::Kprobe, orders);
             line.to_string_lossy().into_owned()
         };
         let told = line(&["TRACER_MIXED=60"], &["--exact", "two words"]);
