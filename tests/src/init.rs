@@ -43,7 +43,7 @@ const SMALLER: [(&str, &str); 4] = [
     ("TRACER_LEDGER", "1000"),
     ("TRACER_STORM", "2000"),
     ("TRACER_HELD", "500"),
-    ("TRACER_MIXED", "2"),
+    ("TRACER_MIXED", "1"),
 ];
 
 /// Where programs are.

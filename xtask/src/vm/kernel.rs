@@ -65,24 +65,20 @@ impl Suite {
     }
 
     /// The themes of the kernel suite to run there, as in `tests/kernel/main.rs`: fifteen machines
-    /// are too many for all of them on each. One kernel has every failure with every set, and
-    /// everything with one; the oldest and the newest have awkward sockets, and all have every
-    /// failure, with their best set; each set has its ledgers and storms on all.
+    /// are too many for all of them on each. Each set of hooks has its traffic on all of them;
+    /// every failure on one kernel; awkward sockets on another, the oldest or the newest where
+    /// they can be. Each family of kernels has every failure with its best set.
     pub(crate) fn scope(self, hooks: Hooks) -> &'static str {
-        let best = if self.rules_out(Hooks::Fentry) {
-            Hooks::Kprobe
-        } else {
-            Hooks::Fentry
-        };
-        match self.0 {
-            _ if hooks == Hooks::Auto => "traffic,start,failures,sockets,general",
-            "bookworm" if hooks == Hooks::Tracepoint => "traffic,start,failures,sockets,general",
-            // That set has the rest on the newest.
-            "bookworm" if hooks == Hooks::Kprobe => "traffic,start,failures",
-            "bookworm" => "traffic,start,failures,sockets",
-            "bullseye" | "trixie-backports" if hooks == best => "traffic,start,failures,sockets",
-            _ if hooks == best => "traffic,start,failures",
-            _ => "traffic,start",
+        match (self.0, hooks) {
+            (_, Hooks::Auto) | ("bookworm", Hooks::Tracepoint) => {
+                "traffic,start,failures,sockets,general"
+            }
+            ("bullseye", Hooks::Fentry) | ("trixie-backports", Hooks::Kprobe) => {
+                "traffic,start,failures,sockets"
+            }
+            ("bookworm", _) | ("bookworm-backports", Hooks::Fentry) => "traffic,start,failures",
+            ("bullseye" | "trixie-backports", _) | ("trixie", Hooks::Fentry) => "traffic,start",
+            _ => "traffic",
         }
     }
 
