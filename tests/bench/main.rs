@@ -12,6 +12,7 @@ mod report;
 mod soak;
 mod startup;
 mod storm;
+mod user;
 
 use std::process::ExitCode;
 
@@ -62,6 +63,7 @@ fn run() -> Result<()> {
     if plan.rounds > 0 {
         storm::measure(&plan, &mut report)?;
     }
+    user::measure(&mut report)?;
     if plan.held > 0 {
         // Not every machine lets so many be held; the other figures stand all the same.
         if let Err(error) = memory::measure(plan.held, &mut report) {

@@ -108,8 +108,13 @@ impl Report {
     pub(crate) fn row(&mut self, what: &str, spread: &Spread, unit: &str) {
         self.figures
             .push(json!({"what": what, "unit": unit, "value": spread.json()}));
-        self.rows
-            .push([what.to_owned(), format!("{} {unit}", spread.text(1))]);
+        self.rows.push([
+            what.to_owned(),
+            format!(
+                "{} {unit}",
+                spread.text(if unit == "million/s" { 2 } else { 1 })
+            ),
+        ]);
     }
 
     /// As Markdown, which is also how the page has it.

@@ -13,6 +13,9 @@
 //! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
 //! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich).
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 pub mod capture;
 pub mod cli;
 pub mod doctor;

@@ -54,11 +54,19 @@ pub(crate) fn build_tracer() -> Result<PathBuf> {
 
 /// Builds the benchmark for release, and says where it is.
 pub(crate) fn build_bench() -> Result<PathBuf> {
-    build(&["build", "--package", "tracer-tests", "--bin", "bench"])?
-        .into_iter()
-        .find(|executable| executable.name == "bench")
-        .map(|executable| executable.path)
-        .context("cargo built no program named bench")
+    build(&[
+        "build",
+        "--package",
+        "tracer-tests",
+        "--features",
+        "bench",
+        "--bin",
+        "bench",
+    ])?
+    .into_iter()
+    .find(|executable| executable.name == "bench")
+    .map(|executable| executable.path)
+    .context("cargo built no program named bench")
 }
 
 /// Builds the test programs of the workspace, all or one.

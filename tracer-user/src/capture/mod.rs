@@ -426,6 +426,34 @@ impl Capture {
     }
 }
 
+#[cfg(feature = "bench")]
+impl Capture {
+    /// Hands what the kernel side sends to `each`, as it is.
+    pub(crate) fn record(&mut self, mut each: impl FnMut(&[u8])) {
+        self.ring.drain(|bytes| {
+            each(bytes);
+            true
+        });
+    }
+}
+
+/// Records of another capture, taken through the stages of this one.
+#[cfg(feature = "bench")]
+pub(crate) struct Replay(Interpreter);
+
+#[cfg(feature = "bench")]
+impl Replay {
+    pub(crate) fn new() -> Self {
+        Self(Interpreter::new(host::read()))
+    }
+
+    /// What a record tells.
+    pub(crate) fn event(&mut self, bytes: &[u8]) -> Option<Event> {
+        let record = decode::decode(bytes).ok()?;
+        self.0.event(&record, |_| true)
+    }
+}
+
 /// Finds out whether a capture with these options would start, and what it would not
 /// see: attaches, and lets go again.
 ///

@@ -5,13 +5,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use serde::{Serialize, Serializer, ser::SerializeStruct};
-
 use super::Timestamp;
 
 /// Which side opened a connection, seen from this host's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// This end sent the SYN.
     Outbound,
@@ -19,9 +16,18 @@ pub enum Direction {
     Inbound,
 }
 
+impl Direction {
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
 /// Address family of what went over the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// IPv4, also when the socket is an IPv6 one with IPv4-mapped addresses.
     Ipv4,
@@ -29,14 +35,33 @@ pub enum Family {
     Ipv6,
 }
 
+impl Family {
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        }
+    }
+}
+
 /// The side that closed a connection first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closer {
     /// This end.
     Local,
     /// The other end.
     Remote,
+}
+
+impl Closer {
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        }
+    }
 }
 
 /// The two ends. Addresses are never IPv4-mapped.
@@ -61,12 +86,6 @@ pub struct ConnectionId {
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}{:08x}", self.begun_ns, self.salt)
-    }
-}
-
-impl Serialize for ConnectionId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
@@ -132,71 +151,5 @@ impl Connection {
             Direction::Outbound => Some(self.ends.remote.port()),
             Direction::Inbound => Some(self.ends.local.port()),
         }
-    }
-}
-
-/// One end, as printed. An unspecified address or a port of 0 means that none was
-/// assigned, and is left out.
-#[derive(Serialize)]
-struct End {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-}
-
-impl From<SocketAddr> for End {
-    fn from(end: SocketAddr) -> Self {
-        Self {
-            address: (!end.ip().is_unspecified()).then_some(end.ip()),
-            port: (end.port() != 0).then_some(end.port()),
-        }
-    }
-}
-
-impl Serialize for Connection {
-    /// Writes the public form: `client` and `server` where the direction is known,
-    /// `local` and `remote` where saying more would be a guess.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Connection", 16)?;
-        out.serialize_field("id", &self.id)?;
-        if let Some(direction) = self.direction {
-            out.serialize_field("direction", &direction)?;
-        }
-        out.serialize_field("family", &self.family())?;
-        out.serialize_field("netns", &self.netns)?;
-        let (local, remote) = (End::from(self.ends.local), End::from(self.ends.remote));
-        let [(name, first), (other, second)] = match self.direction {
-            Some(Direction::Outbound) => [("client", local), ("server", remote)],
-            Some(Direction::Inbound) => [("client", remote), ("server", local)],
-            None => [("local", local), ("remote", remote)],
-        };
-        out.serialize_field(name, &first)?;
-        out.serialize_field(other, &second)?;
-        if let Some(opened) = self.opened {
-            out.serialize_field("opened", &opened)?;
-        }
-        out.serialize_field("existing", &self.existing)?;
-        if let Some(connect_ns) = self.connect_ns {
-            out.serialize_field("connect_ns", &connect_ns)?;
-        }
-        if let Some(duration_ns) = self.duration_ns {
-            out.serialize_field("duration_ns", &duration_ns)?;
-        }
-        if let Some(totals) = &self.totals {
-            out.serialize_field("sent_bytes", &totals.sent_bytes)?;
-            out.serialize_field("received_bytes", &totals.received_bytes)?;
-            if let Some(rtt_ns) = totals.rtt_ns {
-                out.serialize_field("rtt_ns", &rtt_ns)?;
-            }
-            out.serialize_field("retransmits", &totals.retransmits)?;
-        }
-        if let Some(closed_by) = self.closed_by {
-            out.serialize_field("closed_by", &closed_by)?;
-        }
-        if let Some(errno) = self.errno {
-            out.serialize_field("errno", errno)?;
-        }
-        out.end()
     }
 }

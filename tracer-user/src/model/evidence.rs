@@ -1,10 +1,7 @@
 //! How something is known.
 
-use serde::Serialize;
-
 /// How the process was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessEvidence {
     /// The kernel ran the hook in the process's own context.
     Hook,
@@ -19,17 +16,37 @@ pub enum ProcessEvidence {
     Unknown,
 }
 
+impl ProcessEvidence {
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hook => "hook",
+            Self::Listener => "listener",
+            Self::Close => "close",
+            Self::Scan => "scan",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// How the end of a connection is known, where not from the end itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndEvidence {
     /// It was found to be over: `time` is when, not when it ended.
     Scan,
 }
 
+impl EndEvidence {
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+        }
+    }
+}
+
 /// How the direction was proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectionEvidence {
     /// The handshake was seen, or has left its mark in the socket's counters.
     Handshake,
@@ -39,15 +56,24 @@ pub enum DirectionEvidence {
     Unknown,
 }
 
+impl DirectionEvidence {
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Listener => "listener",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// How an event is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// How the process was found.
     pub process: ProcessEvidence,
     /// How the direction was proven; none for listeners.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<DirectionEvidence>,
     /// How the end is known, where not from the end itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<EndEvidence>,
 }

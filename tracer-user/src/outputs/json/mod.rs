@@ -1,23 +1,32 @@
 //! JSON Lines: the public event stream, version 1. `docs/output.md` has every field.
 
+mod connection;
+mod plain;
+
 use std::{collections::HashMap, io, sync::Arc};
 
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
+use self::plain::Times;
 use super::sanitise::is_printable;
-use crate::model::{Body, ConnectionEvent, Event, ListenerEvent, Process, ProcessEvent};
+use crate::model::{
+    Body, ConnectionEvent, Event, Evidence, Host, ListenerEvent, Process, ProcessEvent,
+};
 
-/// Version of the stream: changes when a field goes away or changes its meaning.
-const VERSION: u8 = 1;
+/// How every line begins. The version of the stream changes when a field goes away or changes
+/// its meaning.
+const HEAD: &[u8] = b"{\"v\":1,\"time\":";
 
 /// Renderings of processes that are kept; a host has few that are busy at once.
 const MAX_RENDERED: usize = 1024;
 
-/// Writes lines. Keeps the rendering of a process while it is the same value, as it is
-/// half of a line and the same on thousands of them.
+/// Writes lines. Keeps the rendering of a process and of the host while it is the same value, as
+/// these are half of a line and the same on thousands of them.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
+    times: Times,
+    host: Option<(Arc<Host>, Box<[u8]>)>,
     /// By address of the value, which is kept so that no other takes the address.
     rendered: HashMap<usize, (Arc<Process>, Box<[u8]>)>,
 }
@@ -39,11 +48,11 @@ impl Lines {
     }
 
     fn try_write(&mut self, event: &Event, buf: &mut Vec<u8>) -> serde_json::Result<()> {
-        buf.extend_from_slice(b"{\"v\":");
-        value(&VERSION, buf)?;
-        field("time", &event.time, buf)?;
-        field("event", event.body.kind().name(), buf)?;
-        field("host", &*event.host, buf)?;
+        buf.extend_from_slice(HEAD);
+        self.times.write(event.time, buf);
+        name("event", buf);
+        plain::word(event.body.kind().name(), buf);
+        self.host(&event.host, buf)?;
         match &event.body {
             Body::Start(start) => {
                 field("tracer", &start.tracer, buf)?;
@@ -73,18 +82,35 @@ impl Lines {
     }
 
     fn connection(&mut self, event: &ConnectionEvent, buf: &mut Vec<u8>) -> serde_json::Result<()> {
-        field("connection", &event.connection, buf)?;
+        name("connection", buf);
+        connection::write(&event.connection, &mut self.times, buf);
         if let Some(failure) = &event.failure {
             field("failure", failure, buf)?;
         }
         self.process(event.process.as_ref(), buf)?;
-        field("evidence", &event.evidence, buf)
+        evidence(&event.evidence, buf);
+        Ok(())
     }
 
     fn listener(&mut self, event: &ListenerEvent, buf: &mut Vec<u8>) -> serde_json::Result<()> {
         field("listener", &event.listener, buf)?;
         self.process(event.process.as_ref(), buf)?;
-        field("evidence", &event.evidence, buf)
+        evidence(&event.evidence, buf);
+        Ok(())
+    }
+
+    fn host(&mut self, host: &Arc<Host>, buf: &mut Vec<u8>) -> serde_json::Result<()> {
+        name("host", buf);
+        if let Some((known, rendered)) = &self.host
+            && Arc::ptr_eq(known, host)
+        {
+            buf.extend_from_slice(rendered);
+            return Ok(());
+        }
+        let start = buf.len();
+        value(&**host, buf)?;
+        self.host = Some((Arc::clone(host), buf[start..].into()));
+        Ok(())
     }
 
     fn process_event(&mut self, event: &ProcessEvent, buf: &mut Vec<u8>) -> serde_json::Result<()> {
@@ -118,6 +144,11 @@ impl Lines {
             .insert(address, (Arc::clone(process), buf[start..].into()));
         Ok(())
     }
+}
+
+fn evidence(evidence: &Evidence, buf: &mut Vec<u8>) {
+    name("evidence", buf);
+    connection::write_evidence(evidence, buf);
 }
 
 /// Appends `,"name":value`.

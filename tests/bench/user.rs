@@ -1,0 +1,35 @@
+//! The user side alone: how many records a second one processor can take.
+
+use anyhow::{Result, ensure};
+use tracer_tests::storm::Storm;
+use tracer_user::bench::Recording;
+
+use crate::report::{Report, Spread};
+
+/// Connections to record.
+const CONNECTIONS: u32 = 50_000;
+
+/// How often all records are replayed.
+const REPLAYS: usize = 20;
+
+pub(crate) fn measure(report: &mut Report) -> Result<()> {
+    let storm = Storm::new()?;
+    let recording = Recording::of(|| storm.blow(2, CONNECTIONS))?;
+    storm.finish()?;
+    ensure!(
+        recording.len() >= 4 * CONNECTIONS as usize,
+        "{} records of {CONNECTIONS} connections",
+        recording.len()
+    );
+    for (what, to_json) in [
+        ("decoded, attributed and completed", false),
+        ("the same, and written as JSON to memory", true),
+    ] {
+        recording.replay(to_json);
+        let rates = (0..REPLAYS)
+            .map(|_| recording.len() as f64 / recording.replay(to_json).as_secs_f64() / 1e6);
+        let what = format!("one processor: records of a storm, {what}");
+        report.row(&what, &Spread::of(rates.collect()), "million/s");
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! What `cargo xtask bench` measures of the user side alone: records of a real run, taken
+//! through its stages again and again. No part of the interface of this crate.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    capture::{Capture, Options, Replay},
+    enrich::Processes,
+    outputs::{Format, Writer},
+};
+
+/// Between two looks at the ring buffer.
+const PACE: Duration = Duration::from_millis(5);
+
+/// The buffer of lines is emptied at this size, as a run does it.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// What the kernel side sent.
+pub struct Recording(Vec<Box<[u8]>>);
+
+impl Recording {
+    /// Records while `traffic` runs.
+    ///
+    /// # Errors
+    /// If the capture does not start, or the traffic fails.
+    pub fn of(traffic: impl FnOnce() -> Result<()>) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start the runtime")?;
+        let _entered = runtime.enter();
+        let mut capture = Capture::start(&Options::default())?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&is_over);
+        let reader = thread::spawn(move || {
+            let mut records = Vec::new();
+            loop {
+                let is_last = told.load(Ordering::Acquire);
+                capture.record(|bytes| records.push(bytes.into()));
+                if is_last {
+                    return records;
+                }
+                thread::sleep(PACE);
+            }
+        });
+        let result = traffic();
+        is_over.store(true, Ordering::Release);
+        let records = reader.join().ok().context("the reader panicked")?;
+        result.map(|()| Self(records))
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes all of them through the stages, to lines of JSON or only to completed events, and
+    /// says how long that took.
+    pub fn replay(&self, to_json: bool) -> Duration {
+        let mut replay = Replay::new();
+        let mut processes = Processes::new("/proc".into());
+        let mut writer = Writer::new(Format::Json, false);
+        let mut buffer = Vec::with_capacity(2 * BATCH_BYTES);
+        let begun = Instant::now();
+        for bytes in &self.0 {
+            let Some(mut event) = replay.event(bytes) else {
+                continue;
+            };
+            processes.learn(&event);
+            processes.enrich(&mut event);
+            if to_json {
+                writer.write(&event, &mut buffer);
+                if buffer.len() >= BATCH_BYTES {
+                    buffer.clear();
+                }
+            }
+            std::hint::black_box(&event);
+        }
+        std::hint::black_box(&buffer);
+        begun.elapsed()
+    }
+}
