@@ -20,10 +20,21 @@ pub(crate) fn measure(held: usize, report: &mut Report) -> Result<()> {
     tell(report, "idle", &mut tracer)?;
     let netns = Netns::new()?;
     let folder = tempfile::tempdir().context("make a folder for the ledgers")?;
-    let open = Held::open(&netns, held, folder.path().to_owned())?;
+    let mut open = Vec::new();
+    let mut left = held;
+    while left > 0 {
+        // As many processes as the limit of open files demands.
+        let count = left.min(Held::most());
+        open.push(Held::open(&netns, count, folder.path().to_owned())?);
+        left -= count;
+    }
     std::thread::sleep(SETTLE);
-    tell(report, &format!("{held} live connections"), &mut tracer)?;
-    open.close()?;
+    tell(
+        report,
+        &format!("{held} live connections, both ends"),
+        &mut tracer,
+    )?;
+    open.into_iter().try_for_each(Held::close)?;
     tracer.stop()?.expect_code(0)?;
     Ok(())
 }

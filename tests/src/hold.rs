@@ -36,6 +36,9 @@ pub struct Plan {
 const QUESTION: usize = 300;
 const ANSWER: usize = 1700;
 
+/// Descriptors for anything but the connections.
+const SPARE: usize = 100;
+
 /// Connections that are open.
 #[derive(Debug)]
 pub struct Held {
@@ -44,6 +47,14 @@ pub struct Held {
 }
 
 impl Held {
+    /// How many the processes can hold without more rights than they have.
+    pub fn most() -> usize {
+        let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(SPARE)
+    }
+
     /// Opens `count` connections within a namespace.
     pub fn open(netns: &Netns, count: usize, ledger: PathBuf) -> Result<Self> {
         let mut plan = Plan {
@@ -73,7 +84,7 @@ impl Held {
 /// Room for `count` sockets and some more. More than the limit of limits only for root.
 fn many_descriptors(count: usize) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = u64::try_from(count)? + 100;
+    let wanted = u64::try_from(count + SPARE)?;
     let enough = limit.maximum.is_none_or(|maximum| maximum >= wanted);
     let most = if enough { limit.maximum } else { Some(wanted) };
     let most = Rlimit {

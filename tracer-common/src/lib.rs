@@ -20,5 +20,5 @@ mod record;
 pub use offsets::{Need, Offsets};
 pub use record::{
     ARGS_LEN, COMM_LEN, Connection, Counts, Direction, Ended, Executed, Exited, Flow, Header, Kind,
-    Listening, Opened, PATH_LEN, Process, Source, Totals, failed, flags, hooks,
+    Listening, Opened, PATH_LEN, Process, SETTLED_NS, Source, Totals, failed, flags, hooks,
 };

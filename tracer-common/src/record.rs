@@ -63,6 +63,10 @@ impl Source {
     pub const SCAN: Self = Self(4);
 }
 
+/// A connection or attempt that began less than so many nanoseconds ago is not examined: its
+/// socket's state may be about to be set.
+pub const SETTLED_NS: u64 = 100_000_000;
+
 /// Bits of [`Connection::flags`].
 pub mod flags {
     /// The connection is older than the programs.

@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use tracer_common::{Connection, Flow, Totals};
 
-use super::{offset, read, read_into};
+use super::{Integers, offset, read, read_into};
 
 /// Whether `address`, a `struct sockaddr` in kernel memory, is one of the internet.
 #[inline(always)]
@@ -162,24 +162,21 @@ impl Sock {
     /// the rest.
     #[inline(always)]
     pub(crate) fn read_flow(self, to: &mut Flow) {
-        let family = read::<u16>(self.0, offset!(sock_family));
+        let head = Head::of(self);
+        let family = head.get::<u16>(offset!(sock_family));
         if family == AF_INET6 {
             read_into(self.0, offset!(sock_v6_saddr), &raw mut to.local_address);
             read_into(self.0, offset!(sock_v6_daddr), &raw mut to.remote_address);
         } else if family == AF_INET {
-            read_into(
-                self.0,
-                offset!(sock_saddr),
-                (&raw mut to.local_address).cast::<[u8; 4]>(),
-            );
-            read_into(
-                self.0,
-                offset!(sock_daddr),
-                (&raw mut to.remote_address).cast::<[u8; 4]>(),
-            );
+            let (local, remote) = (head.get(offset!(sock_saddr)), head.get(offset!(sock_daddr)));
+            // SAFETY: the first four bytes of sixteen, aligned as the flow begins with them.
+            unsafe {
+                (&raw mut to.local_address).cast::<u32>().write(local);
+                (&raw mut to.remote_address).cast::<u32>().write(remote);
+            }
         }
         to.local_port = self.local_port();
-        to.remote_port = u16::from_be(read(self.0, offset!(sock_dport)));
+        to.remote_port = u16::from_be(head.get(offset!(sock_dport)));
         self.read_netns(&mut to.netns);
         // SAFETY: an empty assembly, which the compiler takes for one that uses memory; a
         // valid place for a number.
@@ -252,14 +249,53 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn totals(self) -> Totals {
         let sent: u64 = read(self.0, offset!(tcp_bytes_sent));
-        let again: u64 = read(self.0, offset!(tcp_bytes_retrans));
+        let retransmits: u32 = read(self.0, offset!(tcp_total_retrans));
+        // Both counters grow together (`__tcp_retransmit_skb()`).
+        let again: u64 = if retransmits == 0 {
+            0
+        } else {
+            read(self.0, offset!(tcp_bytes_retrans))
+        };
         let received: u64 = read(self.0, offset!(tcp_bytes_received));
-        let fin = u64::from(read::<u64>(self.0, offset!(sock_flags)) & SOCK_DONE != 0);
+        let fin = received != 0 && read::<u64>(self.0, offset!(sock_flags)) & SOCK_DONE != 0;
         Totals {
             sent_bytes: sent.saturating_sub(again),
-            received_bytes: received.saturating_sub(fin),
+            received_bytes: received.saturating_sub(u64::from(fin)),
             srtt_us: read::<u32>(self.0, offset!(tcp_srtt_us)) >> 3,
-            retransmits: read(self.0, offset!(tcp_total_retrans)),
+            retransmits,
+        }
+    }
+}
+
+/// Bytes of a [`Head`].
+const HEAD: usize = 24;
+
+/// The beginning of a `struct sock`, read at once, as a call for each member costs more than
+/// to read all. The kernel keeps there what it looks sockets up by.
+struct Head {
+    sock: Sock,
+    words: [u64; HEAD / 8],
+}
+
+impl Head {
+    #[inline(always)]
+    fn of(sock: Sock) -> Self {
+        let mut words = [0; HEAD / 8];
+        read_into(sock.0, 0, (&raw mut words).cast::<[u8; HEAD]>());
+        Self { sock, words }
+    }
+
+    /// The member at `offset`, which is aligned to its size: from here, or, where a kernel has
+    /// it elsewhere, from there.
+    #[inline(always)]
+    fn get<T: Integers>(&self, offset: u32) -> T {
+        if offset as usize + size_of::<T>() > HEAD {
+            return read(self.sock.0, offset);
+        }
+        // SAFETY: within the words, which are aligned to 8; any bits are a `T`.
+        unsafe {
+            let member = (&raw const self.words).cast::<u8>().add(offset as usize);
+            member.cast::<T>().read_volatile()
         }
     }
 }

@@ -95,6 +95,9 @@ pub(super) fn established(sock: Sock, old: u8) {
 /// Makes an entry for a handshake whose beginning was not told, or is older than we are.
 #[inline(always)]
 fn adopt(sock: Sock, old: u8, now: u64) -> Option<&'static mut Connection> {
+    if !sock.is_tcp() {
+        return None;
+    }
     let inbound = old == state::SYN_RECV;
     if emit::overflowed() {
         // Its entry found no room. accept() tells of inbound ones itself.

@@ -41,7 +41,7 @@ pub(super) fn closing(sock: Sock, to: u8) {
 /// Of a connection that is older than we are, it is known who closes it.
 #[inline(always)]
 fn adopt(sock: Sock, to: u8) {
-    if emit::overflowed() {
+    if !sock.is_tcp() || emit::overflowed() {
         return;
     }
     let mut room = MaybeUninit::uninit();
@@ -116,6 +116,9 @@ pub(super) fn ended(sock: Sock, old: u8) {
 /// Tells the end of a connection that is older than we are.
 #[inline(always)]
 fn report_existing_closed(sock: Sock, old: u8, now: u64) {
+    if !sock.is_tcp() {
+        return;
+    }
     if emit::overflowed() {
         emit::untold(Kind::CLOSE);
         return;

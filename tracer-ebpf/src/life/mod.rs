@@ -58,16 +58,18 @@ pub(crate) fn changed(sock: Sock, old: u8, new: u8) {
         (_, state::FIN_WAIT1 | state::LAST_ACK) => true,
         _ => false,
     };
-    // MPTCP's outer sockets share the tracepoint; their subflows are what we follow.
-    if !telling || !sock.is_tcp() {
+    if !telling {
         return;
     }
+    // MPTCP's outer sockets share the tracepoint; their subflows are what we follow. So what
+    // makes an entry asks for the protocol first. What finds one need not: each read costs.
     match (old, new) {
-        (state::CLOSE, state::SYN_SENT) => connecting(sock),
         (state::SYN_SENT | state::SYN_RECV, state::ESTABLISHED) => begin::established(sock, old),
+        (state::SYN_RECV, state::CLOSE) => end::handshake_ended(sock, old),
+        (state::CLOSE | state::LISTEN | state::SYN_SENT, _) if !sock.is_tcp() => {}
+        (state::CLOSE, state::SYN_SENT) => connecting(sock),
         (state::LISTEN, state::SYN_RECV) => begin::cloned(sock),
         (state::SYN_SENT, state::CLOSE) => end::failed(sock, old),
-        (state::SYN_RECV, state::CLOSE) => end::handshake_ended(sock, old),
         (state::CLOSE, state::LISTEN) => listen::begun(sock),
         (state::LISTEN, state::CLOSE) => listen::ended(sock),
         (state::CLOSE, _) => {}

@@ -3,7 +3,9 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use tracer_common::{Connection, Direction, Ended, Kind, Listening, Opened, Source, Totals, flags};
+use tracer_common::{
+    Connection, Direction, Ended, Kind, Listening, Opened, SETTLED_NS, Source, Totals, flags,
+};
 
 use super::{E2BIG, find, find_any, forget, is_set, listen};
 use crate::{
@@ -12,9 +14,6 @@ use crate::{
     maps::{CONNECTIONS, LISTENERS},
     room::{clear, zeroed},
 };
-
-/// An entry younger than this may be of a socket whose state is about to be set.
-const SETTLED_NS: u64 = 100_000_000;
 
 /// `task` has `file` open, which may be a socket that listens.
 #[inline(never)]

@@ -277,6 +277,21 @@ impl Capture {
         }
     }
 
+    /// Waits until what is followed now is old enough to be examined, a tenth of a second at
+    /// most.
+    fn let_settle(&self) {
+        let Some(ebpf) = self.ebpf.as_ref().filter(|_| self.plan.has(Part::Scan)) else {
+            return;
+        };
+        // An error shows again when it is examined.
+        if let Ok(Some(begun_ns)) = scan::youngest(ebpf) {
+            let begun = self.interpreter.clock.wall(begun_ns).as_ns();
+            let age = Timestamp::now().as_ns().saturating_sub(begun);
+            let left = tracer_common::SETTLED_NS.saturating_sub(age);
+            std::thread::sleep(Duration::from_nanos(left));
+        }
+    }
+
     fn examine(&mut self) {
         let Some(ebpf) = self.ebpf.as_mut().filter(|_| self.plan.has(Part::Scan)) else {
             return;
@@ -376,6 +391,7 @@ impl Capture {
         if let Some(scan) = self.scan.take() {
             scan.wait();
         }
+        self.let_settle();
         self.examine();
         self.count_missed();
         self.to = Some(Timestamp::now());

@@ -96,6 +96,20 @@ fn open(ebpf: &mut Ebpf, name: &str) -> Result<File, String> {
     link.into_file().map_err(|error| refused(&error))
 }
 
+/// When the youngest of the connections and attempts began that the kernel side follows,
+/// nanoseconds on the kernel's clock; none if it follows none.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(super) fn youngest(ebpf: &Ebpf) -> Result<Option<u64>, ProgramError> {
+    let Some(map) = ebpf.map("CONNECTIONS") else {
+        return Ok(None);
+    };
+    let connections: HashMap<&MapData, u64, PodConnection> = HashMap::try_from(map)?;
+    let begun = connections.iter().map_while(Result::ok);
+    Ok(begun.map(|(_, connection)| connection.0.begun_ns).max())
+}
+
 /// Has the kernel side look at every connection in its table, and report those that are
 /// over.
 ///
