@@ -14,12 +14,17 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
+    pipe::{fcntl_getpipe_size, fcntl_setpipe_size},
     stdio::stdout,
 };
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches that may wait for the reader.
-const QUEUE: usize = 16;
+const QUEUE: usize = 32;
+/// Room in a pipe to the reader, bytes, where the kernel gives it: by default a pipe has 64 KiB,
+/// and on a busy host each takes a turn of the reader. As much as anybody may have
+/// (`/proc/sys/fs/pipe-max-size`).
+const PIPE_BYTES: usize = 1 << 20;
 /// How much is written at a time, so that a slow reader's progress shows.
 const CHUNK_BYTES: usize = 64 << 10;
 /// When the run is over, how long the reader may take nothing at all.
@@ -50,6 +55,10 @@ pub type Permit<'a> = mpsc::Permit<'a, Vec<u8>>;
 impl Sink {
     /// Starts the thread that writes to standard output.
     pub fn stdout() -> Self {
+        // It may be no pipe, or its owner may have too much in pipes already.
+        if fcntl_getpipe_size(stdout()).is_ok_and(|bytes| bytes < PIPE_BYTES) {
+            let _ = fcntl_setpipe_size(stdout(), PIPE_BYTES);
+        }
         let (queue, mut batches) = mpsc::channel::<Vec<u8>>(QUEUE);
         let (tell, done) = oneshot::channel();
         let written = Arc::new(AtomicU64::new(0));
