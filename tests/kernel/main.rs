@@ -6,7 +6,8 @@
 //!
 //! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER`,
 //! `TRACER_STORM`, `TRACER_HELD` and `TRACER_INTERRUPTS` (how many connections), `TRACER_MIXED`
-//! (how many seconds of mixed traffic), `TRACER_REQUIRE` (features whose absence is a failure),
+//! (how many seconds of mixed traffic), `TRACER_CLOCK` (`instructions` on a machine whose clock
+//! counts those), `TRACER_REQUIRE` (features whose absence is a failure),
 //! `TRACER_SCOPE` (which themes, see below).
 
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use tracer_tests::{init, suite, tracer, traffic};
 
 mod clock;
+mod cost;
 mod doctor;
 mod endings;
 mod existing;
@@ -85,6 +87,10 @@ fn main() -> ExitCode {
             programs::tests(),
             filters::tests(),
         ]);
+    }
+    // Asked for by name alone: it takes long, and finds nothing wrong.
+    if has("cost") {
+        themes.push(cost::tests());
     }
     suite::run(themes.into_iter().flatten().collect())
 }

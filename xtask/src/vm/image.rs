@@ -24,6 +24,11 @@ const PROGRAMS: &[&str] = &[
     "redis-cli",
     "redis-server",
     "tc",
+    // To compare tracer with.
+    "tcpconnect",
+    "tcplife",
+    "tcpstates",
+    "tcptracer",
 ];
 
 /// Files that these programs read, those that this machine has.

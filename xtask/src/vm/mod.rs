@@ -323,10 +323,10 @@ fn processors(count: u8) -> Vec<String> {
 /// process's environment, and what follows `--` its arguments.
 fn command_line(hooks: Hooks, orders: Orders<'_>) -> OsString {
     let Orders {
+        processors,
         scope,
         settings,
         arguments,
-        ..
     } = orders;
     let mut line = format!(
         "console=ttyS0 quiet panic=-1 {EMULATED} \
@@ -334,6 +334,9 @@ fn command_line(hooks: Hooks, orders: Orders<'_>) -> OsString {
          TRACER_SCOPE={scope}",
         hooks.name()
     );
+    if processors == 1 {
+        line.push_str(" TRACER_CLOCK=instructions");
+    }
     for setting in settings {
         line.push_str(&format!(" {setting}"));
     }
