@@ -16,7 +16,7 @@ use super::{
     interpret::Interpreter,
     plan,
 };
-use crate::model::{Event, Host};
+use crate::model::{Body, Event, Host, Reason};
 
 /// 2026-11-22T00:00:00Z
 const BOOT_NS: u64 = 1_795_305_600_000_000_000;
@@ -92,6 +92,11 @@ impl Run {
         let event = self.0.event(&record, |_| true);
         // Only an attempt that was told before is not told.
         assert!(event.is_some() || record.kind() == Kind::FAIL);
+        if let Some(Body::Fail(fail)) = event.as_ref().map(|event| &event.body) {
+            let reason = fail.failure.as_ref().map(|failure| failure.reason);
+            // Nobody has to do with what nobody listened to.
+            assert!(reason != Some(Reason::NotListening) || fail.process.is_none());
+        }
         event
     }
 }

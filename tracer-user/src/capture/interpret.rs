@@ -255,7 +255,13 @@ impl Interpreter {
         } else if ended.connection.flags & flags::EXISTING == 0 && !is_turned_away(ended) {
             event.connection.duration_ns = Some(ended.header.time_ns.saturating_sub(begun_ns));
         }
-        event.failure = Some(failure(ended));
+        let failure = failure(ended);
+        if failure.reason == Reason::NotListening {
+            // Who listened there before does not: that it stopped may have been missed.
+            event.process = None;
+            event.evidence.process = ProcessEvidence::Unknown;
+        }
+        event.failure = Some(failure);
         event
     }
 
