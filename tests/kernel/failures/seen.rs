@@ -55,10 +55,37 @@ impl Seen {
         let by_it = json!({"process": {"pid": attempt.pid}, "evidence": {"process": "hook"}});
         let told = self.one_or_excused(attempt, failure, [of_it, by_it]);
         let may_be_hidden = self.missed > 0 || !init::is_test_machine();
-        if told.is_err() && may_be_hidden && self.was_hidden(attempt)? {
+        if told.is_err()
+            && may_be_hidden
+            && (self.was_hidden(attempt)? || self.begun_unseen(attempt, failure)?)
+        {
             return Ok(None);
         }
         told
+    }
+
+    /// Takes out the `fail` of an attempt whose beginning was in a skipped run: tracer takes it for
+    /// one from before the start, and does not know whose it is.
+    fn begun_unseen(&mut self, attempt: &Attempt, failure: Failure) -> Result<bool> {
+        let mut pattern = json!({
+            "event": "fail",
+            "connection": attempt.ends(),
+            "failure": failure.json(),
+            "process": null,
+            "evidence": {"process": "unknown"},
+        });
+        let of_it = json!({"direction": "outbound", "netns": self.here, "existing": true});
+        add(&mut pattern["connection"], of_it);
+        let is_there = self.missed > 0
+            && self
+                .events
+                .iter()
+                .any(|event| expect::differences(&pattern, event).is_empty());
+        if is_there {
+            println!("failures: a beginning was skipped: {attempt:?}");
+            self.take("an attempt from before", &pattern)?;
+        }
+        Ok(is_there)
     }
 
     /// Takes out the `fail` of an attempt whose own one no program was run for: the kernel skipped
