@@ -20,7 +20,7 @@ use rustix::{
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches that may wait for the reader.
-const QUEUE: usize = 32;
+const QUEUE: usize = 128;
 /// Room in a pipe to the reader, bytes, where the kernel gives it: by default a pipe has 64 KiB,
 /// and on a busy host each takes a turn of the reader. As much as anybody may have
 /// (`/proc/sys/fs/pipe-max-size`).
