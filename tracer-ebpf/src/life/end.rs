@@ -138,6 +138,8 @@ fn report_existing_closed(sock: Sock, old: u8, now: u64) {
 pub(super) fn failed(sock: Sock, old: u8) {
     // One call after the other: within each other, their stacks would be too large.
     if dial::is_told_at_return(sock) {
+        // It never had an entry. One that is there was left by a socket whose end was missed.
+        scan::missed(sock);
         dial::remember_for_return(sock);
     } else {
         report_failed(sock, old);
@@ -149,7 +151,7 @@ pub(super) fn failed(sock: Sock, old: u8) {
 fn report_failed(sock: Sock, old: u8) {
     let now = now();
     let sent = sock.has_sent();
-    if let Some(connection) = find(sock) {
+    if let Some(connection) = find_own(sock) {
         connection.flow.local_port = sock.local_port();
         connection.last_state = old;
         if sent {

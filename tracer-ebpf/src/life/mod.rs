@@ -26,7 +26,7 @@ mod scan;
 
 use core::arch::asm;
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_log_ebpf::warn;
 use tracer_common::{Connection, Kind, Opened, Source, hooks};
 
@@ -128,16 +128,22 @@ fn read_closer(connection: &mut Connection) {
     }
 }
 
-/// Whether the entry stands.
+/// Whether the entry stands. It takes the place of any other.
 #[inline(always)]
 fn keep(sock: Sock, connection: &Connection) -> bool {
-    let mut result = CONNECTIONS.insert(sock.0, connection, 0);
+    insert(sock, connection, u64::from(BPF_ANY)).is_ok()
+}
+
+#[inline(always)]
+fn insert(sock: Sock, connection: &Connection, flags: u64) -> Result<(), i32> {
+    let mut result = CONNECTIONS.insert(sock.0, connection, flags);
     if let Err(error) = result
         && error != E2BIG
+        && error != EEXIST
     {
         // The place is locked by what this program interrupted, or for very long by a
         // processor that does not run: once more.
-        result = CONNECTIONS.insert(sock.0, connection, 0);
+        result = CONNECTIONS.insert(sock.0, connection, flags);
     }
     if result == Err(E2BIG) {
         if !emit::overflowed() {
@@ -145,7 +151,7 @@ fn keep(sock: Sock, connection: &Connection) -> bool {
         }
         emit::set_overflowed();
     }
-    result.is_ok()
+    result
 }
 
 /// Has `make` keep the entry of a connection that begins. Should there be one in its place,
@@ -172,15 +178,11 @@ impl Place {
     /// Whether the place was as it should be.
     #[inline(always)]
     fn keep(self, sock: Sock, connection: &Connection) -> bool {
-        if matches!(self, Self::Free) {
-            match CONNECTIONS.insert(sock.0, connection, u64::from(BPF_NOEXIST)) {
-                Ok(()) => return true,
-                Err(EEXIST) => return false,
-                Err(_) => {}
-            }
-        }
-        keep(sock, connection);
-        true
+        let flags = match self {
+            Self::Free => BPF_NOEXIST,
+            Self::Any => BPF_ANY,
+        };
+        insert(sock, connection, u64::from(flags)) != Err(EEXIST)
     }
 }
 
