@@ -14,6 +14,7 @@ mod listener;
 mod loss;
 mod process;
 mod time;
+mod workload;
 
 pub use connection::{Closer, Connection, ConnectionId, Direction, Ends, Family, Totals};
 pub use event::{
@@ -27,3 +28,4 @@ pub use listener::Listener;
 pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
 pub use process::{ExitStatus, Process, ProcessKey, Signal};
 pub use time::Timestamp;
+pub use workload::{Container, Kubernetes, Owner, Workload, WorkloadKind};

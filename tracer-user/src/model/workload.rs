@@ -1,0 +1,96 @@
+//! Workloads: what an operator calls the thing that runs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::Serialize;
+
+/// What kind of thing a workload is, the most telling one that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkloadKind {
+    /// A unit of systemd.
+    Systemd,
+    /// A container that belongs to no pod.
+    Container,
+    /// A container of a Kubernetes pod.
+    Pod,
+    /// None of these: a program.
+    Executable,
+}
+
+/// What an operator calls the thing that a process belongs to. Processes of one workload are
+/// replaceable by each other: the workers of a server, the threads of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Workload {
+    /// What it is.
+    pub kind: WorkloadKind,
+    /// Its name: the unit; the container's name, or the short form of its id; the pod's owner or
+    /// the pod; the file name of the executable.
+    pub name: Arc<str>,
+    /// Unit of systemd that it runs in, where systemd runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Arc<str>>,
+    /// The innermost slice of systemd that it runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Arc<str>>,
+    /// The container it runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// What Kubernetes calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k8s: Option<Kubernetes>,
+    /// What it is for, as far as its executable, port or image tell: `web`, `database`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Arc<str>>,
+}
+
+/// A container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Container {
+    /// Its id, whole, as its runtime gave it.
+    pub id: Arc<str>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
+    /// The image it was made of, as it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Arc<str>>,
+    /// What runs it: `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `nspawn`, `crun`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Arc<str>>,
+    /// Its labels; of Kubernetes' own only those that say more than [`Kubernetes`] does.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// What Kubernetes calls a workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Kubernetes {
+    /// Namespace of the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Arc<str>>,
+    /// Name of the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Arc<str>>,
+    /// The pod's uid, with hyphens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Arc<str>>,
+    /// Its quality of service: `guaranteed`, `burstable`, `besteffort`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qos: Option<Arc<str>>,
+    /// What made the pod, where its name tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+    /// The node it runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<Arc<str>>,
+}
+
+/// What made a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Owner {
+    /// Its kind, as Kubernetes writes it: `ReplicaSet`, `DaemonSet`.
+    pub kind: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
