@@ -4,6 +4,7 @@
 //! - [`netns`]: network namespaces of a test's own
 //! - [`agent`]: one child process that does, socket call by socket call, what a test asks
 //! - [`play`]: short plays by processes that come and go
+//! - [`container`]: containers, in control groups named as runtimes name them
 //! - [`cgroup`], [`landlock`]: policies that forbid connect()
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
 //! - [`storm`], [`hold`]: as many connections as can be made, or held
@@ -20,6 +21,7 @@
 pub mod agent;
 pub mod bpf;
 pub mod cgroup;
+pub mod container;
 pub mod expect;
 pub mod hold;
 pub mod init;
