@@ -4,5 +4,7 @@
 //! adds to it, and only what is certain to be of the same process.
 
 mod processes;
+pub mod runtimes;
 
 pub use processes::Processes;
+pub use runtimes::Runtimes;

@@ -1,0 +1,450 @@
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot make its files fails"
+)]
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixListener,
+};
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::model::Owner;
+
+const ID: &str = "6a825448c5ef07ac0c3b99532b18bdec0e1d0bb1eb41b4672d570634a1409a85";
+const UID: &str = "005f082b-5fd9-4650-8ef4-473e63bc2d13";
+
+/// A host of files made for a test.
+struct Fake(tempfile::TempDir);
+
+impl Fake {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, path: &str, json: &serde_json::Value) {
+        let path = self.0.path().join(path.replace("ID", ID));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, json.to_string()).unwrap();
+    }
+
+    fn socket(&self, path: &str) -> UnixListener {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        UnixListener::bind(path).unwrap()
+    }
+
+    fn worker(&self) -> Worker {
+        let root = self.0.path().to_path_buf();
+        Worker {
+            engines: Engines::new(root.clone()).unwrap(),
+            host: Host {
+                proc_root: root.join("proc"),
+                root,
+                node: Some("node-1".into()),
+            },
+        }
+    }
+
+    fn answer(&self, runtime: Option<&str>, pid: Option<u32>) -> Answer {
+        self.worker().answer(&Question {
+            id: ID.into(),
+            runtime: runtime.map(Into::into),
+            pid,
+        })
+    }
+
+    fn container(&self) -> Container {
+        self.answer(None, None).found.unwrap().container
+    }
+}
+
+fn named(container: &Container) -> [Option<&str>; 3] {
+    [&container.name, &container.image, &container.runtime].map(|text| text.as_deref())
+}
+
+/// Answers one connection with `answer`, as a runtime would.
+fn serve(listener: UnixListener, answer: String) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = Vec::new();
+        let mut byte = [0];
+        while !asked.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            asked.extend_from_slice(&byte);
+        }
+        // It may have hung up.
+        let _ = stream.write_all(answer.as_bytes());
+        String::from_utf8(asked).unwrap()
+    })
+}
+
+fn description() -> serde_json::Value {
+    json!({
+        "Id": ID, "Name": "/shop-web-1",
+        "Config": {"Image": "nginx:1.27", "Labels": {"com.docker.compose.service": "web"}},
+    })
+}
+
+#[test]
+fn a_container_of_a_pod_by_containerd() {
+    let host = Fake::new();
+    host.file(
+        "run/containerd/io.containerd.runtime.v2.task/k8s.io/ID/config.json",
+        &json!({"ociVersion": "1.1.0", "annotations": {
+            "io.kubernetes.cri.container-name": "web",
+            "io.kubernetes.cri.container-type": "container",
+            "io.kubernetes.cri.image-name": "docker.io/library/nginx:1.27",
+            "io.kubernetes.cri.sandbox-id": "446c65ab43d4",
+            "io.kubernetes.cri.sandbox-name": "web-6d5f8c9b7-x2x9z",
+            "io.kubernetes.cri.sandbox-namespace": "shop",
+            "io.kubernetes.cri.sandbox-uid": UID,
+        }}),
+    );
+    let answer = host.answer(Some("containerd"), None);
+    assert!(answer.is_whole);
+    let found = answer.found.unwrap();
+    assert_eq!(
+        named(&found.container),
+        [
+            Some("web"),
+            Some("docker.io/library/nginx:1.27"),
+            Some("containerd")
+        ]
+    );
+    assert_eq!(
+        found.k8s.unwrap(),
+        Kubernetes {
+            namespace: Some("shop".into()),
+            pod: Some("web-6d5f8c9b7-x2x9z".into()),
+            uid: Some(UID.into()),
+            qos: None,
+            owner: Some(Owner {
+                kind: "Deployment".into(),
+                name: "web".into()
+            }),
+            node: Some("node-1".into()),
+        }
+    );
+}
+
+#[test]
+fn the_sandbox_of_a_pod_by_k3s() {
+    let host = Fake::new();
+    host.file(
+        "run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io/ID/config.json",
+        &json!({"annotations": {
+            "io.kubernetes.cri.container-type": "sandbox",
+            "io.kubernetes.cri.sandbox-name": "db-0",
+            "io.kubernetes.cri.sandbox-namespace": "shop",
+        }}),
+    );
+    assert_eq!(
+        named(&host.container()),
+        [Some("POD"), None, Some("containerd")]
+    );
+}
+
+#[test]
+fn a_container_of_a_pod_by_cri_o() {
+    let host = Fake::new();
+    host.file(
+        "run/containers/storage/overlay-containers/ID/userdata/config.json",
+        &json!({"annotations": {
+            "io.container.manager": "cri-o",
+            "io.kubernetes.container.name": "web",
+            "io.kubernetes.cri-o.ContainerType": "container",
+            "io.kubernetes.cri-o.ImageName": "docker.io/library/nginx@sha256:aa",
+            "io.kubernetes.cri-o.Image": "docker.io/library/nginx:1.27",
+            "io.kubernetes.cri-o.Labels":
+                r#"{"io.kubernetes.container.name":"web","io.kubernetes.pod.uid":"005f","tier":"front"}"#,
+            "io.kubernetes.cri-o.Name": "k8s_web_fluentd-x2x9z_shop_005f_0",
+            "io.kubernetes.pod.name": "fluentd-x2x9z",
+            "io.kubernetes.pod.namespace": "shop",
+            "io.kubernetes.pod.uid": UID,
+        }}),
+    );
+    let found = host.answer(None, None).found.unwrap();
+    assert_eq!(
+        named(&found.container),
+        [
+            Some("web"),
+            Some("docker.io/library/nginx:1.27"),
+            Some("cri-o")
+        ]
+    );
+    let labels: Vec<_> = found.container.labels.keys().map(|key| &**key).collect();
+    assert_eq!(labels, ["tier"]);
+    assert_eq!(found.k8s.unwrap().owner.unwrap().name, "fluentd".into());
+}
+
+/// As Podman 4.3.1 left it.
+#[test]
+fn a_container_by_podman() {
+    let host = Fake::new();
+    let base = "var/lib/containers/storage/overlay-containers";
+    host.file(
+        &format!("{base}/ID/userdata/config.json"),
+        &json!({"annotations": {
+            "io.container.manager": "libpod",
+            "io.kubernetes.cri-o.Created": "2026-11-23T05:23:38.559154574Z",
+            "io.kubernetes.cri-o.TTY": "false",
+            "io.podman.annotations.privileged": "FALSE",
+        }}),
+    );
+    host.file(
+        &format!("{base}/volatile-containers.json"),
+        &json!([{"id": "other", "names": null}, {
+            "id": ID, "names": ["web2"], "image": "e68503b3",
+            "metadata": "{\"image-name\":\"localhost/tiny:1\",\"name\":\"web2\",\"created-at\":1795411418}",
+            "flags": {"MountLabel": ""},
+        }]),
+    );
+    assert_eq!(
+        named(&host.container()),
+        [Some("web2"), Some("localhost/tiny:1"), Some("podman")]
+    );
+}
+
+#[test]
+fn a_container_by_docker_is_named_by_its_own_file() {
+    let host = Fake::new();
+    host.file(
+        "run/containerd/io.containerd.runtime.v2.task/moby/ID/config.json",
+        &json!({"ociVersion": "1.1.0"}),
+    );
+    let mut description = description();
+    description["ID"] = description["Id"].take();
+    description.as_object_mut().unwrap().remove("Id");
+    host.file("var/lib/docker/containers/ID/config.v2.json", &description);
+    let answer = host.answer(Some("docker"), None);
+    assert!(answer.is_whole);
+    let container = answer.found.unwrap().container;
+    assert_eq!(
+        named(&container),
+        [Some("shop-web-1"), Some("nginx:1.27"), Some("docker")]
+    );
+    assert_eq!(container.labels["com.docker.compose.service"], "web".into());
+}
+
+#[test]
+fn containers_by_runc_and_nerdctl() {
+    let host = Fake::new();
+    host.file(
+        "run/runc/ID/state.json",
+        &json!({"id": ID, "config": {"labels": ["bundle=/tmp/b", "nerdctl/name=api", "app=shop", "x"]}}),
+    );
+    let container = host.container();
+    assert_eq!(named(&container), [Some("api"), None, Some("containerd")]);
+    assert_eq!(container.labels["app"], "shop".into());
+}
+
+#[test]
+fn a_container_of_a_user_is_found_only_for_processes_in_that_users_slice() {
+    let host = Fake::new();
+    let me = rustix::process::getuid().as_raw();
+    let bundle = format!("/home/u/storage/overlay-containers/{ID}/userdata");
+    host.file(
+        &format!("run/user/{me}/crun/ID/status"),
+        &json!({"pid": 7, "bundle": bundle}),
+    );
+    host.file(
+        &format!("{}/config.json", &bundle[1..]),
+        &json!({"annotations": {"io.container.manager": "libpod"}}),
+    );
+    host.file(
+        "home/u/storage/overlay-containers/containers.json",
+        &json!([{"id": ID, "names": ["mine"], "metadata": ""}]),
+    );
+    for (pid, cgroup) in [
+        (
+            7,
+            format!("0::/user.slice/user-{me}.slice/user@{me}.service/a.scope\n"),
+        ),
+        (8, "0::/system.slice/x.service\n".to_owned()),
+    ] {
+        let folder = host.0.path().join(format!("proc/{pid}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("cgroup"), cgroup).unwrap();
+    }
+    let found = host.answer(None, Some(7)).found.unwrap();
+    assert_eq!(
+        named(&found.container),
+        [Some("mine"), None, Some("podman")]
+    );
+    for pid in [None, Some(8), Some(9)] {
+        assert!(host.answer(None, pid).found.is_none());
+    }
+}
+
+#[test]
+fn the_api_is_asked_for_what_files_do_not_tell() {
+    let host = Fake::new();
+    let body = description().to_string();
+    let (one, two) = body.split_at(20);
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
+        one.len(),
+        two.len()
+    );
+    let server = serve(host.socket("run/docker.sock"), answer);
+    let answer = host.answer(None, None);
+    assert!(answer.is_whole);
+    assert_eq!(
+        named(&answer.found.unwrap().container),
+        [Some("shop-web-1"), Some("nginx:1.27"), Some("docker")]
+    );
+    let asked = server.join().unwrap();
+    assert!(asked.starts_with(&format!("GET /containers/{ID}/json HTTP/1.1\r\n")));
+}
+
+#[test]
+fn answers_that_are_none() {
+    let long = "x".repeat(2 << 20);
+    let other = description().to_string().replace(ID, "0123");
+    let cases = [
+        (
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+            Reply::Unknown,
+        ),
+        (format!("HTTP/1.0 200 OK\r\n\r\n{other}"), Reply::Unknown),
+        ("HTTP/1.0 200 OK\r\n\r\n{".to_owned(), Reply::Unknown),
+        (
+            "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            Reply::Silence,
+        ),
+        (format!("HTTP/1.0 200 OK\r\n\r\n{long}"), Reply::Silence),
+        (format!("HTTP/1.1 200 {long}"), Reply::Silence),
+        ("hello\r\n\r\n".to_owned(), Reply::Silence),
+        (String::new(), Reply::Silence),
+    ];
+    for (answer, expected) in cases {
+        let host = Fake::new();
+        let server = serve(host.socket("run/podman/podman.sock"), answer.clone());
+        let mut engines = host.worker().engines;
+        let reply = engines.ask(ID, Some("podman"), None);
+        assert_eq!(reply, expected, "{:.40}", answer);
+        drop(server);
+    }
+}
+
+#[test]
+fn a_runtime_that_does_not_answer_is_left_alone() {
+    let host = Fake::new();
+    let listener = host.socket("run/docker.sock");
+    let mut engines = host.worker().engines;
+    assert_eq!(engines.ask(ID, None, None), Reply::Silence);
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_ok());
+    // No second connection, and other runtimes are not affected.
+    assert_eq!(engines.ask(ID, None, None), Reply::Silence);
+    assert!(listener.accept().is_err());
+    assert_eq!(engines.ask(ID, Some("podman"), None), Reply::Unknown);
+}
+
+fn polled(runtimes: &mut Runtimes, now: Instant) -> Vec<Found> {
+    // Nothing is known of how long it takes; a hang is found by whoever runs the tests.
+    loop {
+        let waits = |it: &Known| it.retry.is_none() && it.found.is_none();
+        let found = runtimes.poll_at(now);
+        if !found.is_empty() || !runtimes.known.iter().any(|(_, it)| waits(it)) {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_container_is_asked_for_once_and_again_only_if_it_was_not_found() {
+    let host = Fake::new();
+    let root = host.0.path().to_path_buf();
+    let mut runtimes = Runtimes::new(Host {
+        proc_root: root.join("proc"),
+        root,
+        node: None,
+    })
+    .unwrap();
+    let start = Instant::now();
+    assert_eq!(runtimes.ask_at(start, "../etc", None, None), None);
+    assert!(runtimes.known.is_empty());
+    assert_eq!(runtimes.ask_at(start, ID, None, None), None);
+    assert_eq!(polled(&mut runtimes, start), []);
+    host.file("var/lib/docker/containers/ID/config.v2.json", &{
+        let mut it = description();
+        it["ID"] = it["Id"].take();
+        it.as_object_mut().unwrap().remove("Id");
+        it
+    });
+    // Too early.
+    assert_eq!(runtimes.ask_at(start, ID, None, None), None);
+    assert!(runtimes.known.peek(ID).unwrap().retry.is_some());
+    let later = start + FIRST_RETRY;
+    assert_eq!(runtimes.ask_at(later, ID, None, None), None);
+    let found = polled(&mut runtimes, later);
+    assert_eq!(named(&found[0].container)[0], Some("shop-web-1"));
+    let long_after = later + 2 * LAST_RETRY;
+    let known = runtimes.ask_at(long_after, ID, None, None).unwrap();
+    assert_eq!(*known, found[0]);
+    assert_eq!(runtimes.known.peek(ID).unwrap().tries, 2);
+}
+
+#[test]
+fn slices_tell_their_user() {
+    let cases = [
+        ("0::/user.slice/user-1000.slice/session-3.scope", Some(1000)),
+        (
+            "2:cpu:/\n1:name=systemd:/user.slice/user-7.slice/a:b\n",
+            Some(7),
+        ),
+        ("0::/system.slice/user.slice/user-1000.slice", None),
+        ("0::/user.slice/user-x.slice", None),
+        ("", None),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(parse_owner(text), expected, "{text}");
+    }
+}
+
+/// JSON of the right members and any contents, and of any members.
+fn json_like() -> impl Strategy<Value = String> {
+    let key = prop_oneof![
+        1 => Just("io.kubernetes.cri.container-name".to_owned()),
+        1 => Just("io.kubernetes.cri-o.Labels".to_owned()),
+        1 => Just("nerdctl/name".to_owned()),
+        1 => "[aä]{0,400}",
+        40 => "[a-z]{1,8}",
+    ];
+    let text =
+        prop_oneof![20 => ".{0,20}", 1 => "[aä]{0,700}", 1 => Just(r#"{"a":"b"}"#.to_owned())];
+    let pairs = proptest::collection::btree_map(key, text, 0..80);
+    (pairs, ".{0,600}").prop_map(|(pairs, name)| {
+        let labels: Vec<_> = pairs
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        json!({
+            "annotations": pairs, "Id": ID, "Name": name,
+            "Config": {"Image": name, "Labels": pairs},
+            "config": {"labels": labels},
+        })
+        .to_string()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        places::check(&bytes, ID);
+    }
+
+    #[test]
+    fn any_members_are_bounded(text in json_like(), cut in 0..200usize) {
+        places::check(text.as_bytes(), ID);
+        places::check(&text.as_bytes()[..text.len().saturating_sub(cut)], ID);
+    }
+}
