@@ -2,6 +2,7 @@
 //! through its stages again and again. No part of the interface of this crate.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +15,8 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     capture::{Capture, Options, Replay},
-    enrich::Processes,
+    enrich::Enricher,
+    model::Told,
     outputs::{Format, Writer},
 };
 
@@ -72,16 +74,20 @@ impl Recording {
     /// says how long that took.
     pub fn replay(&self, to_json: bool) -> Duration {
         let mut replay = Replay::new();
-        let mut processes = Processes::new("/proc".into());
+        let mut enricher = Enricher::new(Path::new("/proc"));
         let mut writer = Writer::new(Format::Json, false);
         let mut buffer = Vec::with_capacity(2 * BATCH_BYTES);
         let begun = Instant::now();
         for bytes in &self.0 {
-            let Some(mut event) = replay.event(bytes) else {
-                continue;
+            let mut event = match replay.told(bytes) {
+                Some(Told::Event(event)) => event,
+                Some(Told::Fact(fact)) => {
+                    enricher.learn(&fact);
+                    continue;
+                }
+                None => continue,
             };
-            processes.learn(&event);
-            processes.enrich(&mut event);
+            enricher.complete(&mut event);
             if to_json {
                 writer.write(&event, &mut buffer);
                 if buffer.len() >= BATCH_BYTES {

@@ -146,14 +146,18 @@ impl Filter {
             | Body::Close(it)
             | Body::Fail(it) => {
                 let connection = &it.connection;
-                let ends = [connection.ends.local, connection.ends.remote];
+                let (ends, translation) = (connection.ends, connection.translation.as_deref());
+                let ends = [ends.local, ends.remote]
+                    .into_iter()
+                    .chain(translation.map(|it| it.server))
+                    .chain(translation.map(|it| it.dialled));
                 self.wants(body.kind())
                     && self.admits_process(body)
                     && any(&self.options.port, |port| {
-                        ends.iter().any(|end| end.port() == *port)
+                        ends.clone().any(|end| end.port() == *port)
                     })
                     && any(&self.options.net, |net| {
-                        ends.iter().any(|end| net.contains(&end.ip()))
+                        ends.clone().any(|end| net.contains(&end.ip()))
                     })
                     && self
                         .options

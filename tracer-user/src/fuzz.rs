@@ -5,6 +5,7 @@ use std::fs;
 
 use crate::{
     capture::checks::{self, Run},
+    model::Told,
     outputs::{self, Format, Writer},
     procfs::{self, MAX_ARGS, MAX_ARGS_BYTES},
 };
@@ -19,7 +20,7 @@ pub fn decode(bytes: &[u8]) {
     for row in rows {
         let (mut run, mut json) = (Run::new(), Writer::new(Format::Json, false));
         for record in row {
-            if let Some(event) = run.event(record) {
+            if let Some(Told::Event(event)) = run.told(record) {
                 outputs::checks::line(&event, &mut json);
             }
         }

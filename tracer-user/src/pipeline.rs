@@ -1,6 +1,6 @@
 //! A run: the stages joined. The only place that knows more than one of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, interval, sleep, sleep_until};
@@ -8,10 +8,10 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use crate::{
     capture::{Capture, Options},
     cli::StreamOptions,
-    enrich::Processes,
+    enrich::Enricher,
     exit::Exit,
     filter::Filter,
-    model::{Body, Event, Kind},
+    model::{Body, Event, Kind, Told},
     outputs::{self, Format, Writer},
     signals::Signals,
     sink::{Flushed, Sink},
@@ -121,7 +121,7 @@ async fn finish(capture: &mut Capture, mut lines: Lines, sink: Sink) -> Result<F
 
 /// Events on their way to the output: completed, chosen, written.
 struct Lines {
-    processes: Processes,
+    enricher: Enricher,
     filter: Arc<Filter>,
     writer: Writer,
     buffer: Vec<u8>,
@@ -131,7 +131,7 @@ impl Lines {
     fn new(options: &StreamOptions) -> Self {
         let format = options.format.unwrap_or_else(Format::for_stdout);
         Self {
-            processes: Processes::new("/proc".into()),
+            enricher: Enricher::new(Path::new("/proc")),
             filter: Arc::new(Filter::new(&options.filter)),
             writer: Writer::new(format, outputs::colour_for_stdout()),
             buffer: Vec::new(),
@@ -143,8 +143,11 @@ impl Lines {
         let filter = Arc::clone(&self.filter);
         // What processes run is learnt from, whatever is shown.
         let wanted = |kind| kind == Kind::Exec || filter.wants(kind);
-        capture.drain(wanted, |event| {
-            self.push(event);
+        capture.drain(wanted, |told| {
+            match told {
+                Told::Event(event) => self.push(event),
+                Told::Fact(fact) => self.enricher.learn(&fact),
+            }
             !self.is_full()
         })
     }
@@ -166,12 +169,11 @@ impl Lines {
                 "events were lost; a larger --ring may help"
             );
         }
-        self.processes.learn(&event);
-        if !self.filter.admits(&event) {
-            return;
+        // Before the filter: what is not shown tells who is at the other end of what is.
+        self.enricher.complete(&mut event);
+        if self.filter.admits(&event) {
+            self.writer.write(&event, &mut self.buffer);
         }
-        self.processes.enrich(&mut event);
-        self.writer.write(&event, &mut self.buffer);
     }
 }
 

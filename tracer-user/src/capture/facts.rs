@@ -15,7 +15,7 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 const MAX_BTF_BYTES: u64 = 256 << 20;
 
 /// Functions that are asked about.
-const FUNCTIONS: [&str; 13] = [
+const FUNCTIONS: [&str; 19] = [
     "tcp_connect",
     "inet_csk_accept",
     "tcp_close",
@@ -29,6 +29,12 @@ const FUNCTIONS: [&str; 13] = [
     "tcp_conn_request",
     "tcp_v4_send_reset",
     "tcp_v6_send_reset",
+    "udp_sendmsg",
+    "udpv6_sendmsg",
+    "tcp_sendmsg",
+    "udp_recvmsg",
+    "udpv6_recvmsg",
+    "tcp_recvmsg",
 ];
 /// The steps of connect() that are TCP's own.
 const STEPS: [&str; 4] = [
@@ -99,6 +105,10 @@ pub struct Types {
     pub request_parameters: Option<usize>,
     /// Parameters of `tcp_v4_send_reset` and its twin.
     pub reset_parameters: Option<usize>,
+    /// Parameters of `udp_sendmsg`, its twin and `tcp_sendmsg`, if they are the same.
+    pub send_parameters: Option<usize>,
+    /// Parameters of `udp_recvmsg`, its twin and `tcp_recvmsg`, if they are the same.
+    pub receive_parameters: Option<usize>,
     /// Arguments of the tracepoint `tcp_send_reset`.
     pub reset_arguments: Option<usize>,
     /// Whether a task can interrupt a program at a raw tracepoint (Linux 7.0).
@@ -232,6 +242,8 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         permit_parameters: parameters("security_socket_connect"),
         request_parameters: parameters("tcp_conn_request"),
         reset_parameters: same(&["tcp_v4_send_reset", "tcp_v6_send_reset"]),
+        send_parameters: same(&["udp_sendmsg", "udpv6_sendmsg", "tcp_sendmsg"]),
+        receive_parameters: same(&["udp_recvmsg", "udpv6_recvmsg", "tcp_recvmsg"]),
         reset_arguments: arguments(RESETS),
         // Up to 6.12 tracepoints had that counter for idle processors only, and no extension.
         raw_tracepoints_interrupted: btf.has(SRCU) && btf.has(EXTENSION),

@@ -55,7 +55,7 @@ pub use self::{
 };
 use crate::model::{
     Blind, Body, Cost, Coverage, Event, Kind, Ledger, Loss, ProgramCost, Start, Stop, Tally,
-    Timestamp, Tracer,
+    Timestamp, Told, Tracer,
 };
 
 /// Records read before the reader looks at something else.
@@ -343,13 +343,13 @@ impl Capture {
         }
     }
 
-    /// Hands what has happened to `each`, in the kernel's order, until it wants no more
+    /// Hands what is told to `each`, in the kernel's order, until it wants no more
     /// or a bounded batch is done. Tells whether there may be more. Of kinds that are not
     /// `wanted` most is left out, though counted.
     pub fn drain(
         &mut self,
         wanted: impl Fn(Kind) -> bool,
-        mut each: impl FnMut(Event) -> bool,
+        mut each: impl FnMut(Told) -> bool,
     ) -> bool {
         self.interpreter.clock.follow();
         let (interpreter, account) = (&mut self.interpreter, &mut self.account);
@@ -359,7 +359,7 @@ impl Capture {
             match decode::decode(bytes) {
                 Ok(record) => {
                     account.delivered(record.kind());
-                    interpreter.event(&record, &wanted).is_none_or(&mut each) && room > 0
+                    interpreter.told(&record, &wanted).is_none_or(&mut each) && room > 0
                 }
                 Err(undecodable) => {
                     account.undecodable(undecodable);
@@ -464,9 +464,9 @@ impl Replay {
     }
 
     /// What a record tells.
-    pub(crate) fn event(&mut self, bytes: &[u8]) -> Option<Event> {
+    pub(crate) fn told(&mut self, bytes: &[u8]) -> Option<Told> {
         let record = decode::decode(bytes).ok()?;
-        self.0.event(&record, |_| true)
+        self.0.told(&record, |_| true)
     }
 }
 

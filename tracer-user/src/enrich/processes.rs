@@ -5,8 +5,9 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use lru::LruCache;
 
+use super::cgroups::Cgroups;
 use crate::{
-    model::{Body, Event, Process, ProcessKey},
+    model::{Cgroup, Process, ProcessKey},
     procfs::Proc,
 };
 
@@ -17,54 +18,53 @@ const LATELY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// How many programs that were run lately are remembered.
 const EXECUTED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
+/// A process that runs a program of this name, in this control group: it may change both.
+type Key = (ProcessKey, u64, Arc<str>);
+
+fn key(process: &Process) -> Key {
+    (process.key, process.cgroup, Arc::clone(&process.comm))
+}
+
 /// Knows the processes of this host.
 #[derive(Debug)]
-pub struct Processes {
+pub(super) struct Processes {
     proc: Proc,
+    cgroups: Cgroups,
     /// By address of what was to be completed, which is kept so that no other takes the
     /// address: the capture tells of a process by the same value as long as it is the same.
     completed: LruCache<usize, (Arc<Process>, Arc<Process>)>,
-    known: LruCache<(ProcessKey, Arc<str>), Arc<Process>>,
+    known: LruCache<Key, Arc<Process>>,
     /// What processes were told to run, for those that are gone before they are looked at.
-    executed: LruCache<(ProcessKey, Arc<str>), Arc<Process>>,
+    executed: LruCache<Key, Arc<Process>>,
 }
 
 impl Processes {
     /// Asks the /proc mounted at `proc_root`.
-    pub fn new(proc_root: PathBuf) -> Self {
+    pub(super) fn new(proc_root: PathBuf, cgroups: Cgroups) -> Self {
         Self {
             proc: Proc::new(proc_root),
+            cgroups,
             completed: LruCache::new(LATELY),
             known: LruCache::new(CAPACITY),
             executed: LruCache::new(EXECUTED),
         }
     }
 
-    /// Remembers what `event` tells of processes: to be called with every event.
-    pub fn learn(&mut self, event: &Event) {
-        if let Body::Exec(exec) = &event.body {
-            let key = (exec.process.key, Arc::clone(&exec.process.comm));
-            // It may have run another program of that name before.
-            self.known.pop(&key);
-            self.executed.put(key, Arc::clone(&exec.process));
-        }
+    /// Remembers a control group that was made.
+    pub(super) fn learn_cgroup(&mut self, made: &Cgroup) {
+        self.cgroups.learn(made);
     }
 
-    /// Adds to the process of `event`, if it has one, what /proc knows.
-    pub fn enrich(&mut self, event: &mut Event) {
-        let process = match &mut event.body {
-            Body::Existing(it)
-            | Body::Connect(it)
-            | Body::Accept(it)
-            | Body::Close(it)
-            | Body::Fail(it) => &mut it.process,
-            Body::Listen(it) | Body::Unlisten(it) => &mut it.process,
-            Body::Exec(it) | Body::Exit(it) => {
-                it.process = self.complete(&it.process);
-                return;
-            }
-            Body::Start(_) | Body::Loss(_) | Body::Stop(_) => return,
-        };
+    /// Remembers what a process runs from here on.
+    pub(super) fn learn_executed(&mut self, process: &Arc<Process>) {
+        let key = key(process);
+        // It may have run another program of that name before.
+        self.known.pop(&key);
+        self.executed.put(key, Arc::clone(process));
+    }
+
+    /// Completes the process of an event, if it has one.
+    pub(super) fn complete_if_known(&mut self, process: &mut Option<Arc<Process>>) {
         if let Some(process) = process {
             *process = self.complete(process);
         }
@@ -72,7 +72,7 @@ impl Processes {
 
     /// `process` with what is known of it. What turned out to be gone stays as it is and
     /// is not looked for again.
-    fn complete(&mut self, process: &Arc<Process>) -> Arc<Process> {
+    pub(super) fn complete(&mut self, process: &Arc<Process>) -> Arc<Process> {
         let address = Arc::as_ptr(process).addr();
         if let Some((_, complete)) = self.completed.get(&address) {
             return Arc::clone(complete);
@@ -84,7 +84,7 @@ impl Processes {
     }
 
     fn find(&mut self, process: &Arc<Process>) -> Arc<Process> {
-        let key = (process.key, Arc::clone(&process.comm));
+        let key = key(process);
         let complete = match self.known.get(&key) {
             Some(known) if known.uid == process.uid => return Arc::clone(known),
             // It changed its user: the rest holds.

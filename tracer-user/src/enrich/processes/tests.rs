@@ -1,7 +1,6 @@
 use std::fs;
 
 use super::*;
-use crate::outputs::specimens;
 
 const TICK_NS: u64 = 10_000_000;
 const START_TICKS: u64 = 98_765;
@@ -29,6 +28,8 @@ fn bare(comm: &str) -> Process {
             pid: 812,
             start_ns: START_TICKS * TICK_NS + 1234,
         },
+        cgroup: 1,
+        workload: None,
         pid: 812,
         ppid: None,
         uid: Some(33),
@@ -39,21 +40,18 @@ fn bare(comm: &str) -> Process {
     }
 }
 
+fn processes(root: &tempfile::TempDir) -> Processes {
+    Processes::new(root.path().into(), Cgroups::read(root.path()))
+}
+
 fn enriched(processes: &mut Processes, process: Process) -> Arc<Process> {
-    let mut connection = specimens::connect();
-    connection.process = Some(Arc::new(process));
-    let mut event = specimens::event(Body::Connect(connection));
-    processes.enrich(&mut event);
-    match event.body {
-        Body::Connect(it) => it.process.expect("a process"),
-        _ => unreachable!("the same event"),
-    }
+    processes.complete(&Arc::new(process))
 }
 
 #[test]
 fn adds_what_proc_knows_and_remembers_it() {
     let root = proc_with("nginx", START_TICKS, "nginx\0-g\0");
-    let mut processes = Processes::new(root.path().into());
+    let mut processes = processes(&root);
     let first = enriched(&mut processes, bare("nginx"));
     assert_eq!(first.ppid, Some(7));
     assert_eq!(first.exe.as_deref(), Some("/usr/sbin/nginx"));
@@ -71,7 +69,7 @@ fn adds_what_proc_knows_and_remembers_it() {
 fn another_process_with_the_same_pid_is_not_believed() {
     for ticks in [START_TICKS - 1, START_TICKS + 1, 0, u64::MAX] {
         let root = proc_with("nginx", ticks, "nginx\0");
-        let mut processes = Processes::new(root.path().into());
+        let mut processes = processes(&root);
         assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
     }
 }
@@ -79,7 +77,7 @@ fn another_process_with_the_same_pid_is_not_believed() {
 #[test]
 fn another_program_in_the_same_process_is_not_believed() {
     let root = proc_with("curl", START_TICKS, "curl\0");
-    let mut processes = Processes::new(root.path().into());
+    let mut processes = processes(&root);
     let expected = Process {
         ppid: Some(7),
         ..bare("sh")
@@ -95,7 +93,7 @@ fn another_program_in_the_same_process_is_not_believed() {
 #[test]
 fn what_is_gone_is_not_looked_for_again() {
     let root = tempfile::tempdir().expect("a temporary directory");
-    let mut processes = Processes::new(root.path().into());
+    let mut processes = processes(&root);
     assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
     fill(&root, "nginx", START_TICKS, "nginx\0");
     assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
@@ -104,7 +102,7 @@ fn what_is_gone_is_not_looked_for_again() {
 #[test]
 fn the_user_is_the_one_of_the_event() {
     let root = proc_with("nginx", START_TICKS, "nginx\0");
-    let mut processes = Processes::new(root.path().into());
+    let mut processes = processes(&root);
     enriched(&mut processes, bare("nginx"));
     let other = enriched(
         &mut processes,
@@ -126,7 +124,7 @@ fn hostile_files_add_nothing() {
         &[b'('; 100_000],
     ] {
         fs::write(root.path().join("812/stat"), stat).expect("a file");
-        let mut processes = Processes::new(root.path().into());
+        let mut processes = processes(&root);
         assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
     }
 }
@@ -134,7 +132,7 @@ fn hostile_files_add_nothing() {
 #[test]
 fn memory_is_bounded() {
     let root = tempfile::tempdir().expect("a temporary directory");
-    let mut processes = Processes::new(root.path().into());
+    let mut processes = processes(&root);
     for pid in 0..20_000 {
         let process = Process {
             pid,
@@ -144,13 +142,4 @@ fn memory_is_bounded() {
         enriched(&mut processes, process);
     }
     assert_eq!(processes.known.len(), CAPACITY.get());
-}
-
-#[test]
-fn events_without_a_process_pass() {
-    let root = tempfile::tempdir().expect("a temporary directory");
-    let mut processes = Processes::new(root.path().into());
-    for mut event in specimens::all() {
-        processes.enrich(&mut event);
-    }
 }

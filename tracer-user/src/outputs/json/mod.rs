@@ -11,7 +11,7 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use self::plain::Times;
 use super::sanitise::is_printable;
 use crate::model::{
-    Body, ConnectionEvent, Event, Evidence, Host, ListenerEvent, Process, ProcessEvent,
+    Body, Connection, ConnectionEvent, Event, Evidence, Host, ListenerEvent, Process, ProcessEvent,
 };
 
 /// How every line begins. The version of the stream changes when a field goes away or changes
@@ -83,19 +83,29 @@ impl Lines {
 
     fn connection(&mut self, event: &ConnectionEvent, buf: &mut Vec<u8>) -> serde_json::Result<()> {
         name("connection", buf);
-        connection::write(&event.connection, &mut self.times, buf);
+        connection::write(&event.connection, &mut self.times, buf)?;
         if let Some(failure) = &event.failure {
             field("failure", failure, buf)?;
         }
         self.process(event.process.as_ref(), buf)?;
-        evidence(&event.evidence, buf);
+        if let Some(peer) = &event.peer {
+            name("peer", buf);
+            let start = buf.len();
+            self.process(Some(peer), buf)?;
+            // What follows a comma elsewhere begins an object here.
+            if let Some(comma) = buf.get_mut(start) {
+                *comma = b'{';
+            }
+            buf.push(b'}');
+        }
+        evidence(&event.evidence, Some(&event.connection), buf);
         Ok(())
     }
 
     fn listener(&mut self, event: &ListenerEvent, buf: &mut Vec<u8>) -> serde_json::Result<()> {
         field("listener", &event.listener, buf)?;
         self.process(event.process.as_ref(), buf)?;
-        evidence(&event.evidence, buf);
+        evidence(&event.evidence, None, buf);
         Ok(())
     }
 
@@ -129,14 +139,16 @@ impl Lines {
         let Some(process) = process else {
             return Ok(());
         };
-        name("process", buf);
         let address = Arc::as_ptr(process).addr();
         if let Some((_, rendered)) = self.rendered.get(&address) {
             buf.extend_from_slice(rendered);
             return Ok(());
         }
         let start = buf.len();
-        value(&**process, buf)?;
+        field("process", &**process, buf)?;
+        if let Some(workload) = &process.workload {
+            field("workload", &**workload, buf)?;
+        }
         if self.rendered.len() >= MAX_RENDERED {
             self.rendered.clear();
         }
@@ -146,9 +158,9 @@ impl Lines {
     }
 }
 
-fn evidence(evidence: &Evidence, buf: &mut Vec<u8>) {
+fn evidence(evidence: &Evidence, of: Option<&Connection>, buf: &mut Vec<u8>) {
     name("evidence", buf);
-    connection::write_evidence(evidence, buf);
+    connection::write_evidence(evidence, of, buf);
 }
 
 /// Appends `,"name":value`.
@@ -221,7 +233,7 @@ mod tests {
     #[test]
     fn one_line_in_the_order_of_the_contract() {
         let line = line("nginx");
-        let expected = r#"{"v":1,"time":"2026-11-22T01:02:03.123456789Z","event":"connect","host":{"id":"6f1c0b6e","name":"web-1"},"connection":{"id":"9c410000002f","direction":"outbound","family":"ipv4","netns":4026531840,"client":{"address":"10.0.0.5","port":41532},"server":{"address":"10.0.0.9","port":5432},"opened":"2026-11-22T01:02:03.123456789Z","existing":false,"connect_ns":184223},"process":{"pid":812,"ppid":1,"uid":33,"comm":"nginx","exe":"/usr/sbin/nginx","args":["nginx: worker process"],"started":"2026-11-22T01:02:03.123456789Z"},"evidence":{"process":"hook","direction":"handshake"}}"#;
+        let expected = r#"{"v":1,"time":"2026-11-22T01:02:03.123456789Z","event":"connect","host":{"id":"6f1c0b6e","name":"web-1"},"connection":{"id":"9c410000002f","handshake":"0123456789abcdef","direction":"outbound","family":"ipv4","netns":4026531840,"client":{"address":"10.0.0.5","port":41532},"server":{"address":"10.0.0.9","port":5432},"opened":"2026-11-22T01:02:03.123456789Z","existing":false,"connect_ns":184223},"process":{"pid":812,"ppid":1,"uid":33,"comm":"nginx","exe":"/usr/sbin/nginx","args":["nginx: worker process"],"started":"2026-11-22T01:02:03.123456789Z"},"evidence":{"process":"hook","direction":"handshake"}}"#;
         assert_eq!(line, format!("{expected}\n"));
     }
 

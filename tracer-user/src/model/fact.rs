@@ -1,0 +1,85 @@
+//! Facts: what is told by no line of its own, but what names in other lines are made of.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{Ends, Event, Process, ProcessKey};
+
+/// What the capture has to tell.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are events, and each is handed on at once"
+)]
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// A line of the stream.
+    Event(Event),
+    /// What later lines are completed with.
+    Fact(Fact),
+}
+
+/// Something that names are made of.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A control group was made.
+    Cgroup(Cgroup),
+    /// A process exchanged a message with a name server.
+    Message(Message),
+    /// The address that a process dialled was replaced.
+    Redirect(Redirect),
+    /// A connection opened, of which no line is wanted.
+    Opened(Opened),
+}
+
+/// A control group of the v2 hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    /// Inode number of its folder.
+    pub id: u64,
+    /// Its path from the root.
+    pub path: Arc<str>,
+}
+
+/// A DNS message that a process sent or received; over TCP, a piece of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// When, nanoseconds of the kernel's clock.
+    pub time_ns: u64,
+    /// Who.
+    pub process: ProcessKey,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Between which ends; the remote one is the name server.
+    pub ends: Ends,
+    /// Tells its socket from others while it lives.
+    pub socket: u64,
+    /// Whether it was sent, not received.
+    pub sent: bool,
+    /// Whether it is a piece of a stream (TCP), not a datagram.
+    pub stream: bool,
+    /// Whether more bytes followed than are kept.
+    pub cut: bool,
+    /// The bytes, as many as are kept.
+    pub bytes: Box<[u8]>,
+}
+
+/// The address that a process dialled was replaced by another before the SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// The ends of the attempt that was made.
+    pub ends: Ends,
+    /// What the process dialled.
+    pub dialled: SocketAddr,
+}
+
+/// A connection opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// See [`Connection::handshake`](super::Connection::handshake).
+    pub handshake: u64,
+    /// Whether this is the end that dialled.
+    pub is_client: bool,
+    /// Who is at this end.
+    pub process: Arc<Process>,
+}
