@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     capture::{Capture, Options, Replay},
-    enrich::Enricher,
+    enrich::{Enricher, names::Networks},
     model::Told,
     outputs::{Format, Writer},
 };
@@ -74,27 +74,24 @@ impl Recording {
     /// says how long that took.
     pub fn replay(&self, to_json: bool) -> Duration {
         let mut replay = Replay::new();
-        let mut enricher = Enricher::new(Path::new("/proc"));
+        let mut enricher = Enricher::new(Path::new("/proc"), Networks::default());
         let mut writer = Writer::new(Format::Json, false);
         let mut buffer = Vec::with_capacity(2 * BATCH_BYTES);
         let begun = Instant::now();
         for bytes in &self.0 {
-            let mut event = match replay.told(bytes) {
-                Some(Told::Event(event)) => event,
-                Some(Told::Fact(fact)) => {
-                    enricher.learn(&fact);
-                    continue;
+            replay.told(bytes, |told| match told {
+                Told::Event(mut event) => {
+                    enricher.complete(&mut event);
+                    if to_json {
+                        writer.write(&event, &mut buffer);
+                    }
+                    std::hint::black_box(&event);
                 }
-                None => continue,
-            };
-            enricher.complete(&mut event);
-            if to_json {
-                writer.write(&event, &mut buffer);
-                if buffer.len() >= BATCH_BYTES {
-                    buffer.clear();
-                }
+                Told::Fact(fact) => enricher.learn(&fact),
+            });
+            if buffer.len() >= BATCH_BYTES {
+                buffer.clear();
             }
-            std::hint::black_box(&event);
         }
         std::hint::black_box(&buffer);
         begun.elapsed()

@@ -38,7 +38,7 @@ fn kind(kernel: usize) -> Option<Kind> {
         KernelKind::EXEC => Kind::Exec,
         KernelKind::EXIT => Kind::Exit,
         KernelKind::CGROUP => Kind::Cgroup,
-        KernelKind::MESSAGE => Kind::Message,
+        KernelKind::MESSAGE => Kind::Dns,
         KernelKind::REDIRECT => Kind::Redirect,
         _ => return None,
     })

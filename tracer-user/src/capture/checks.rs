@@ -17,7 +17,7 @@ use super::{
     interpret::Interpreter,
     plan,
 };
-use crate::model::{Body, Host, Reason, Told};
+use crate::model::{Body, Event, Host, Reason, Told};
 
 /// 2026-11-22T00:00:00Z
 const BOOT_NS: u64 = 1_795_305_600_000_000_000;
@@ -70,11 +70,11 @@ impl Run {
         Self(interpreter)
     }
 
-    /// What `bytes` tell, if they are a record, and tell something.
+    /// What `bytes` tell, if they are a record, and tell something: an event, or a fact.
     ///
     /// # Panics
     /// If something does not hold.
-    pub(crate) fn told(&mut self, bytes: &[u8]) -> Option<Told> {
+    pub(crate) fn told(&mut self, bytes: &[u8]) -> Option<Option<Event>> {
         let kind = claimed(bytes);
         let is_record = kind.and_then(size) == Some(bytes.len());
         let record = match decode(bytes) {
@@ -103,7 +103,10 @@ impl Run {
             // Nobody has to do with what nobody listened to.
             assert!(reason != Some(Reason::NotListening) || fail.process.is_none());
         }
-        told
+        match told? {
+            Told::Event(event) => Some(Some(event)),
+            Told::Fact(_) => Some(None),
+        }
     }
 }
 

@@ -13,9 +13,9 @@ use tracer_common::{self as abi, flags};
 use super::{clock::Clock, decode::Record, errno, listeners::Listeners, signal};
 use crate::model::{
     Body, Cgroup, Closer, Connection, ConnectionEvent, ConnectionId, Direction, DirectionEvidence,
-    EndEvidence, Ends, Event, Evidence, ExitStatus, Fact, Failure, Host, Kind, Listener,
-    ListenerEvent, Message, Opened, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey,
-    Reason, Redirect, Repaired, Signal, Timestamp, Told, Totals,
+    DnsPiece, DnsTransport, EndEvidence, Ends, Event, Evidence, ExitStatus, Fact, Failure, Host,
+    Kind, Listener, ListenerEvent, Opened, Phase, Process, ProcessEvent, ProcessEvidence,
+    ProcessKey, Reason, Redirect, Repaired, Signal, Timestamp, Told, Totals,
 };
 
 /// Connections that are remembered to be inbound; as many as the kernel side follows unless
@@ -96,10 +96,14 @@ impl Interpreter {
 
     /// What a record tells; nothing if that was told before, or is of a kind that is not
     /// `wanted`.
-    pub(super) fn told(&mut self, record: &Record, wanted: impl Fn(Kind) -> bool) -> Option<Told> {
+    pub(super) fn told<'a>(
+        &mut self,
+        record: &'a Record,
+        wanted: impl Fn(Kind) -> bool,
+    ) -> Option<Told<'a>> {
         Some(Told::Fact(match record {
             Record::Cgroup(made) => Fact::Cgroup(cgroup(made)?),
-            Record::Message(message) => Fact::Message(exchanged(message)),
+            Record::Message(message) => Fact::Dns(exchanged(message)),
             Record::Redirect(redirect) => Fact::Redirect(redirected(redirect)),
             Record::Connect(opened) if !wanted(Kind::Connect) => Fact::Opened(self.opened(opened)?),
             Record::Accept(opened) if !wanted(Kind::Accept) => Fact::Opened(self.opened(opened)?),
@@ -454,22 +458,26 @@ fn cgroup(made: &abi::Cgroup) -> Option<Cgroup> {
     })
 }
 
-fn exchanged(message: &abi::Message) -> Message {
+fn exchanged(message: &abi::Message) -> DnsPiece<'_> {
     let length = usize::try_from(message.length).unwrap_or(usize::MAX);
-    let kept = message.bytes.get(..length);
-    Message {
-        time_ns: message.header.time_ns,
+    let ends = ends(&message.flow);
+    DnsPiece {
+        netns: message.flow.netns,
         process: ProcessKey {
             pid: message.process.tgid,
             start_ns: message.process.start_ns,
         },
-        netns: message.flow.netns,
-        ends: ends(&message.flow),
-        socket: message.sock,
+        server: ends.remote,
+        local_port: ends.local.port(),
+        transport: if message.stream == 0 {
+            DnsTransport::Udp
+        } else {
+            DnsTransport::Tcp
+        },
         sent: message.sent != 0,
-        stream: message.stream != 0,
-        cut: kept.is_none(),
-        bytes: kept.unwrap_or(&message.bytes).into(),
+        bytes: message.bytes.get(..length).unwrap_or(&message.bytes),
+        length,
+        time_ns: message.header.time_ns,
     }
 }
 

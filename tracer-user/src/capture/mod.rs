@@ -349,7 +349,7 @@ impl Capture {
     pub fn drain(
         &mut self,
         wanted: impl Fn(Kind) -> bool,
-        mut each: impl FnMut(Told) -> bool,
+        mut each: impl FnMut(Told<'_>) -> bool,
     ) -> bool {
         self.interpreter.clock.follow();
         let (interpreter, account) = (&mut self.interpreter, &mut self.account);
@@ -464,9 +464,9 @@ impl Replay {
     }
 
     /// What a record tells.
-    pub(crate) fn told(&mut self, bytes: &[u8]) -> Option<Told> {
+    pub(crate) fn told<T>(&mut self, bytes: &[u8], each: impl FnOnce(Told<'_>) -> T) -> Option<T> {
         let record = decode::decode(bytes).ok()?;
-        self.0.told(&record, |_| true)
+        self.0.told(&record, |_| true).map(each)
     }
 }
 

@@ -4,31 +4,39 @@
 //! adds to it, and only what is certain to be of the same process.
 
 mod cgroups;
+pub mod names;
 mod peers;
 mod processes;
 
-use std::path::Path;
+use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
-use self::{cgroups::Cgroups, peers::Peers, processes::Processes};
-use crate::model::{Body, Event, Fact, Kind};
+use self::{
+    cgroups::Cgroups,
+    names::{Names, Networks},
+    peers::Peers,
+    processes::Processes,
+};
+use crate::model::{Body, Connection, Direction, Event, Fact, Kind, Process};
 
 /// Knows who is who on this host.
 pub struct Enricher {
     processes: Processes,
     peers: Peers,
+    names: Names,
 }
 
 impl Enricher {
-    /// Asks the /proc mounted at `proc_root`.
-    pub fn new(proc_root: &Path) -> Self {
+    /// Asks the /proc mounted at `proc_root`; `networks` are named by the user.
+    pub fn new(proc_root: &Path, networks: Networks) -> Self {
         Self {
             processes: Processes::new(proc_root.to_owned(), Cgroups::read(proc_root)),
             peers: Peers::default(),
+            names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
         }
     }
 
     /// Remembers what later events are completed with.
-    pub fn learn(&mut self, fact: &Fact) {
+    pub fn learn(&mut self, fact: &Fact<'_>) {
         match fact {
             Fact::Cgroup(made) => self.processes.learn_cgroup(made),
             Fact::Opened(opened) => {
@@ -36,7 +44,8 @@ impl Enricher {
                 self.peers
                     .open(opened.handshake, opened.is_client, &process);
             }
-            Fact::Message(_) | Fact::Redirect(_) => {}
+            Fact::Dns(piece) => self.names.learn(piece),
+            Fact::Redirect(_) => {}
         }
     }
 
@@ -51,6 +60,7 @@ impl Enricher {
             | Body::Close(it)
             | Body::Fail(it) => {
                 self.processes.complete_if_known(&mut it.process);
+                name(&mut self.names, &mut it.connection, it.process.as_deref());
                 if kind != Kind::Fail {
                     it.peer = self.peers.meet(kind, &it.connection, it.process.as_ref());
                 }
@@ -68,6 +78,25 @@ impl Enricher {
     }
 }
 
+/// Names the server of an outbound connection as its process, or at least somebody in its network
+/// namespace, asked for it.
+fn name(names: &mut Names, connection: &mut Connection, process: Option<&Process>) {
+    if connection.direction != Some(Direction::Outbound) {
+        return;
+    }
+    let process = process.map(|it| it.key);
+    let now_ns = connection.id.begun_ns;
+    let dialled = connection.ends.remote.ip();
+    let name = names.name(connection.netns, process, dialled, now_ns);
+    connection.name = name.map(Arc::new);
+}
+
+/// The network namespace of the first process, which is the host's own.
+fn home(proc_root: &Path) -> Option<u32> {
+    let metadata = std::fs::metadata(proc_root.join("1/ns/net")).ok()?;
+    u32::try_from(metadata.ino()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +105,7 @@ mod tests {
     #[test]
     fn every_event_passes_and_stays_what_it_is() {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut enricher = Enricher::new(root.path());
+        let mut enricher = Enricher::new(root.path(), Networks::default());
         for mut event in specimens::all() {
             let kind = event.body.kind();
             enricher.complete(&mut event);

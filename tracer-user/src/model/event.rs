@@ -34,8 +34,8 @@ pub enum Kind {
     Exit,
     /// A control group was made; no line of its own.
     Cgroup,
-    /// A process exchanged a message with a name server; no line of its own.
-    Message,
+    /// A process said something to a name server, or heard from it; no line of its own.
+    Dns,
     /// The address that a process dialled was replaced; no line of its own.
     Redirect,
     /// Events were lost.
@@ -73,7 +73,7 @@ impl Kind {
         Self::Exec,
         Self::Exit,
         Self::Cgroup,
-        Self::Message,
+        Self::Dns,
         Self::Redirect,
     ];
 
@@ -91,7 +91,7 @@ impl Kind {
             Self::Exec => "exec",
             Self::Exit => "exit",
             Self::Cgroup => "cgroup",
-            Self::Message => "message",
+            Self::Dns => "dns",
             Self::Redirect => "redirect",
             Self::Loss => "loss",
             Self::Stop => "stop",

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{Ends, Event, Process, ProcessKey};
+use super::{DnsPiece, Ends, Event, Process};
 
 /// What the capture has to tell.
 #[expect(
@@ -10,20 +10,20 @@ use super::{Ends, Event, Process, ProcessKey};
     reason = "nearly all are events, and each is handed on at once"
 )]
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum Told<'a> {
     /// A line of the stream.
     Event(Event),
     /// What later lines are completed with.
-    Fact(Fact),
+    Fact(Fact<'a>),
 }
 
 /// Something that names are made of.
 #[derive(Clone, Debug)]
-pub enum Fact {
+pub enum Fact<'a> {
     /// A control group was made.
     Cgroup(Cgroup),
-    /// A process exchanged a message with a name server.
-    Message(Message),
+    /// A process said something to a name server, or heard from it.
+    Dns(DnsPiece<'a>),
     /// The address that a process dialled was replaced.
     Redirect(Redirect),
     /// A connection opened, of which no line is wanted.
@@ -37,29 +37,6 @@ pub struct Cgroup {
     pub id: u64,
     /// Its path from the root.
     pub path: Arc<str>,
-}
-
-/// A DNS message that a process sent or received; over TCP, a piece of the stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// When, nanoseconds of the kernel's clock.
-    pub time_ns: u64,
-    /// Who.
-    pub process: ProcessKey,
-    /// Inode number of the network namespace.
-    pub netns: u32,
-    /// Between which ends; the remote one is the name server.
-    pub ends: Ends,
-    /// Tells its socket from others while it lives.
-    pub socket: u64,
-    /// Whether it was sent, not received.
-    pub sent: bool,
-    /// Whether it is a piece of a stream (TCP), not a datagram.
-    pub stream: bool,
-    /// Whether more bytes followed than are kept.
-    pub cut: bool,
-    /// The bytes, as many as are kept.
-    pub bytes: Box<[u8]>,
 }
 
 /// The address that a process dialled was replaced by another before the SYN.

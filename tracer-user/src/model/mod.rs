@@ -6,6 +6,7 @@
 //! is left out of the output, never printed as null.
 
 mod connection;
+mod dns;
 mod event;
 mod evidence;
 mod fact;
@@ -21,12 +22,13 @@ mod workload;
 pub use connection::{
     Closer, Connection, ConnectionId, Direction, Ends, Family, Totals, Translation,
 };
+pub use dns::{DnsPiece, DnsTransport};
 pub use event::{
     Blind, Body, ConnectionEvent, Cost, Event, Kind, ListenerEvent, Loss, ProcessEvent,
     ProgramCost, Start, Stop, Tracer,
 };
 pub use evidence::{AddressEvidence, DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
-pub use fact::{Cgroup, Fact, Message, Opened, Redirect, Told};
+pub use fact::{Cgroup, Fact, Opened, Redirect, Told};
 pub use failure::{Failure, Phase, Reason};
 pub use host::Host;
 pub use listener::Listener;

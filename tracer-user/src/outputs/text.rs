@@ -63,12 +63,9 @@ fn style(kind: Kind) -> Style {
         Kind::Close => AnsiColor::Blue.on_default(),
         Kind::Fail => AnsiColor::Red.on_default(),
         Kind::Listen | Kind::Unlisten => AnsiColor::Cyan.on_default(),
-        Kind::Existing
-        | Kind::Exec
-        | Kind::Exit
-        | Kind::Cgroup
-        | Kind::Message
-        | Kind::Redirect => Style::new(),
+        Kind::Existing | Kind::Exec | Kind::Exit | Kind::Cgroup | Kind::Dns | Kind::Redirect => {
+            Style::new()
+        }
         Kind::Loss => AnsiColor::Red.on_default().bold(),
         Kind::Start | Kind::Stop => Style::new().bold(),
     }
