@@ -31,6 +31,7 @@ mod older;
 mod privileges;
 mod processes;
 mod programs;
+mod resolver;
 mod services;
 mod sharing;
 mod sockets;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
             processes::tests(),
             ways::tests(),
             services::tests(),
+            resolver::tests(),
         ]);
     }
     if has("general") {

@@ -196,7 +196,9 @@ offsets! {
         msghdr_name: "msghdr"."msg_name", 8;
         /// Where its bytes are: the bytes themselves, or a list of pieces.
         msghdr_buffer: "msghdr"."msg_iter.kvec", 8;
-        /// How many of the first piece are done with.
+        /// How many pieces there are, where they are a list.
+        msghdr_pieces: "msghdr"."msg_iter.nr_segs", 8;
+        /// How many bytes of the first piece are done with.
         msghdr_offset: "msghdr"."msg_iter.iov_offset", 8;
         /// First sequence number not handed to the process.
         tcp_copied_seq: "tcp_sock"."copied_seq", 4;

@@ -16,6 +16,9 @@ use crate::{
 /// Port of name servers.
 const DOMAIN: u16 = 53;
 
+/// How many pieces of a stream are told of that are sent at once.
+const PIECES: u64 = 4;
+
 /// A call that may receive an answer.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -41,13 +44,19 @@ pub(crate) fn sent(sock: Sock, message: Message, length: u64, is_stream: bool) {
     if name != 0 && port_of(name) != DOMAIN {
         return;
     }
-    if let Some(buffer) = message.buffer() {
-        let length = if length > u64::from(u32::MAX) {
-            u32::MAX
-        } else {
-            length as u32
+    // A stream may be given in pieces: its length, then the message. A datagram is one.
+    let pieces = if is_stream { PIECES } else { 1 };
+    let mut left = length;
+    for number in 0..pieces {
+        let Some((buffer, length)) = message.piece(number) else {
+            return;
         };
-        report(sock, name, buffer, length, Way::of(true, is_stream));
+        let length = if length < left { length } else { left };
+        if length == 0 || length > u64::from(u32::MAX) {
+            return;
+        }
+        left -= length;
+        report(sock, name, buffer, length as u32, Way::of(true, is_stream));
     }
 }
 
@@ -62,7 +71,7 @@ pub(crate) fn receiving(sock: Sock, message: Message, is_stream: bool) {
     if name == 0 && sock.remote_port() != DOMAIN {
         return; // who sent it will not be known
     }
-    if let Some(buffer) = message.buffer() {
+    if let Some((buffer, _)) = message.piece(0) {
         let receiving = Receiving {
             sock: sock.0,
             buffer: buffer.0,

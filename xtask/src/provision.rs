@@ -12,6 +12,7 @@ pub(crate) type Needed = (&'static str, &'static str);
 pub(crate) const SUITES: &[Needed] = &[
     ("bpftool", "bpftool"),
     ("curl", "curl"),
+    ("dnsmasq", "dnsmasq-base"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),

@@ -24,21 +24,37 @@ impl Message {
         read(self.0, offset!(msghdr_name))
     }
 
-    /// Where its bytes are, or will be: the first piece. None if that is not memory of a process.
+    /// Where its bytes are, or will be, and how many: the piece with this number. None if there
+    /// is no such piece, or it is not in the memory of the process.
     ///
     /// `struct iov_iter` holds their address itself, or that of a list of `struct iovec`; which
     /// of the two has another number in about every kernel, but a list is in kernel memory, as
     /// are the bytes that the kernel itself sends.
     #[inline(always)]
-    pub(crate) fn buffer(self) -> Option<Buffer> {
-        let offset: u64 = read(self.0, offset!(msghdr_offset));
+    pub(crate) fn piece(self, number: u64) -> Option<(Buffer, u64)> {
+        const PIECE_BYTES: u64 = 16;
         let held: u64 = read(self.0, offset!(msghdr_buffer));
-        let base = if is_of_process(held) {
-            held
+        let (base, length) = if is_of_process(held) {
+            if number > 0 {
+                return None;
+            }
+            (held, u64::MAX)
         } else {
-            read(held, 0)
+            if number >= read::<u64>(self.0, offset!(msghdr_pieces)) {
+                return None;
+            }
+            let piece = held + number * PIECE_BYTES;
+            (read(piece, 0), read(piece, 8))
         };
-        is_of_process(base).then_some(Buffer(base.wrapping_add(offset)))
+        if !is_of_process(base) {
+            return None;
+        }
+        let done: u64 = if number == 0 {
+            read(self.0, offset!(msghdr_offset))
+        } else {
+            0
+        };
+        Some((Buffer(base.wrapping_add(done)), length.wrapping_sub(done)))
     }
 }
 

@@ -382,7 +382,7 @@ impl Capture {
     pub fn loss(&mut self) -> Result<Option<Event>, CaptureError> {
         let missed = self.count_missed();
         let loss = self.account.loss(missed).map_err(counts_error)?;
-        Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(loss))))
+        Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(Box::new(loss)))))
     }
 
     /// Detaches the programs, after a last look for ends that were missed: nothing new is
@@ -422,7 +422,7 @@ impl Capture {
                 to: self.to.unwrap_or(now),
             },
         };
-        Ok(self.event(now, Body::Stop(stop)))
+        Ok(self.event(now, Body::Stop(Box::new(stop))))
     }
 
     /// The account as it stands.

@@ -139,9 +139,9 @@ pub enum Body {
     /// A process is over.
     Exit(ProcessEvent),
     /// Events were lost.
-    Loss(Loss),
+    Loss(Box<Loss>),
     /// The tracer no longer watches.
-    Stop(Stop),
+    Stop(Box<Stop>),
 }
 
 impl Body {

@@ -5,11 +5,6 @@ use std::{net::SocketAddr, sync::Arc};
 use super::{DnsPiece, Ends, Event, Process};
 
 /// What the capture has to tell.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are events, and each is handed on at once"
-)]
-#[derive(Clone, Debug)]
 pub enum Told<'a> {
     /// A line of the stream.
     Event(Event),

@@ -364,8 +364,8 @@ pub(crate) fn all() -> Vec<Event> {
         ))))),
         Body::Listen(listener()),
         Body::Unlisten(listener()),
-        Body::Loss(loss()),
-        Body::Stop(stop(true)),
+        Body::Loss(Box::new(loss())),
+        Body::Stop(Box::new(stop(true))),
     ];
     for phase in [
         Phase::Local,

@@ -18,6 +18,7 @@ use crate::process;
 const PROGRAMS: &[&str] = &[
     "bpftool",
     "curl",
+    "dnsmasq",
     "ip",
     "nft",
     "nginx",
@@ -95,6 +96,7 @@ pub(super) fn write(file: &Path, init: &Path, tracer: &Path, modules: &Path) -> 
         ("/etc/group", GROUP),
         ("/etc/hosts", HOSTS),
         ("/etc/os-release", "ID=debian\n"),
+        ("/etc/resolv.conf", ""),
     ] {
         image
             .archive
