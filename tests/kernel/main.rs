@@ -36,6 +36,7 @@ mod services;
 mod sharing;
 mod sockets;
 mod storm;
+mod translated;
 mod watch;
 mod ways;
 mod world;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
             ways::tests(),
             services::tests(),
             resolver::tests(),
+            translated::tests(),
         ]);
     }
     if has("general") {

@@ -1,10 +1,12 @@
-//! A control group of a test's own, whose processes an eBPF program forbids to connect.
+//! A control group of a test's own, where an eBPF program forbids to connect, or sends elsewhere.
 
 use std::{
     fs::File,
     io,
+    net::SocketAddrV4,
     os::fd::{AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -20,13 +22,46 @@ pub struct Cgroup {
     _links: Vec<OwnedFd>,
 }
 
+/// Tells the groups of one process apart.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
 impl Cgroup {
     /// Makes one where every connect() fails with `EPERM`, or skips.
     pub fn without_connect() -> Result<Self> {
+        // r0 = 0; exit
+        Self::with(&[
+            (INET4_CONNECT, &[0xb7, 0x95]),
+            (INET6_CONNECT, &[0xb7, 0x95]),
+        ])
+    }
+
+    /// Makes one where every connect() over IPv4 leads to `server`, or skips.
+    pub fn leading_to(server: SocketAddrV4) -> Result<Self> {
+        // Members of `struct bpf_sock_addr`, in network byte order.
+        const USER_IP4: u64 = 4;
+        const USER_PORT: u64 = 24;
+        let store = |offset: u64| 0x2163 | offset << 16; // *(u32 *)(r1 + offset) = r2
+        let set = |value: u32| 0x02b4 | u64::from(value) << 32; // w2 = value
+        let address = u32::from_ne_bytes(server.ip().octets());
+        Self::with(&[(
+            INET4_CONNECT,
+            &[
+                set(address),
+                store(USER_IP4),
+                set(u32::from(server.port().to_be())),
+                store(USER_PORT),
+                0x01_0000_00b7, // r0 = 1
+                0x95,           // exit
+            ],
+        )])
+    }
+
+    fn with(programs: &[(u32, &[u64])]) -> Result<Self> {
         let Some(parent) = mounted()? else {
             return skip::skip("cgroup2", "it is not mounted");
         };
-        let path = parent.join(format!("tracer-tests-{}", std::process::id()));
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("tracer-tests-{}-{number}", std::process::id()));
         if let Err(error) = std::fs::create_dir(&path) {
             return skip::skip("cgroup2", format!("make {}: {error}", path.display()));
         }
@@ -35,8 +70,8 @@ impl Cgroup {
             path,
             _links: Vec::new(),
         };
-        for attach_type in [INET4_CONNECT, INET6_CONNECT] {
-            match forbid_in_time(&group.path, attach_type) {
+        for (attach_type, code) in programs {
+            match attach_in_time(&group.path, *attach_type, code) {
                 Ok(link) => group._links.push(link),
                 Err(error) => return skip::skip("eBPF programs for cgroups", format!("{error:#}")),
             }
@@ -93,12 +128,12 @@ struct Link {
 /// How long a kernel may take to give back the memory of a program that is gone.
 const GIVEN_BACK: Duration = Duration::from_secs(5);
 
-/// [`forbid`], with patience: before Linux 5.11 a user's eBPF memory is limited
+/// [`attach`], with patience: before Linux 5.11 a user's eBPF memory is limited
 /// (`RLIMIT_MEMLOCK`), and that of the tracer of the last test may still be counted.
-fn forbid_in_time(group: &Path, attach_type: u32) -> Result<OwnedFd> {
+fn attach_in_time(group: &Path, attach_type: u32, code: &[u64]) -> Result<OwnedFd> {
     let mut last = None;
-    let forbidden = wait::until_at_most(GIVEN_BACK, "room for an eBPF program", || {
-        match forbid(group, attach_type) {
+    let attached = wait::until_at_most(GIVEN_BACK, "room for an eBPF program", || {
+        match attach(group, attach_type, code) {
             Ok(link) => Ok(Some(link)),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 last = Some(error);
@@ -107,12 +142,12 @@ fn forbid_in_time(group: &Path, attach_type: u32) -> Result<OwnedFd> {
             Err(error) => Err(error.into()),
         }
     });
-    forbidden.map_err(|error| last.map_or(error, Into::into))
+    attached.map_err(|error| last.map_or(error, Into::into))
 }
 
-/// Attaches a program that says no; it stays as long as the link that is returned.
-fn forbid(group: &Path, attach_type: u32) -> io::Result<OwnedFd> {
-    let program = bpf::load_zero(CGROUP_SOCK_ADDR, attach_type)?;
+/// Attaches the program with these instructions; it stays as long as the link that is returned.
+fn attach(group: &Path, attach_type: u32, code: &[u64]) -> io::Result<OwnedFd> {
+    let program = bpf::load(CGROUP_SOCK_ADDR, attach_type, code)?;
     let group = File::open(group)?;
     let number = |fd: i32| u32::try_from(fd).unwrap_or_default();
     bpf::make(

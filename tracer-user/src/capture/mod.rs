@@ -183,6 +183,8 @@ pub struct Capture {
     /// Records that arrived before the start was over.
     early: VecDeque<Vec<u8>>,
     rescan: Duration,
+    /// Whether it is watched for addresses that are replaced.
+    redirects: bool,
     /// A look around that is under way.
     scan: Option<Scan>,
     /// When the last one ended.
@@ -225,11 +227,13 @@ impl Capture {
             from,
             to: None,
             rescan: options.rescan,
+            redirects: false,
             scan: None,
             scanned: Instant::now(),
             missed: 0,
             logger,
         };
+        capture.watch_redirects();
         capture.scan();
         capture.meet_listeners();
         Ok(capture)
@@ -248,6 +252,20 @@ impl Capture {
                 true
             });
             std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    /// Watches for addresses that are replaced within connect(), if there is anything that may do
+    /// that: it costs every connection.
+    fn watch_redirects(&mut self) {
+        if self.redirects || !self.plan.has(Part::Redirect) || !programs::may_redirect() {
+            return;
+        }
+        if let Some(ebpf) = &mut self.ebpf {
+            self.redirects = true;
+            if let Err(why) = attach::attach_redirect(ebpf, &self.plan) {
+                tracing::warn!(%why, "addresses that are replaced within connect() stay unseen");
+            }
         }
     }
 
@@ -272,6 +290,7 @@ impl Capture {
             self.scanned = Instant::now();
         } else if self.scanned.elapsed() >= self.rescan {
             self.interpreter.settled = true;
+            self.watch_redirects();
             self.examine();
             self.scan();
         }

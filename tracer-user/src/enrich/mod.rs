@@ -7,6 +7,7 @@ mod cgroups;
 pub mod names;
 mod peers;
 mod processes;
+mod translations;
 
 use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
@@ -15,6 +16,7 @@ use self::{
     names::{Names, Networks},
     peers::Peers,
     processes::Processes,
+    translations::Translations,
 };
 use crate::model::{Body, Connection, Direction, Event, Fact, Kind, Process};
 
@@ -23,6 +25,7 @@ pub struct Enricher {
     processes: Processes,
     peers: Peers,
     names: Names,
+    translations: Translations,
 }
 
 impl Enricher {
@@ -32,6 +35,7 @@ impl Enricher {
             processes: Processes::new(proc_root.to_owned(), Cgroups::read(proc_root)),
             peers: Peers::default(),
             names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
+            translations: Translations::new(proc_root.to_owned()),
         }
     }
 
@@ -45,7 +49,7 @@ impl Enricher {
                     .open(opened.handshake, opened.is_client, &process);
             }
             Fact::Dns(piece) => self.names.learn(piece),
-            Fact::Redirect(_) => {}
+            Fact::Redirect(redirect) => self.translations.learn(redirect),
         }
     }
 
@@ -60,6 +64,7 @@ impl Enricher {
             | Body::Close(it)
             | Body::Fail(it) => {
                 self.processes.complete_if_known(&mut it.process);
+                self.translations.complete(kind, it, event.time);
                 name(&mut self.names, &mut it.connection, it.process.as_deref());
                 if kind != Kind::Fail {
                     it.peer = self.peers.meet(kind, &it.connection, it.process.as_ref());
@@ -86,8 +91,9 @@ fn name(names: &mut Names, connection: &mut Connection, process: Option<&Process
     }
     let process = process.map(|it| it.key);
     let now_ns = connection.id.begun_ns;
-    let dialled = connection.ends.remote.ip();
-    let name = names.name(connection.netns, process, dialled, now_ns);
+    let translation = connection.translation.as_ref();
+    let dialled = translation.map_or(connection.ends.remote, |it| it.dialled);
+    let name = names.name(connection.netns, process, dialled.ip(), now_ns);
     connection.name = name.map(Arc::new);
 }
 
