@@ -143,4 +143,6 @@ fn container_name(container: &Container) -> Arc<str> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
