@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     capture::{Capture, Options, Replay},
-    enrich::{Enricher, names::Networks},
+    enrich::{Enricher, names::Networks, workload::Roles},
     model::Told,
     outputs::{Format, Writer},
 };
@@ -74,7 +74,7 @@ impl Recording {
     /// says how long that took.
     pub fn replay(&self, to_json: bool) -> Duration {
         let mut replay = Replay::new();
-        let mut enricher = Enricher::new(Path::new("/proc"), Networks::default());
+        let mut enricher = Enricher::new(Path::new("/proc"), Networks::default(), Roles::builtin());
         let mut writer = Writer::new(Format::Json, false);
         let mut buffer = Vec::with_capacity(2 * BATCH_BYTES);
         let begun = Instant::now();

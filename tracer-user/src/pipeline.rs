@@ -8,7 +8,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use crate::{
     capture::{Capture, Options},
     cli::StreamOptions,
-    enrich::{Enricher, names::Networks},
+    enrich::{Enricher, names::Networks, workload::Roles},
     exit::Exit,
     filter::Filter,
     model::{Body, Event, Kind, Told},
@@ -131,7 +131,7 @@ impl Lines {
     fn new(options: &StreamOptions) -> Self {
         let format = options.format.unwrap_or_else(Format::for_stdout);
         Self {
-            enricher: Enricher::new(Path::new("/proc"), Networks::default()),
+            enricher: Enricher::new(Path::new("/proc"), Networks::default(), Roles::builtin()),
             filter: Arc::new(Filter::new(&options.filter)),
             writer: Writer::new(format, outputs::colour_for_stdout()),
             buffer: Vec::new(),

@@ -1,22 +1,26 @@
 //! Model → model: who is behind each end.
 //!
 //! The identity of a process comes from the kernel, at the time of the event. This only
-//! adds to it, and only what is certain to be of the same process.
+//! adds to it, and only what is certain to be of the same process. `workload` chooses what
+//! an operator would name it by.
 
 mod cgroups;
 pub mod names;
 mod peers;
 mod processes;
 mod translations;
+pub mod workload;
+mod workloads;
 
 use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
 use self::{
-    cgroups::Cgroups,
     names::{Names, Networks},
     peers::Peers,
     processes::Processes,
     translations::Translations,
+    workload::Roles,
+    workloads::Workloads,
 };
 use crate::model::{Body, Connection, Direction, Event, Fact, Kind, Process};
 
@@ -29,10 +33,11 @@ pub struct Enricher {
 }
 
 impl Enricher {
-    /// Asks the /proc mounted at `proc_root`; `networks` are named by the user.
-    pub fn new(proc_root: &Path, networks: Networks) -> Self {
+    /// Asks the /proc mounted at `proc_root`; `networks` are named by the user, `roles` say what
+    /// programs are for.
+    pub fn new(proc_root: &Path, networks: Networks, roles: Roles) -> Self {
         Self {
-            processes: Processes::new(proc_root.to_owned(), Cgroups::read(proc_root)),
+            processes: Processes::new(proc_root.to_owned(), Workloads::new(proc_root, roles)),
             peers: Peers::default(),
             names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
             translations: Translations::new(proc_root.to_owned()),
@@ -71,6 +76,10 @@ impl Enricher {
                 }
             }
             Body::Listen(it) | Body::Unlisten(it) => {
+                if let Some(process) = it.process.as_ref().filter(|_| kind == Kind::Listen) {
+                    let port = it.listener.local.port();
+                    self.processes.learn_listening(process, port);
+                }
                 self.processes.complete_if_known(&mut it.process);
             }
             Body::Exec(it) => {
@@ -111,7 +120,7 @@ mod tests {
     #[test]
     fn every_event_passes_and_stays_what_it_is() {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut enricher = Enricher::new(root.path(), Networks::default());
+        let mut enricher = Enricher::new(root.path(), Networks::default(), Roles::builtin());
         for mut event in specimens::all() {
             let kind = event.body.kind();
             enricher.complete(&mut event);

@@ -5,10 +5,10 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use lru::LruCache;
 
-use super::cgroups::Cgroups;
+use super::workloads::Workloads;
 use crate::{
     model::{Cgroup, Process, ProcessKey},
-    procfs::Proc,
+    procfs::{Entry, Proc},
 };
 
 /// How many processes are remembered; those that were not seen for longest go first.
@@ -29,7 +29,7 @@ fn key(process: &Process) -> Key {
 #[derive(Debug)]
 pub(super) struct Processes {
     proc: Proc,
-    cgroups: Cgroups,
+    workloads: Workloads,
     /// By address of what was to be completed, which is kept so that no other takes the
     /// address: the capture tells of a process by the same value as long as it is the same.
     completed: LruCache<usize, (Arc<Process>, Arc<Process>)>,
@@ -40,10 +40,10 @@ pub(super) struct Processes {
 
 impl Processes {
     /// Asks the /proc mounted at `proc_root`.
-    pub(super) fn new(proc_root: PathBuf, cgroups: Cgroups) -> Self {
+    pub(super) fn new(proc_root: PathBuf, workloads: Workloads) -> Self {
         Self {
             proc: Proc::new(proc_root),
-            cgroups,
+            workloads,
             completed: LruCache::new(LATELY),
             known: LruCache::new(CAPACITY),
             executed: LruCache::new(EXECUTED),
@@ -52,7 +52,7 @@ impl Processes {
 
     /// Remembers a control group that was made.
     pub(super) fn learn_cgroup(&mut self, made: &Cgroup) {
-        self.cgroups.learn(made);
+        self.workloads.learn(made);
     }
 
     /// Remembers what a process runs from here on.
@@ -61,6 +61,15 @@ impl Processes {
         // It may have run another program of that name before.
         self.known.pop(&key);
         self.executed.put(key, Arc::clone(process));
+    }
+
+    /// Remembers that a process listens on a port.
+    pub(super) fn learn_listening(&mut self, process: &Arc<Process>, port: u16) {
+        if self.workloads.listens(process.key, port) {
+            // It may say what the process is for.
+            self.known.pop(&key(process));
+            self.completed.pop(&Arc::as_ptr(process).addr());
+        }
     }
 
     /// Completes the process of an event, if it has one.
@@ -93,12 +102,15 @@ impl Processes {
                 ..Process::clone(known)
             }),
             None => {
-                let mut found = read(&self.proc, process);
+                let entry = self.proc.open(process.pid);
+                let (mut found, is_same) = read(entry.as_ref(), process);
                 if let Some(executed) = self.executed.get(&key) {
                     found.ppid = found.ppid.or(executed.ppid);
                     found.exe = found.exe.or_else(|| executed.exe.clone());
                     found.args = found.args.or_else(|| executed.args.clone());
                 }
+                let entry = entry.filter(|_| is_same);
+                found.workload = Some(self.workloads.of(&found, entry.as_ref()));
                 Arc::new(found)
             }
         };
@@ -107,11 +119,12 @@ impl Processes {
     }
 }
 
-/// `process` with what /proc says about it, as far as it is about the same process.
-fn read(proc: &Proc, process: &Process) -> Process {
+/// `process` with what /proc says about it, as far as it is about the same process; and whether
+/// that is still there.
+fn read(entry: Option<&Entry>, process: &Process) -> (Process, bool) {
     let mut out = process.clone();
-    let Some(entry) = proc.open(process.pid) else {
-        return out;
+    let Some(entry) = entry else {
+        return (out, false);
     };
     let (exe, args) = (entry.exe(), entry.args());
     // Last, for it vouches for the rest: had the process been another one, or executed
@@ -120,14 +133,14 @@ fn read(proc: &Proc, process: &Process) -> Process {
         .stat()
         .filter(|stat| stat.started_at(process.key.start_ns))
     else {
-        return out;
+        return (out, false);
     };
     out.ppid = out.ppid.or(stat.ppid);
     if stat.comm == *process.comm {
         out.exe = out.exe.or(exe);
         out.args = out.args.or(args);
     }
-    out
+    (out, true)
 }
 
 #[cfg(test)]
