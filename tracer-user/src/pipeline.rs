@@ -44,7 +44,11 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
         .and_then(|duration| Instant::now().checked_add(duration));
     let mut lines = Lines::new(&options);
     let sink = Sink::stdout();
-    lines.push(capture.start_event());
+    let mut start = capture.start_event();
+    if let Body::Start(start) = &mut start.body {
+        start.blind.extend(lines.enricher.blind());
+    }
+    lines.push(start);
 
     let mut check = interval(CHECK);
     let mut more = false;

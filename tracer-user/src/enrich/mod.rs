@@ -22,7 +22,7 @@ use self::{
     workload::Roles,
     workloads::Workloads,
 };
-use crate::model::{Body, Connection, Direction, Event, Fact, Kind, Process};
+use crate::model::{Blind, Body, Connection, Direction, Event, Fact, Kind, Process};
 
 /// Knows who is who on this host.
 pub struct Enricher {
@@ -42,6 +42,11 @@ impl Enricher {
             names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
             translations: Translations::new(proc_root.to_owned()),
         }
+    }
+
+    /// What cannot be seen, and why.
+    pub fn blind(&self) -> Vec<Blind> {
+        self.translations.blind()
     }
 
     /// Remembers what later events are completed with.

@@ -1,4 +1,4 @@
-//! Translations that are in force, by the ends of the connection as its client sees them.
+//! Addresses that were replaced within connect(), by the ends of the connection.
 
 use std::num::NonZeroUsize;
 
@@ -25,7 +25,7 @@ impl Default for Table {
 }
 
 impl Table {
-    /// Remembers that the network namespace `netns` translates the connection between `ends`.
+    /// Remembers what became of the connection between `ends` in the network namespace `netns`.
     pub(super) fn put(&mut self, netns: u32, ends: Ends, translation: Translation) {
         let known = self.known.get_or_insert_mut(ends, Vec::new);
         known.retain(|(other, _)| *other != netns);
@@ -35,29 +35,14 @@ impl Table {
         known.push((netns, translation));
     }
 
-    /// What becomes of a connection between `ends` that is made in `netns`. Its own namespace
-    /// knows best; else the one that it passes through, if only one translates these ends.
+    /// What became of a connection between `ends` that was made in `netns`.
     pub(super) fn get(&mut self, netns: u32, ends: &Ends) -> Option<Translation> {
         if self.known.is_empty() {
             return None;
         }
         let known = self.known.get(ends)?;
         let own = known.iter().find(|(other, _)| *other == netns);
-        let found = own.or(match known.as_slice() {
-            [only] => Some(only),
-            _ => None,
-        });
-        found.map(|(_, translation)| *translation)
-    }
-
-    /// Forgets what `netns` does with a connection between `ends`.
-    pub(super) fn forget_in(&mut self, netns: u32, ends: &Ends) {
-        if let Some(known) = self.known.peek_mut(ends) {
-            known.retain(|(other, _)| *other != netns);
-            if known.is_empty() {
-                self.known.pop(ends);
-            }
-        }
+        own.map(|(_, translation)| *translation)
     }
 
     /// Forgets what `get` would tell: the connection is over.
@@ -68,11 +53,7 @@ impl Table {
         let Some(known) = self.known.get_mut(ends) else {
             return;
         };
-        match known.iter().position(|(other, _)| *other == netns) {
-            Some(at) => drop(known.remove(at)),
-            None if known.len() == 1 => known.clear(),
-            None => {}
-        }
+        known.retain(|(other, _)| *other != netns);
         if known.is_empty() {
             self.known.pop(ends);
         }
@@ -95,25 +76,23 @@ mod tests {
         Translation {
             dialled: ([10, 96, 0, 17], 80).into(),
             server: ([10, 0, 0, last], 8080).into(),
-            evidence: AddressEvidence::Conntrack,
+            evidence: AddressEvidence::Rewrite,
         }
     }
 
     #[test]
-    fn the_own_namespace_knows_best_and_the_only_one_will_do() {
+    fn each_namespace_has_its_own() {
         let mut table = Table::default();
         assert_eq!(table.get(1, &ends(1)), None);
         table.put(7, ends(1), to(7));
-        assert_eq!(table.get(1, &ends(1)), Some(to(7)), "passed through");
         table.put(8, ends(1), to(8));
-        assert_eq!(table.get(1, &ends(1)), None, "through either");
-        table.put(1, ends(1), to(1));
-        assert_eq!(table.get(1, &ends(1)), Some(to(1)));
-        assert_eq!(table.get(1, &ends(2)), None);
+        assert_eq!(table.get(1, &ends(1)), None);
+        assert_eq!(table.get(7, &ends(1)), Some(to(7)));
+        assert_eq!(table.get(8, &ends(2)), None);
         table.forget(1, &ends(1));
         table.forget(7, &ends(1));
-        assert_eq!(table.get(1, &ends(1)), Some(to(8)));
-        table.forget(1, &ends(1));
+        assert_eq!(table.get(7, &ends(1)), None);
+        table.forget(8, &ends(1));
         assert!(table.known.is_empty());
     }
 
