@@ -39,6 +39,7 @@ mod storm;
 mod translated;
 mod watch;
 mod ways;
+mod workloads;
 mod world;
 
 fn main() -> ExitCode {
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
             services::tests(),
             resolver::tests(),
             translated::tests(),
+            workloads::tests(),
         ]);
     }
     if has("general") {

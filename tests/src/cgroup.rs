@@ -4,15 +4,19 @@ use std::{
     fs::File,
     io,
     net::SocketAddrV4,
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::process::CommandExt as _,
+    },
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 
-use crate::{bpf, skip, wait};
+use crate::{bpf, netns::Netns, skip, tracer::Helper, wait};
 
 /// A control group. It goes with its value, which must outlive the processes' part in the test.
 #[derive(Debug)]
@@ -56,20 +60,47 @@ impl Cgroup {
         )])
     }
 
-    fn with(programs: &[(u32, &[u64])]) -> Result<Self> {
-        let Some(parent) = mounted()? else {
-            return skip::skip("cgroup2", "it is not mounted");
-        };
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("tracer-tests-{}-{number}", std::process::id()));
-        if let Err(error) = std::fs::create_dir(&path) {
-            return skip::skip("cgroup2", format!("make {}: {error}", path.display()));
+    /// Makes the one at `path`, from the root of v2, or skips.
+    pub fn at(path: &str) -> Result<Self> {
+        match mounted()? {
+            Some(mount) => Self::under(&mount, path),
+            None => skip::skip("cgroup2", "it is not mounted"),
         }
-        let mut group = Self {
-            parent,
+    }
+
+    fn under(mount: &Path, path: &str) -> Result<Self> {
+        let path = mount.join(path.trim_start_matches('/'));
+        if let Err(error) = std::fs::create_dir_all(&path) {
+            return skip::skip(
+                "control groups",
+                format!("make {}: {error}", path.display()),
+            );
+        }
+        Ok(Self {
+            parent: mount.to_owned(),
             path,
             _links: Vec::new(),
-        };
+        })
+    }
+
+    /// Starts `program` in it, and in the network namespace `netns`.
+    pub fn start(&self, netns: &Netns, program: &Path, args: &[String]) -> Result<Helper> {
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        enter_by(&mut command, self.path.join("cgroup.procs"));
+        netns.enter(&mut command);
+        let child = command
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        Ok(Helper::new(child))
+    }
+
+    fn with(programs: &[(u32, &[u64])]) -> Result<Self> {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut group = Self::at(&format!("tracer-tests-{}-{number}", std::process::id()))?;
         for (attach_type, code) in programs {
             match attach_in_time(&group.path, *attach_type, code) {
                 Ok(link) => group._links.push(link),
@@ -92,7 +123,71 @@ impl Drop for Cgroup {
         for pid in processes.lines().filter_map(|pid| pid.parse().ok()) {
             let _ = enter(&self.parent, pid);
         }
-        let _ = std::fs::remove_dir(&self.path);
+        // With the folders around it that nobody else uses.
+        let mut folder = Some(self.path.as_path());
+        while let Some(path) = folder.filter(|path| *path != self.parent) {
+            if std::fs::remove_dir(path).is_err() {
+                return;
+            }
+            folder = path.parent();
+        }
+    }
+}
+
+/// Has `command` enter the group of `processes` before it becomes its program.
+pub(crate) fn enter_by(command: &mut Command, processes: PathBuf) {
+    // SAFETY: the closure opens and writes a file; nobody else's lock is waited for.
+    unsafe { command.pre_exec(move || std::fs::write(&processes, "0")) };
+}
+
+/// A hierarchy of the first version with no controllers, as systemd makes itself one.
+#[derive(Debug)]
+pub struct V1 {
+    mount: PathBuf,
+    /// Mounted by us, and so unmounted with the value.
+    folder: Option<tempfile::TempDir>,
+}
+
+impl V1 {
+    /// The one of this name; made if there is none, or skips.
+    pub fn named(name: &str) -> Result<Self> {
+        let mounts = std::fs::read_to_string("/proc/mounts").context("read /proc/mounts")?;
+        let option = format!("name={name}");
+        let found = mounts.lines().find_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let (at, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
+            (kind == "cgroup" && options.split(',').any(|it| it == option)).then(|| at.into())
+        });
+        if let Some(mount) = found {
+            return Ok(Self {
+                mount,
+                folder: None,
+            });
+        }
+        let folder = tempfile::tempdir().context("make a folder")?;
+        let options = std::ffi::CString::new(format!("none,{option}"))?;
+        let flags = rustix::mount::MountFlags::empty();
+        match rustix::mount::mount("cgroup", folder.path(), "cgroup", flags, options.as_c_str()) {
+            Ok(()) => Ok(Self {
+                mount: folder.path().to_owned(),
+                folder: Some(folder),
+            }),
+            Err(error) => skip::skip("control groups of v1", error),
+        }
+    }
+
+    /// Makes the group at `path`, from the root of this hierarchy.
+    pub fn at(&self, path: &str) -> Result<Cgroup> {
+        Cgroup::under(&self.mount, path)
+    }
+}
+
+impl Drop for V1 {
+    fn drop(&mut self) {
+        if self.folder.is_some() {
+            let flags = rustix::mount::UnmountFlags::DETACH;
+            let _ = rustix::mount::unmount(&self.mount, flags);
+        }
     }
 }
 
@@ -101,7 +196,7 @@ fn enter(group: &Path, pid: u32) -> io::Result<()> {
 }
 
 /// Where the second version of control groups is mounted.
-fn mounted() -> Result<Option<PathBuf>> {
+pub(crate) fn mounted() -> Result<Option<PathBuf>> {
     let mounts = std::fs::read_to_string("/proc/mounts").context("read /proc/mounts")?;
     Ok(mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);

@@ -20,6 +20,7 @@
 pub mod agent;
 pub mod bpf;
 pub mod cgroup;
+pub mod container;
 pub mod expect;
 pub mod hold;
 pub mod init;

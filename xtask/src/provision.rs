@@ -11,6 +11,7 @@ pub(crate) type Needed = (&'static str, &'static str);
 /// For the suites.
 pub(crate) const SUITES: &[Needed] = &[
     ("bpftool", "bpftool"),
+    ("crun", "crun"),
     ("curl", "curl"),
     ("dnsmasq", "dnsmasq-base"),
     ("ip", "iproute2"),

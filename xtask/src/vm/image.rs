@@ -17,6 +17,7 @@ use crate::process;
 /// Programs taken from this machine, those that it has.
 const PROGRAMS: &[&str] = &[
     "bpftool",
+    "crun",
     "curl",
     "dnsmasq",
     "ip",
