@@ -88,6 +88,10 @@ impl<'a> Message<'a> {
             _ => return Ok(None),
         };
         let owner = question.into_qname();
+        // It is the first name: there is none before it to point at, only the header.
+        if owner.is_compressed() {
+            return Err(Unreadable);
+        }
         let name = text(&owner).ok_or(Unreadable)?;
         Ok(Some(Self {
             is_answer: header.qr(),

@@ -226,3 +226,13 @@ fn a_bomb_is_small() {
     bytes[6..8].copy_from_slice(&[0xff, 0xff]);
     assert_eq!(addresses(&read(&bytes).answer()), ["10.0.0.1"]);
 }
+
+/// Found by fuzzing: a name that is read out of the header changes with it.
+#[test]
+fn a_question_that_points_at_the_header_is_none() {
+    let bytes = [
+        0x12, 0x34, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, 3, b'w', b'w', 1, 0xc0, 0, 0, 1, 0, 1, 0,
+        0, 0, 0,
+    ];
+    assert!(matches!(Message::read(&bytes), Err(Unreadable)));
+}
