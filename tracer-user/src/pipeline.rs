@@ -30,6 +30,17 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// # Errors
 /// If the capture cannot start, or the output cannot be written.
 pub async fn stream(options: StreamOptions) -> Result<Exit> {
+    let networks = match &options.names {
+        Some(path) => Networks::read(path)
+            .with_context(|| format!("--names: cannot use {}", path.display()))?,
+        None => Networks::default(),
+    };
+    let roles = match &options.roles {
+        Some(path) => {
+            Roles::read(path).with_context(|| format!("--roles: cannot use {}", path.display()))?
+        }
+        None => Roles::builtin(),
+    };
     // Before anything is attached, so that no signal finds the default action.
     let mut signals = Signals::new()?;
     let mut capture = Capture::start(&Options {
@@ -42,7 +53,8 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     let deadline = options
         .duration
         .and_then(|duration| Instant::now().checked_add(duration));
-    let mut lines = Lines::new(&options);
+    let enricher = Enricher::new(Path::new("/proc"), networks, roles);
+    let mut lines = Lines::new(&options, enricher);
     let sink = Sink::stdout();
     let mut start = capture.start_event();
     if let Body::Start(start) = &mut start.body {
@@ -132,10 +144,10 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(options: &StreamOptions) -> Self {
+    fn new(options: &StreamOptions, enricher: Enricher) -> Self {
         let format = options.format.unwrap_or_else(Format::for_stdout);
         Self {
-            enricher: Enricher::new(Path::new("/proc"), Networks::default(), Roles::builtin()),
+            enricher,
             filter: Arc::new(Filter::new(&options.filter)),
             writer: Writer::new(format, outputs::colour_for_stdout()),
             buffer: Vec::new(),
