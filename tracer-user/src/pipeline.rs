@@ -77,6 +77,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
                     break;
                 }
                 capture.look_again();
+                lines.enricher.refresh();
                 if !full && let Some(loss) = capture.loss()? {
                     lines.push(loss);
                 }

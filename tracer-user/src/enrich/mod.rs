@@ -14,6 +14,8 @@ mod workloads;
 
 use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use self::{
     names::{Names, Networks},
     peers::Peers,
@@ -36,12 +38,21 @@ impl Enricher {
     /// Asks the /proc mounted at `proc_root`; `networks` are named by the user, `roles` say what
     /// programs are for.
     pub fn new(proc_root: &Path, networks: Networks, roles: Roles) -> Self {
-        Self {
+        let mut enricher = Self {
             processes: Processes::new(proc_root.to_owned(), Workloads::new(proc_root, roles)),
             peers: Peers::default(),
             names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
             translations: Translations::new(proc_root.to_owned()),
-        }
+        };
+        enricher.refresh();
+        enricher
+    }
+
+    /// Reads again what may have changed on disk. To be called now and then; cheap most times.
+    pub fn refresh(&mut self) {
+        let now = clock_gettime(ClockId::Boottime);
+        let ns = now.tv_sec.saturating_mul(1_000_000_000) + now.tv_nsec;
+        self.names.refresh(u64::try_from(ns).unwrap_or_default());
     }
 
     /// What cannot be seen, and why.
