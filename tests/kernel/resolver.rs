@@ -191,16 +191,14 @@ fn a_name_is_whose_who_asked_for_it() -> Result<()> {
     let place = Place::new(RECORDS)?;
     let (listeners, port) = place.listen(&[V4, V6])?;
     let mut asked = Vec::new();
-    for over_tcp in [false, true] {
-        for ipv6 in [false, true] {
-            for name in ["db.test", "neighbour.test", "alias.test"] {
-                let ask = Ask {
-                    name,
-                    over_tcp,
-                    ipv6,
-                };
-                asked.push((place.curl(&ask, port)?, ask));
-            }
+    for (over_tcp, ipv6) in [(false, false), (true, true)] {
+        for name in ["db.test", "neighbour.test", "alias.test"] {
+            let ask = Ask {
+                name,
+                over_tcp,
+                ipv6,
+            };
+            asked.push((place.curl(&ask, port)?, ask));
         }
     }
     // One whose attempt fails.

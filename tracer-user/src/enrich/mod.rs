@@ -122,9 +122,9 @@ fn name(names: &mut Names, connection: &mut Connection, process: Option<&Process
     connection.name = name.map(Arc::new);
 }
 
-/// The network namespace of the first process, which is the host's own.
+/// Our own network namespace, whose file of names `/etc/hosts` is: containers have their own.
 fn home(proc_root: &Path) -> Option<u32> {
-    let metadata = std::fs::metadata(proc_root.join("1/ns/net")).ok()?;
+    let metadata = std::fs::metadata(proc_root.join("self/ns/net")).ok()?;
     u32::try_from(metadata.ino()).ok()
 }
 

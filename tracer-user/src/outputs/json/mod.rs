@@ -3,7 +3,11 @@
 mod connection;
 mod plain;
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    sync::Arc,
+};
 
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
@@ -28,7 +32,7 @@ pub(super) struct Lines {
     times: Times,
     host: Option<(Arc<Host>, Box<[u8]>)>,
     /// By address of the value, which is kept so that no other takes the address.
-    rendered: HashMap<usize, (Arc<Process>, Box<[u8]>)>,
+    rendered: HashMap<usize, (Arc<Process>, Rendered)>,
 }
 
 impl Lines {
@@ -89,14 +93,7 @@ impl Lines {
         }
         self.process(event.process.as_ref(), buf)?;
         if let Some(peer) = &event.peer {
-            name("peer", buf);
-            let start = buf.len();
-            self.process(Some(peer), buf)?;
-            // What follows a comma elsewhere begins an object here.
-            if let Some(comma) = buf.get_mut(start) {
-                *comma = b'{';
-            }
-            buf.push(b'}');
+            buf.extend_from_slice(&self.rendered(peer)?.peer);
         }
         evidence(&event.evidence, Some(&event.connection), buf);
         Ok(())
@@ -131,30 +128,62 @@ impl Lines {
         }
     }
 
+    /// Appends the process of this end, with its workload.
     fn process(
         &mut self,
         process: Option<&Arc<Process>>,
         buf: &mut Vec<u8>,
     ) -> serde_json::Result<()> {
-        let Some(process) = process else {
-            return Ok(());
-        };
-        let address = Arc::as_ptr(process).addr();
-        if let Some((_, rendered)) = self.rendered.get(&address) {
-            buf.extend_from_slice(rendered);
-            return Ok(());
+        if let Some(process) = process {
+            buf.extend_from_slice(&self.rendered(process)?.own);
         }
-        let start = buf.len();
-        field("process", &**process, buf)?;
-        if let Some(workload) = &process.workload {
-            field("workload", &**workload, buf)?;
-        }
+        Ok(())
+    }
+
+    fn rendered(&mut self, process: &Arc<Process>) -> serde_json::Result<&Rendered> {
         if self.rendered.len() >= MAX_RENDERED {
             self.rendered.clear();
         }
-        self.rendered
-            .insert(address, (Arc::clone(process), buf[start..].into()));
-        Ok(())
+        let entry = self.rendered.entry(Arc::as_ptr(process).addr());
+        Ok(&match entry {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert((Arc::clone(process), Rendered::of(process)?)),
+        }
+        .1)
+    }
+}
+
+/// A process as it is in a line.
+#[derive(Debug)]
+struct Rendered {
+    /// As that of this end: `,"process":…,"workload":…`.
+    own: Box<[u8]>,
+    /// As that of the other end: `,"peer":{…}`, without what its own lines have at length.
+    peer: Box<[u8]>,
+}
+
+impl Rendered {
+    fn of(process: &Process) -> serde_json::Result<Self> {
+        let mut own = Vec::new();
+        field("process", process, &mut own)?;
+        let brief = Process {
+            args: None,
+            ..process.clone()
+        };
+        let mut peer = b",\"peer\":{".to_vec();
+        name("process", &mut peer);
+        // What follows a comma elsewhere begins an object here.
+        peer.remove(b",\"peer\":{".len());
+        value(&brief, &mut peer)?;
+        if let Some(workload) = &process.workload {
+            field("workload", &**workload, &mut own)?;
+            field("workload", &**workload, &mut peer)?;
+        }
+        peer.push(b'}');
+        Ok(Self {
+            own: own.into(),
+            peer: peer.into(),
+        })
     }
 }
 
