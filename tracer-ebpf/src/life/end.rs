@@ -151,7 +151,7 @@ pub(super) fn failed(sock: Sock, old: u8) {
 fn report_failed(sock: Sock, old: u8) {
     let now = now();
     let sent = sock.has_sent();
-    if let Some(connection) = find_own(sock) {
+    if let Some(connection) = find(sock) {
         connection.flow.local_port = sock.local_port();
         connection.last_state = old;
         if sent {
