@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         themes.extend([ledger::tests(), mixed::tests(), storm::tests()]);
     }
     if has("start") {
-        themes.extend([doctor::tests(), existing::tests(), loss::tests()]);
+        themes.extend([existing::tests(), loss::tests()]);
     }
     if has("failures") {
         themes.extend([failures::tests(), listeners::tests()]);
@@ -82,6 +82,7 @@ fn main() -> ExitCode {
             resolver::tests(),
             translated::tests(),
             workloads::tests(),
+            doctor::tests(),
         ]);
     }
     if has("general") {

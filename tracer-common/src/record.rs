@@ -79,7 +79,8 @@ pub mod flags {
     pub const EXISTING: u8 = 1;
     /// At least one segment left this socket (`tcp_sock.segs_out` was not 0).
     pub const SENT: u8 = 1 << 1;
-    /// Its end was missed: it was found to be over later, and the totals are zero.
+    /// Its end was missed: it was found to be over later, the totals are zero, and the error
+    /// is, where it is not known.
     pub const FOUND_OVER: u8 = 1 << 2;
 }
 
@@ -188,7 +189,8 @@ pub struct Connection {
     /// Not zero if this is no connection any more, but the memory of a failure, until
     /// the call of connect() that returns it: see [`failed`].
     pub failed: u8,
-    /// The error that was told then.
+    /// The error that was told then; or, of an attempt that lives, that its process is about
+    /// to see.
     pub failed_errno: u16,
     /// The first sequence numbers of the two ends, that of the client in the upper half: the same
     /// at both ends, whatever translates their addresses. 0 while not known.

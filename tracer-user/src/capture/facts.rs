@@ -47,6 +47,8 @@ const STEPS: [&str; 4] = [
 const ITERATED: [&str; 1] = ["bpf_iter_task_file"];
 /// What the tracepoint `tcp_send_reset` calls.
 const RESETS: &str = "btf_trace_tcp_send_reset";
+/// And `inet_sk_error_report`.
+const ERRORS: &str = "btf_trace_inet_sk_error_report";
 
 /// The counter of readers that guards tracepoints where it is not a closed processor.
 const SRCU: &str = "tracepoint_srcu_srcu_data";
@@ -111,6 +113,8 @@ pub struct Types {
     pub receive_parameters: Option<usize>,
     /// Arguments of the tracepoint `tcp_send_reset`.
     pub reset_arguments: Option<usize>,
+    /// Arguments of the tracepoint `inet_sk_error_report`.
+    pub error_arguments: Option<usize>,
     /// Whether a task can interrupt a program at a raw tracepoint (Linux 7.0).
     pub raw_tracepoints_interrupted: bool,
     /// Whether the records of the classic tracepoints are laid out as their programs read them.
@@ -205,7 +209,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
     let records = CLASSIC.iter().map(|(structure, ..)| *structure);
     let names = structures.chain(records).chain(FUNCTIONS).chain(ITERATED);
-    names.chain([RESETS, SRCU, EXTENSION])
+    names.chain([RESETS, ERRORS, SRCU, EXTENSION])
 }
 
 /// What is asked of a kernel's type information.
@@ -245,6 +249,7 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         send_parameters: same(&["udp_sendmsg", "udpv6_sendmsg", "tcp_sendmsg"]),
         receive_parameters: same(&["udp_recvmsg", "udpv6_recvmsg", "tcp_recvmsg"]),
         reset_arguments: arguments(RESETS),
+        error_arguments: arguments(ERRORS),
         // Up to 6.12 tracepoints had that counter for idle processors only, and no extension.
         raw_tracepoints_interrupted: btf.has(SRCU) && btf.has(EXTENSION),
         classic_tracepoints: CLASSIC.iter().all(|(structure, member, expected)| {

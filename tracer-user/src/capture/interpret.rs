@@ -565,7 +565,7 @@ fn failure(ended: &abi::Ended) -> Failure {
             errno: None,
         };
     }
-    if ended.connection.flags & flags::FOUND_OVER != 0 {
+    if ended.connection.flags & flags::FOUND_OVER != 0 && ended.errno == 0 {
         return Failure {
             phase: Phase::Network,
             reason: Reason::Other,
@@ -600,5 +600,36 @@ fn failure(ended: &abi::Ended) -> Failure {
         phase,
         reason,
         errno: errno::name(ended.errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{checks, decode},
+        *,
+    };
+
+    #[test]
+    fn what_was_found_over_says_why_if_that_is_known() {
+        let examples = checks::examples();
+        let mut records = examples
+            .iter()
+            .filter_map(|bytes| decode::decode(bytes).ok());
+        let mut ended = records
+            .find_map(|record| match record {
+                Record::Fail(ended) if !is_turned_away(&ended) => Some(ended),
+                _ => None,
+            })
+            .expect("an example of it");
+        ended.connection.flags = flags::FOUND_OVER | flags::SENT;
+        for (errno, reason) in [
+            (0, Reason::Other),
+            (110, Reason::TimedOut),
+            (111, Reason::Refused),
+        ] {
+            ended.errno = errno;
+            assert_eq!(failure(&ended).reason, reason, "{errno}");
+        }
     }
 }

@@ -66,6 +66,8 @@ pub enum Attachment {
 pub enum Part {
     /// The life of connections.
     Life,
+    /// Why attempts failed whose end was missed.
+    Errors,
     /// What accept() hands out, also where its return is not seen.
     Graft,
     /// What connect() returns.
@@ -218,6 +220,7 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
                 let mut without = Vec::new();
                 let mut parts = Vec::new();
                 for part in [
+                    Part::Errors,
                     Part::Graft,
                     Part::Dial,
                     Part::QueueFull,
@@ -341,6 +344,13 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
     let no_function = || Err("no function of this kernel can be hooked".to_owned());
     match part {
         Part::Life => Ok(Vec::new()),
+        Part::Errors => {
+            expect("inet_sk_error_report", types.error_arguments, 1)?;
+            of_part(vec![(
+                "error_reported",
+                Attachment::RawTracepoint("inet_sk_error_report"),
+            )])
+        }
         Part::Graft => {
             let function = "security_sock_graft";
             expect(function, types.graft_parameters, 2)?;
@@ -574,6 +584,7 @@ fn blind(plan: &Plan) -> Vec<Blind> {
 fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
     match part {
         Part::Life => &[],
+        Part::Errors => &["why an attempt failed, where the kernel skips the run of a program"],
         // Its return, or the end of the handshake, stands for it.
         Part::Graft => match set {
             HookSet::Fentry => &[
@@ -631,6 +642,7 @@ mod tests {
                 send_parameters: Some(3),
                 receive_parameters: Some(5),
                 reset_arguments: Some(3),
+                error_arguments: Some(1),
                 raw_tracepoints_interrupted: false,
                 classic_tracepoints: true,
                 missing: Vec::new(),
