@@ -105,8 +105,12 @@ impl Interpreter {
             Record::Cgroup(made) => Fact::Cgroup(cgroup(made)?),
             Record::Message(message) => Fact::Dns(exchanged(message)),
             Record::Redirect(redirect) => Fact::Redirect(redirected(redirect)),
-            Record::Connect(opened) if !wanted(Kind::Connect) => Fact::Opened(self.opened(opened)?),
-            Record::Accept(opened) if !wanted(Kind::Accept) => Fact::Opened(self.opened(opened)?),
+            Record::Connect(opened) if !wanted(Kind::Connect) => {
+                Fact::Opened(self.opened(opened, &wanted)?)
+            }
+            Record::Accept(opened) if !wanted(Kind::Accept) => {
+                Fact::Opened(self.opened(opened, &wanted)?)
+            }
             record => return self.event(record, wanted).map(Told::Event),
         }))
     }
@@ -144,11 +148,11 @@ impl Interpreter {
             Record::Close(ended) => {
                 self.count_repaired(ended);
                 if !wanted(Kind::Close) {
-                    self.inbound.remove(&id(&ended.connection));
+                    self.forget_inbound(&id(&ended.connection));
                     return None;
                 }
                 let event = self.closed(ended);
-                self.inbound.remove(&event.connection.id);
+                self.forget_inbound(&event.connection.id);
                 self.at(&ended.header, Body::Close(event))
             }
             Record::Fail(ended) => {
@@ -173,8 +177,12 @@ impl Interpreter {
         })
     }
 
-    /// What the end of the same connection elsewhere must know of this one.
-    fn opened(&mut self, opened: &abi::Opened) -> Option<Opened> {
+    /// What the end of the same connection elsewhere must know of this one, if it is told of.
+    fn opened(&mut self, opened: &abi::Opened, wanted: impl Fn(Kind) -> bool) -> Option<Opened> {
+        let ends = [Kind::Connect, Kind::Accept, Kind::Existing, Kind::Close];
+        if !ends.into_iter().any(wanted) {
+            return None;
+        }
         let kept = &opened.connection;
         Some(Opened {
             handshake: handshake(kept.handshake)?,
@@ -196,6 +204,13 @@ impl Interpreter {
             && self.inbound.len() < MAX_INBOUND
         {
             self.inbound.insert(id(kept));
+        }
+    }
+
+    /// Cheap where there is none, as there is but for connections that are older than we are.
+    fn forget_inbound(&mut self, connection: &ConnectionId) {
+        if !self.inbound.is_empty() {
+            self.inbound.remove(connection);
         }
     }
 

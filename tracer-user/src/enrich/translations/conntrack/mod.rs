@@ -69,7 +69,7 @@ pub(super) struct Conntrack {
     listened: HashMap<u32, Listened>,
     table: Table,
     asked: LruCache<u32, Instant>,
-    /// The last namespace that needed nothing: most events are of the same.
+    /// The last namespace that was noticed since the last poll: most events are of the same.
     noticed: Option<u32>,
     /// When the last poll was: near enough for what is asked for again.
     now: Instant,
@@ -144,6 +144,7 @@ impl Conntrack {
     /// events is completed. Does not block, and reads a bounded number of messages.
     pub(super) fn poll(&mut self) {
         self.now = Instant::now();
+        self.noticed = None;
         for _ in 0..MAX_REPORTS {
             let Some(report) = self.namespaces.as_ref().and_then(Namespaces::report) else {
                 break;
@@ -172,7 +173,6 @@ impl Conntrack {
             if is_due && namespaces.ask(Ask::Look { netns, pid }) {
                 self.asked.put(netns, self.now);
             }
-            return;
         }
         self.noticed = Some(netns);
     }
@@ -293,7 +293,6 @@ impl Conntrack {
             Report::Gone { netns } => {
                 // Closing it takes it out of the epoll.
                 self.listened.remove(&netns);
-                self.noticed = None;
                 self.table.forget(netns);
             }
             Report::Round(outcome) => self.outcome = Some(outcome),
