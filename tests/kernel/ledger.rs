@@ -230,7 +230,7 @@ fn interrupts_hide_no_end() -> Result<()> {
         );
     }
     // Few on each machine: it is the many machines that make up the number.
-    let each = setting("TRACER_INTERRUPTS", 500)?;
+    let each = setting("TRACER_INTERRUPTS", 200)?;
     let netns = Netns::new()?;
     let folder = tempfile::tempdir().context("make a folder for the ledgers")?;
     let before = Held::now()?;

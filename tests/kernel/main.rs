@@ -31,12 +31,15 @@ mod older;
 mod privileges;
 mod processes;
 mod programs;
+mod resolver;
 mod services;
 mod sharing;
 mod sockets;
 mod storm;
+mod translated;
 mod watch;
 mod ways;
+mod workloads;
 mod world;
 
 fn main() -> ExitCode {
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
         themes.extend([ledger::tests(), mixed::tests(), storm::tests()]);
     }
     if has("start") {
-        themes.extend([doctor::tests(), existing::tests(), loss::tests()]);
+        themes.extend([existing::tests(), loss::tests()]);
     }
     if has("failures") {
         themes.extend([failures::tests(), listeners::tests()]);
@@ -76,6 +79,10 @@ fn main() -> ExitCode {
             processes::tests(),
             ways::tests(),
             services::tests(),
+            resolver::tests(),
+            translated::tests(),
+            workloads::tests(),
+            doctor::tests(),
         ]);
     }
     if has("general") {

@@ -239,12 +239,16 @@ struct RawTracepoint {
 /// Loads a program that does nothing but say 0.
 pub(crate) fn load_zero(program_type: u32, attach_type: u32) -> io::Result<OwnedFd> {
     // r0 = 0; exit
-    let code: [u64; 2] = [0xb7, 0x95];
+    load(program_type, attach_type, &[0xb7, 0x95])
+}
+
+/// Loads the program with these instructions.
+pub(crate) fn load(program_type: u32, attach_type: u32, code: &[u64]) -> io::Result<OwnedFd> {
     make(
         BPF_PROG_LOAD,
         &mut Load {
             program_type,
-            instructions: 2,
+            instructions: u32::try_from(code.len()).unwrap_or_default(),
             code: code.as_ptr() as u64,
             licence: c"MIT".as_ptr() as u64,
             attach_type,

@@ -57,6 +57,11 @@ pub enum Scene {
         /// A copy of this program by another name.
         program: PathBuf,
     },
+    /// A process dials, closes and is gone.
+    Once {
+        /// Whom.
+        to: SocketAddr,
+    },
     /// What the second one does.
     Stay {
         /// Whom it dials.
@@ -129,6 +134,15 @@ pub fn need_chosen_pids() -> Result<()> {
     }
 }
 
+/// The arguments of this program with which it plays `scene`.
+pub fn arguments(scene: &Scene) -> Result<Vec<String>> {
+    let command = traffic::command("play", scene)?;
+    let arguments = command.get_args();
+    Ok(arguments
+        .map(|it| it.to_string_lossy().into_owned())
+        .collect())
+}
+
 /// A copy of this program that is called `name`.
 pub fn program(folder: &Path, name: &str) -> Result<PathBuf> {
     let copy = folder.join(name);
@@ -150,6 +164,7 @@ pub(crate) fn run(scene: &Scene) -> Result<()> {
             tell(&socket)
         }
         Scene::Namesakes { to, program } => namesakes(*to, program),
+        Scene::Once { to } => dial(*to).map(drop),
         Scene::Stay { to } => stay(*to),
     }
 }

@@ -465,6 +465,14 @@ impl Run {
             .with_context(|| format!("no `missed` in {stop}"))
     }
 
+    /// How many ends it found later that its programs had missed, as the `stop` line says.
+    pub fn repaired(&self) -> Result<u64> {
+        let stop = self.only("stop")?;
+        stop["repaired"]["closed"]
+            .as_u64()
+            .with_context(|| format!("no `repaired` in {stop}"))
+    }
+
     /// The only line whose `event` is `kind`, parsed.
     pub fn only(&self, kind: &str) -> Result<Value> {
         // A cheap test first: a storm prints a million lines.

@@ -1,8 +1,8 @@
 //! The binary interface between tracer's eBPF programs and its user space.
 //!
 //! Owns the layout of what crosses the ring buffer ([`Opened`], [`Ended`],
-//! [`Listening`], [`Executed`], [`Exited`]), of the per-CPU counters ([`Counts`]) and of the offsets user
-//! space hands to the kernel side ([`Offsets`]). No I/O, no allocation, no
+//! [`Listening`], [`Executed`], [`Exited`], [`Cgroup`], [`Message`], [`Redirect`]), of the
+//! per-CPU counters ([`Counts`]) and of the offsets user space hands to the kernel side ([`Offsets`]). No I/O, no allocation, no
 //! interpretation: a number becomes a meaning in `tracer-user`'s `capture`.
 //!
 //! Rules of the house:
@@ -19,6 +19,7 @@ mod record;
 
 pub use offsets::{Need, Offsets};
 pub use record::{
-    ARGS_LEN, COMM_LEN, Connection, Counts, Direction, Ended, Executed, Exited, Flow, Header, Kind,
-    Listening, Opened, PATH_LEN, Process, SETTLED_NS, Source, Totals, failed, flags, hooks,
+    ARGS_LEN, CGROUP_PATH_LEN, COMM_LEN, Cgroup, Connection, Counts, Direction, Ended, Executed,
+    Exited, Flow, Header, Kind, Listening, MESSAGE_LEN, Message, Opened, PATH_LEN, Process,
+    Redirect, SETTLED_NS, Source, Totals, failed, flags, hooks,
 };

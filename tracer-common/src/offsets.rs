@@ -15,6 +15,10 @@ pub enum Need {
     Packets,
     /// Programs that processes run.
     Processes,
+    /// Control groups that are made.
+    Cgroups,
+    /// What processes ask name servers.
+    Names,
 }
 
 macro_rules! offsets {
@@ -84,6 +88,8 @@ offsets! {
         tcp_bytes_acked: "tcp_sock"."bytes_acked", 8;
         /// First sequence number not acknowledged.
         tcp_snd_una: "tcp_sock"."snd_una", 4;
+        /// First sequence number not received.
+        tcp_rcv_nxt: "tcp_sock"."rcv_nxt", 4;
         /// First sequence number not sent.
         tcp_snd_nxt: "tcp_sock"."snd_nxt", 4;
         /// First sequence number not written; 0 in a socket that was never connected.
@@ -174,6 +180,28 @@ offsets! {
         signal_flags: "signal_struct"."flags", 4;
         /// Status of one thread.
         task_exit_code: "task_struct"."exit_code", 4;
+    }
+    Cgroups {
+        /// Node in the file system, once more.
+        made_kn: "cgroup"."kn", 8;
+        /// Its inode number.
+        made_id: "kernfs_node"."id", 8;
+        /// The hierarchy.
+        cgroup_root: "cgroup"."root", 8;
+        /// Its number.
+        root_hierarchy: "cgroup_root"."hierarchy_id", 4;
+    }
+    Names {
+        /// The address a message goes to or came from, a `struct sockaddr`.
+        msghdr_name: "msghdr"."msg_name", 8;
+        /// Where its bytes are: the bytes themselves, or a list of pieces.
+        msghdr_buffer: "msghdr"."msg_iter.kvec", 8;
+        /// How many pieces there are, where they are a list.
+        msghdr_pieces: "msghdr"."msg_iter.nr_segs", 8;
+        /// How many bytes of the first piece are done with.
+        msghdr_offset: "msghdr"."msg_iter.iov_offset", 8;
+        /// First sequence number not handed to the process.
+        tcp_copied_seq: "tcp_sock"."copied_seq", 4;
     }
 }
 

@@ -27,8 +27,14 @@ impl Kind {
     pub const EXEC: Self = Self(7);
     /// A process is over: an [`Exited`].
     pub const EXIT: Self = Self(8);
+    /// A control group was made: a [`Cgroup`].
+    pub const CGROUP: Self = Self(9);
+    /// A process exchanged a message with a name server: a [`Message`].
+    pub const MESSAGE: Self = Self(10);
+    /// The address that a process dials was replaced by another: a [`Redirect`].
+    pub const REDIRECT: Self = Self(11);
     /// How many kinds there are; the kinds are `0..COUNT`.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 12;
 }
 
 /// Which side opened the connection.
@@ -73,7 +79,8 @@ pub mod flags {
     pub const EXISTING: u8 = 1;
     /// At least one segment left this socket (`tcp_sock.segs_out` was not 0).
     pub const SENT: u8 = 1 << 1;
-    /// Its end was missed: it was found to be over later, and the totals are zero.
+    /// Its end was missed: it was found to be over later, the totals are zero, and the error
+    /// is, where it is not known.
     pub const FOUND_OVER: u8 = 1 << 2;
 }
 
@@ -182,8 +189,12 @@ pub struct Connection {
     /// Not zero if this is no connection any more, but the memory of a failure, until
     /// the call of connect() that returns it: see [`failed`].
     pub failed: u8,
-    /// The error that was told then.
+    /// The error that was told then; or, of an attempt that lives, that its process is about
+    /// to see.
     pub failed_errno: u16,
+    /// The first sequence numbers of the two ends, that of the client in the upper half: the same
+    /// at both ends, whatever translates their addresses. 0 while not known.
+    pub handshake: u64,
 }
 
 /// What a connection carried, from its `tcp_sock` at the end.
@@ -281,6 +292,72 @@ pub struct Exited {
     pub reserved: u32,
 }
 
+/// Bytes of a control group's path that are kept, the closing NUL included.
+pub const CGROUP_PATH_LEN: usize = 512;
+
+/// A control group was made: [`Kind::CGROUP`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    /// What and when.
+    pub header: Header,
+    /// Its id: inode number of its folder.
+    pub id: u64,
+    /// Id of its hierarchy (`cgroup_root.hierarchy_id`); 0 is that of v2.
+    pub hierarchy: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Its path from the root of its hierarchy, NUL-terminated.
+    pub path: [u8; CGROUP_PATH_LEN],
+}
+
+/// Bytes of a message that are kept.
+pub const MESSAGE_LEN: usize = 1536;
+
+/// A process exchanged a message with a name server, or over TCP a piece of one:
+/// [`Kind::MESSAGE`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What and when.
+    pub header: Header,
+    /// Who.
+    pub process: Process,
+    /// Between which ends.
+    pub flow: Flow,
+    /// Address of the `struct sock`, which tells sockets apart while they live.
+    pub sock: u64,
+    /// 1 if it was sent, 0 if it was received.
+    pub sent: u8,
+    /// 1 over TCP, 0 over UDP.
+    pub stream: u8,
+    /// Zero.
+    pub reserved: u16,
+    /// How many bytes it has; [`MESSAGE_LEN`] of them at most are in `bytes`.
+    pub length: u32,
+    /// The payload.
+    pub bytes: [u8; MESSAGE_LEN],
+}
+
+/// The address that a process dials was replaced by another on the way into the kernel:
+/// [`Kind::REDIRECT`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// What and when.
+    pub header: Header,
+    /// The ends of the attempt that is made.
+    pub flow: Flow,
+    /// What the process dialled, network byte order; IPv4 uses the first four bytes.
+    pub dialled_address: [u8; 16],
+    /// Likewise, host byte order.
+    pub dialled_port: u16,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub dialled_family: u16,
+    /// Zero.
+    pub reserved: u32,
+}
+
 /// The counters of one kind on one CPU. `seen = sent + ring_full + table_full`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -306,13 +383,16 @@ macro_rules! layout {
 layout! {
     Header: 16, time_ns @ 0, kind @ 8, reserved @ 12;
     Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, comm @ 32;
-    Connection: 128, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, failed_errno @ 126;
+    Connection: 136, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, failed_errno @ 126, handshake @ 128;
     Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
-    Opened: 144, connection @ 16;
-    Ended: 176, connection @ 16, totals @ 144, errno @ 168, sequence @ 172;
+    Opened: 152, connection @ 16;
+    Ended: 184, connection @ 16, totals @ 152, errno @ 176, sequence @ 180;
     Listening: 120, flow @ 16, process @ 64, backlog @ 112, reserved @ 116;
     Executed: 1352, process @ 16, parent @ 64, args_bytes @ 68, path @ 72, args @ 328;
     Exited: 72, process @ 16, status @ 64, reserved @ 68;
+    Cgroup: 544, id @ 16, hierarchy @ 24, reserved @ 28, path @ 32;
+    Message: 1664, process @ 16, flow @ 64, sock @ 112, sent @ 120, stream @ 121, reserved @ 122, length @ 124, bytes @ 128;
+    Redirect: 88, flow @ 16, dialled_address @ 64, dialled_port @ 80, dialled_family @ 82, reserved @ 84;
     Counts: 24, ring_full @ 8, table_full @ 16;
 }
 

@@ -10,12 +10,15 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod cgroup;
 mod emit;
 mod kernel;
 mod life;
 mod maps;
+mod names;
 mod probes;
 mod process;
+mod redirect;
 mod room;
 
 #[unsafe(link_section = "license")]

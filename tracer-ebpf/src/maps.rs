@@ -5,7 +5,9 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use tracer_common::{Connection, Counts, Kind, Listening, Offsets};
+use tracer_common::{Connection, Counts, Flow, Kind, Listening, Offsets};
+
+use crate::names::Receiving;
 
 /// Records on their way to user space. Size set by user space.
 #[map]
@@ -31,6 +33,15 @@ pub(crate) static COUNTS: PerCpuArray<Counts> =
 /// entry, until the thread dials again or others need the place.
 #[map]
 pub(crate) static DIALS: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(1 << 10, 0);
+
+/// Calls that wait for an answer of a name server, by thread. One that ends otherwise leaves its
+/// entry, until the thread waits again or others need the place.
+#[map]
+pub(crate) static RECEIVING: LruHashMap<u64, Receiving> = LruHashMap::with_max_entries(1 << 10, 0);
+
+/// What the calls of connect() under way were told to dial, by thread.
+#[map]
+pub(crate) static INTENDED: LruHashMap<u64, Flow> = LruHashMap::with_max_entries(1 << 10, 0);
 
 /// Not zero once CONNECTIONS had no room: from then on a socket without an entry may
 /// be one that did not fit, no longer only one that is older than the programs.

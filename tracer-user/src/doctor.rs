@@ -10,7 +10,7 @@ use crate::{
     capture::{self, Capture, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
     cli::DoctorOptions,
     exit::Exit,
-    model::{Blind, Cost, ProgramCost},
+    model::{Blind, Cost, ProgramCost, Told},
     outputs::Format,
     sink,
 };
@@ -171,8 +171,8 @@ fn measure(options: &DoctorOptions, duration: Duration) -> Result<CostReport> {
             let left = duration.saturating_sub(begun.elapsed());
             // Nothing is lost by a look that is given up: it only says that there may be more.
             let _ = tokio::time::timeout(left, capture.ready()).await;
-            let mut count = |_| {
-                events += 1;
+            let mut count = |told: Told<'_>| {
+                events += u64::from(matches!(told, Told::Event(_)));
                 true
             };
             while capture.drain(|_| true, &mut count) {}

@@ -26,6 +26,10 @@ pub struct Options {
     #[arg(long, value_name = "GLOB", value_parser = parse_glob)]
     pub comm: Vec<Glob>,
 
+    /// Only processes of workloads whose name matches this pattern, such as 'postgresql.service'
+    #[arg(long, value_name = "GLOB", value_parser = parse_glob)]
+    pub workload: Vec<Glob>,
+
     /// Only connections with this port at either end, and listeners on it
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u16).range(1..))]
     pub port: Vec<u16>,
@@ -105,6 +109,7 @@ fn parse_net(text: &str) -> Result<IpNet, String> {
 pub struct Filter {
     options: Options,
     comm: Vec<GlobMatcher>,
+    workload: Vec<GlobMatcher>,
 }
 
 impl Filter {
@@ -112,6 +117,7 @@ impl Filter {
     pub fn new(options: &Options) -> Self {
         Self {
             comm: options.comm.iter().map(Glob::compile_matcher).collect(),
+            workload: options.workload.iter().map(Glob::compile_matcher).collect(),
             options: options.clone(),
         }
     }
@@ -146,14 +152,18 @@ impl Filter {
             | Body::Close(it)
             | Body::Fail(it) => {
                 let connection = &it.connection;
-                let ends = [connection.ends.local, connection.ends.remote];
+                let (ends, translation) = (connection.ends, connection.translation.as_deref());
+                let ends = [ends.local, ends.remote]
+                    .into_iter()
+                    .chain(translation.map(|it| it.server))
+                    .chain(translation.map(|it| it.dialled));
                 self.wants(body.kind())
                     && self.admits_process(body)
                     && any(&self.options.port, |port| {
-                        ends.iter().any(|end| end.port() == *port)
+                        ends.clone().any(|end| end.port() == *port)
                     })
                     && any(&self.options.net, |net| {
-                        ends.iter().any(|end| net.contains(&end.ip()))
+                        ends.clone().any(|end| net.contains(&end.ip()))
                     })
                     && self
                         .options
@@ -179,6 +189,10 @@ impl Filter {
             process.is_some_and(|it| it.pid == *pid)
         }) && any(&self.comm, |glob| {
             process.is_some_and(|it| glob.is_match(&*it.comm))
+        }) && any(&self.workload, |glob| {
+            process
+                .and_then(|it| it.workload.as_ref())
+                .is_some_and(|it| glob.is_match(&*it.name))
         })
     }
 

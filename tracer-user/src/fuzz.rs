@@ -5,6 +5,7 @@ use std::fs;
 
 use crate::{
     capture::checks::{self, Run},
+    enrich,
     outputs::{self, Format, Writer},
     procfs::{self, MAX_ARGS, MAX_ARGS_BYTES},
 };
@@ -19,7 +20,7 @@ pub fn decode(bytes: &[u8]) {
     for row in rows {
         let (mut run, mut json) = (Run::new(), Writer::new(Format::Json, false));
         for record in row {
-            if let Some(event) = run.event(record) {
+            if let Some(Some(event)) = run.told(record) {
                 outputs::checks::line(&event, &mut json);
             }
         }
@@ -63,6 +64,14 @@ pub fn procfs(bytes: &[u8]) {
     assert_eq!((stat.ppid, stat.start_ticks), (Some(1), 98_765));
 }
 
+/// Messages of name servers, by datagrams and in streams, and files of names.
+///
+/// # Panics
+/// If something does not hold.
+pub fn names(bytes: &[u8]) {
+    enrich::names::checks::names(bytes);
+}
+
 /// What to begin from: examples of what `target` reads, from this machine where it can.
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -91,6 +100,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
                 .filter(|bytes| !bytes.is_empty() && bytes.len() <= MAX_ARGS_BYTES)
                 .collect()
         }
+        "names" => enrich::names::checks::examples(),
         _ => Vec::new(),
     }
 }

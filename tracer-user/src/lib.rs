@@ -5,7 +5,7 @@
 //!
 //! - [`model`]: plain values every stage speaks
 //! - [`capture`]: kernel → model; the only place that knows aya and the eBPF side
-//! - [`enrich`]: model → model: what /proc adds to a process
+//! - [`enrich`]: model → model: what /proc adds to a process, and what servers are called
 //! - [`filter`]: which events the user asked for
 //! - [`outputs`]: model → bytes; text from outside is made harmless here
 //! - [`sink`]: bytes → standard output

@@ -1,6 +1,6 @@
 //! A run: the stages joined. The only place that knows more than one of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, interval, sleep, sleep_until};
@@ -8,10 +8,10 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use crate::{
     capture::{Capture, Options},
     cli::StreamOptions,
-    enrich::Processes,
+    enrich::{Enricher, names::Networks, workload::Roles},
     exit::Exit,
     filter::Filter,
-    model::{Body, Event, Kind},
+    model::{Body, Event, Kind, Told},
     outputs::{self, Format, Writer},
     signals::Signals,
     sink::{Flushed, Sink},
@@ -30,6 +30,17 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// # Errors
 /// If the capture cannot start, or the output cannot be written.
 pub async fn stream(options: StreamOptions) -> Result<Exit> {
+    let networks = match &options.names {
+        Some(path) => Networks::read(path)
+            .with_context(|| format!("--names: cannot use {}", path.display()))?,
+        None => Networks::default(),
+    };
+    let roles = match &options.roles {
+        Some(path) => {
+            Roles::read(path).with_context(|| format!("--roles: cannot use {}", path.display()))?
+        }
+        None => Roles::builtin(),
+    };
     // Before anything is attached, so that no signal finds the default action.
     let mut signals = Signals::new()?;
     let mut capture = Capture::start(&Options {
@@ -42,9 +53,14 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     let deadline = options
         .duration
         .and_then(|duration| Instant::now().checked_add(duration));
-    let mut lines = Lines::new(&options);
+    let enricher = Enricher::new(Path::new("/proc"), networks, roles);
+    let mut lines = Lines::new(&options, enricher);
     let sink = Sink::stdout();
-    lines.push(capture.start_event());
+    let mut start = capture.start_event();
+    if let Body::Start(start) = &mut start.body {
+        start.blind.extend(lines.enricher.blind());
+    }
+    lines.push(start);
 
     let mut check = interval(CHECK);
     let mut more = false;
@@ -61,6 +77,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
                     break;
                 }
                 capture.look_again();
+                lines.enricher.refresh();
                 if !full && let Some(loss) = capture.loss()? {
                     lines.push(loss);
                 }
@@ -121,17 +138,17 @@ async fn finish(capture: &mut Capture, mut lines: Lines, sink: Sink) -> Result<F
 
 /// Events on their way to the output: completed, chosen, written.
 struct Lines {
-    processes: Processes,
+    enricher: Enricher,
     filter: Arc<Filter>,
     writer: Writer,
     buffer: Vec<u8>,
 }
 
 impl Lines {
-    fn new(options: &StreamOptions) -> Self {
+    fn new(options: &StreamOptions, enricher: Enricher) -> Self {
         let format = options.format.unwrap_or_else(Format::for_stdout);
         Self {
-            processes: Processes::new("/proc".into()),
+            enricher,
             filter: Arc::new(Filter::new(&options.filter)),
             writer: Writer::new(format, outputs::colour_for_stdout()),
             buffer: Vec::new(),
@@ -143,8 +160,11 @@ impl Lines {
         let filter = Arc::clone(&self.filter);
         // What processes run is learnt from, whatever is shown.
         let wanted = |kind| kind == Kind::Exec || filter.wants(kind);
-        capture.drain(wanted, |event| {
-            self.push(event);
+        capture.drain(wanted, |told| {
+            match told {
+                Told::Event(event) => self.push(event),
+                Told::Fact(fact) => self.enricher.learn(&fact),
+            }
             !self.is_full()
         })
     }
@@ -166,12 +186,11 @@ impl Lines {
                 "events were lost; a larger --ring may help"
             );
         }
-        self.processes.learn(&event);
-        if !self.filter.admits(&event) {
-            return;
+        // Before the filter: what is not shown tells who is at the other end of what is.
+        self.enricher.complete(&mut event);
+        if self.filter.admits(&event) {
+            self.writer.write(&event, &mut self.buffer);
         }
-        self.processes.enrich(&mut event);
-        self.writer.write(&event, &mut self.buffer);
     }
 }
 

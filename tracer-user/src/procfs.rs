@@ -25,6 +25,9 @@ pub const MAX_ARGS_BYTES: usize = 4096;
 /// How many bytes of any other file are read. The kernel's own lines are shorter.
 const MAX_FILE_BYTES: usize = 4096;
 
+/// How many bytes of the list of control groups are read: a line a hierarchy, each with a path.
+const MAX_CGROUPS_BYTES: usize = 64 << 10;
+
 /// A mounted /proc.
 #[derive(Clone, Debug)]
 pub struct Proc {
@@ -89,6 +92,12 @@ impl Entry {
         let bytes = self.read("cmdline", MAX_ARGS_BYTES + 1)?;
         let kept = bytes.get(..MAX_ARGS_BYTES).unwrap_or(&bytes);
         parse_args(kept, bytes.len() > MAX_ARGS_BYTES)
+    }
+
+    /// Its control groups, as `/proc/PID/cgroup` lists them; what is longer than the kernel makes
+    /// it is cut.
+    pub fn cgroups(&self) -> Option<Vec<u8>> {
+        self.read("cgroup", MAX_CGROUPS_BYTES)
     }
 
     fn read(&self, name: &str, max: usize) -> Option<Vec<u8>> {

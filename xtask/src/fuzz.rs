@@ -53,6 +53,8 @@ enum Target {
     Btf,
     /// Files of /proc
     Procfs,
+    /// Messages of name servers, and files of names
+    Names,
 }
 
 impl Target {
@@ -61,6 +63,7 @@ impl Target {
             Self::Decode => "decode",
             Self::Btf => "btf",
             Self::Procfs => "procfs",
+            Self::Names => "names",
         }
     }
 }

@@ -11,7 +11,9 @@ pub(crate) type Needed = (&'static str, &'static str);
 /// For the suites.
 pub(crate) const SUITES: &[Needed] = &[
     ("bpftool", "bpftool"),
+    ("crun", "crun"),
     ("curl", "curl"),
+    ("dnsmasq", "dnsmasq-base"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),

@@ -93,13 +93,14 @@ pub(crate) fn cross(
     other: &mut Agent,
     way: Way,
 ) -> Result<(Attempt, Attempt)> {
-    let near = dead(one, way.family.loopback())?;
     let silent = Listen {
         deaf: true,
         reuse_port: true,
         ..Listen::at(way.family.loopback())
     };
     let (listener, far) = other.listen(silent)?;
+    // Not before, or its port might be taken again.
+    let near = dead(one, way.family.loopback())?;
     let dial = Dial {
         from: Some(near),
         ..way.dial(far)

@@ -4,6 +4,8 @@
 //! offset that user space took from the running kernel's BTF. A read that fails
 //! gives zeros: the kernel owns the pointers that hooks hand us, so none should.
 
+mod cgroup;
+mod message;
 mod packet;
 mod sock;
 mod task;
@@ -12,6 +14,8 @@ use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_probe_read_kernel};
 
+pub(crate) use cgroup::Cgroup;
+pub(crate) use message::{Buffer, Message, port_of};
 pub(crate) use packet::Packet;
 pub(crate) use sock::{Sock, is_internet, of_file, of_socket, state};
 pub(crate) use task::{

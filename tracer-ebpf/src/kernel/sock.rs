@@ -157,6 +157,32 @@ impl Sock {
         read::<u64>(self.0, queue).wrapping_sub(u64::from(queue))
     }
 
+    /// The first sequence numbers of both ends, that of the client in the upper half. To be asked
+    /// when the handshake is complete, before anything else is acknowledged.
+    #[inline(always)]
+    pub(crate) fn handshake(self, is_client: bool) -> u64 {
+        let own = read::<u32>(self.0, offset!(tcp_snd_una)).wrapping_sub(1);
+        let other = read::<u32>(self.0, offset!(tcp_rcv_nxt)).wrapping_sub(1);
+        let (client, server) = if is_client {
+            (own, other)
+        } else {
+            (other, own)
+        };
+        u64::from(client) << 32 | u64::from(server)
+    }
+
+    /// Port of the other end, host byte order; 0 if there is none.
+    #[inline(always)]
+    pub(crate) fn remote_port(self) -> u16 {
+        u16::from_be(read(self.0, offset!(sock_dport)))
+    }
+
+    /// Sequence number of the first byte that was not handed to the process.
+    #[inline(always)]
+    pub(crate) fn copied(self) -> u32 {
+        read(self.0, offset!(tcp_copied_seq))
+    }
+
     /// Writes both ends to `to`, whose addresses must be zero: an IPv4 address fills
     /// only their first four bytes. The family comes last: another CPU that sees one sees
     /// the rest.

@@ -77,12 +77,14 @@ pub(super) fn established(sock: Sock, old: u8) {
     };
     if connection.direction == Direction::OUTBOUND {
         connection.established_ns = now;
+        connection.handshake = sock.handshake(true);
         connection.flow.local_port = sock.local_port();
         report_opened(Kind::CONNECT, connection, now);
         return;
     }
     // accept() on another CPU may already have it, and have set both to the same.
     sock.read_flow(&mut connection.flow);
+    connection.handshake = sock.handshake(false);
     if connection.established_ns == 0 {
         connection.established_ns = now;
     }

@@ -147,11 +147,27 @@ pub(super) fn failed(sock: Sock, old: u8) {
     }
 }
 
+/// An error is about to be shown to the process. Should the end of the attempt be missed, this
+/// says why it failed. Any context.
+#[inline(always)]
+pub(crate) fn error_reported(sock: Sock) {
+    if let Some(attempt) = find(sock)
+        && attempt.direction == Direction::OUTBOUND
+        && !is_set(&attempt.reported)
+    {
+        attempt.failed_errno = sock.error() as u16;
+        attempt.flow.local_port = sock.local_port();
+        if sock.has_sent() {
+            attempt.flags |= flags::SENT;
+        }
+    }
+}
+
 #[inline(never)]
 fn report_failed(sock: Sock, old: u8) {
     let now = now();
     let sent = sock.has_sent();
-    if let Some(connection) = find_own(sock) {
+    if let Some(connection) = find(sock) {
         connection.flow.local_port = sock.local_port();
         connection.last_state = old;
         if sent {

@@ -34,7 +34,7 @@ pub(crate) use self::{
     arrive::{requested, turned_away},
     begin::{accepted, connecting, grafted},
     dial::dialled,
-    end::{destroyed, let_go},
+    end::{destroyed, error_reported, let_go},
     scan::{examined, found_connection, found_listener},
 };
 use crate::{

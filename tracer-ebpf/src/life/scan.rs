@@ -142,7 +142,8 @@ pub(crate) fn examined(sock: Sock) {
 }
 
 /// Tells that a connection or an attempt is over of which nobody told. What it carried is
-/// not known: its socket's memory may be another's by now.
+/// not known: its socket's memory may be another's by now. Why an attempt failed is, where
+/// the kernel tells errors apart.
 #[inline(always)]
 fn report_over(sock: Sock, entry: &Connection, now: u64) {
     let kind = if is_set(&entry.reported) {
@@ -158,7 +159,7 @@ fn report_over(sock: Sock, entry: &Connection, now: u64) {
             (&raw mut (*record).connection).copy_from_nonoverlapping(entry, 1);
             (*record).connection.flags |= flags::FOUND_OVER;
             clear((&raw mut (*record).totals).cast(), size_of::<Totals>() / 8);
-            (&raw mut (*record).errno).write(0);
+            (&raw mut (*record).errno).write(u32::from(entry.failed_errno));
             (&raw mut (*record).sequence).write(0);
         }
     };

@@ -3,9 +3,12 @@
 
 mod accept;
 mod arrive;
+mod cgroup;
 mod close;
 mod connect;
 mod dial;
+mod names;
 mod process;
+mod redirect;
 mod scan;
 mod state;

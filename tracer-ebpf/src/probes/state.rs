@@ -1,5 +1,6 @@
 //! Tracepoints: `sock:inet_sock_set_state` and `tcp:tcp_destroy_sock`. Used in every hook
-//! set, as they also tell what happens outside any process.
+//! set, as they also tell what happens outside any process; and `sock:inet_sk_error_report`
+//! (Linux 5.14), which also runs where another of them is under way already.
 //!
 //! Raw where a program there cannot be interrupted by another task: that costs least and
 //! needs no tracefs. From Linux 7.0 on it can be, and as long as it stands still the kernel
@@ -27,6 +28,12 @@ fn state_changed(ctx: RawTracePointContext) {
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 fn sock_destroyed(ctx: RawTracePointContext) {
     life::destroyed(Sock(ctx.arg(0)));
+}
+
+/// `(const struct sock *sk)`
+#[raw_tracepoint(tracepoint = "inet_sk_error_report")]
+fn error_reported(ctx: RawTracePointContext) {
+    life::error_reported(Sock(ctx.arg(0)));
 }
 
 /// Offsets in `struct trace_event_raw_inet_sock_set_state` and `trace_event_raw_tcp_event_sk`,

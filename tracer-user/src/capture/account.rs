@@ -37,6 +37,9 @@ fn kind(kernel: usize) -> Option<Kind> {
         KernelKind::EXISTING => Kind::Existing,
         KernelKind::EXEC => Kind::Exec,
         KernelKind::EXIT => Kind::Exit,
+        KernelKind::CGROUP => Kind::Cgroup,
+        KernelKind::MESSAGE => Kind::Dns,
+        KernelKind::REDIRECT => Kind::Redirect,
         _ => return None,
     })
 }

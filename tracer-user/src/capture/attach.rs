@@ -133,9 +133,24 @@ fn attach_all<'a>(
             load(found, program.attachment, btf).map_err(|error| refused(program, error))?;
         }
     }
-    for program in &plan.programs {
+    let at_once = |it: &&Program| it.part != Part::Redirect;
+    for program in plan.programs.iter().filter(at_once) {
         attach_program(find(ebpf, program)?, program.attachment)
             .map_err(|error| refused(program, error))?;
+    }
+    Ok(())
+}
+
+/// Attaches the programs that watch for replaced addresses, which the others do without.
+///
+/// # Errors
+/// What the kernel said of which program.
+pub(super) fn attach_redirect(ebpf: &mut Ebpf, plan: &Plan) -> Result<(), String> {
+    let programs = plan.programs.iter().filter(|it| it.part == Part::Redirect);
+    for program in programs {
+        let found = find(ebpf, program).map_err(|(_, why)| why)?;
+        attach_program(found, program.attachment)
+            .map_err(|error| format!("{}: {}", program.name, reason(&error)))?;
     }
     Ok(())
 }

@@ -171,7 +171,11 @@ impl Truth {
             }
             Record::Close(ended) | Record::Fail(ended) => &ended.connection.flow,
             Record::Listen(listening) | Record::Unlisten(listening) => &listening.flow,
-            Record::Exec(_) | Record::Exit(_) => return false,
+            Record::Exec(_)
+            | Record::Exit(_)
+            | Record::Cgroup(_)
+            | Record::Message(_)
+            | Record::Redirect(_) => return false,
         };
         let port = song.server.port();
         flow.netns == self.netns && (flow.local_port == port || flow.remote_port == port)
@@ -204,7 +208,11 @@ impl Truth {
                 self.check_process(&listening.process)
             }
             Record::Fail(_) | Record::Existing(_) => Err("kind"),
-            Record::Exec(_) | Record::Exit(_) => Ok(()),
+            Record::Exec(_)
+            | Record::Exit(_)
+            | Record::Cgroup(_)
+            | Record::Message(_)
+            | Record::Redirect(_) => Ok(()),
         }
     }
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fs};
 
 use rustix::thread::CapabilitySet;
 use tracer_common::{
-    Direction, Ended, Executed, Exited, Kind, Listening, Offsets, Opened, Source, flags,
+    Cgroup, Direction, Ended, Executed, Exited, Kind, Listening, Message, Offsets, Opened,
+    Redirect, Source, flags,
 };
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     interpret::Interpreter,
     plan,
 };
-use crate::model::{Body, Event, Host, Reason};
+use crate::model::{Body, Event, Host, Reason, Told};
 
 /// 2026-11-22T00:00:00Z
 const BOOT_NS: u64 = 1_795_305_600_000_000_000;
@@ -29,6 +30,9 @@ pub(crate) fn size(kind: Kind) -> Option<usize> {
         Kind::LISTEN | Kind::UNLISTEN => size_of::<Listening>(),
         Kind::EXEC => size_of::<Executed>(),
         Kind::EXIT => size_of::<Exited>(),
+        Kind::CGROUP => size_of::<Cgroup>(),
+        Kind::MESSAGE => size_of::<Message>(),
+        Kind::REDIRECT => size_of::<Redirect>(),
         _ => return None,
     })
 }
@@ -66,11 +70,11 @@ impl Run {
         Self(interpreter)
     }
 
-    /// What `bytes` tell, if they are a record, and tell something.
+    /// What `bytes` tell, if they are a record, and tell something: an event, or a fact.
     ///
     /// # Panics
     /// If something does not hold.
-    pub(crate) fn event(&mut self, bytes: &[u8]) -> Option<Event> {
+    pub(crate) fn told(&mut self, bytes: &[u8]) -> Option<Option<Event>> {
         let kind = claimed(bytes);
         let is_record = kind.and_then(size) == Some(bytes.len());
         let record = match decode(bytes) {
@@ -89,15 +93,20 @@ impl Run {
                 return None;
             }
         };
-        let event = self.0.event(&record, |_| true);
-        // Only an attempt that was told before is not told.
-        assert!(event.is_some() || record.kind() == Kind::FAIL);
-        if let Some(Body::Fail(fail)) = event.as_ref().map(|event| &event.body) {
+        let told = self.0.told(&record, |_| true);
+        // Only an attempt that was told before is not told, and what is not of v2.
+        assert!(told.is_some() || matches!(record.kind(), Kind::FAIL | Kind::CGROUP));
+        if let Some(Told::Event(event)) = &told
+            && let Body::Fail(fail) = &event.body
+        {
             let reason = fail.failure.as_ref().map(|failure| failure.reason);
             // Nobody has to do with what nobody listened to.
             assert!(reason != Some(Reason::NotListening) || fail.process.is_none());
         }
-        event
+        match told? {
+            Told::Event(event) => Some(Some(event)),
+            Told::Fact(_) => Some(None),
+        }
     }
 }
 
@@ -314,6 +323,27 @@ pub(crate) fn examples() -> Vec<Vec<u8>> {
     put! { exit, Exited, status = (7_u32 << 8).to_ne_bytes(); }
     let mut killed = exit.clone();
     put! { killed, Exited, status = 9_u32.to_ne_bytes(); }
+    let mut cgroup = blank(Kind::CGROUP);
+    put! { cgroup, Cgroup,
+        id = 4711_u64.to_ne_bytes();
+        path = *b"/system.slice/nginx.service";
+    }
+    let mut message = blank(Kind::MESSAGE);
+    put_flow!(message, Message, flow);
+    put_process!(message, Message, process, *b"curl");
+    put! { message, Message,
+        sock = 0xffff_8880_0000_1000_u64.to_ne_bytes();
+        sent = [1];
+        length = 29_u32.to_ne_bytes();
+        bytes = *b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x02db\x08internal\0\0\x01\0\x01";
+    }
+    let mut redirect = blank(Kind::REDIRECT);
+    put_flow!(redirect, Redirect, flow);
+    put! { redirect, Redirect,
+        dialled_address = [10, 96, 0, 17];
+        dialled_port = 5432_u16.to_ne_bytes();
+        dialled_family = 2_u16.to_ne_bytes();
+    }
     vec![
         opened(Kind::CONNECT),
         ipv6,
@@ -327,5 +357,8 @@ pub(crate) fn examples() -> Vec<Vec<u8>> {
         exec,
         exit,
         killed,
+        cgroup,
+        message,
+        redirect,
     ]
 }

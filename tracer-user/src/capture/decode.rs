@@ -2,8 +2,9 @@
 //! error; a number that should be a tag is checked by those who give it a meaning.
 
 use tracer_common::{
-    ARGS_LEN, Connection, Direction, Ended, Executed, Exited, Flow, Header, Kind, Listening,
-    Opened, PATH_LEN, Process, Source, Totals,
+    ARGS_LEN, CGROUP_PATH_LEN, Cgroup, Connection, Direction, Ended, Executed, Exited, Flow,
+    Header, Kind, Listening, MESSAGE_LEN, Message, Opened, PATH_LEN, Process, Redirect, Source,
+    Totals,
 };
 
 /// A record of the kernel side.
@@ -19,6 +20,9 @@ pub(super) enum Record {
     // Twenty times as large as the others, and rare.
     Exec(Box<Executed>),
     Exit(Exited),
+    Cgroup(Box<Cgroup>),
+    Message(Box<Message>),
+    Redirect(Redirect),
 }
 
 impl Record {
@@ -34,6 +38,9 @@ impl Record {
             Self::Existing(_) => Kind::EXISTING,
             Self::Exec(_) => Kind::EXEC,
             Self::Exit(_) => Kind::EXIT,
+            Self::Cgroup(_) => Kind::CGROUP,
+            Self::Message(_) => Kind::MESSAGE,
+            Self::Redirect(_) => Kind::REDIRECT,
         }
     }
 }
@@ -60,6 +67,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Undecodable> {
         Kind::EXISTING => Some(Record::Existing(cursor.opened(header)?)),
         Kind::EXEC => Some(Record::Exec(Box::new(cursor.executed(header)?))),
         Kind::EXIT => Some(Record::Exit(cursor.exited(header)?)),
+        Kind::CGROUP => Some(Record::Cgroup(Box::new(cursor.cgroup(header)?))),
+        Kind::MESSAGE => Some(Record::Message(Box::new(cursor.message(header)?))),
+        Kind::REDIRECT => Some(Record::Redirect(cursor.redirect(header)?)),
         _ => None,
     });
     match record {
@@ -147,6 +157,7 @@ impl Cursor<'_> {
             ended: self.u8()?,
             failed: self.u8()?,
             failed_errno: self.u16()?,
+            handshake: self.u64()?,
         })
     }
 
@@ -188,6 +199,41 @@ impl Cursor<'_> {
             header,
             process: self.process()?,
             status: self.u32()?,
+            reserved: self.u32()?,
+        })
+    }
+
+    fn cgroup(&mut self, header: Header) -> Option<Cgroup> {
+        Some(Cgroup {
+            header,
+            id: self.u64()?,
+            hierarchy: self.u32()?,
+            reserved: self.u32()?,
+            path: self.bytes::<CGROUP_PATH_LEN>()?,
+        })
+    }
+
+    fn message(&mut self, header: Header) -> Option<Message> {
+        Some(Message {
+            header,
+            process: self.process()?,
+            flow: self.flow()?,
+            sock: self.u64()?,
+            sent: self.u8()?,
+            stream: self.u8()?,
+            reserved: self.u16()?,
+            length: self.u32()?,
+            bytes: self.bytes::<MESSAGE_LEN>()?,
+        })
+    }
+
+    fn redirect(&mut self, header: Header) -> Option<Redirect> {
+        Some(Redirect {
+            header,
+            flow: self.flow()?,
+            dialled_address: self.bytes()?,
+            dialled_port: self.u16()?,
+            dialled_family: self.u16()?,
             reserved: self.u32()?,
         })
     }
@@ -237,6 +283,21 @@ mod tests {
         let exited: Exited = unsafe { bytes.as_ptr().cast::<Exited>().read_unaligned() };
         assert_eq!(decode(&bytes), Ok(Record::Exit(exited)));
 
+        let bytes: [u8; size_of::<Cgroup>()] = numbered(Kind::CGROUP);
+        // SAFETY: as above.
+        let cgroup: Cgroup = unsafe { bytes.as_ptr().cast::<Cgroup>().read_unaligned() };
+        assert_eq!(decode(&bytes), Ok(Record::Cgroup(Box::new(cgroup))));
+
+        let bytes: [u8; size_of::<Message>()] = numbered(Kind::MESSAGE);
+        // SAFETY: as above.
+        let message: Message = unsafe { bytes.as_ptr().cast::<Message>().read_unaligned() };
+        assert_eq!(decode(&bytes), Ok(Record::Message(Box::new(message))));
+
+        let bytes: [u8; size_of::<Redirect>()] = numbered(Kind::REDIRECT);
+        // SAFETY: as above.
+        let redirect: Redirect = unsafe { bytes.as_ptr().cast::<Redirect>().read_unaligned() };
+        assert_eq!(decode(&bytes), Ok(Record::Redirect(redirect)));
+
         let bytes: [u8; size_of::<Listening>()] = numbered(Kind::LISTEN);
         // SAFETY: as above.
         let listening: Listening = unsafe { bytes.as_ptr().cast::<Listening>().read_unaligned() };
@@ -245,7 +306,12 @@ mod tests {
 
     #[test]
     fn any_length_and_any_kind_give_an_answer() {
-        for len in (0..256).chain([size_of::<Executed>() - 1, size_of::<Executed>()]) {
+        let large = [
+            size_of::<Executed>(),
+            size_of::<Cgroup>(),
+            size_of::<Message>(),
+        ];
+        for len in (0..256).chain(large.into_iter().flat_map(|size| [size - 1, size])) {
             for kind in (0..=u32::from(u8::MAX)).chain([u32::MAX]) {
                 let mut bytes = vec![0xa5; len];
                 if let Some(word) = bytes.get_mut(8..12) {
@@ -258,6 +324,9 @@ mod tests {
                     Kind::EXIT => size_of::<Exited>(),
                     Kind::CLOSE | Kind::FAIL => size_of::<Ended>(),
                     Kind::LISTEN | Kind::UNLISTEN => size_of::<Listening>(),
+                    Kind::CGROUP => size_of::<Cgroup>(),
+                    Kind::MESSAGE => size_of::<Message>(),
+                    Kind::REDIRECT => size_of::<Redirect>(),
                     _ => usize::MAX,
                 };
                 assert_eq!(decoded.is_ok(), len == size, "kind {kind}, {len} bytes");

@@ -15,7 +15,7 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 const MAX_BTF_BYTES: u64 = 256 << 20;
 
 /// Functions that are asked about.
-const FUNCTIONS: [&str; 13] = [
+const FUNCTIONS: [&str; 19] = [
     "tcp_connect",
     "inet_csk_accept",
     "tcp_close",
@@ -29,6 +29,12 @@ const FUNCTIONS: [&str; 13] = [
     "tcp_conn_request",
     "tcp_v4_send_reset",
     "tcp_v6_send_reset",
+    "udp_sendmsg",
+    "udpv6_sendmsg",
+    "tcp_sendmsg",
+    "udp_recvmsg",
+    "udpv6_recvmsg",
+    "tcp_recvmsg",
 ];
 /// The steps of connect() that are TCP's own.
 const STEPS: [&str; 4] = [
@@ -41,6 +47,8 @@ const STEPS: [&str; 4] = [
 const ITERATED: [&str; 1] = ["bpf_iter_task_file"];
 /// What the tracepoint `tcp_send_reset` calls.
 const RESETS: &str = "btf_trace_tcp_send_reset";
+/// And `inet_sk_error_report`.
+const ERRORS: &str = "btf_trace_inet_sk_error_report";
 
 /// The counter of readers that guards tracepoints where it is not a closed processor.
 const SRCU: &str = "tracepoint_srcu_srcu_data";
@@ -99,8 +107,14 @@ pub struct Types {
     pub request_parameters: Option<usize>,
     /// Parameters of `tcp_v4_send_reset` and its twin.
     pub reset_parameters: Option<usize>,
+    /// Parameters of `udp_sendmsg`, its twin and `tcp_sendmsg`, if they are the same.
+    pub send_parameters: Option<usize>,
+    /// Parameters of `udp_recvmsg`, its twin and `tcp_recvmsg`, if they are the same.
+    pub receive_parameters: Option<usize>,
     /// Arguments of the tracepoint `tcp_send_reset`.
     pub reset_arguments: Option<usize>,
+    /// Arguments of the tracepoint `inet_sk_error_report`.
+    pub error_arguments: Option<usize>,
     /// Whether a task can interrupt a program at a raw tracepoint (Linux 7.0).
     pub raw_tracepoints_interrupted: bool,
     /// Whether the records of the classic tracepoints are laid out as their programs read them.
@@ -195,7 +209,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
     let records = CLASSIC.iter().map(|(structure, ..)| *structure);
     let names = structures.chain(records).chain(FUNCTIONS).chain(ITERATED);
-    names.chain([RESETS, SRCU, EXTENSION])
+    names.chain([RESETS, ERRORS, SRCU, EXTENSION])
 }
 
 /// What is asked of a kernel's type information.
@@ -232,7 +246,10 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         permit_parameters: parameters("security_socket_connect"),
         request_parameters: parameters("tcp_conn_request"),
         reset_parameters: same(&["tcp_v4_send_reset", "tcp_v6_send_reset"]),
+        send_parameters: same(&["udp_sendmsg", "udpv6_sendmsg", "tcp_sendmsg"]),
+        receive_parameters: same(&["udp_recvmsg", "udpv6_recvmsg", "tcp_recvmsg"]),
         reset_arguments: arguments(RESETS),
+        error_arguments: arguments(ERRORS),
         // Up to 6.12 tracepoints had that counter for idle processors only, and no extension.
         raw_tracepoints_interrupted: btf.has(SRCU) && btf.has(EXTENSION),
         classic_tracepoints: CLASSIC.iter().all(|(structure, member, expected)| {

@@ -12,10 +12,10 @@ use tracer_common::{self as abi, flags};
 
 use super::{clock::Clock, decode::Record, errno, listeners::Listeners, signal};
 use crate::model::{
-    Body, Closer, Connection, ConnectionEvent, ConnectionId, Direction, DirectionEvidence,
-    EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Listener, ListenerEvent,
-    Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal, Timestamp,
-    Totals,
+    Body, Cgroup, Closer, Connection, ConnectionEvent, ConnectionId, Direction, DirectionEvidence,
+    DnsPiece, DnsTransport, EndEvidence, Ends, Event, Evidence, ExitStatus, Fact, Failure, Host,
+    Kind, Listener, ListenerEvent, Opened, Phase, Process, ProcessEvent, ProcessEvidence,
+    ProcessKey, Reason, Redirect, Repaired, Signal, Timestamp, Told, Totals,
 };
 
 /// Connections that are remembered to be inbound; as many as the kernel side follows unless
@@ -29,11 +29,12 @@ const MAX_TURNED_AWAY: usize = 16 << 10;
 /// Processes that are remembered, so that each is one value however often it is told of.
 const PROCESSES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// All that the kernel tells of a process but where it stands just now.
+/// All that the kernel tells of a process but its thread.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Identity {
     tgid: u32,
     start_ns: u64,
+    cgroup: u64,
     uid: u32,
     comm: [u8; abi::COMM_LEN],
 }
@@ -43,6 +44,7 @@ impl From<&abi::Process> for Identity {
         Self {
             tgid: process.tgid,
             start_ns: process.start_ns,
+            cgroup: process.cgroup,
             uid: process.uid,
             comm: process.comm,
         }
@@ -94,12 +96,29 @@ impl Interpreter {
 
     /// What a record tells; nothing if that was told before, or is of a kind that is not
     /// `wanted`.
-    pub(super) fn event(
+    pub(super) fn told<'a>(
         &mut self,
-        record: &Record,
+        record: &'a Record,
         wanted: impl Fn(Kind) -> bool,
-    ) -> Option<Event> {
+    ) -> Option<Told<'a>> {
+        Some(Told::Fact(match record {
+            Record::Cgroup(made) => Fact::Cgroup(cgroup(made)?),
+            Record::Message(message) => Fact::Dns(exchanged(message)),
+            Record::Redirect(redirect) => Fact::Redirect(redirected(redirect)),
+            Record::Connect(opened) if !wanted(Kind::Connect) => {
+                Fact::Opened(self.opened(opened, &wanted)?)
+            }
+            Record::Accept(opened) if !wanted(Kind::Accept) => {
+                Fact::Opened(self.opened(opened, &wanted)?)
+            }
+            record => return self.event(record, wanted).map(Told::Event),
+        }))
+    }
+
+    fn event(&mut self, record: &Record, wanted: impl Fn(Kind) -> bool) -> Option<Event> {
         Some(match record {
+            // Those are no events.
+            Record::Cgroup(_) | Record::Message(_) | Record::Redirect(_) => return None,
             Record::Existing(opened) => {
                 if self.settled && opened.connection.process.source == abi::Source::SCAN {
                     self.repaired.opened += 1;
@@ -117,8 +136,6 @@ impl Interpreter {
                 self.at(&executed.header, Body::Exec(self.executed(executed)))
             }
             Record::Exit(_) if !wanted(Kind::Exit) => return None,
-            Record::Connect(_) if !wanted(Kind::Connect) => return None,
-            Record::Accept(_) if !wanted(Kind::Accept) => return None,
             Record::Exit(exited) => self.at(&exited.header, Body::Exit(self.exited(exited))),
             Record::Connect(opened) => {
                 let event = self.attribute(&opened.connection);
@@ -131,11 +148,11 @@ impl Interpreter {
             Record::Close(ended) => {
                 self.count_repaired(ended);
                 if !wanted(Kind::Close) {
-                    self.inbound.remove(&id(&ended.connection));
+                    self.forget_inbound(&id(&ended.connection));
                     return None;
                 }
                 let event = self.closed(ended);
-                self.inbound.remove(&event.connection.id);
+                self.forget_inbound(&event.connection.id);
                 self.at(&ended.header, Body::Close(event))
             }
             Record::Fail(ended) => {
@@ -160,6 +177,20 @@ impl Interpreter {
         })
     }
 
+    /// What the end of the same connection elsewhere must know of this one, if it is told of.
+    fn opened(&mut self, opened: &abi::Opened, wanted: impl Fn(Kind) -> bool) -> Option<Opened> {
+        let ends = [Kind::Connect, Kind::Accept, Kind::Existing, Kind::Close];
+        if !ends.into_iter().any(wanted) {
+            return None;
+        }
+        let kept = &opened.connection;
+        Some(Opened {
+            handshake: handshake(kept.handshake)?,
+            is_client: kept.direction == abi::Direction::OUTBOUND,
+            process: self.process(&kept.process).0?,
+        })
+    }
+
     fn count_repaired(&mut self, ended: &abi::Ended) {
         if ended.connection.flags & flags::FOUND_OVER != 0 {
             self.repaired.closed += 1;
@@ -173,6 +204,13 @@ impl Interpreter {
             && self.inbound.len() < MAX_INBOUND
         {
             self.inbound.insert(id(kept));
+        }
+    }
+
+    /// Cheap where there is none, as there is but for connections that are older than we are.
+    fn forget_inbound(&mut self, connection: &ConnectionId) {
+        if !self.inbound.is_empty() {
+            self.inbound.remove(connection);
         }
     }
 
@@ -291,9 +329,12 @@ impl Interpreter {
         ConnectionEvent {
             connection: Connection {
                 id: id(kept),
+                handshake: handshake(kept.handshake),
                 direction,
                 netns: kept.flow.netns,
                 ends,
+                translation: None,
+                name: None,
                 opened,
                 existing,
                 connect_ns: (outbound && opened.is_some() && !existing)
@@ -305,6 +346,7 @@ impl Interpreter {
             },
             failure: None,
             process,
+            peer: None,
             evidence: Evidence {
                 process: process_evidence,
                 direction: Some(direction_evidence),
@@ -358,6 +400,8 @@ impl Interpreter {
                 pid: process.tgid,
                 start_ns: process.start_ns,
             },
+            cgroup: process.cgroup,
+            workload: None,
             pid: process.tgid,
             ppid: None,
             uid: Some(process.uid),
@@ -398,6 +442,66 @@ fn id(kept: &abi::Connection) -> ConnectionId {
     ConnectionId {
         begun_ns: kept.begun_ns,
         salt: (mixed >> 32) as u32,
+    }
+}
+
+/// Made of the first sequence numbers of both ends, in a way that does not give them away: who
+/// knows them can forge segments.
+fn handshake(sequences: u64) -> Option<u64> {
+    if sequences == 0 {
+        return None;
+    }
+    // The finisher of SplitMix64 and of MurmurHash3, one after the other, with one half folded
+    // upon the other in between: what comes out has lost what went in.
+    let mut mixed = sequences.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    mixed = mixed.wrapping_add(sequences.rotate_left(32));
+    mixed = (mixed ^ mixed >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed = (mixed ^ mixed >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    Some(mixed ^ mixed >> 33)
+}
+
+/// None if it is of another hierarchy than v2, or its path did not fit.
+fn cgroup(made: &abi::Cgroup) -> Option<Cgroup> {
+    let end = made.path.iter().position(|byte| *byte == 0)?;
+    let is_whole = end + 1 < made.path.len();
+    (made.hierarchy == 0 && is_whole).then(|| Cgroup {
+        id: made.id,
+        path: String::from_utf8_lossy(&made.path[..end]).into(),
+    })
+}
+
+fn exchanged(message: &abi::Message) -> DnsPiece<'_> {
+    let length = usize::try_from(message.length).unwrap_or(usize::MAX);
+    let ends = ends(&message.flow);
+    DnsPiece {
+        netns: message.flow.netns,
+        process: ProcessKey {
+            pid: message.process.tgid,
+            start_ns: message.process.start_ns,
+        },
+        server: ends.remote,
+        local_port: ends.local.port(),
+        transport: if message.stream == 0 {
+            DnsTransport::Udp
+        } else {
+            DnsTransport::Tcp
+        },
+        sent: message.sent != 0,
+        bytes: message.bytes.get(..length).unwrap_or(&message.bytes),
+        length,
+        time_ns: message.header.time_ns,
+    }
+}
+
+fn redirected(redirect: &abi::Redirect) -> Redirect {
+    let dialled = ip(redirect.dialled_family, redirect.dialled_address);
+    Redirect {
+        netns: redirect.flow.netns,
+        ends: ends(&redirect.flow),
+        dialled: SocketAddr::new(dialled, redirect.dialled_port),
     }
 }
 
@@ -476,7 +580,7 @@ fn failure(ended: &abi::Ended) -> Failure {
             errno: None,
         };
     }
-    if ended.connection.flags & flags::FOUND_OVER != 0 {
+    if ended.connection.flags & flags::FOUND_OVER != 0 && ended.errno == 0 {
         return Failure {
             phase: Phase::Network,
             reason: Reason::Other,
@@ -511,5 +615,36 @@ fn failure(ended: &abi::Ended) -> Failure {
         phase,
         reason,
         errno: errno::name(ended.errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{checks, decode},
+        *,
+    };
+
+    #[test]
+    fn what_was_found_over_says_why_if_that_is_known() {
+        let examples = checks::examples();
+        let mut records = examples
+            .iter()
+            .filter_map(|bytes| decode::decode(bytes).ok());
+        let mut ended = records
+            .find_map(|record| match record {
+                Record::Fail(ended) if !is_turned_away(&ended) => Some(ended),
+                _ => None,
+            })
+            .expect("an example of it");
+        ended.connection.flags = flags::FOUND_OVER | flags::SENT;
+        for (errno, reason) in [
+            (0, Reason::Other),
+            (110, Reason::TimedOut),
+            (111, Reason::Refused),
+        ] {
+            ended.errno = errno;
+            assert_eq!(failure(&ended).reason, reason, "{errno}");
+        }
     }
 }

@@ -55,7 +55,7 @@ pub use self::{
 };
 use crate::model::{
     Blind, Body, Cost, Coverage, Event, Kind, Ledger, Loss, ProgramCost, Start, Stop, Tally,
-    Timestamp, Tracer,
+    Timestamp, Told, Tracer,
 };
 
 /// Records read before the reader looks at something else.
@@ -183,6 +183,8 @@ pub struct Capture {
     /// Records that arrived before the start was over.
     early: VecDeque<Vec<u8>>,
     rescan: Duration,
+    /// Whether it is watched for addresses that are replaced.
+    redirects: bool,
     /// A look around that is under way.
     scan: Option<Scan>,
     /// When the last one ended.
@@ -225,11 +227,13 @@ impl Capture {
             from,
             to: None,
             rescan: options.rescan,
+            redirects: false,
             scan: None,
             scanned: Instant::now(),
             missed: 0,
             logger,
         };
+        capture.watch_redirects();
         capture.scan();
         capture.meet_listeners();
         Ok(capture)
@@ -248,6 +252,20 @@ impl Capture {
                 true
             });
             std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    /// Watches for addresses that are replaced within connect(), if there is anything that may do
+    /// that: it costs every connection.
+    fn watch_redirects(&mut self) {
+        if self.redirects || !self.plan.has(Part::Redirect) || !programs::may_redirect() {
+            return;
+        }
+        if let Some(ebpf) = &mut self.ebpf {
+            self.redirects = true;
+            if let Err(why) = attach::attach_redirect(ebpf, &self.plan) {
+                tracing::warn!(%why, "addresses that are replaced within connect() stay unseen");
+            }
         }
     }
 
@@ -272,6 +290,7 @@ impl Capture {
             self.scanned = Instant::now();
         } else if self.scanned.elapsed() >= self.rescan {
             self.interpreter.settled = true;
+            self.watch_redirects();
             self.examine();
             self.scan();
         }
@@ -343,13 +362,13 @@ impl Capture {
         }
     }
 
-    /// Hands what has happened to `each`, in the kernel's order, until it wants no more
+    /// Hands what is told to `each`, in the kernel's order, until it wants no more
     /// or a bounded batch is done. Tells whether there may be more. Of kinds that are not
     /// `wanted` most is left out, though counted.
     pub fn drain(
         &mut self,
         wanted: impl Fn(Kind) -> bool,
-        mut each: impl FnMut(Event) -> bool,
+        mut each: impl FnMut(Told<'_>) -> bool,
     ) -> bool {
         self.interpreter.clock.follow();
         let (interpreter, account) = (&mut self.interpreter, &mut self.account);
@@ -359,7 +378,7 @@ impl Capture {
             match decode::decode(bytes) {
                 Ok(record) => {
                     account.delivered(record.kind());
-                    interpreter.event(&record, &wanted).is_none_or(&mut each) && room > 0
+                    interpreter.told(&record, &wanted).is_none_or(&mut each) && room > 0
                 }
                 Err(undecodable) => {
                     account.undecodable(undecodable);
@@ -382,7 +401,7 @@ impl Capture {
     pub fn loss(&mut self) -> Result<Option<Event>, CaptureError> {
         let missed = self.count_missed();
         let loss = self.account.loss(missed).map_err(counts_error)?;
-        Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(loss))))
+        Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(Box::new(loss)))))
     }
 
     /// Detaches the programs, after a last look for ends that were missed: nothing new is
@@ -422,7 +441,7 @@ impl Capture {
                 to: self.to.unwrap_or(now),
             },
         };
-        Ok(self.event(now, Body::Stop(stop)))
+        Ok(self.event(now, Body::Stop(Box::new(stop))))
     }
 
     /// The account as it stands.
@@ -464,9 +483,9 @@ impl Replay {
     }
 
     /// What a record tells.
-    pub(crate) fn event(&mut self, bytes: &[u8]) -> Option<Event> {
+    pub(crate) fn told<T>(&mut self, bytes: &[u8], each: impl FnOnce(Told<'_>) -> T) -> Option<T> {
         let record = decode::decode(bytes).ok()?;
-        self.0.event(&record, |_| true)
+        self.0.told(&record, |_| true).map(each)
     }
 }
 

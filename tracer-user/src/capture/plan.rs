@@ -5,7 +5,7 @@ use std::fmt;
 
 use tracer_common::{Need, hooks};
 
-use super::{Facts, preflight::Obstacle};
+use super::{Facts, facts::Types, preflight::Obstacle};
 use crate::model::Blind;
 
 /// A set of programs that are loaded together.
@@ -66,6 +66,8 @@ pub enum Attachment {
 pub enum Part {
     /// The life of connections.
     Life,
+    /// Why attempts failed whose end was missed.
+    Errors,
     /// What accept() hands out, also where its return is not seen.
     Graft,
     /// What connect() returns.
@@ -78,6 +80,12 @@ pub enum Part {
     Scan,
     /// What processes run.
     Processes,
+    /// Control groups that are made.
+    Cgroups,
+    /// What processes ask name servers.
+    Names,
+    /// Addresses that are replaced between connect() and the SYN.
+    Redirect,
 }
 
 /// One program of a plan.
@@ -212,12 +220,16 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
                 let mut without = Vec::new();
                 let mut parts = Vec::new();
                 for part in [
+                    Part::Errors,
                     Part::Graft,
                     Part::Dial,
                     Part::QueueFull,
                     Part::NotListening,
                     Part::Scan,
                     Part::Processes,
+                    Part::Cgroups,
+                    Part::Names,
+                    Part::Redirect,
                 ] {
                     match optional(facts, set, part) {
                         Ok(more) => parts.extend(more),
@@ -332,6 +344,13 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
     let no_function = || Err("no function of this kernel can be hooked".to_owned());
     match part {
         Part::Life => Ok(Vec::new()),
+        Part::Errors => {
+            expect("inet_sk_error_report", types.error_arguments, 1)?;
+            of_part(vec![(
+                "error_reported",
+                Attachment::RawTracepoint("inet_sk_error_report"),
+            )])
+        }
         Part::Graft => {
             let function = "security_sock_graft";
             expect(function, types.graft_parameters, 2)?;
@@ -433,6 +452,86 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
                 ),
             ])
         }
+        Part::Cgroups => {
+            has(Need::Cgroups)?;
+            of_part(vec![(
+                "cgroup_made",
+                Attachment::RawTracepoint("cgroup_mkdir"),
+            )])
+        }
+        Part::Names => {
+            has(Need::Names)?;
+            names(types, set).and_then(of_part)
+        }
+        Part::Redirect => {
+            let (intended, dialling) = ("security_socket_connect", "tcp_connect");
+            expect(intended, types.permit_parameters, 3)?;
+            match set {
+                HookSet::Fentry => of_part(vec![
+                    ("dialling_fentry", Attachment::Fentry(dialling)),
+                    ("intended_fentry", Attachment::Fentry(intended)),
+                ]),
+                HookSet::Kprobe => of_part(vec![
+                    ("dialling_kprobe", Attachment::Kprobe(dialling)),
+                    ("intended_kprobe", Attachment::Kprobe(intended)),
+                ]),
+                HookSet::Tracepoint => no_function(),
+            }
+        }
+    }
+}
+
+/// What is exchanged with name servers: the programs, or why there are none. What is received
+/// is remembered at the entry of a call, so that goes last.
+fn names(types: &Types, set: HookSet) -> Result<Vec<(&'static str, Attachment)>, String> {
+    expect("udp_sendmsg", types.send_parameters, 3)?;
+    let advanced = (
+        "tcp_advanced",
+        Attachment::RawTracepoint("tcp_rcv_space_adjust"),
+    );
+    let parameters = types.receive_parameters;
+    match set {
+        HookSet::Fentry => {
+            let (udp4, udp6) = match parameters {
+                Some(5) => ("udp4_received_fexit_5", "udp6_received_fexit_5"),
+                Some(6) => ("udp4_received_fexit_6", "udp6_received_fexit_6"),
+                Some(other) => return Err(unknown("udp_recvmsg", other, "5 or 6")),
+                None => return Err(absent("udp_recvmsg")),
+            };
+            Ok(vec![
+                advanced,
+                (udp4, Attachment::Fexit("udp_recvmsg")),
+                (udp6, Attachment::Fexit("udpv6_recvmsg")),
+                ("udp4_receiving_fentry", Attachment::Fentry("udp_recvmsg")),
+                ("udp6_receiving_fentry", Attachment::Fentry("udpv6_recvmsg")),
+                ("tcp_receiving_fentry", Attachment::Fentry("tcp_recvmsg")),
+                ("udp4_sent_fentry", Attachment::Fentry("udp_sendmsg")),
+                ("udp6_sent_fentry", Attachment::Fentry("udpv6_sendmsg")),
+                ("tcp_sent_fentry", Attachment::Fentry("tcp_sendmsg")),
+            ])
+        }
+        HookSet::Kprobe => {
+            // Its first two are the same everywhere.
+            parameters.ok_or_else(|| absent("udp_recvmsg"))?;
+            Ok(vec![
+                advanced,
+                (
+                    "udp_received_kretprobe",
+                    Attachment::Kretprobe("udp_recvmsg"),
+                ),
+                (
+                    "udp_received_kretprobe",
+                    Attachment::Kretprobe("udpv6_recvmsg"),
+                ),
+                ("udp_receiving_kprobe", Attachment::Kprobe("udp_recvmsg")),
+                ("udp_receiving_kprobe", Attachment::Kprobe("udpv6_recvmsg")),
+                ("tcp_receiving_kprobe", Attachment::Kprobe("tcp_recvmsg")),
+                ("udp_sent_kprobe", Attachment::Kprobe("udp_sendmsg")),
+                ("udp_sent_kprobe", Attachment::Kprobe("udpv6_sendmsg")),
+                ("tcp_sent_kprobe", Attachment::Kprobe("tcp_sendmsg")),
+            ])
+        }
+        HookSet::Tracepoint => Err("no function of this kernel can be hooked".to_owned()),
     }
 }
 
@@ -485,6 +584,7 @@ fn blind(plan: &Plan) -> Vec<Blind> {
 fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
     match part {
         Part::Life => &[],
+        Part::Errors => &["why an attempt failed, where the kernel skips the run of a program"],
         // Its return, or the end of the handshake, stands for it.
         Part::Graft => match set {
             HookSet::Fentry => &[
@@ -507,6 +607,13 @@ fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
         Part::Processes => &[
             "programs that processes run, and so executable and arguments of those gone within milliseconds",
         ],
+        Part::Cgroups => &[
+            "control groups as they are made, and so the container of who is gone within milliseconds",
+        ],
+        Part::Names => &["names that processes ask name servers for"],
+        Part::Redirect => {
+            &["what a process dialled where a program of a control group replaces the address"]
+        }
     }
 }
 
@@ -514,10 +621,7 @@ fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
 mod tests {
     use rustix::thread::CapabilitySet;
 
-    use super::{
-        super::facts::{Types, TypesError},
-        *,
-    };
+    use super::{super::facts::TypesError, *};
 
     fn modern() -> Facts {
         Facts {
@@ -535,7 +639,10 @@ mod tests {
                 permit_parameters: Some(3),
                 request_parameters: Some(4),
                 reset_parameters: Some(3),
+                send_parameters: Some(3),
+                receive_parameters: Some(5),
                 reset_arguments: Some(3),
+                error_arguments: Some(1),
                 raw_tracepoints_interrupted: false,
                 classic_tracepoints: true,
                 missing: Vec::new(),

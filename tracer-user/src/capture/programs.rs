@@ -3,7 +3,11 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use aya::{Ebpf, sys::Stats};
+use aya::{
+    Ebpf,
+    programs::{ProgramType, loaded_programs},
+    sys::Stats,
+};
 
 use crate::model::ProgramCost;
 
@@ -45,6 +49,13 @@ pub(super) fn costs(ebpf: &Ebpf) -> Vec<ProgramCost> {
             })
         })
         .collect()
+}
+
+/// Whether any program of the host may replace the address that a process dials. Also where the
+/// kernel does not tell (it wants `CAP_SYS_ADMIN`).
+pub(super) fn may_redirect() -> bool {
+    let redirects = ProgramType::CgroupSockAddr.into();
+    loaded_programs().any(|program| program.map_or(true, |it| it.program_type() == redirects))
 }
 
 /// Has the kernel count the runs of all programs of the host, and take their time, for as

@@ -5,7 +5,7 @@
 pub mod log;
 mod value;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
@@ -42,6 +42,10 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Subcommand, Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it lives as long as the run"
+)]
 pub enum Command {
     /// Print every event as it happens
     Stream(StreamOptions),
@@ -97,6 +101,14 @@ pub struct StreamOptions {
     /// How often to look for connections that were missed
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value::duration)]
     pub rescan: Duration,
+
+    /// Names of networks, a line each: '10.20.0.0/16 office'
+    #[arg(long, value_name = "FILE")]
+    pub names: Option<PathBuf>,
+
+    /// What programs are for, a line each, besides what is known: 'exe shopd web'
+    #[arg(long, value_name = "FILE")]
+    pub roles: Option<PathBuf>,
 
     /// Show the kernel side's own diagnostics in the log
     #[arg(long)]

@@ -1,10 +1,164 @@
-//! Model → model: what others know about the processes in an event.
+//! Model → model: who is behind each end.
 //!
 //! The identity of a process comes from the kernel, at the time of the event. This only
-//! adds to it, and only what is certain to be of the same process.
+//! adds to it, and only what is certain to be of the same process. `workload` chooses what
+//! an operator would name it by.
 
+mod cgroups;
+pub mod names;
+mod peers;
 mod processes;
 pub mod runtimes;
+mod translations;
+pub mod workload;
+mod workloads;
 
-pub use processes::Processes;
-pub use runtimes::Runtimes;
+use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use self::{
+    names::{Names, Networks},
+    peers::Peers,
+    processes::Processes,
+    runtimes::{Host, Runtimes},
+    translations::Translations,
+    workload::Roles,
+    workloads::Workloads,
+};
+use crate::model::{Blind, Body, Connection, Direction, Event, Fact, Kind, Process};
+
+/// Knows who is who on this host.
+pub struct Enricher {
+    processes: Processes,
+    peers: Peers,
+    names: Names,
+    translations: Translations,
+}
+
+impl Enricher {
+    /// Asks the /proc mounted at `proc_root`; `networks` are named by the user, `roles` say what
+    /// programs are for.
+    pub fn new(proc_root: &Path, networks: Networks, roles: Roles) -> Self {
+        let host = Host {
+            root: root(proc_root).to_owned(),
+            proc_root: proc_root.to_owned(),
+            node: None,
+        };
+        let runtimes = Runtimes::new(host)
+            .inspect_err(|error| tracing::warn!(%error, "containers go by their ids"))
+            .ok();
+        let workloads = Workloads::new(proc_root, roles, runtimes);
+        let mut enricher = Self {
+            processes: Processes::new(proc_root.to_owned(), workloads),
+            peers: Peers::default(),
+            names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
+            translations: Translations::new(proc_root.to_owned()),
+        };
+        enricher.refresh();
+        enricher
+    }
+
+    /// Takes in what container runtimes answered meanwhile, and reads again what may have changed
+    /// on disk. To be called now and then; cheap most times.
+    pub fn refresh(&mut self) {
+        self.peers.replace(&self.processes.refresh());
+        let now = clock_gettime(ClockId::Boottime);
+        let ns = now.tv_sec.saturating_mul(1_000_000_000) + now.tv_nsec;
+        self.names.refresh(u64::try_from(ns).unwrap_or_default());
+    }
+
+    /// What cannot be seen, and why.
+    pub fn blind(&self) -> Vec<Blind> {
+        self.translations.blind()
+    }
+
+    /// Remembers what later events are completed with.
+    pub fn learn(&mut self, fact: &Fact<'_>) {
+        match fact {
+            Fact::Cgroup(made) => self.processes.learn_cgroup(made),
+            Fact::Opened(opened) => {
+                let process = self.processes.complete(&opened.process);
+                self.peers
+                    .open(opened.handshake, opened.is_client, &process);
+            }
+            Fact::Dns(piece) => self.names.learn(piece),
+            Fact::Redirect(redirect) => self.translations.learn(redirect),
+        }
+    }
+
+    /// Adds to `event` all that is known of who is behind it, and learns from it: to be called
+    /// with every event, in their order.
+    pub fn complete(&mut self, event: &mut Event) {
+        let kind = event.body.kind();
+        match &mut event.body {
+            Body::Existing(it)
+            | Body::Connect(it)
+            | Body::Accept(it)
+            | Body::Close(it)
+            | Body::Fail(it) => {
+                self.processes.complete_if_known(&mut it.process);
+                self.translations.complete(kind, it, event.time);
+                name(&mut self.names, &mut it.connection, it.process.as_deref());
+                if kind != Kind::Fail {
+                    it.peer = self.peers.meet(kind, &it.connection, it.process.as_ref());
+                }
+            }
+            Body::Listen(it) | Body::Unlisten(it) => {
+                if let Some(process) = it.process.as_ref().filter(|_| kind == Kind::Listen) {
+                    let port = it.listener.local.port();
+                    self.processes.learn_listening(process, port);
+                }
+                self.processes.complete_if_known(&mut it.process);
+            }
+            Body::Exec(it) => {
+                self.processes.learn_executed(&it.process);
+                it.process = self.processes.complete(&it.process);
+            }
+            Body::Exit(it) => it.process = self.processes.complete(&it.process),
+            Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
+        }
+    }
+}
+
+/// Names the server of an outbound connection as its process, or at least somebody in its network
+/// namespace, asked for it.
+fn name(names: &mut Names, connection: &mut Connection, process: Option<&Process>) {
+    if connection.direction != Some(Direction::Outbound) {
+        return;
+    }
+    let process = process.map(|it| it.key);
+    let now_ns = connection.id.begun_ns;
+    let translation = connection.translation.as_ref();
+    let dialled = translation.map_or(connection.ends.remote, |it| it.dialled);
+    let name = names.name(connection.netns, process, dialled.ip(), now_ns);
+    connection.name = name.map(Arc::new);
+}
+
+/// Where the files of the host are whose /proc this is: `/host` for `/host/proc`.
+fn root(proc_root: &Path) -> &Path {
+    proc_root.parent().unwrap_or(Path::new("/"))
+}
+
+/// Our own network namespace, whose file of names `/etc/hosts` is: containers have their own.
+fn home(proc_root: &Path) -> Option<u32> {
+    let metadata = std::fs::metadata(proc_root.join("self/ns/net")).ok()?;
+    u32::try_from(metadata.ino()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outputs::specimens;
+
+    #[test]
+    fn every_event_passes_and_stays_what_it_is() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let mut enricher = Enricher::new(root.path(), Networks::default(), Roles::builtin());
+        for mut event in specimens::all() {
+            let kind = event.body.kind();
+            enricher.complete(&mut event);
+            assert_eq!(event.body.kind(), kind);
+        }
+    }
+}

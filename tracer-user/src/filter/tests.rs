@@ -77,8 +77,8 @@ fn start_loss_and_stop_always_pass() {
     );
     for body in [
         Body::Start(specimens::start()),
-        Body::Loss(specimens::loss()),
-        Body::Stop(specimens::stop(true)),
+        Body::Loss(Box::new(specimens::loss())),
+        Body::Stop(Box::new(specimens::stop(true))),
     ] {
         assert!(filter.admits(&specimens::event(body)));
     }

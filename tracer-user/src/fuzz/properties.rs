@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use tracer_common::{Direction, Ended, Executed, Kind, Listening, Opened, PATH_LEN};
 
-use super::{btf, checks, decode, outputs, procfs};
+use super::{btf, checks, decode, names, outputs, procfs, seeds};
 
 /// This many cases in a debug build, and nothing is written into the sources: what fails
 /// becomes a test by hand.
@@ -64,7 +64,7 @@ fn likely_record() -> impl Strategy<Value = Vec<u8>> {
                     &(u32::from(tags[2]) * 8).to_ne_bytes(),
                 );
             }
-            Kind::EXIT => {}
+            Kind::EXIT | Kind::CGROUP | Kind::MESSAGE | Kind::REDIRECT => {}
             _ => {
                 // The connection is at the same place in both of its records.
                 put(at!(Opened, connection.process.source), &source);
@@ -90,6 +90,21 @@ fn likely_record() -> impl Strategy<Value = Vec<u8>> {
 fn text() -> impl Strategy<Value = String> {
     let odd = "[\\\\\"'{}\\]\\[nxu0-9 \0-\u{1f}\u{7f}-\u{a0}\u{ad}\u{300}-\u{36f}\u{200b}-\u{206f}\u{fe00}-\u{feff}\u{e0000}-\u{e01ef}]{0,40}";
     prop_oneof![any::<String>(), odd]
+}
+
+/// A line of a file of names, or nearly one.
+fn names_line() -> impl Strategy<Value = String> {
+    let network = prop_oneof![
+        any::<(std::net::IpAddr, u8)>().prop_map(|(address, length)| format!("{address}/{length}")),
+        (any::<u32>(), 0..=32_u8).prop_map(|(bits, length)| {
+            let bits = bits.checked_shr(32 - u32::from(length)).unwrap_or(0);
+            let bits = bits.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            format!("{}/{length}", std::net::Ipv4Addr::from_bits(bits))
+        }),
+        any::<std::net::IpAddr>().prop_map(|address| address.to_string()),
+        text(),
+    ];
+    (network, "[ \t]{1,3}", text()).prop_map(|(network, space, name)| network + &space + &name)
 }
 
 /// A way to do damage.
@@ -176,7 +191,7 @@ proptest! {
             Ok(cut) => bytes.truncate(cut.index(bytes.len())),
             Err(more) => bytes.extend(more),
         }
-        prop_assert!(checks::Run::new().event(&bytes).is_none());
+        prop_assert!(checks::Run::new().told(&bytes).is_none());
     }
 
     #[test]
@@ -204,6 +219,28 @@ proptest! {
             damage.iter().for_each(|damage| damage.to(&mut bytes));
             procfs(&bytes);
         }
+    }
+
+    #[test]
+    fn any_bytes_may_come_from_a_name_server(bytes in vec(any::<u8>(), 0..300)) {
+        names(&bytes);
+        // Past the header: a question, and records of some kind.
+        let header = [0, 1, 0x81, 0x80, 0, 1, 0, 9, 0, 0, 0, 0];
+        names(&[&header, &bytes[..]].concat());
+        names(&[&header, &b"\x01a\0\0\x01\0\x01"[..], &bytes].concat());
+    }
+
+    #[test]
+    fn what_comes_from_a_name_server_may_be_damaged(damage in vec(damage(), 1..10)) {
+        for mut bytes in seeds("names") {
+            damage.iter().for_each(|damage| damage.to(&mut bytes));
+            names(&bytes);
+        }
+    }
+
+    #[test]
+    fn files_of_names_may_hold_anything(lines in vec(names_line(), 0..8)) {
+        names(lines.join("\n").as_bytes());
     }
 
     #[test]
@@ -284,8 +321,8 @@ fn there_is_an_example_of_every_kind() {
         let example = examples.iter().find(is_of_kind);
         assert!(example.is_some(), "add a record of kind {kind}");
     }
-    for target in ["decode", "procfs"] {
-        assert!(!super::seeds(target).is_empty());
+    for target in ["decode", "procfs", "names"] {
+        assert!(!seeds(target).is_empty());
     }
     decode(&examples.concat());
 }

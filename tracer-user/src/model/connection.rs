@@ -3,9 +3,10 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
-use super::Timestamp;
+use super::{AddressEvidence, Name, Timestamp};
 
 /// Which side opened a connection, seen from this host's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,17 +90,35 @@ impl fmt::Display for ConnectionId {
     }
 }
 
+/// An address that was replaced by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// What the process dialled.
+    pub dialled: SocketAddr,
+    /// Where that led.
+    pub server: SocketAddr,
+    /// How this is known.
+    pub evidence: AddressEvidence,
+}
+
 /// One end's connection, or an attempt at one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The same on every event of this end's connection, unique on the host.
     pub id: ConnectionId,
+    /// Tells a connection from all others, the same at both of its ends on whichever hosts, made of
+    /// the sequence numbers of its handshake; none if that was not seen.
+    pub handshake: Option<u64>,
     /// Who opened it; none if not known.
     pub direction: Option<Direction>,
     /// Inode number of the network namespace its socket is in.
     pub netns: u32,
     /// The two ends.
     pub ends: Ends,
+    /// What an outbound one was dialled as and where it went, where these differ.
+    pub translation: Option<Box<Translation>>,
+    /// What the other end is called.
+    pub name: Option<Arc<Name>>,
     /// When the handshake was complete.
     pub opened: Option<Timestamp>,
     /// Older than the tracer.

@@ -32,6 +32,12 @@ pub enum Kind {
     Exec,
     /// A process is over.
     Exit,
+    /// A control group was made; no line of its own.
+    Cgroup,
+    /// A process said something to a name server, or heard from it; no line of its own.
+    Dns,
+    /// The address that a process dialled was replaced; no line of its own.
+    Redirect,
     /// Events were lost.
     Loss,
     /// Last line.
@@ -39,7 +45,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind, in the order of a life.
+    /// Every kind that has lines, in the order of a life.
     pub const ALL: [Self; 12] = [
         Self::Start,
         Self::Existing,
@@ -56,7 +62,7 @@ impl Kind {
     ];
 
     /// The kinds that the kernel side reports and counts.
-    pub const FROM_KERNEL: [Self; 9] = [
+    pub const FROM_KERNEL: [Self; 12] = [
         Self::Existing,
         Self::Connect,
         Self::Accept,
@@ -66,6 +72,9 @@ impl Kind {
         Self::Unlisten,
         Self::Exec,
         Self::Exit,
+        Self::Cgroup,
+        Self::Dns,
+        Self::Redirect,
     ];
 
     /// The word in the stream.
@@ -81,12 +90,15 @@ impl Kind {
             Self::Existing => "existing",
             Self::Exec => "exec",
             Self::Exit => "exit",
+            Self::Cgroup => "cgroup",
+            Self::Dns => "dns",
+            Self::Redirect => "redirect",
             Self::Loss => "loss",
             Self::Stop => "stop",
         }
     }
 
-    /// The kind that `name` means.
+    /// The kind that `name` means, of those that have lines.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -127,9 +139,9 @@ pub enum Body {
     /// A process is over.
     Exit(ProcessEvent),
     /// Events were lost.
-    Loss(Loss),
+    Loss(Box<Loss>),
     /// The tracer no longer watches.
-    Stop(Stop),
+    Stop(Box<Stop>),
 }
 
 impl Body {
@@ -187,6 +199,8 @@ pub struct ConnectionEvent {
     pub failure: Option<Failure>,
     /// The process of this end.
     pub process: Option<Arc<Process>>,
+    /// The process of the other end, if that is on this host and known by now.
+    pub peer: Option<Arc<Process>>,
     /// How this is known.
     pub evidence: Evidence,
 }

@@ -67,6 +67,25 @@ impl DirectionEvidence {
     }
 }
 
+/// How a translated address is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressEvidence {
+    /// A program of a control group replaced it within connect().
+    Rewrite,
+    /// The kernel's table of tracked connections says so.
+    Conntrack,
+}
+
+impl AddressEvidence {
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rewrite => "rewrite",
+            Self::Conntrack => "conntrack",
+        }
+    }
+}
+
 /// How an event is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {

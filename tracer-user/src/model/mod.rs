@@ -6,26 +6,34 @@
 //! is left out of the output, never printed as null.
 
 mod connection;
+mod dns;
 mod event;
 mod evidence;
+mod fact;
 mod failure;
 mod host;
 mod listener;
 mod loss;
+mod name;
 mod process;
 mod time;
 mod workload;
 
-pub use connection::{Closer, Connection, ConnectionId, Direction, Ends, Family, Totals};
+pub use connection::{
+    Closer, Connection, ConnectionId, Direction, Ends, Family, Totals, Translation,
+};
+pub use dns::{DnsPiece, DnsTransport};
 pub use event::{
     Blind, Body, ConnectionEvent, Cost, Event, Kind, ListenerEvent, Loss, ProcessEvent,
     ProgramCost, Start, Stop, Tracer,
 };
-pub use evidence::{DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
+pub use evidence::{AddressEvidence, DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
+pub use fact::{Cgroup, Fact, Opened, Redirect, Told};
 pub use failure::{Failure, Phase, Reason};
 pub use host::Host;
 pub use listener::Listener;
 pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
+pub use name::{AddressClass, Name, NameSource};
 pub use process::{ExitStatus, Process, ProcessKey, Signal};
 pub use time::Timestamp;
 pub use workload::{Container, Kubernetes, Owner, Workload, WorkloadKind};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Timestamp;
+use super::{Timestamp, Workload};
 
 /// What names a process for good on one boot of a host: a pid alone is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +41,13 @@ pub struct Process {
     /// Its name for good; not printed.
     #[serde(skip)]
     pub key: ProcessKey,
+    /// Inode number of its control group in the v2 hierarchy, by which `workload` is known; not
+    /// printed.
+    #[serde(skip)]
+    pub cgroup: u64,
+    /// What an operator calls what it belongs to; printed beside it.
+    #[serde(skip)]
+    pub workload: Option<Arc<Workload>>,
     /// Process id, in the initial pid namespace.
     pub pid: u32,
     /// Its parent when it was looked up.

@@ -55,7 +55,8 @@ pub struct Container {
     /// The image it was made of, as it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Arc<str>>,
-    /// What runs it: `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `nspawn`, `crun`.
+    /// What runs it: as `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `nspawn`,
+    /// `crun`, `runc`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Arc<str>>,
     /// Its labels; of Kubernetes' own only those that say more than [`Kubernetes`] does.

@@ -26,8 +26,10 @@ fn leaves(value: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 let of_kinds = matches!(path, "lost" | "totals");
-                let name = if of_kinds && Kind::from_name(name).is_some() {
+                let name = if of_kinds && Kind::FROM_KERNEL.iter().any(|it| it.name() == name) {
                     "<kind>"
+                } else if path.ends_with(".labels") {
+                    "<label>"
                 } else {
                     name
                 };

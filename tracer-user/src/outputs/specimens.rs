@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::model::{
-    Blind, Body, Closer, Connection, ConnectionEvent, ConnectionId, Cost, Coverage, Direction,
-    DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Ledger,
-    Listener, ListenerEvent, Loss, Lost, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey,
-    Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
+    AddressEvidence, Blind, Body, Closer, Connection, ConnectionEvent, ConnectionId, Container,
+    Cost, Coverage, Direction, DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus,
+    Failure, Host, Kind, Kubernetes, Ledger, Listener, ListenerEvent, Loss, Lost, Name, NameSource,
+    Owner, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal,
+    Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03.123456789Z
@@ -36,6 +37,8 @@ pub(crate) fn process(comm: &str) -> Arc<Process> {
             pid: 812,
             start_ns: 1,
         },
+        cgroup: 1,
+        workload: None,
         pid: 812,
         ppid: Some(1),
         uid: Some(33),
@@ -44,6 +47,54 @@ pub(crate) fn process(comm: &str) -> Arc<Process> {
         args: Some(vec!["nginx: worker process".to_owned()].into()),
         started: Some(time()),
     })
+}
+
+/// A workload of this kind, with all it can have.
+pub(crate) fn workload(kind: WorkloadKind) -> Workload {
+    let name = match kind {
+        WorkloadKind::Systemd => "nginx.service",
+        WorkloadKind::Container | WorkloadKind::Pod => "web",
+        WorkloadKind::Executable => "nginx",
+    };
+    let mut workload = Workload {
+        kind,
+        name: name.into(),
+        unit: None,
+        slice: None,
+        container: None,
+        k8s: None,
+        role: Some("web".into()),
+    };
+    match kind {
+        WorkloadKind::Systemd => {
+            workload.unit = Some("nginx.service".into());
+            workload.slice = Some("system.slice".into());
+        }
+        WorkloadKind::Container | WorkloadKind::Pod => {
+            workload.container = Some(Container {
+                id: "4c01db0b339c".into(),
+                name: Some("web".into()),
+                image: Some("nginx:1.27".into()),
+                runtime: Some("containerd".into()),
+                labels: [("tier".into(), "front".into())].into(),
+            });
+        }
+        WorkloadKind::Executable => {}
+    }
+    if kind == WorkloadKind::Pod {
+        workload.k8s = Some(Kubernetes {
+            namespace: Some("shop".into()),
+            pod: Some("web-6d5f8c9b7-x2x9z".into()),
+            uid: Some("0f2fcd43-4b4e-4c2c-9b52-1f0a3b5d7e91".into()),
+            qos: Some("burstable".into()),
+            owner: Some(Owner {
+                kind: "Deployment".into(),
+                name: "web".into(),
+            }),
+            node: Some("node-1".into()),
+        });
+    }
+    workload
 }
 
 fn evidence(process: ProcessEvidence, direction: DirectionEvidence) -> Evidence {
@@ -62,12 +113,15 @@ pub(crate) fn connect() -> ConnectionEvent {
                 begun_ns: 0x9c41,
                 salt: 0x2f,
             },
+            handshake: Some(0x0123_4567_89ab_cdef),
             direction: Some(Direction::Outbound),
             netns: 4_026_531_840,
             ends: Ends {
                 local: address("10.0.0.5:41532"),
                 remote: address("10.0.0.9:5432"),
             },
+            translation: None,
+            name: None,
             opened: Some(time()),
             existing: false,
             connect_ns: Some(184_223),
@@ -78,8 +132,39 @@ pub(crate) fn connect() -> ConnectionEvent {
         },
         failure: None,
         process: Some(process("nginx")),
+        peer: None,
         evidence: evidence(ProcessEvidence::Hook, DirectionEvidence::Handshake),
     }
+}
+
+/// `event` with all that can be known of who is behind it, both ends of this kind of workload.
+pub(crate) fn named(mut event: ConnectionEvent, kind: WorkloadKind) -> ConnectionEvent {
+    let process = |comm| {
+        Arc::new(Process {
+            workload: Some(Arc::new(workload(kind))),
+            ..Process::clone(&process(comm))
+        })
+    };
+    event.process = Some(process("nginx"));
+    if event.connection.handshake.is_some() {
+        event.peer = Some(process("postgres"));
+    }
+    if event.connection.direction == Some(Direction::Outbound) {
+        let server = event.connection.ends.remote;
+        event.connection.ends.remote = address("10.96.0.17:5432");
+        event.connection.translation = Some(Box::new(Translation {
+            dialled: event.connection.ends.remote,
+            server,
+            evidence: AddressEvidence::Conntrack,
+        }));
+        event.connection.name = Some(Arc::new(Name {
+            name: "db.internal".into(),
+            canonical: Some("db-3.internal".into()),
+            source: NameSource::Dns,
+            own: true,
+        }));
+    }
+    event
 }
 
 /// An inbound connection that was accepted by the owner of the listener or a child.
@@ -112,6 +197,7 @@ pub(crate) fn close() -> ConnectionEvent {
 /// The end of a connection of which little is known.
 pub(crate) fn close_existing() -> ConnectionEvent {
     let mut event = close();
+    event.connection.handshake = None;
     event.connection.direction = None;
     event.connection.existing = true;
     event.connection.opened = None;
@@ -127,6 +213,7 @@ pub(crate) fn close_existing() -> ConnectionEvent {
 /// An attempt that failed.
 pub(crate) fn fail(phase: Phase, reason: Reason, errno: Option<&'static str>) -> ConnectionEvent {
     let mut event = connect();
+    event.connection.handshake = None;
     event.connection.opened = None;
     event.connection.connect_ns = None;
     event.connection.duration_ns = Some(12_345_678);
@@ -158,6 +245,7 @@ pub(crate) fn listener() -> ListenerEvent {
 /// A connection that was there when the tracer came, of which the direction is known or not.
 pub(crate) fn existing(direction: Option<Direction>) -> ConnectionEvent {
     let mut event = connect();
+    event.connection.handshake = None;
     event.connection.direction = direction;
     event.connection.existing = true;
     event.connection.opened = None;
@@ -276,8 +364,8 @@ pub(crate) fn all() -> Vec<Event> {
         ))))),
         Body::Listen(listener()),
         Body::Unlisten(listener()),
-        Body::Loss(loss()),
-        Body::Stop(stop(true)),
+        Body::Loss(Box::new(loss())),
+        Body::Stop(Box::new(stop(true))),
     ];
     for phase in [
         Phase::Local,
@@ -359,6 +447,68 @@ pub(crate) fn all() -> Vec<Event> {
             evidence: evidence(ProcessEvidence::Hook, direction),
             ..close()
         }));
+    }
+    let kinds = [
+        WorkloadKind::Systemd,
+        WorkloadKind::Container,
+        WorkloadKind::Pod,
+        WorkloadKind::Executable,
+    ];
+    for kind in kinds {
+        match kind {
+            WorkloadKind::Systemd
+            | WorkloadKind::Container
+            | WorkloadKind::Pod
+            | WorkloadKind::Executable => {}
+        }
+        let process = Arc::new(Process {
+            workload: Some(Arc::new(workload(kind))),
+            ..Process::clone(&process("nginx"))
+        });
+        bodies.extend([
+            Body::Connect(named(connect(), kind)),
+            Body::Accept(named(accept(), kind)),
+            Body::Close(named(close(), kind)),
+            Body::Fail(named(fail(Phase::Remote, Reason::Refused, None), kind)),
+            Body::Existing(named(existing(Some(Direction::Outbound)), kind)),
+        ]);
+        for make in [Body::Listen, Body::Unlisten] {
+            bodies.push(make(ListenerEvent {
+                process: Some(Arc::clone(&process)),
+                ..listener()
+            }));
+        }
+        for make in [Body::Exec, Body::Exit] {
+            let exit = Some(ExitStatus::Code(0));
+            let event = make(ProcessEvent {
+                process: Arc::clone(&process),
+                exit: None,
+            });
+            bodies.push(match event {
+                Body::Exit(it) => Body::Exit(ProcessEvent { exit, ..it }),
+                other => other,
+            });
+        }
+    }
+    let names = [NameSource::Dns, NameSource::Hosts, NameSource::File];
+    for source in names {
+        match source {
+            NameSource::Dns | NameSource::Hosts | NameSource::File => {}
+        }
+        let mut event = named(connect(), WorkloadKind::Systemd);
+        let name = event.connection.name.as_mut().expect("it has one");
+        Arc::make_mut(name).source = source;
+        bodies.push(Body::Connect(event));
+    }
+    let addresses = [AddressEvidence::Rewrite, AddressEvidence::Conntrack];
+    for address in addresses {
+        match address {
+            AddressEvidence::Rewrite | AddressEvidence::Conntrack => {}
+        }
+        let mut event = named(connect(), WorkloadKind::Systemd);
+        let translation = event.connection.translation.as_mut().expect("it has one");
+        translation.evidence = address;
+        bodies.push(Body::Connect(event));
     }
     bodies.into_iter().map(event).collect()
 }

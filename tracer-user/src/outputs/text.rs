@@ -2,7 +2,11 @@
 //! those of other hosts. A connection always shows as client → server; the word before
 //! it says which of the two this host is.
 
-use std::{fmt::Display, io::Write, net::SocketAddr};
+use std::{
+    fmt::{Display, Write as _},
+    io::Write,
+    net::SocketAddr,
+};
 
 use anstyle::{AnsiColor, Style};
 
@@ -13,7 +17,7 @@ use super::{
 use crate::model::{
     Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence, EndEvidence,
     Event, Evidence, ExitStatus, Failure, Kind, ListenerEvent, Loss, Lost, Phase, Process,
-    ProcessEvent, ProcessEvidence, Reason, Signal, Start, Stop,
+    ProcessEvent, ProcessEvidence, Reason, Signal, Start, Stop, WorkloadKind,
 };
 
 /// Columns that a name from outside may take.
@@ -59,7 +63,9 @@ fn style(kind: Kind) -> Style {
         Kind::Close => AnsiColor::Blue.on_default(),
         Kind::Fail => AnsiColor::Red.on_default(),
         Kind::Listen | Kind::Unlisten => AnsiColor::Cyan.on_default(),
-        Kind::Existing | Kind::Exec | Kind::Exit => Style::new(),
+        Kind::Existing | Kind::Exec | Kind::Exit | Kind::Cgroup | Kind::Dns | Kind::Redirect => {
+            Style::new()
+        }
         Kind::Loss => AnsiColor::Red.on_default().bold(),
         Kind::Start | Kind::Stop => Style::new().bold(),
     }
@@ -92,14 +98,25 @@ fn start(start: &Start, event: &Event, date: &str, buf: &mut Vec<u8>) {
 fn connection(event: &ConnectionEvent, buf: &mut Vec<u8>) {
     let connection = &event.connection;
     let ends = connection.ends;
+    let remote = connection.translation.as_ref();
+    let remote = remote.map_or(ends.remote, |it| it.server);
     let (word, from, arrow, to) = match connection.direction {
-        Some(Direction::Outbound) => ("out", ends.local, "→", ends.remote),
-        Some(Direction::Inbound) => ("in", ends.remote, "→", ends.local),
-        None => ("?", ends.local, "↔", ends.remote),
+        Some(Direction::Outbound) => ("out", ends.local, "→", remote),
+        Some(Direction::Inbound) => ("in", remote, "→", ends.local),
+        None => ("?", ends.local, "↔", remote),
     };
     let process = process(event.process.as_deref());
-    let flow = format!("{} {arrow} {}", end(from), end(to));
+    let mut flow = format!("{} {arrow} {}", end(from), end(to));
     let mut facts = Vec::new();
+    if let Some(name) = &connection.name {
+        let _ = write!(flow, " ({})", sanitise(&name.name, TEXT_COLUMNS));
+    }
+    if let Some(translation) = &connection.translation {
+        facts.push(format!("dialled as {}", end(translation.dialled)));
+    }
+    if let Some(peer) = &event.peer {
+        facts.push(format!("other end {}", self::process(Some(peer))));
+    }
     if let Some(failure) = &event.failure {
         facts.push(failed(failure));
     }
@@ -229,9 +246,16 @@ fn put_columns(buf: &mut Vec<u8>, columns: &[(&str, usize)]) {
 }
 
 fn process(process: Option<&Process>) -> String {
-    match process {
-        Some(process) => format!("{}[{}]", sanitise(&process.comm, NAME_COLUMNS), process.pid),
-        None => "?".to_owned(),
+    let Some(process) = process else {
+        return "?".to_owned();
+    };
+    let name = format!("{}[{}]", sanitise(&process.comm, NAME_COLUMNS), process.pid);
+    match process.workload.as_deref() {
+        // A program's own name says nothing new.
+        Some(workload) if workload.kind != WorkloadKind::Executable => {
+            format!("{name} in {}", sanitise(&workload.name, NAME_COLUMNS))
+        }
+        _ => name,
     }
 }
 

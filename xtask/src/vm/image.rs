@@ -17,7 +17,9 @@ use crate::process;
 /// Programs taken from this machine, those that it has.
 const PROGRAMS: &[&str] = &[
     "bpftool",
+    "crun",
     "curl",
+    "dnsmasq",
     "ip",
     "nft",
     "nginx",
@@ -95,6 +97,7 @@ pub(super) fn write(file: &Path, init: &Path, tracer: &Path, modules: &Path) -> 
         ("/etc/group", GROUP),
         ("/etc/hosts", HOSTS),
         ("/etc/os-release", "ID=debian\n"),
+        ("/etc/resolv.conf", ""),
     ] {
         image
             .archive

@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::outputs::specimens;
+use crate::enrich::workload::Roles;
 
 const TICK_NS: u64 = 10_000_000;
 const START_TICKS: u64 = 98_765;
@@ -29,6 +29,8 @@ fn bare(comm: &str) -> Process {
             pid: 812,
             start_ns: START_TICKS * TICK_NS + 1234,
         },
+        cgroup: 1,
+        workload: None,
         pid: 812,
         ppid: None,
         uid: Some(33),
@@ -39,21 +41,29 @@ fn bare(comm: &str) -> Process {
     }
 }
 
-fn enriched(processes: &mut Processes, process: Process) -> Arc<Process> {
-    let mut connection = specimens::connect();
-    connection.process = Some(Arc::new(process));
-    let mut event = specimens::event(Body::Connect(connection));
-    processes.enrich(&mut event);
-    match event.body {
-        Body::Connect(it) => it.process.expect("a process"),
-        _ => unreachable!("the same event"),
+fn processes(root: &tempfile::TempDir) -> Processes {
+    Processes::new(
+        root.path().into(),
+        Workloads::new(root.path(), Roles::builtin(), None),
+    )
+}
+
+/// Without the workload, which is always made of what is there.
+fn plain(processes: &mut Processes, process: Process) -> Process {
+    Process {
+        workload: None,
+        ..Process::clone(&enriched(processes, process))
     }
+}
+
+fn enriched(processes: &mut Processes, process: Process) -> Arc<Process> {
+    processes.complete(&Arc::new(process))
 }
 
 #[test]
 fn adds_what_proc_knows_and_remembers_it() {
     let root = proc_with("nginx", START_TICKS, "nginx\0-g\0");
-    let mut processes = Processes::new(root.path().into());
+    let mut processes = processes(&root);
     let first = enriched(&mut processes, bare("nginx"));
     assert_eq!(first.ppid, Some(7));
     assert_eq!(first.exe.as_deref(), Some("/usr/sbin/nginx"));
@@ -71,20 +81,20 @@ fn adds_what_proc_knows_and_remembers_it() {
 fn another_process_with_the_same_pid_is_not_believed() {
     for ticks in [START_TICKS - 1, START_TICKS + 1, 0, u64::MAX] {
         let root = proc_with("nginx", ticks, "nginx\0");
-        let mut processes = Processes::new(root.path().into());
-        assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
+        let mut processes = processes(&root);
+        assert_eq!(plain(&mut processes, bare("nginx")), bare("nginx"));
     }
 }
 
 #[test]
 fn another_program_in_the_same_process_is_not_believed() {
     let root = proc_with("curl", START_TICKS, "curl\0");
-    let mut processes = Processes::new(root.path().into());
+    let mut processes = processes(&root);
     let expected = Process {
         ppid: Some(7),
         ..bare("sh")
     };
-    assert_eq!(*enriched(&mut processes, bare("sh")), expected);
+    assert_eq!(plain(&mut processes, bare("sh")), expected);
     // The event that comes from the new program finds it.
     assert_eq!(
         enriched(&mut processes, bare("curl")).exe.as_deref(),
@@ -95,16 +105,16 @@ fn another_program_in_the_same_process_is_not_believed() {
 #[test]
 fn what_is_gone_is_not_looked_for_again() {
     let root = tempfile::tempdir().expect("a temporary directory");
-    let mut processes = Processes::new(root.path().into());
-    assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
+    let mut processes = processes(&root);
+    assert_eq!(plain(&mut processes, bare("nginx")), bare("nginx"));
     fill(&root, "nginx", START_TICKS, "nginx\0");
-    assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
+    assert_eq!(plain(&mut processes, bare("nginx")), bare("nginx"));
 }
 
 #[test]
 fn the_user_is_the_one_of_the_event() {
     let root = proc_with("nginx", START_TICKS, "nginx\0");
-    let mut processes = Processes::new(root.path().into());
+    let mut processes = processes(&root);
     enriched(&mut processes, bare("nginx"));
     let other = enriched(
         &mut processes,
@@ -126,15 +136,15 @@ fn hostile_files_add_nothing() {
         &[b'('; 100_000],
     ] {
         fs::write(root.path().join("812/stat"), stat).expect("a file");
-        let mut processes = Processes::new(root.path().into());
-        assert_eq!(*enriched(&mut processes, bare("nginx")), bare("nginx"));
+        let mut processes = processes(&root);
+        assert_eq!(plain(&mut processes, bare("nginx")), bare("nginx"));
     }
 }
 
 #[test]
 fn memory_is_bounded() {
     let root = tempfile::tempdir().expect("a temporary directory");
-    let mut processes = Processes::new(root.path().into());
+    let mut processes = processes(&root);
     for pid in 0..20_000 {
         let process = Process {
             pid,
@@ -144,13 +154,4 @@ fn memory_is_bounded() {
         enriched(&mut processes, process);
     }
     assert_eq!(processes.known.len(), CAPACITY.get());
-}
-
-#[test]
-fn events_without_a_process_pass() {
-    let root = tempfile::tempdir().expect("a temporary directory");
-    let mut processes = Processes::new(root.path().into());
-    for mut event in specimens::all() {
-        processes.enrich(&mut event);
-    }
 }

@@ -24,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -49,13 +49,15 @@ pub use owner::{ANY_CONTROLLER, STATIC_POD, of as owner_of};
 
 /// How many containers are remembered; those that were not asked for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
-/// Questions that may wait for the thread. What does not fit is asked at a later event.
+/// Questions that may wait for the thread. What does not fit is asked later.
 const QUEUE: usize = 256;
 /// After how long a container is looked for again that was not found, or not whole; twice as long
 /// each time.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// And at most.
 const LAST_RETRY: Duration = Duration::from_secs(300);
+/// How often it is looked for in all: for half an hour.
+const MAX_TRIES: u32 = 15;
 
 /// What was found out about a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +96,11 @@ struct Answer {
 
 #[derive(Debug)]
 struct Known {
+    /// What runs it, and a process in it, as far as that was said.
+    runtime: Option<Arc<str>>,
+    pid: Option<u32>,
     found: Option<Arc<Found>>,
-    /// When it may be asked again; none while an answer is awaited, or if there is no need.
+    /// When to ask again; none while an answer is awaited, or if there is no need.
     retry: Option<Instant>,
     /// How often it was asked.
     tries: u32,
@@ -107,6 +112,8 @@ pub struct Runtimes {
     questions: SyncSender<Question>,
     answers: Receiver<Answer>,
     known: LruCache<Arc<str>, Known>,
+    /// When the next question is due.
+    again: Option<Instant>,
 }
 
 impl Runtimes {
@@ -133,11 +140,12 @@ impl Runtimes {
             questions,
             answers,
             known: LruCache::new(CAPACITY),
+            again: None,
         })
     }
 
-    /// What is known of the container `id`; if it is nothing yet, or not all, it is looked for.
-    /// To be called for each event of a container: it never waits, and mostly only reads a table.
+    /// What is known of the container `id`; if it is nothing yet, or not all, it is looked for, and
+    /// again later. Never waits, and mostly only reads a table.
     ///
     /// `runtime` is what runs it, where its control group tells that: then no other one is asked.
     /// `pid` is a process in it: without one, a container of a user's own is not found.
@@ -152,43 +160,35 @@ impl Runtimes {
         runtime: Option<&str>,
         pid: Option<u32>,
     ) -> Option<Arc<Found>> {
-        if let Some(known) = self.known.get(id)
-            && known.retry.is_none_or(|retry| now < retry)
-        {
-            return known.found.clone();
-        }
-        if !files::is_id(id) {
-            return None;
-        }
-        let id: Arc<str> = id.into();
-        let question = Question {
-            id: Arc::clone(&id),
-            runtime: runtime.map(Into::into),
-            pid,
-        };
-        let is_asked = match self.questions.try_send(question) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        };
-        if let Some(known) = self.known.get_mut(&id) {
-            if is_asked {
-                known.retry = None;
+        if let Some(known) = self.known.get_mut(id) {
+            if known.pid.is_none() && pid.is_some() {
+                known.pid = pid;
+                // Now there is more to go by.
+                if known.retry.is_some() {
+                    known.retry = Some(now);
+                    self.again = Some(now);
+                }
             }
             return known.found.clone();
         }
-        if is_asked {
+        if files::is_id(id) {
             let known = Known {
+                runtime: runtime.map(Into::into),
+                pid,
                 found: None,
-                retry: None,
+                retry: Some(now),
                 tries: 0,
             };
-            self.known.put(id, known);
+            self.known.put(id.into(), known);
+            self.again = Some(now);
+            self.send(now);
         }
         None
     }
 
     /// What was found out since the last call, never waiting for more. A container may come
-    /// again, with more in it.
+    /// again, with more in it. To be called now and then: it also has those looked for again whose
+    /// time has come.
     pub fn poll(&mut self) -> Vec<Found> {
         self.poll_at(Instant::now())
     }
@@ -196,18 +196,15 @@ impl Runtimes {
     fn poll_at(&mut self, now: Instant) -> Vec<Found> {
         let mut out = Vec::new();
         while let Ok(answer) = self.answers.try_recv() {
-            let fresh = Known {
-                found: None,
-                retry: None,
-                tries: 0,
-            };
             // It may have been forgotten meanwhile.
-            let known = self.known.get_or_insert_mut(answer.id, || fresh);
-            known.retry = (!answer.is_whole).then(|| {
-                let wait = FIRST_RETRY.saturating_mul(1 << known.tries.min(16));
-                now + wait.min(LAST_RETRY)
-            });
-            known.tries = known.tries.saturating_add(1);
+            let Some(known) = self.known.get_mut(&answer.id) else {
+                continue;
+            };
+            known.tries += 1;
+            let wait = FIRST_RETRY.saturating_mul(1 << (known.tries - 1).min(16));
+            let is_due = !answer.is_whole && known.tries < MAX_TRIES;
+            known.retry = is_due.then(|| now + wait.min(LAST_RETRY));
+            self.again = earlier(self.again, known.retry);
             // What is known stays when it cannot be found any more: it has ended.
             let Some(found) = answer.found else { continue };
             if known.found.as_deref() != Some(&found) {
@@ -215,8 +212,34 @@ impl Runtimes {
                 out.push(found);
             }
         }
+        self.send(now);
         out
     }
+
+    /// Hands over the questions whose time has come, as many as there is room for.
+    fn send(&mut self, now: Instant) {
+        if self.again.is_none_or(|again| now < again) {
+            return;
+        }
+        self.again = None;
+        for (id, known) in &mut self.known {
+            if known.retry.is_some_and(|retry| retry <= now) {
+                let question = Question {
+                    id: Arc::clone(id),
+                    runtime: known.runtime.clone(),
+                    pid: known.pid,
+                };
+                if self.questions.try_send(question).is_ok() {
+                    known.retry = None;
+                }
+            }
+            self.again = earlier(self.again, known.retry);
+        }
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// What the thread does.

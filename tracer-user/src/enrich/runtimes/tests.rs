@@ -379,10 +379,10 @@ fn a_container_is_asked_for_once_and_again_only_if_it_was_not_found() {
         it
     });
     // Too early.
-    assert_eq!(runtimes.ask_at(start, ID, None, None), None);
+    assert_eq!(runtimes.poll_at(start), []);
     assert!(runtimes.known.peek(ID).unwrap().retry.is_some());
     let later = start + FIRST_RETRY;
-    assert_eq!(runtimes.ask_at(later, ID, None, None), None);
+    assert_eq!(runtimes.poll_at(later), []);
     let found = polled(&mut runtimes, later);
     assert_eq!(named(&found[0].container)[0], Some("shop-web-1"));
     let long_after = later + 2 * LAST_RETRY;

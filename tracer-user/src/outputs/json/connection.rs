@@ -1,13 +1,24 @@
 //! What most lines are about, written by hand: see [`super::plain`].
 
-use super::plain::{self, Times};
-use crate::model::{Connection, Direction, Evidence};
+use super::{
+    field,
+    plain::{self, Times},
+};
+use crate::model::{Connection, Direction, Evidence, Name};
 
 /// Appends the public form: `client` and `server` where the direction is known, `local` and
 /// `remote` where saying more would be a guess.
-pub(super) fn write(connection: &Connection, times: &mut Times, buf: &mut Vec<u8>) {
+pub(super) fn write(
+    connection: &Connection,
+    times: &mut Times,
+    buf: &mut Vec<u8>,
+) -> serde_json::Result<()> {
     buf.extend_from_slice(b"{\"id\":");
     plain::id(connection.id, buf);
+    if let Some(handshake) = connection.handshake {
+        buf.extend_from_slice(b",\"handshake\":");
+        plain::key(handshake, buf);
+    }
     if let Some(direction) = connection.direction {
         buf.extend_from_slice(b",\"direction\":");
         plain::word(direction.name(), buf);
@@ -16,16 +27,28 @@ pub(super) fn write(connection: &Connection, times: &mut Times, buf: &mut Vec<u8
     plain::word(connection.family().name(), buf);
     buf.extend_from_slice(b",\"netns\":");
     plain::number(connection.netns, buf);
-    let (local, remote) = (connection.ends.local, connection.ends.remote);
-    let [(name, first), (other, second)]: [(&[u8], _); 2] = match connection.direction {
+    let local = (connection.ends.local, None);
+    let translation = connection.translation.as_deref();
+    let remote = (
+        translation.map_or(connection.ends.remote, |it| it.server),
+        connection.name.as_deref(),
+    );
+    let ends: [(&[u8], _); 2] = match connection.direction {
         Some(Direction::Outbound) => [(b",\"client\":", local), (b",\"server\":", remote)],
         Some(Direction::Inbound) => [(b",\"client\":", remote), (b",\"server\":", local)],
         None => [(b",\"local\":", local), (b",\"remote\":", remote)],
     };
-    buf.extend_from_slice(name);
-    plain::end(first, buf);
-    buf.extend_from_slice(other);
-    plain::end(second, buf);
+    for (word, (address, name)) in ends {
+        buf.extend_from_slice(word);
+        plain::end(address, buf);
+        if let Some(name) = name {
+            add_name(name, buf)?;
+        }
+    }
+    if let Some(translation) = translation {
+        buf.extend_from_slice(b",\"dialled\":");
+        plain::end(translation.dialled, buf);
+    }
     if let Some(opened) = connection.opened {
         buf.extend_from_slice(b",\"opened\":");
         times.write(opened, buf);
@@ -58,15 +81,39 @@ pub(super) fn write(connection: &Connection, times: &mut Times, buf: &mut Vec<u8
         plain::word(errno, buf);
     }
     buf.push(b'}');
+    Ok(())
 }
 
-/// Appends how an event is known.
-pub(super) fn write_evidence(evidence: &Evidence, buf: &mut Vec<u8>) {
+/// Appends a name to the object that ends the buffer.
+fn add_name(name: &Name, buf: &mut Vec<u8>) -> serde_json::Result<()> {
+    buf.pop();
+    field("name", &*name.name, buf)?;
+    if let Some(canonical) = &name.canonical {
+        field("canonical", &**canonical, buf)?;
+    }
+    buf.push(b'}');
+    Ok(())
+}
+
+/// Appends how an event about `connection` is known.
+pub(super) fn write_evidence(
+    evidence: &Evidence,
+    connection: Option<&Connection>,
+    buf: &mut Vec<u8>,
+) {
     buf.extend_from_slice(b"{\"process\":");
     plain::word(evidence.process.name(), buf);
     if let Some(direction) = evidence.direction {
         buf.extend_from_slice(b",\"direction\":");
         plain::word(direction.name(), buf);
+    }
+    if let Some(translation) = connection.and_then(|it| it.translation.as_deref()) {
+        buf.extend_from_slice(b",\"address\":");
+        plain::word(translation.evidence.name(), buf);
+    }
+    if let Some(name) = connection.and_then(|it| it.name.as_deref()) {
+        buf.extend_from_slice(b",\"name\":");
+        plain::word(name.source.name(), buf);
     }
     if let Some(end) = evidence.end {
         buf.extend_from_slice(b",\"end\":");

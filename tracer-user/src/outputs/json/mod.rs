@@ -3,7 +3,11 @@
 mod connection;
 mod plain;
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    sync::Arc,
+};
 
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
@@ -11,7 +15,7 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use self::plain::Times;
 use super::sanitise::is_printable;
 use crate::model::{
-    Body, ConnectionEvent, Event, Evidence, Host, ListenerEvent, Process, ProcessEvent,
+    Body, Connection, ConnectionEvent, Event, Evidence, Host, ListenerEvent, Process, ProcessEvent,
 };
 
 /// How every line begins. The version of the stream changes when a field goes away or changes
@@ -28,7 +32,7 @@ pub(super) struct Lines {
     times: Times,
     host: Option<(Arc<Host>, Box<[u8]>)>,
     /// By address of the value, which is kept so that no other takes the address.
-    rendered: HashMap<usize, (Arc<Process>, Box<[u8]>)>,
+    rendered: HashMap<usize, (Arc<Process>, Rendered)>,
 }
 
 impl Lines {
@@ -83,19 +87,22 @@ impl Lines {
 
     fn connection(&mut self, event: &ConnectionEvent, buf: &mut Vec<u8>) -> serde_json::Result<()> {
         name("connection", buf);
-        connection::write(&event.connection, &mut self.times, buf);
+        connection::write(&event.connection, &mut self.times, buf)?;
         if let Some(failure) = &event.failure {
             field("failure", failure, buf)?;
         }
         self.process(event.process.as_ref(), buf)?;
-        evidence(&event.evidence, buf);
+        if let Some(peer) = &event.peer {
+            buf.extend_from_slice(&self.rendered(peer)?.peer);
+        }
+        evidence(&event.evidence, Some(&event.connection), buf);
         Ok(())
     }
 
     fn listener(&mut self, event: &ListenerEvent, buf: &mut Vec<u8>) -> serde_json::Result<()> {
         field("listener", &event.listener, buf)?;
         self.process(event.process.as_ref(), buf)?;
-        evidence(&event.evidence, buf);
+        evidence(&event.evidence, None, buf);
         Ok(())
     }
 
@@ -121,34 +128,68 @@ impl Lines {
         }
     }
 
+    /// Appends the process of this end, with its workload.
     fn process(
         &mut self,
         process: Option<&Arc<Process>>,
         buf: &mut Vec<u8>,
     ) -> serde_json::Result<()> {
-        let Some(process) = process else {
-            return Ok(());
-        };
-        name("process", buf);
-        let address = Arc::as_ptr(process).addr();
-        if let Some((_, rendered)) = self.rendered.get(&address) {
-            buf.extend_from_slice(rendered);
-            return Ok(());
+        if let Some(process) = process {
+            buf.extend_from_slice(&self.rendered(process)?.own);
         }
-        let start = buf.len();
-        value(&**process, buf)?;
+        Ok(())
+    }
+
+    fn rendered(&mut self, process: &Arc<Process>) -> serde_json::Result<&Rendered> {
         if self.rendered.len() >= MAX_RENDERED {
             self.rendered.clear();
         }
-        self.rendered
-            .insert(address, (Arc::clone(process), buf[start..].into()));
-        Ok(())
+        let entry = self.rendered.entry(Arc::as_ptr(process).addr());
+        Ok(&match entry {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert((Arc::clone(process), Rendered::of(process)?)),
+        }
+        .1)
     }
 }
 
-fn evidence(evidence: &Evidence, buf: &mut Vec<u8>) {
+/// A process as it is in a line.
+#[derive(Debug)]
+struct Rendered {
+    /// As that of this end: `,"process":…,"workload":…`.
+    own: Box<[u8]>,
+    /// As that of the other end: `,"peer":{…}`, without what its own lines have at length.
+    peer: Box<[u8]>,
+}
+
+impl Rendered {
+    fn of(process: &Process) -> serde_json::Result<Self> {
+        let mut own = Vec::new();
+        field("process", process, &mut own)?;
+        let brief = Process {
+            args: None,
+            ..process.clone()
+        };
+        let mut peer = b",\"peer\":{".to_vec();
+        name("process", &mut peer);
+        // What follows a comma elsewhere begins an object here.
+        peer.remove(b",\"peer\":{".len());
+        value(&brief, &mut peer)?;
+        if let Some(workload) = &process.workload {
+            field("workload", &**workload, &mut own)?;
+            field("workload", &**workload, &mut peer)?;
+        }
+        peer.push(b'}');
+        Ok(Self {
+            own: own.into(),
+            peer: peer.into(),
+        })
+    }
+}
+
+fn evidence(evidence: &Evidence, of: Option<&Connection>, buf: &mut Vec<u8>) {
     name("evidence", buf);
-    connection::write_evidence(evidence, buf);
+    connection::write_evidence(evidence, of, buf);
 }
 
 /// Appends `,"name":value`.
@@ -221,7 +262,7 @@ mod tests {
     #[test]
     fn one_line_in_the_order_of_the_contract() {
         let line = line("nginx");
-        let expected = r#"{"v":1,"time":"2026-11-22T01:02:03.123456789Z","event":"connect","host":{"id":"6f1c0b6e","name":"web-1"},"connection":{"id":"9c410000002f","direction":"outbound","family":"ipv4","netns":4026531840,"client":{"address":"10.0.0.5","port":41532},"server":{"address":"10.0.0.9","port":5432},"opened":"2026-11-22T01:02:03.123456789Z","existing":false,"connect_ns":184223},"process":{"pid":812,"ppid":1,"uid":33,"comm":"nginx","exe":"/usr/sbin/nginx","args":["nginx: worker process"],"started":"2026-11-22T01:02:03.123456789Z"},"evidence":{"process":"hook","direction":"handshake"}}"#;
+        let expected = r#"{"v":1,"time":"2026-11-22T01:02:03.123456789Z","event":"connect","host":{"id":"6f1c0b6e","name":"web-1"},"connection":{"id":"9c410000002f","handshake":"0123456789abcdef","direction":"outbound","family":"ipv4","netns":4026531840,"client":{"address":"10.0.0.5","port":41532},"server":{"address":"10.0.0.9","port":5432},"opened":"2026-11-22T01:02:03.123456789Z","existing":false,"connect_ns":184223},"process":{"pid":812,"ppid":1,"uid":33,"comm":"nginx","exe":"/usr/sbin/nginx","args":["nginx: worker process"],"started":"2026-11-22T01:02:03.123456789Z"},"evidence":{"process":"hook","direction":"handshake"}}"#;
         assert_eq!(line, format!("{expected}\n"));
     }
 

@@ -33,6 +33,13 @@ pub(super) fn id(id: ConnectionId, buf: &mut Vec<u8>) {
     buf.push(b'"');
 }
 
+/// Appends all sixteen digits of a number that is a name.
+pub(super) fn key(key: u64, buf: &mut Vec<u8>) {
+    buf.push(b'"');
+    hex(key, 16, buf);
+    buf.push(b'"');
+}
+
 /// Appends the last `digits` of a number, at most 16.
 fn hex(number: u64, digits: u32, buf: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -85,20 +85,20 @@ fn start_names_what_stays_invisible() {
 #[test]
 fn loss_and_the_final_account() {
     assert_eq!(
-        plain(Body::Loss(specimens::loss())),
+        plain(Body::Loss(Box::new(specimens::loss()))),
         "01:02:03.123 loss     1,235 events lost in 1 min 30 s: \
          1,234 close (ring full 1,200, table full 30, undecodable 4), 1 fail (ring full 1); \
          hooks were skipped by the kernel 3 times\n"
     );
     assert_eq!(
-        plain(Body::Stop(specimens::stop(true))),
+        plain(Body::Stop(Box::new(specimens::stop(true)))),
         "01:02:03.123 stop     watched for 1 min 30 s, 1,234 events lost; hooks were skipped by the kernel 3 times; \
          found later: 0 connections, 1 ends; took 1.2 s of processor time and 24.1 MB of memory\n\
          \x20            connect       20,000 seen\n\
          \x20            close         20,000 seen, 18,766 delivered, ring full 1,200, table full 30, undecodable 4\n"
     );
     assert!(
-        plain(Body::Stop(specimens::stop(false)))
+        plain(Body::Stop(Box::new(specimens::stop(false))))
             .contains("watched for 1 min 30 s, nothing lost; took")
     );
 }

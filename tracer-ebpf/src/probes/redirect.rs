@@ -1,0 +1,34 @@
+//! What a process dials, and what is dialled for it: `security_socket_connect(struct socket
+//! *sock, struct sockaddr *address, int addrlen)`, before programs of control groups replace the
+//! address, and `tcp_connect(struct sock *sk)` after.
+
+use aya_ebpf::{
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+
+use crate::{kernel::Sock, redirect};
+
+#[fentry(function = "security_socket_connect")]
+fn intended_fentry(ctx: FEntryContext) {
+    redirect::intended(ctx.arg(0), ctx.arg(1));
+}
+
+#[fentry(function = "tcp_connect")]
+fn dialling_fentry(ctx: FEntryContext) {
+    redirect::dialling(Sock(ctx.arg(0)));
+}
+
+#[kprobe]
+fn intended_kprobe(ctx: ProbeContext) {
+    if let (Some(socket), Some(address)) = (ctx.arg(0), ctx.arg(1)) {
+        redirect::intended(socket, address);
+    }
+}
+
+#[kprobe]
+fn dialling_kprobe(ctx: ProbeContext) {
+    if let Some(sock) = ctx.arg(0) {
+        redirect::dialling(Sock(sock));
+    }
+}

@@ -1,0 +1,76 @@
+//! Questions that wait for their answers: an answer that nobody asked for teaches nothing.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+};
+
+use lru::LruCache;
+
+use super::message::Question;
+use crate::model::{DnsPiece, DnsTransport, ProcessKey};
+
+/// How many are waited for at once; the oldest go first. One takes half a kilobyte at most.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// For how long. Resolvers ask again after five seconds.
+const PATIENCE_NS: u64 = 10_000_000_000;
+
+/// One process's end of its talk with a name server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Socket {
+    netns: u32,
+    process: ProcessKey,
+    transport: DnsTransport,
+    local_port: u16,
+    // Not as a `SocketAddr`: scopes and flow labels may differ between the two directions.
+    server: (IpAddr, u16),
+}
+
+impl Socket {
+    pub(super) fn of(piece: &DnsPiece<'_>) -> Self {
+        let server: SocketAddr = piece.server;
+        Self {
+            netns: piece.netns,
+            process: piece.process,
+            transport: piece.transport,
+            local_port: piece.local_port,
+            server: (server.ip().to_canonical(), server.port()),
+        }
+    }
+}
+
+/// What was asked lately and is not answered yet.
+#[derive(Debug)]
+pub(super) struct Questions {
+    asked: LruCache<(Socket, Question), u64>,
+}
+
+impl Questions {
+    pub(super) fn new() -> Self {
+        Self {
+            asked: LruCache::new(CAPACITY),
+        }
+    }
+
+    /// `question` was asked on `socket` at `time_ns`. Asked again, it still has one answer.
+    pub(super) fn ask(&mut self, socket: Socket, question: Question, time_ns: u64) {
+        self.asked.put((socket, question), time_ns);
+    }
+
+    /// `question` is answered on `socket` at `time_ns`: when it was asked, if it was and no
+    /// answer came before.
+    pub(super) fn answer(
+        &mut self,
+        socket: Socket,
+        question: Question,
+        time_ns: u64,
+    ) -> Option<u64> {
+        let asked_ns = self.asked.pop(&(socket, question))?;
+        (time_ns.saturating_sub(asked_ns) <= PATIENCE_NS).then_some(asked_ns)
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn len(&self) -> usize {
+        self.asked.len()
+    }
+}

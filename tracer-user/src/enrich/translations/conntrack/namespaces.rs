@@ -1,0 +1,474 @@
+//! Which network namespaces there are, and a listening socket in each: the work of a thread
+//! of its own, as it changes its namespace and waits for the kernel.
+//!
+//! A namespace is found by the processes in it (`/proc/PID/ns/net`), by the files that keep
+//! it (`/run/netns/...`, in `/proc/self/mountinfo`), or as somebody tells of a process whose
+//! connection is of an unknown one. Whatever is in it, the socket is made inside and handed
+//! over; then the thread returns to where it came from.
+//!
+//! An open socket keeps its namespace alive. So once a second what each one was found by is
+//! looked at again, and the socket of one that nothing else keeps is closed.
+//!
+//! **No module is loaded that the host does not use.** Joining the group of conntrack's events
+//! loads `nf_conntrack_netlink`, and with it `nf_conntrack`. So as long as the latter is not
+//! there, nothing is opened. Listening makes no namespace track connections: rules do that.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    fs, io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    },
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    process::{Resource, getrlimit},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
+
+use super::{message::Entry, now_ns, socket};
+
+/// How many namespaces are listened to; fewer if that takes more than half of the descriptors
+/// that this process may have: the rest of it needs some too.
+const MAX_NAMESPACES: usize = 1024;
+/// How many processes are looked at in one round.
+const MAX_PROCESSES: usize = 262_144;
+/// And how many threads of a process that was told of.
+const MAX_THREADS: usize = 1024;
+/// How many bytes of the list of mounts are read.
+const MAX_MOUNTS_BYTES: usize = 4 << 20;
+/// How often the known namespaces are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How often, at most, unknown ones are searched for.
+const ROUND: Duration = Duration::from_secs(5);
+/// A round is followed by a pause so many times as long as it was: 1 % of a processor.
+const PAUSE: u32 = 100;
+/// What may wait for the thread, and for who reads what it reports.
+const ASKS: usize = 64;
+const REPORTS: usize = 64;
+
+/// What the thread is asked for.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// The namespace of this number, in which this process has a socket.
+    Look { netns: u32, pid: u32 },
+    /// To read all that this namespace has: some events of it are lost.
+    Dump { netns: u32 },
+}
+
+/// What it tells.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// A socket listens in this namespace.
+    Opened { netns: u32, socket: OwnedFd },
+    /// Conntrack that were there at `seen_ns`, nanoseconds since boot, or came later.
+    Entries {
+        netns: u32,
+        seen_ns: u64,
+        entries: Vec<Entry>,
+    },
+    /// Its table could not be read.
+    Unread { netns: u32 },
+    /// The namespace is gone.
+    Gone { netns: u32 },
+    /// A round is over.
+    Round(Outcome),
+}
+
+/// What cannot be listened to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// The kernel does not track connections now.
+    pub(super) is_unused: bool,
+    /// Namespaces for which rights are missing.
+    pub(super) denied: usize,
+    /// Namespaces that tell of no new connections, as `net.netfilter.nf_conntrack_events` is 0.
+    pub(super) silent: usize,
+    /// Namespaces whose sockets failed otherwise.
+    pub(super) failed: usize,
+    /// Namespaces beyond the limit.
+    pub(super) excess: usize,
+    /// Dumps that failed, since the start.
+    pub(super) failed_dumps: u64,
+}
+
+/// The thread, as seen from outside. It ends after this value is dropped.
+#[derive(Debug)]
+pub(super) struct Namespaces {
+    asks: SyncSender<Ask>,
+    reports: Receiver<Report>,
+}
+
+impl Namespaces {
+    /// Starts the thread, which looks around in the /proc at `proc_root`.
+    ///
+    /// # Errors
+    /// If there can be no more threads.
+    pub(super) fn start(proc_root: PathBuf) -> io::Result<Self> {
+        let (asks, asked) = sync_channel(ASKS);
+        let (reporter, reports) = sync_channel(REPORTS);
+        thread::Builder::new()
+            .name("translations".to_owned())
+            .spawn(move || {
+                // It ends with who asks: there is nobody left to tell.
+                let _ = Worker::new(proc_root, reporter).run(&asked);
+            })?;
+        Ok(Self { asks, reports })
+    }
+
+    /// Asks, unless too much waits already; tells whether it did.
+    pub(super) fn ask(&self, ask: Ask) -> bool {
+        match self.asks.try_send(ask) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    /// The next report, if there is one.
+    pub(super) fn report(&self) -> Option<Report> {
+        self.reports.try_recv().ok()
+    }
+
+    /// The next report, if one comes within `limit`.
+    pub(super) fn wait(&self, limit: Duration) -> Option<Report> {
+        self.reports.recv_timeout(limit).ok()
+    }
+}
+
+/// Nobody listens any more.
+struct Left;
+
+struct Worker {
+    proc_root: PathBuf,
+    reporter: SyncSender<Report>,
+    /// Each namespace that is listened to, and the file by which it was found.
+    known: HashMap<u32, PathBuf>,
+    max: usize,
+    failed_dumps: u64,
+}
+
+/// What came of an attempt to listen.
+enum Opening {
+    Opened,
+    Silent,
+    Denied,
+    Failed,
+    /// There is no such namespace any more.
+    Gone,
+}
+
+impl Worker {
+    fn new(proc_root: PathBuf, reporter: SyncSender<Report>) -> Self {
+        Self {
+            proc_root,
+            reporter,
+            known: HashMap::new(),
+            max: max_namespaces(),
+            failed_dumps: 0,
+        }
+    }
+
+    fn run(mut self, asked: &Receiver<Ask>) -> Result<(), Left> {
+        let mut next_round = Instant::now();
+        let mut next_tick = Instant::now();
+        loop {
+            let now = Instant::now();
+            if now >= next_tick {
+                next_tick = now + TICK;
+                let is_any_gone = self
+                    .known
+                    .iter()
+                    .any(|(netns, found_by)| inode(found_by) != Some(*netns));
+                if is_any_gone || now >= next_round {
+                    self.round()?;
+                    let took = now.elapsed();
+                    next_round = now + ROUND.max(took * PAUSE);
+                    // Processes that come and go fast must not make one round after the other.
+                    next_tick = now + TICK.max(took * PAUSE);
+                }
+            }
+            let wait = next_tick.saturating_duration_since(Instant::now());
+            match asked.recv_timeout(wait) {
+                Ok(Ask::Look { netns, pid }) => self.look(netns, pid)?,
+                Ok(Ask::Dump { netns }) => self.dump_again(netns)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Left),
+            }
+        }
+    }
+
+    fn report(&self, report: Report) -> Result<(), Left> {
+        self.reporter.send(report).map_err(|_| Left)
+    }
+
+    /// Looks for all namespaces, listens to those that are new, leaves those that are gone.
+    fn round(&mut self) -> Result<(), Left> {
+        let mut outcome = Outcome {
+            is_unused: !is_in_use(),
+            ..Outcome::default()
+        };
+        if !outcome.is_unused {
+            let found = self.find();
+            let known: Vec<u32> = self.known.keys().copied().collect();
+            for netns in known {
+                let Some(found_by) = self.known.get_mut(&netns) else {
+                    continue;
+                };
+                // What still leads there stays: what was found now may be gone in a moment.
+                if inode(found_by) == Some(netns) {
+                    continue;
+                }
+                if let Some(path) = found.get(&netns) {
+                    found_by.clone_from(path);
+                } else {
+                    self.known.remove(&netns);
+                    self.report(Report::Gone { netns })?;
+                }
+            }
+            let mut tried = 0;
+            for (netns, path) in &found {
+                if self.known.contains_key(netns) {
+                    continue;
+                }
+                // Also those that fail cost.
+                if self.known.len() >= self.max || tried >= self.max {
+                    outcome.excess += 1;
+                    continue;
+                }
+                tried += 1;
+                match self.open(*netns, path)? {
+                    Opening::Opened | Opening::Gone => {}
+                    Opening::Silent => outcome.silent += 1,
+                    Opening::Denied => outcome.denied += 1,
+                    Opening::Failed => outcome.failed += 1,
+                }
+            }
+        }
+        outcome.failed_dumps = self.failed_dumps;
+        self.report(Report::Round(outcome))
+    }
+
+    /// Listens to a namespace that a process is said to be in.
+    fn look(&mut self, netns: u32, pid: u32) -> Result<(), Left> {
+        if self.known.contains_key(&netns) || self.known.len() >= self.max || !is_in_use() {
+            return Ok(());
+        }
+        let process = self.proc_root.join(pid.to_string());
+        let mut path = process.join("ns/net");
+        if inode(&path) != Some(netns) {
+            // Threads may have namespaces of their own.
+            let threads = fs::read_dir(process.join("task")).into_iter().flatten();
+            let found = threads
+                .flatten()
+                .take(MAX_THREADS)
+                .map(|thread| thread.path().join("ns/net"))
+                .find(|path| inode(path) == Some(netns));
+            let Some(found) = found else { return Ok(()) };
+            path = found;
+        }
+        // The next round tells if it failed.
+        self.open(netns, &path).map(|_| ())
+    }
+
+    /// Listens to the namespace `netns`, which `path` leads to, and reads what it has.
+    fn open(&mut self, netns: u32, path: &Path) -> Result<Opening, Left> {
+        let Some(file) = fs::File::open(path).ok().filter(|file| {
+            file.metadata()
+                .is_ok_and(|it| number(it.ino()) == Some(netns))
+        }) else {
+            return Ok(Opening::Gone);
+        };
+        let made = inside(&file, || {
+            let is_silent = setting("nf_conntrack_events") == Some(0);
+            let is_empty = setting("nf_conntrack_count") == Some(0);
+            // First listen, then read what there is: so nothing is missed between.
+            let socket = socket::listen()?;
+            let asker = (!is_empty).then(socket::asker).transpose()?;
+            Ok((socket, asker, is_silent))
+        });
+        let (socket, asker, is_silent) = match made {
+            Ok(made) => made,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(Opening::Denied);
+            }
+            Err(error) => {
+                tracing::debug!(%error, netns, "cannot listen to conntrack");
+                return Ok(Opening::Failed);
+            }
+        };
+        self.known.insert(netns, path.to_owned());
+        self.report(Report::Opened { netns, socket })?;
+        if let Some(asker) = asker {
+            self.dump(netns, &asker)?;
+        }
+        Ok(if is_silent {
+            Opening::Silent
+        } else {
+            Opening::Opened
+        })
+    }
+
+    fn dump_again(&mut self, netns: u32) -> Result<(), Left> {
+        let Some(path) = self.known.get(&netns) else {
+            return Ok(());
+        };
+        let made = fs::File::open(path).and_then(|file| {
+            if number(file.metadata()?.ino()) != Some(netns) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            inside(&file, socket::asker)
+        });
+        match made {
+            Ok(asker) => self.dump(netns, &asker),
+            Err(error) => self.unread(netns, &error),
+        }
+    }
+
+    fn dump(&mut self, netns: u32, asker: &OwnedFd) -> Result<(), Left> {
+        let seen_ns = now_ns();
+        let mut left = Ok(());
+        let result = socket::dump(asker, |entries| {
+            left = self.report(Report::Entries {
+                netns,
+                seen_ns,
+                entries,
+            });
+            left.is_ok()
+        });
+        left?;
+        result.or_else(|error| self.unread(netns, &error))
+    }
+
+    fn unread(&mut self, netns: u32, error: &io::Error) -> Result<(), Left> {
+        tracing::debug!(%error, netns, "cannot read the conntrack table");
+        self.failed_dumps += 1;
+        self.report(Report::Unread { netns })
+    }
+
+    /// All namespaces that can be found, each with a file that leads to it.
+    fn find(&self) -> HashMap<u32, PathBuf> {
+        let mut found = HashMap::new();
+        let processes = fs::read_dir(&self.proc_root)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let is_pid = |name: &OsStr| name.as_bytes().iter().all(u8::is_ascii_digit);
+        for process in processes
+            .filter(|entry| is_pid(&entry.file_name()))
+            .take(MAX_PROCESSES)
+        {
+            let path = process.path().join("ns/net");
+            if let Some(netns) = inode(&path) {
+                found.entry(netns).or_insert(path);
+            }
+        }
+        let mounts = read_bounded(&self.proc_root.join("self/mountinfo"));
+        for line in mounts.split(|byte| *byte == b'\n') {
+            if let Some((netns, path)) = kept_by(line) {
+                found.entry(netns).or_insert(path);
+            }
+        }
+        found
+    }
+}
+
+/// Runs `work` in the network namespace of `file` on the calling thread, and returns to its
+/// own.
+fn inside<T>(file: &fs::File, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let kind = Some(LinkNameSpaceType::Network);
+    let own = fs::File::open("/proc/thread-self/ns/net")?;
+    // To enter the own one takes rights too, which this may not have and does not need.
+    if own.metadata()?.ino() == file.metadata()?.ino() {
+        return work();
+    }
+    move_into_link_name_space(file.as_fd(), kind)?;
+    let result = work();
+    if let Err(error) = move_into_link_name_space(own.as_fd(), kind) {
+        // It goes wherever it is told to by a file, so it can go on; but it keeps this one.
+        tracing::debug!(%error, "cannot return from a network namespace");
+    }
+    result
+}
+
+fn max_namespaces() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit
+        .and_then(|limit| usize::try_from(limit / 2).ok())
+        .map_or(MAX_NAMESPACES, |half| half.min(MAX_NAMESPACES))
+}
+
+/// Whether the kernel tracks connections, built in or by a module that somebody loaded.
+fn is_in_use() -> bool {
+    Path::new("/sys/module/nf_conntrack").exists()
+        || Path::new("/proc/sys/net/netfilter/nf_conntrack_count").exists()
+}
+
+/// One of the `net.netfilter` settings of the calling thread's namespace, if it shows it: one
+/// of another user namespace does not.
+fn setting(name: &str) -> Option<u64> {
+    let text = fs::read_to_string(Path::new("/proc/sys/net/netfilter").join(name)).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Number of the namespace that a file of /proc leads to.
+fn inode(path: &Path) -> Option<u32> {
+    number(fs::metadata(path).ok()?.ino())
+}
+
+/// As in [`crate::model::Connection::netns`].
+fn number(inode: u64) -> Option<u32> {
+    u32::try_from(inode).ok()
+}
+
+/// The network namespace that a line of mountinfo keeps, and where. Such a line is
+/// `ID PARENT MAJOR:MINOR net:[NUMBER] PATH OPTIONS - nsfs nsfs rw`.
+fn kept_by(line: &[u8]) -> Option<(u32, PathBuf)> {
+    let mut fields = line.split(|byte| *byte == b' ').skip(3);
+    let root = str::from_utf8(fields.next()?).ok()?;
+    let netns = root.strip_prefix("net:[")?.strip_suffix(']')?;
+    let path = unescape(fields.next()?);
+    Some((netns.parse().ok()?, OsStr::from_bytes(&path).into()))
+}
+
+/// Undoes `\040` and the like: the kernel escapes so what would end a field.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = (*first == b'\\')
+            .then(|| after.get(..3))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+        match octal {
+            Some(byte) => {
+                out.push(byte);
+                rest = after.get(3..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+fn read_bounded(path: &Path) -> Vec<u8> {
+    use io::Read as _;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_MOUNTS_BYTES).unwrap_or(u64::MAX);
+    if let Ok(file) = fs::File::open(path) {
+        // What was read until an error counts.
+        let _ = file.take(limit).read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+use super::*;
+
+#[test]
+fn mounts_that_keep_a_namespace() {
+    let line = b"310 25 0:4 net:[4026532281] /run/netns/blue\\040one rw shared:2 - nsfs nsfs rw";
+    let path = PathBuf::from("/run/netns/blue one");
+    assert_eq!(kept_by(line), Some((4_026_532_281, path)));
+    for other in [
+        "24 1 0:22 / /sys rw,nosuid - sysfs sysfs rw",
+        "310 25 0:4 mnt:[4026532281] /run/mnt rw - nsfs nsfs rw",
+        "310 25 0:4 net:[4026532281",
+        "310 25 0:4 net:[99999999999] /x rw - nsfs nsfs rw",
+        "",
+    ] {
+        assert_eq!(kept_by(other.as_bytes()), None, "{other}");
+    }
+}
+
+#[test]
+fn escapes_are_undone_and_others_stay() {
+    let cases = [
+        ("a\\040b\\134", "a b\\"),
+        ("a\\04", "a\\04"),
+        ("\\999", "\\999"),
+        ("\\777", "\\777"),
+        ("", ""),
+    ];
+    for (from, to) in cases {
+        assert_eq!(unescape(from.as_bytes()), to.as_bytes(), "{from}");
+    }
+}
+
+#[test]
+fn the_own_namespace_is_found() {
+    let own = inode(Path::new("/proc/self/ns/net")).expect("the own namespace");
+    let (reporter, _reports) = sync_channel(1);
+    let found = Worker::new("/proc".into(), reporter).find();
+    assert!(found.contains_key(&own));
+}
+
+#[test]
+fn the_thread_ends_with_who_asks() {
+    let (reporter, reports) = sync_channel(1);
+    let (asks, asked) = sync_channel(1);
+    drop((reports, asks));
+    // It does not hang.
+    let ended = Worker::new("/nowhere".into(), reporter).run(&asked);
+    assert!(ended.is_err());
+}

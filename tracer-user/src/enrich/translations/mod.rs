@@ -1,0 +1,115 @@
+//! What was dialled, and where that led: addresses that something replaces on the way.
+//!
+//! Programs of control groups replace them within connect(), which the capture tells. All else is
+//! the work of the kernel's connection tracking (nftables, iptables, kube-proxy), which tells by
+//! netlink, in each network namespace for itself.
+
+mod conntrack;
+mod table;
+
+use std::{path::PathBuf, time::Duration};
+
+use self::{
+    conntrack::{Conntrack, Troubles},
+    table::Table,
+};
+use crate::model::{
+    AddressEvidence, Blind, ConnectionEvent, Direction, Kind, Redirect, Timestamp, Translation,
+};
+
+/// How long the start may wait for what is tracked already.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Knows which addresses were replaced.
+pub(super) struct Translations {
+    redirects: Table,
+    conntrack: Conntrack,
+    /// What conntrack told until then has been heard.
+    heard: Timestamp,
+    /// What went wrong until then.
+    troubles: Troubles,
+}
+
+impl Translations {
+    /// Listens to the network namespaces of the processes at `proc_root`.
+    pub(super) fn new(proc_root: PathBuf) -> Self {
+        let mut conntrack = Conntrack::new(proc_root);
+        conntrack.settle(SETTLE);
+        Self {
+            redirects: Table::default(),
+            conntrack,
+            heard: Timestamp::from_ns(0),
+            troubles: Troubles::default(),
+        }
+    }
+
+    /// What cannot be seen.
+    pub(super) fn blind(&self) -> Vec<Blind> {
+        self.conntrack.blind()
+    }
+
+    /// Remembers that an address was replaced within connect().
+    pub(super) fn learn(&mut self, redirect: &Redirect) {
+        let translation = Translation {
+            dialled: redirect.dialled,
+            server: redirect.ends.remote,
+            evidence: AddressEvidence::Rewrite,
+        };
+        self.redirects
+            .put(redirect.netns, redirect.ends, translation);
+    }
+
+    fn hear(&mut self) {
+        self.conntrack.poll();
+        let troubles = self.conntrack.troubles();
+        if troubles != self.troubles {
+            tracing::warn!(
+                overruns = troubles.overruns,
+                failed_dumps = troubles.failed_dumps,
+                namespaces_left_out = troubles.excess,
+                "some translations of addresses were missed: those connections show what was dialled"
+            );
+            self.troubles = troubles;
+        }
+    }
+
+    /// Adds to an outbound connection what it was dialled as. `time` is that of the event.
+    pub(super) fn complete(&mut self, kind: Kind, event: &mut ConnectionEvent, time: Timestamp) {
+        // The kernel tells before the handshake is complete: so it is there when the connection
+        // is, if it is asked for after that.
+        if time >= self.heard {
+            self.heard = Timestamp::now();
+            self.hear();
+        }
+        let connection = &mut event.connection;
+        if let Some(process) = &event.process {
+            self.conntrack.notice(connection.netns, process.pid);
+        }
+        if connection.direction != Some(Direction::Outbound) {
+            return;
+        }
+        let (netns, ends) = (connection.netns, connection.ends);
+        let redirected = self.redirects.get(netns, &ends);
+        if matches!(kind, Kind::Close | Kind::Fail) && redirected.is_some() {
+            self.redirects.forget(netns, &ends);
+        }
+        let tracked = self
+            .conntrack
+            .translated(connection)
+            .filter(|it| it.dialled != it.server)
+            .map(|it| Translation {
+                dialled: it.dialled,
+                server: it.server,
+                evidence: AddressEvidence::Conntrack,
+            });
+        // What a program replaced may be translated once more: the first and the last count.
+        let translation = match (redirected, tracked) {
+            (Some(first), Some(last)) => Some(Translation {
+                dialled: first.dialled,
+                ..last
+            }),
+            (first, last) => first.or(last),
+        };
+        connection.translation = translation.map(Box::new);
+    }
+}
