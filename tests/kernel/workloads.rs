@@ -164,7 +164,10 @@ fn what_the_runtime_knows_is_told() -> Result<()> {
         })
     };
     let path = |n: u32| {
-        format!("/kubepods.slice/kubepods-pod{UID}.slice/cri-containerd-{}.scope", id(n))
+        format!(
+            "/kubepods.slice/kubepods-pod{UID}.slice/cri-containerd-{}.scope",
+            id(n)
+        )
     };
     let mut tracer = Tracer::stream(&[])?;
     let bundle = Bundle::of_containerd(&id(11), &annotations("cart"))?;

@@ -53,7 +53,10 @@ impl Cgroups {
 
     /// All paths that are known.
     pub(super) fn paths(&self) -> Vec<Arc<str>> {
-        self.paths.iter().map(|(_, path)| Arc::clone(path)).collect()
+        self.paths
+            .iter()
+            .map(|(_, path)| Arc::clone(path))
+            .collect()
     }
 
     fn walk(&mut self, root: &Path) {

@@ -61,11 +61,9 @@ impl Peers {
             .iter()
             .map(|(old, new)| (Arc::as_ptr(old), new))
             .collect();
-        let ends = |pair| {
-            let Pair { client, server, .. } = pair;
-            [client, server]
-        };
-        for process in self.pairs.values_mut().flat_map(ends).flatten() {
+        let pairs = self.pairs.values_mut();
+        let ends = pairs.flat_map(|pair| [&mut pair.client, &mut pair.server]);
+        for process in ends.flatten() {
             if let Some(new) = new.get(&Arc::as_ptr(process)) {
                 *process = Arc::clone(new);
             }
