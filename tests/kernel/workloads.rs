@@ -172,6 +172,10 @@ fn what_the_runtime_knows_is_told() -> Result<()> {
     let mut tracer = Tracer::stream(&[])?;
     let bundle = Bundle::of_containerd(&id(11), &annotations("cart"))?;
     container::run(&netns, &path(11), &program, &args)?;
+    // A runtime clears up when it has heard of the end, a moment later.
+    tracer.wait_for("its end", |event| {
+        event["event"] == "close" && event["workload"]["container"]["id"] == id(11).as_str()
+    })?;
     drop(bundle);
 
     let stay = play::arguments(&Scene::Stay { to })?;

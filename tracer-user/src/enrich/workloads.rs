@@ -96,7 +96,7 @@ impl Workloads {
             return (containers, k8s);
         };
         for it in [&found.container, &found.around].into_iter().flatten() {
-            if let Some(told) = runtimes.ask(&it.id, it.runtime, pid) {
+            if let Some(told) = runtimes.ask_patiently(&it.id, it.runtime, pid) {
                 containers.push(told.container.clone());
                 k8s = k8s.or_else(|| told.k8s.clone());
             }

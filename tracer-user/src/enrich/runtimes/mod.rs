@@ -58,6 +58,11 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(300);
 /// How often it is looked for in all: for half an hour.
 const MAX_TRIES: u32 = 15;
+/// How long an event waits for the first answer about its container.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// Nobody waits again for so many times as long as the last one did, so that a host that starts
+/// many containers is not held up.
+const REST: u32 = 10;
 
 /// What was found out about a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,8 +117,12 @@ pub struct Runtimes {
     questions: SyncSender<Question>,
     answers: Receiver<Answer>,
     known: LruCache<Arc<str>, Known>,
+    /// What was found out while waiting, and not told yet.
+    heard: Vec<Found>,
     /// When the next question is due.
     again: Option<Instant>,
+    /// When an event may wait for an answer again.
+    patient: Instant,
 }
 
 impl Runtimes {
@@ -140,7 +149,9 @@ impl Runtimes {
             questions,
             answers,
             known: LruCache::new(CAPACITY),
+            heard: Vec::new(),
             again: None,
+            patient: Instant::now(),
         })
     }
 
@@ -186,6 +197,36 @@ impl Runtimes {
         None
     }
 
+    /// Likewise, but waits a little for the first answer about a container: what runs in it may be
+    /// gone at once, and then there is no later line to put its name in.
+    pub fn ask_patiently(
+        &mut self,
+        id: &str,
+        runtime: Option<&str>,
+        pid: Option<u32>,
+    ) -> Option<Arc<Found>> {
+        let found = self.ask(id, runtime, pid);
+        if found.is_some() || self.is_answered(id) || Instant::now() < self.patient {
+            return found;
+        }
+        let begun = Instant::now();
+        while !self.is_answered(id) {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let Ok(answer) = self.answers.recv_timeout(left) else {
+                break;
+            };
+            let found = self.take(Instant::now(), answer);
+            self.heard.extend(found);
+        }
+        self.patient = begun + begun.elapsed() * REST;
+        self.known.peek(id)?.found.clone()
+    }
+
+    /// Whether there was an answer about this container, or there will be none.
+    fn is_answered(&self, id: &str) -> bool {
+        self.known.peek(id).is_none_or(|known| known.tries > 0)
+    }
+
     /// What was found out since the last call, never waiting for more. A container may come
     /// again, with more in it. To be called now and then: it also has those looked for again whose
     /// time has come.
@@ -194,26 +235,30 @@ impl Runtimes {
     }
 
     fn poll_at(&mut self, now: Instant) -> Vec<Found> {
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.heard);
         while let Ok(answer) = self.answers.try_recv() {
-            // It may have been forgotten meanwhile.
-            let Some(known) = self.known.get_mut(&answer.id) else {
-                continue;
-            };
-            known.tries += 1;
-            let wait = FIRST_RETRY.saturating_mul(1 << (known.tries - 1).min(16));
-            let is_due = !answer.is_whole && known.tries < MAX_TRIES;
-            known.retry = is_due.then(|| now + wait.min(LAST_RETRY));
-            self.again = earlier(self.again, known.retry);
-            // What is known stays when it cannot be found any more: it has ended.
-            let Some(found) = answer.found else { continue };
-            if known.found.as_deref() != Some(&found) {
-                known.found = Some(Arc::new(found.clone()));
-                out.push(found);
-            }
+            out.extend(self.take(now, answer));
         }
         self.send(now);
         out
+    }
+
+    /// Remembers an answer; returns what is new in it.
+    fn take(&mut self, now: Instant, answer: Answer) -> Option<Found> {
+        // It may have been forgotten meanwhile.
+        let known = self.known.get_mut(&answer.id)?;
+        known.tries += 1;
+        let wait = FIRST_RETRY.saturating_mul(1 << (known.tries - 1).min(16));
+        let is_due = !answer.is_whole && known.tries < MAX_TRIES;
+        known.retry = is_due.then(|| now + wait.min(LAST_RETRY));
+        self.again = earlier(self.again, known.retry);
+        // What is known stays when it cannot be found any more: it has ended.
+        let found = answer.found?;
+        let is_new = known.found.as_deref() != Some(&found);
+        is_new.then(|| {
+            known.found = Some(Arc::new(found.clone()));
+            found
+        })
     }
 
     /// Hands over the questions whose time has come, as many as there is room for.
