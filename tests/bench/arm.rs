@@ -190,7 +190,7 @@ impl Running {
 
 /// So many runs of programs the kernel may skip without counting them: see the same in the test of
 /// mixed traffic.
-const UNCOUNTED: u64 = 2;
+pub(crate) const UNCOUNTED: u64 = 2;
 
 /// Everything seen but what the kernel skipped, nothing lost, and what is printed is true.
 fn score(name: &str, run: &Run, ends: &[End]) -> Result<()> {
