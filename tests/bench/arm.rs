@@ -188,14 +188,10 @@ impl Running {
     }
 }
 
-/// So many runs of programs the kernel may skip without counting them: see the same in the test of
-/// mixed traffic.
-pub(crate) const UNCOUNTED: u64 = 2;
-
 /// Everything seen but what the kernel skipped, nothing lost, and what is printed is true.
 fn score(name: &str, run: &Run, ends: &[End]) -> Result<()> {
     let totals = expect::sums(run.text()?.lines())?;
-    let missed = run.missed()? + UNCOUNTED;
+    let missed = run.missed()?;
     for kind in KINDS {
         ensure!(totals[kind].lost() == 0, "{kind}: lost {:?}", totals[kind]);
     }

@@ -342,7 +342,7 @@ impl Tracer {
     /// Takes the memory for so many lines now: where the memory of this machine is not there before
     /// it is touched, as in some virtual machines, that would hold the reader up later.
     pub fn make_room(&self, lines: usize) {
-        /// Longer than any line of a storm.
+        /// About as long as a line of a storm.
         const LINE: usize = 1000;
         let mut state = self.process.stdout.state();
         let len = state.bytes.len();

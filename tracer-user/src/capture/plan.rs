@@ -346,6 +346,7 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
         Part::Life => Ok(Vec::new()),
         Part::Errors => {
             expect("inet_sk_error_report", types.error_arguments, 1)?;
+            // Raw also where that can be interrupted: it is short, and a second witness only.
             of_part(vec![(
                 "error_reported",
                 Attachment::RawTracepoint("inet_sk_error_report"),
