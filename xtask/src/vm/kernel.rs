@@ -76,9 +76,7 @@ impl Suite {
             ("bullseye", Hooks::Fentry) | ("trixie-backports", Hooks::Kprobe) => {
                 "traffic,start,failures,sockets"
             }
-            ("bookworm", Hooks::Kprobe) | ("bookworm-backports", Hooks::Fentry) => {
-                "traffic,start,failures"
-            }
+            ("bookworm-backports", Hooks::Fentry) => "traffic,start,failures",
             ("bookworm" | "trixie-backports", _) => "traffic,start",
             _ => "traffic",
         }
