@@ -73,12 +73,14 @@ fn run() -> Result<()> {
     if plan.blocked {
         blocked::measure(&mut report)?;
     }
-    if plan.soak > 0 {
-        soak::measure(plan.soak, &mut report)?;
-    }
+    // What was measured stands, should this one fail.
+    let soak = match plan.soak {
+        0 => Ok(()),
+        count => soak::measure(count, &mut report),
+    };
     report.print();
     if let Some(path) = &plan.json {
         report.write(path)?;
     }
-    Ok(())
+    soak
 }

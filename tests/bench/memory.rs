@@ -15,7 +15,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 pub(crate) fn measure(held: usize, report: &mut Report) -> Result<()> {
     let connections = (4 * held).next_power_of_two().to_string();
-    let mut tracer = Tracer::stream(&["--event", "listen", "--connections", &connections])?;
+    let mut tracer = Tracer::stream(&["--event", "close", "--connections", &connections])?;
     std::thread::sleep(SETTLE);
     tell(report, "idle", &mut tracer)?;
     let netns = Netns::new()?;

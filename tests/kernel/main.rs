@@ -82,11 +82,11 @@ fn main() -> ExitCode {
             resolver::tests(),
             translated::tests(),
             workloads::tests(),
-            doctor::tests(),
         ]);
     }
     if has("general") {
         themes.extend([
+            doctor::tests(),
             lifecycle::tests(),
             privileges::tests(),
             clock::tests(),

@@ -21,6 +21,7 @@ tests!("storm":
 fn nothing_is_lost_by_default() -> Result<()> {
     let count = setting("TRACER_STORM", 200_000)?;
     let tracer = Tracer::stream(&[])?;
+    tracer.make_room(4 * count as usize);
     let storm = Storm::new()?;
     let begun = std::time::Instant::now();
     storm.blow(2, count)?;

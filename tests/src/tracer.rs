@@ -339,6 +339,17 @@ impl Tracer {
         &mut self.process
     }
 
+    /// Takes the memory for so many lines now: where the memory of this machine is not there before
+    /// it is touched, as in some virtual machines, that would hold the reader up later.
+    pub fn make_room(&self, lines: usize) {
+        /// About as long as a line of a storm.
+        const LINE: usize = 1000;
+        let mut state = self.process.stdout.state();
+        let len = state.bytes.len();
+        state.bytes.resize(len + lines * LINE, 0);
+        state.bytes.truncate(len);
+    }
+
     /// Waits for a line that `is` wanted, among those that came before as well.
     pub fn wait_for(&mut self, what: &str, is: impl Fn(&Value) -> bool) -> Result<Value> {
         if let Some(line) = self.seen.iter().find(|line| is(line)) {

@@ -21,7 +21,7 @@ pub(crate) fn intended(socket: u64, address: u64) {
         return;
     }
     let sock = kernel::of_socket(socket);
-    if sock.0 == 0 || !sock.is_internet() || !sock.is_tcp() {
+    if sock.address == 0 || !sock.is_internet() || !sock.is_tcp() {
         return;
     }
     let mut room = MaybeUninit::uninit();

@@ -22,7 +22,7 @@ pub(crate) fn requested(listener: Sock, packet: Packet) {
 #[inline(always)]
 pub(crate) fn turned_away(packet: Packet) {
     if packet.is_request() {
-        report(Sock(0), packet, state::CLOSE);
+        report(Sock::at(0), packet, state::CLOSE);
     }
 }
 
@@ -34,7 +34,7 @@ fn report(listener: Sock, packet: Packet, last_state: u8) {
     connection.direction = Direction::INBOUND;
     connection.last_state = last_state;
     packet.read_flow(&mut connection.flow);
-    if listener.0 != 0 {
+    if listener.address != 0 {
         listener.read_netns(&mut connection.flow.netns);
     }
     begin::read_listener(listener, &mut connection.process);

@@ -42,8 +42,8 @@ fn arrival(sock: Sock, place: Place) -> bool {
     let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now();
     connection.direction = Direction::INBOUND;
-    if !read_listener(Sock(sock.cloned_from()), &mut connection.process) {
-        debug!(sock.0, "connection at a listener that is not known");
+    if !read_listener(Sock::at(sock.cloned_from()), &mut connection.process) {
+        debug!(sock.address, "connection at a listener that is not known");
     }
     place.keep(sock, connection)
 }
@@ -54,7 +54,7 @@ pub(super) fn read_listener(listener: Sock, to: &mut Process) -> bool {
     // SAFETY: an entry is replaced only when the kernel reuses the address for another
     // listener, which cannot be while this one has a clone in the making or a SYN in
     // its hands.
-    let Some(listening) = (unsafe { LISTENERS.get(listener.0) }) else {
+    let Some(listening) = (unsafe { LISTENERS.get(listener.address) }) else {
         return false;
     };
     // SAFETY: both are valid, and the stack is not in a map. A plain assignment
@@ -142,7 +142,7 @@ pub(crate) fn grafted(sock: Sock) {
 /// A process has the connection in its hands, in that process's context.
 #[inline(never)]
 pub(crate) fn accepted(sock: Sock) {
-    if sock.0 == 0 || !sock.is_tcp() {
+    if sock.address == 0 || !sock.is_tcp() {
         return; // accept() failed, or handed out another protocol's socket
     }
     let now = now();

@@ -72,7 +72,7 @@ fn closed_by_caller(sock: Sock, entry: &Connection) {
     }
     let connection: &Connection = connection;
     if CONNECTIONS
-        .insert(sock.0, connection, u64::from(BPF_EXIST))
+        .insert(sock.address, connection, u64::from(BPF_EXIST))
         .is_ok()
         && missed
         && connection.ended != 0

@@ -20,8 +20,8 @@ pub(super) fn begun(sock: Sock) {
     let listening: &mut Listening = zeroed(&mut room);
     read(sock, Source::HOOK, listening);
     let listening: &Listening = listening;
-    if LISTENERS.insert(sock.0, listening, 0).is_err() {
-        warn!(sock.0, "table of listeners full");
+    if LISTENERS.insert(sock.address, listening, 0).is_err() {
+        warn!(sock.address, "table of listeners full");
     }
     report(Kind::LISTEN, listening, now);
 }
@@ -31,10 +31,10 @@ pub(super) fn begun(sock: Sock) {
 pub(super) fn ended(sock: Sock) {
     let now = now();
     // SAFETY: the entry is this socket's, whose lock the kernel holds here.
-    if let Some(listening) = unsafe { LISTENERS.get(sock.0) } {
+    if let Some(listening) = unsafe { LISTENERS.get(sock.address) } {
         report(Kind::UNLISTEN, listening, now);
         // It was just found; should it be gone, so much the better.
-        let _ = LISTENERS.remove(sock.0);
+        let _ = LISTENERS.remove(sock.address);
     } else {
         // Nobody told, or it found no room.
         let mut room = MaybeUninit::uninit();

@@ -48,9 +48,9 @@ const ENOENT: i32 = -2;
 const E2BIG: i32 = -7;
 const EEXIST: i32 = -17;
 
-/// A socket changed its state. Leaves at once where nothing is to be learnt.
+/// A socket, which `sock` gets, changed its state. Leaves at once where nothing is to be learnt.
 #[inline(always)]
-pub(crate) fn changed(sock: Sock, old: u8, new: u8) {
+pub(crate) fn changed(old: u8, new: u8, sock: impl FnOnce() -> Option<Sock>) {
     // What tells nothing are the steps of an orderly end that the peer causes.
     let telling = match (old, new) {
         (state::CLOSE, state::SYN_SENT) => !hooked(hooks::CONNECT),
@@ -61,6 +61,7 @@ pub(crate) fn changed(sock: Sock, old: u8, new: u8) {
     if !telling {
         return;
     }
+    let Some(sock) = sock() else { return };
     // MPTCP's outer sockets share the tracepoint; their subflows are what we follow. So what
     // makes an entry asks for the protocol first. What finds one need not: each read costs.
     match (old, new) {
@@ -136,18 +137,18 @@ fn keep(sock: Sock, connection: &Connection) -> bool {
 
 #[inline(always)]
 fn insert(sock: Sock, connection: &Connection, flags: u64) -> Result<(), i32> {
-    let mut result = CONNECTIONS.insert(sock.0, connection, flags);
+    let mut result = CONNECTIONS.insert(sock.address, connection, flags);
     if let Err(error) = result
         && error != E2BIG
         && error != EEXIST
     {
         // The place is locked by what this program interrupted, or for very long by a
         // processor that does not run: once more.
-        result = CONNECTIONS.insert(sock.0, connection, flags);
+        result = CONNECTIONS.insert(sock.address, connection, flags);
     }
     if result == Err(E2BIG) {
         if !emit::overflowed() {
-            warn!(sock.0, "table of connections full");
+            warn!(sock.address, "table of connections full");
         }
         emit::set_overflowed();
     }
@@ -216,7 +217,7 @@ fn find_own(sock: Sock) -> Option<&'static mut Connection> {
 /// The connection or attempt of this socket, or the memory of one that failed.
 #[inline(always)]
 fn find_any(sock: Sock) -> Option<&'static mut Connection> {
-    let connection = CONNECTIONS.get_ptr_mut(sock.0)?;
+    let connection = CONNECTIONS.get_ptr_mut(sock.address)?;
     // SAFETY: the entry is this socket's, and stays so while the caller holds the
     // socket's lock. accept() does not hold it, but what it hands out cannot be
     // forgotten before it was reported; close() does not, and so changes a copy.
@@ -226,7 +227,7 @@ fn find_any(sock: Sock) -> Option<&'static mut Connection> {
 /// Whether there was an entry: of several who forget one, only the first is told so.
 #[inline(always)]
 fn forget(sock: Sock) -> bool {
-    match CONNECTIONS.remove(sock.0) {
+    match CONNECTIONS.remove(sock.address) {
         Ok(()) => true,
         Err(ENOENT) => false,
         Err(_) => {

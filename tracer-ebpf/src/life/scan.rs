@@ -23,7 +23,7 @@ pub(crate) fn found_listener(task: u64, file: u64) {
     };
     let is_there = || sock.state() == state::LISTEN && sock.is_hashed();
     // SAFETY: only whether there is one.
-    if !is_there() || unsafe { LISTENERS.get(sock.0) }.is_some() {
+    if !is_there() || unsafe { LISTENERS.get(sock.address) }.is_some() {
         return;
     }
     let mut room = MaybeUninit::uninit();
@@ -36,9 +36,9 @@ pub(crate) fn found_listener(task: u64, file: u64) {
     // entry is there comes after it.
     listen::report_if(Kind::LISTEN, listening, now(), || {
         LISTENERS
-            .insert(sock.0, listening, u64::from(BPF_NOEXIST))
+            .insert(sock.address, listening, u64::from(BPF_NOEXIST))
             .is_ok()
-            && (is_there() || LISTENERS.remove(sock.0).is_err())
+            && (is_there() || LISTENERS.remove(sock.address).is_err())
     });
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn found_connection(task: u64, file: u64) {
         sock.read_flow(&mut connection.flow);
         let connection: &Connection = connection;
         if CONNECTIONS
-            .insert(sock.0, connection, u64::from(BPF_NOEXIST))
+            .insert(sock.address, connection, u64::from(BPF_NOEXIST))
             .is_ok()
             && !sock.is_hashed()
         {
@@ -110,7 +110,7 @@ pub(super) fn report_existing(
     };
     // The place in the ring is taken first: what is told of the entry comes after it.
     emit::record_if(Kind::EXISTING, fill, || {
-        match CONNECTIONS.insert(sock.0, connection, u64::from(BPF_NOEXIST)) {
+        match CONNECTIONS.insert(sock.address, connection, u64::from(BPF_NOEXIST)) {
             Ok(()) => settle(),
             Err(E2BIG) => {
                 emit::set_overflowed();
@@ -126,7 +126,7 @@ pub(super) fn report_existing(
 /// any address.
 #[inline(never)]
 pub(crate) fn examined(sock: Sock) {
-    if sock.0 == 0 {
+    if sock.address == 0 {
         return;
     }
     let Some(entry) = find(sock) else { return };

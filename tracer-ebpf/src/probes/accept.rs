@@ -18,27 +18,33 @@ use crate::{kernel::Sock, life};
 
 #[fexit(function = "inet_csk_accept")]
 fn accept_fexit_4(ctx: FExitContext) {
-    life::accepted(Sock(ctx.arg(4)));
+    if let Some(sock) = Sock::typed(ctx.arg(4)) {
+        life::accepted(sock);
+    }
 }
 
 #[fexit(function = "inet_csk_accept")]
 fn accept_fexit_2(ctx: FExitContext) {
-    life::accepted(Sock(ctx.arg(2)));
+    if let Some(sock) = Sock::typed(ctx.arg(2)) {
+        life::accepted(sock);
+    }
 }
 
 #[kretprobe(function = "inet_csk_accept")]
 fn accept_kretprobe(ctx: RetProbeContext) {
-    life::accepted(Sock(ctx.ret()));
+    life::accepted(Sock::at(ctx.ret()));
 }
 
 #[fentry(function = "security_sock_graft")]
 fn graft_fentry(ctx: FEntryContext) {
-    life::grafted(Sock(ctx.arg(0)));
+    if let Some(sock) = Sock::typed(ctx.arg(0)) {
+        life::grafted(sock);
+    }
 }
 
 #[kprobe(function = "security_sock_graft")]
 fn graft_kprobe(ctx: ProbeContext) {
     if let Some(sock) = ctx.arg(0) {
-        life::grafted(Sock(sock));
+        life::grafted(Sock::at(sock));
     }
 }

@@ -18,13 +18,13 @@ use crate::{
 
 #[fentry(function = "tcp_conn_request")]
 fn request_fentry(ctx: FEntryContext) {
-    life::requested(Sock(ctx.arg(2)), Packet(ctx.arg(3)));
+    life::requested(Sock::at(ctx.arg(2)), Packet(ctx.arg(3)));
 }
 
 #[kprobe(function = "tcp_conn_request")]
 fn request_kprobe(ctx: ProbeContext) {
     if let (Some(sock), Some(packet)) = (ctx.arg(2), ctx.arg(3)) {
-        life::requested(Sock(sock), Packet(packet));
+        life::requested(Sock::at(sock), Packet(packet));
     }
 }
 

@@ -9,12 +9,14 @@ use crate::{kernel::Sock, life};
 
 #[fentry(function = "tcp_close")]
 fn close_fentry(ctx: FEntryContext) {
-    life::let_go(Sock(ctx.arg(0)));
+    if let Some(sock) = Sock::typed(ctx.arg(0)) {
+        life::let_go(sock);
+    }
 }
 
 #[kprobe(function = "tcp_close")]
 fn close_kprobe(ctx: ProbeContext) {
     if let Some(sock) = ctx.arg(0) {
-        life::let_go(Sock(sock));
+        life::let_go(Sock::at(sock));
     }
 }

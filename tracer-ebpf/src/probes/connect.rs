@@ -9,12 +9,14 @@ use crate::{kernel::Sock, life};
 
 #[fentry(function = "tcp_connect")]
 fn connect_fentry(ctx: FEntryContext) {
-    life::connecting(Sock(ctx.arg(0)));
+    if let Some(sock) = Sock::typed(ctx.arg(0)) {
+        life::connecting(sock);
+    }
 }
 
 #[kprobe(function = "tcp_connect")]
 fn connect_kprobe(ctx: ProbeContext) {
     if let Some(sock) = ctx.arg(0) {
-        life::connecting(Sock(sock));
+        life::connecting(Sock::at(sock));
     }
 }

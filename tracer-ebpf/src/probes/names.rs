@@ -21,7 +21,7 @@ macro_rules! sent {
     ($($entry:ident, $function:literal, $is_stream:literal;)*) => {
         $(#[fentry(function = $function)]
         fn $entry(ctx: FEntryContext) {
-            names::sent(Sock(ctx.arg(0)), Message(ctx.arg(1)), ctx.arg(2), $is_stream);
+            names::sent(Sock::at(ctx.arg(0)), Message(ctx.arg(1)), ctx.arg(2), $is_stream);
         })*
     };
 }
@@ -36,7 +36,7 @@ macro_rules! receiving {
     ($($entry:ident, $function:literal, $is_stream:literal;)*) => {
         $(#[fentry(function = $function)]
         fn $entry(ctx: FEntryContext) {
-            names::receiving(Sock(ctx.arg(0)), Message(ctx.arg(1)), $is_stream);
+            names::receiving(Sock::at(ctx.arg(0)), Message(ctx.arg(1)), $is_stream);
         })*
     };
 }
@@ -76,7 +76,7 @@ fn tcp_sent_kprobe(ctx: ProbeContext) {
 #[inline(always)]
 fn sent(ctx: &ProbeContext, is_stream: bool) {
     if let (Some(sock), Some(message), Some(length)) = (ctx.arg(0), ctx.arg(1), ctx.arg(2)) {
-        names::sent(Sock(sock), Message(message), length, is_stream);
+        names::sent(Sock::at(sock), Message(message), length, is_stream);
     }
 }
 
@@ -93,7 +93,7 @@ fn tcp_receiving_kprobe(ctx: ProbeContext) {
 #[inline(always)]
 fn receiving(ctx: &ProbeContext, is_stream: bool) {
     if let (Some(sock), Some(message)) = (ctx.arg(0), ctx.arg(1)) {
-        names::receiving(Sock(sock), Message(message), is_stream);
+        names::receiving(Sock::at(sock), Message(message), is_stream);
     }
 }
 
@@ -105,5 +105,5 @@ fn udp_received_kretprobe(ctx: RetProbeContext) {
 /// `(struct sock *sk)`
 #[raw_tracepoint(tracepoint = "tcp_rcv_space_adjust")]
 fn tcp_advanced(ctx: RawTracePointContext) {
-    names::advanced(Sock(ctx.arg(0)));
+    names::advanced(Sock::at(ctx.arg(0)));
 }

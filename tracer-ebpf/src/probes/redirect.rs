@@ -16,7 +16,9 @@ fn intended_fentry(ctx: FEntryContext) {
 
 #[fentry(function = "tcp_connect")]
 fn dialling_fentry(ctx: FEntryContext) {
-    redirect::dialling(Sock(ctx.arg(0)));
+    if let Some(sock) = Sock::typed(ctx.arg(0)) {
+        redirect::dialling(sock);
+    }
 }
 
 #[kprobe]
@@ -29,6 +31,6 @@ fn intended_kprobe(ctx: ProbeContext) {
 #[kprobe]
 fn dialling_kprobe(ctx: ProbeContext) {
     if let Some(sock) = ctx.arg(0) {
-        redirect::dialling(Sock(sock));
+        redirect::dialling(Sock::at(sock));
     }
 }

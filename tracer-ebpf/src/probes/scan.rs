@@ -57,16 +57,16 @@ fn scan_connections(ctx: *const c_void) -> i32 {
 /// have those looked at whose end may have been missed.
 #[raw_tracepoint]
 fn examine(ctx: RawTracePointContext) {
-    life::examined(Sock(ctx.arg(0)));
-    life::examined(Sock(ctx.arg(1)));
-    life::examined(Sock(ctx.arg(2)));
-    life::examined(Sock(ctx.arg(3)));
-    life::examined(Sock(ctx.arg(4)));
-    life::examined(Sock(ctx.arg(5)));
-    life::examined(Sock(ctx.arg(6)));
-    life::examined(Sock(ctx.arg(7)));
-    life::examined(Sock(ctx.arg(8)));
-    life::examined(Sock(ctx.arg(9)));
-    life::examined(Sock(ctx.arg(10)));
-    life::examined(Sock(ctx.arg(11)));
+    life::examined(Sock::at(ctx.arg(0)));
+    life::examined(Sock::at(ctx.arg(1)));
+    life::examined(Sock::at(ctx.arg(2)));
+    life::examined(Sock::at(ctx.arg(3)));
+    life::examined(Sock::at(ctx.arg(4)));
+    life::examined(Sock::at(ctx.arg(5)));
+    life::examined(Sock::at(ctx.arg(6)));
+    life::examined(Sock::at(ctx.arg(7)));
+    life::examined(Sock::at(ctx.arg(8)));
+    life::examined(Sock::at(ctx.arg(9)));
+    life::examined(Sock::at(ctx.arg(10)));
+    life::examined(Sock::at(ctx.arg(11)));
 }

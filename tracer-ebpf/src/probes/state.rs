@@ -8,8 +8,8 @@
 //! processor. User space picks.
 
 use aya_ebpf::{
-    macros::{raw_tracepoint, tracepoint},
-    programs::{RawTracePointContext, TracePointContext},
+    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 
 use crate::{kernel::Sock, life};
@@ -17,23 +17,35 @@ use crate::{kernel::Sock, life};
 /// `(const struct sock *sk, const int oldstate, const int newstate)`
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 fn state_changed(ctx: RawTracePointContext) {
-    life::changed(
-        Sock(ctx.arg(0)),
-        ctx.arg::<u32>(1) as u8,
-        ctx.arg::<u32>(2) as u8,
-    );
+    let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
+    life::changed(old, new, || Some(Sock::at(ctx.arg(0))));
 }
 
 /// `(struct sock *sk)`
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 fn sock_destroyed(ctx: RawTracePointContext) {
-    life::destroyed(Sock(ctx.arg(0)));
+    life::destroyed(Sock::at(ctx.arg(0)));
+}
+
+/// The same, where the verifier knows the types of the arguments.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn state_changed_typed(ctx: BtfTracePointContext) {
+    let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
+    life::changed(old, new, || Sock::typed(ctx.arg(0)));
+}
+
+/// Likewise.
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+fn sock_destroyed_typed(ctx: BtfTracePointContext) {
+    if let Some(sock) = Sock::typed(ctx.arg(0)) {
+        life::destroyed(sock);
+    }
 }
 
 /// `(const struct sock *sk)`
 #[raw_tracepoint(tracepoint = "inet_sk_error_report")]
 fn error_reported(ctx: RawTracePointContext) {
-    life::error_reported(Sock(ctx.arg(0)));
+    life::error_reported(Sock::at(ctx.arg(0)));
 }
 
 /// Offsets in `struct trace_event_raw_inet_sock_set_state` and `trace_event_raw_tcp_event_sk`,
@@ -53,7 +65,7 @@ fn state_changed_classic(ctx: TracePointContext) -> u32 {
         )
     };
     if let (Ok(sock), Ok(old), Ok(new)) = fields {
-        life::changed(Sock(sock), old as u8, new as u8);
+        life::changed(old as u8, new as u8, || Some(Sock::at(sock)));
     }
     0
 }
@@ -62,7 +74,7 @@ fn state_changed_classic(ctx: TracePointContext) -> u32 {
 fn sock_destroyed_classic(ctx: TracePointContext) -> u32 {
     // SAFETY: a field of plain numbers within the record.
     if let Ok(sock) = unsafe { ctx.read_at::<u64>(SOCK) } {
-        life::destroyed(Sock(sock));
+        life::destroyed(Sock::at(sock));
     }
     0
 }

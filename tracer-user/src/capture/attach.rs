@@ -5,7 +5,9 @@ use std::{cell::LazyCell, io};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness, Pod, VerifierLogLevel,
-    programs::{FEntry, FExit, Iter, KProbe, ProgramError, RawTracePoint, TracePoint},
+    programs::{
+        BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, RawTracePoint, TracePoint,
+    },
 };
 use tracer_common::Offsets;
 
@@ -69,11 +71,18 @@ pub(super) fn attach(
     mut check: impl FnMut(&mut Ebpf) -> Result<Heard, String>,
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
+    let mut refused: Vec<Program> = Vec::new();
     let btf = LazyCell::new(|| Btf::parse(&types.functions, Endianness::default()).ok());
     let offsets = PodOffsets(types.offsets);
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
     for plan in &plans.candidates {
+        if refused
+            .iter()
+            .any(|program| plan.programs.contains(program))
+        {
+            continue; // another of its set, that would fail by the same program
+        }
         let mut plan = plan.clone();
         loop {
             let hooks = plan.hooks();
@@ -98,7 +107,10 @@ pub(super) fn attach(
                     Ok(heard) => return Ok(Attached { ebpf, plan, heard }),
                     Err(wrong) => (Part::Life, wrong),
                 },
-                Err(refusal) => refusal,
+                Err((program, why)) => {
+                    refused.extend((program.part == Part::Life).then_some(program));
+                    (program.part, why)
+                }
             };
             tracing::debug!(set = plan.set.name(), ?part, %why, "a program does not load");
             match plan.without(part, why.clone()) {
@@ -114,20 +126,20 @@ pub(super) fn attach(
 }
 
 /// Loads all programs, the likeliest to be refused first; then attaches them in order.
-/// Tells of which part one was refused, and why.
+/// Tells which one was refused, and why.
 fn attach_all<'a>(
     ebpf: &mut Ebpf,
     plan: &Plan,
     btf: &dyn Fn() -> Option<&'a Btf>,
-) -> Result<(), (Part, String)> {
+) -> Result<(), (Program, String)> {
     let refused = |program: &Program, error| {
         let why = format!("{}: {}", program.name, reason(&error));
-        (program.part, why)
+        (*program, why)
     };
     let life = plan.programs.iter().filter(|it| it.part == Part::Life);
     let parts = plan.programs.iter().filter(|it| it.part != Part::Life);
     for program in life.rev().chain(parts) {
-        let found = find(ebpf, program)?;
+        let found = find(ebpf, program).map_err(|why| (*program, why))?;
         // One program may go to several places.
         if found.fd().is_err() {
             load(found, program.attachment, btf).map_err(|error| refused(program, error))?;
@@ -135,8 +147,8 @@ fn attach_all<'a>(
     }
     let at_once = |it: &&Program| it.part != Part::Redirect;
     for program in plan.programs.iter().filter(at_once) {
-        attach_program(find(ebpf, program)?, program.attachment)
-            .map_err(|error| refused(program, error))?;
+        let found = find(ebpf, program).map_err(|why| (*program, why))?;
+        attach_program(found, program.attachment).map_err(|error| refused(program, error))?;
     }
     Ok(())
 }
@@ -148,7 +160,7 @@ fn attach_all<'a>(
 pub(super) fn attach_redirect(ebpf: &mut Ebpf, plan: &Plan) -> Result<(), String> {
     let programs = plan.programs.iter().filter(|it| it.part == Part::Redirect);
     for program in programs {
-        let found = find(ebpf, program).map_err(|(_, why)| why)?;
+        let found = find(ebpf, program)?;
         attach_program(found, program.attachment)
             .map_err(|error| format!("{}: {}", program.name, reason(&error)))?;
     }
@@ -158,12 +170,9 @@ pub(super) fn attach_redirect(ebpf: &mut Ebpf, plan: &Plan) -> Result<(), String
 fn find<'a>(
     ebpf: &'a mut Ebpf,
     program: &Program,
-) -> Result<&'a mut aya::programs::Program, (Part, String)> {
-    ebpf.program_mut(program.name).ok_or_else(|| {
-        // Whatever the part: it is not the object this binary was built for.
-        let why = format!("the embedded eBPF object has no {}", program.name);
-        (Part::Life, why)
-    })
+) -> Result<&'a mut aya::programs::Program, String> {
+    ebpf.program_mut(program.name)
+        .ok_or_else(|| format!("the embedded eBPF object has no {}", program.name))
 }
 
 fn load<'a>(
@@ -181,6 +190,9 @@ fn load<'a>(
         }
         Attachment::RawTracepoint(_) | Attachment::OnDemand => {
             <&mut RawTracePoint>::try_from(program)?.load()
+        }
+        Attachment::TypedTracepoint(name) => {
+            <&mut BtfTracePoint>::try_from(program)?.load(name, btf()?)
         }
         Attachment::Tracepoint(..) => <&mut TracePoint>::try_from(program)?.load(),
         Attachment::Iterator(over) => <&mut Iter>::try_from(program)?.load(over, btf()?),
@@ -202,6 +214,9 @@ fn attach_program(
         Attachment::RawTracepoint(name) => <&mut RawTracePoint>::try_from(program)?
             .attach(name)
             .map(drop),
+        Attachment::TypedTracepoint(_) => {
+            <&mut BtfTracePoint>::try_from(program)?.attach().map(drop)
+        }
         Attachment::Tracepoint(category, name) => <&mut TracePoint>::try_from(program)?
             .attach(category, name)
             .map(drop),

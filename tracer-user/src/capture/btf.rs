@@ -220,25 +220,26 @@ impl Btf {
             .ok_or_else(|| BtfError::NoType(name.to_owned()))
     }
 
-    /// Type information with these functions alone, under the ids that they have here: every
-    /// other type is an empty declaration. Reading all of it, as libraries do that only want
-    /// an id, takes a third of a start.
-    pub(super) fn of_functions(&self, names: &[&str]) -> Vec<u8> {
+    /// Type information with these functions and tracepoints alone, under the ids that they have
+    /// here: every other type is an empty declaration. Reading all of it, as libraries do that
+    /// only want an id, takes a third of a start.
+    pub(super) fn of_attachments(&self, names: &[&str]) -> Vec<u8> {
         const DECLARATION: u32 = 7 << 24;
-        const FUNCTION: u32 = KIND_FUNC << 24;
         let mut strings = vec![0];
-        let mut functions: HashMap<usize, u32> = HashMap::new();
+        let mut kept: HashMap<usize, (u32, u32)> = HashMap::new();
         for name in names {
-            for function in self.named(name, KIND_FUNC) {
-                functions.insert(function.at, strings.len() as u32);
+            for kind in [KIND_FUNC, KIND_TYPEDEF] {
+                for found in self.named(name, kind) {
+                    kept.insert(found.at, (strings.len() as u32, kind << 24));
+                }
             }
             strings.extend_from_slice(name.as_bytes());
             strings.push(0);
         }
         let mut types = Vec::with_capacity(self.types.len() * 12);
         for at in &self.types {
-            let (name, info) = match functions.get(&(*at as usize)) {
-                Some(name) => (*name, FUNCTION),
+            let (name, info) = match kept.get(&(*at as usize)) {
+                Some(found) => *found,
                 None => (0, DECLARATION),
             };
             for word in [name, info, 0] {

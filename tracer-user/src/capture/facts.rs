@@ -49,6 +49,10 @@ const ITERATED: [&str; 1] = ["bpf_iter_task_file"];
 const RESETS: &str = "btf_trace_tcp_send_reset";
 /// And `inet_sk_error_report`.
 const ERRORS: &str = "btf_trace_inet_sk_error_report";
+/// Changes of state.
+const STATES: &str = "btf_trace_inet_sock_set_state";
+/// Ends of sockets.
+const DESTROYED: &str = "btf_trace_tcp_destroy_sock";
 
 /// The counter of readers that guards tracepoints where it is not a closed processor.
 const SRCU: &str = "tracepoint_srcu_srcu_data";
@@ -115,13 +119,17 @@ pub struct Types {
     pub reset_arguments: Option<usize>,
     /// Arguments of the tracepoint `inet_sk_error_report`.
     pub error_arguments: Option<usize>,
+    /// Arguments of the tracepoint `inet_sock_set_state`.
+    pub state_arguments: Option<usize>,
+    /// Arguments of the tracepoint `tcp_destroy_sock`.
+    pub destroyed_arguments: Option<usize>,
     /// Whether a task can interrupt a program at a raw tracepoint (Linux 7.0).
     pub raw_tracepoints_interrupted: bool,
     /// Whether the records of the classic tracepoints are laid out as their programs read them.
     pub classic_tracepoints: bool,
     /// What cannot be done for want of a member, and which.
     pub missing: Vec<(Need, String)>,
-    /// The ids of functions that programs attach to, as type information for aya.
+    /// The ids of functions and tracepoints that programs attach to, as type information for aya.
     pub functions: Arc<[u8]>,
 }
 
@@ -209,7 +217,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
     let records = CLASSIC.iter().map(|(structure, ..)| *structure);
     let names = structures.chain(records).chain(FUNCTIONS).chain(ITERATED);
-    names.chain([RESETS, ERRORS, SRCU, EXTENSION])
+    names.chain([RESETS, ERRORS, STATES, DESTROYED, SRCU, EXTENSION])
 }
 
 /// What is asked of a kernel's type information.
@@ -250,6 +258,8 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         receive_parameters: same(&["udp_recvmsg", "udpv6_recvmsg", "tcp_recvmsg"]),
         reset_arguments: arguments(RESETS),
         error_arguments: arguments(ERRORS),
+        state_arguments: arguments(STATES),
+        destroyed_arguments: arguments(DESTROYED),
         // Up to 6.12 tracepoints had that counter for idle processors only, and no extension.
         raw_tracepoints_interrupted: btf.has(SRCU) && btf.has(EXTENSION),
         classic_tracepoints: CLASSIC.iter().all(|(structure, member, expected)| {
@@ -257,7 +267,7 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
                 .is_ok_and(|found| (found.offset, found.size) == *expected)
         }),
         functions: btf
-            .of_functions(&[&FUNCTIONS[..], &ITERATED].concat())
+            .of_attachments(&[&FUNCTIONS[..], &ITERATED, &[STATES, DESTROYED]].concat())
             .into(),
         missing,
     })

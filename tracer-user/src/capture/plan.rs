@@ -52,6 +52,8 @@ pub enum Attachment {
     Kretprobe(&'static str),
     /// At a tracepoint, with its raw arguments.
     RawTracepoint(&'static str),
+    /// At a tracepoint, with arguments whose types the kernel's description tells.
+    TypedTracepoint(&'static str),
     /// At a tracepoint of a category, with its record.
     Tracepoint(&'static str, &'static str),
     /// Over everything of a kind, when asked.
@@ -187,6 +189,18 @@ const DESTROYED: Program = life(
     Attachment::RawTracepoint("tcp_destroy_sock"),
 );
 
+/// The same where the kernel describes the arguments: reading them costs less.
+const STATE_TYPED: Program = life(
+    "state_changed_typed",
+    Attachment::TypedTracepoint("inet_sock_set_state"),
+);
+
+/// Likewise.
+const DESTROYED_TYPED: Program = life(
+    "sock_destroyed_typed",
+    Attachment::TypedTracepoint("tcp_destroy_sock"),
+);
+
 /// The same where raw tracepoints can be interrupted.
 const STATE_CLASSIC: Program = life(
     "state_changed_classic",
@@ -256,10 +270,14 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
 /// an end.
 fn tracepoints(facts: &Facts) -> Vec<[Program; 2]> {
     let raw = [DESTROYED, STATE];
+    let typed = [DESTROYED_TYPED, STATE_TYPED];
     let classic = [DESTROYED_CLASSIC, STATE_CLASSIC];
     match &facts.types {
         Ok(types) if types.raw_tracepoints_interrupted && types.classic_tracepoints => {
             vec![classic, raw]
+        }
+        Ok(types) if types.state_arguments == Some(3) && types.destroyed_arguments == Some(1) => {
+            vec![typed, raw]
         }
         _ => vec![raw],
     }
@@ -267,7 +285,8 @@ fn tracepoints(facts: &Facts) -> Vec<[Program; 2]> {
 
 fn is_interrupted(facts: &Facts, tracepoints: &[Program; 2]) -> bool {
     let types = facts.types.as_ref();
-    types.is_ok_and(|types| types.raw_tracepoints_interrupted) && tracepoints.contains(&STATE)
+    types.is_ok_and(|types| types.raw_tracepoints_interrupted)
+        && !tracepoints.contains(&STATE_CLASSIC)
 }
 
 /// The functions to hook, in the order to attach them: after the tracepoints.
@@ -346,6 +365,7 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
         Part::Life => Ok(Vec::new()),
         Part::Errors => {
             expect("inet_sk_error_report", types.error_arguments, 1)?;
+            // Raw also where that can be interrupted: it is short, and a second witness only.
             of_part(vec![(
                 "error_reported",
                 Attachment::RawTracepoint("inet_sk_error_report"),
@@ -643,6 +663,8 @@ mod tests {
                 receive_parameters: Some(5),
                 reset_arguments: Some(3),
                 error_arguments: Some(1),
+                state_arguments: Some(3),
+                destroyed_arguments: Some(1),
                 raw_tracepoints_interrupted: false,
                 classic_tracepoints: true,
                 missing: Vec::new(),
@@ -663,7 +685,9 @@ mod tests {
     }
 
     fn sets(plans: &Plans) -> Vec<HookSet> {
-        plans.candidates.iter().map(|plan| plan.set).collect()
+        let mut sets: Vec<_> = plans.candidates.iter().map(|plan| plan.set).collect();
+        sets.dedup();
+        sets
     }
 
     #[test]
@@ -754,6 +778,29 @@ mod tests {
         let blind = plan.blind();
         let found = blind.iter().find(|blind| blind.what.starts_with(what));
         found.map(|blind| blind.why.to_string())
+    }
+
+    #[test]
+    fn arguments_that_the_kernel_describes_are_preferred() {
+        let first = |facts: &Facts| {
+            let plans = plan(facts, Some(HookSet::Tracepoint)).expect("nothing in the way");
+            let first: Vec<_> = plans
+                .candidates
+                .iter()
+                .map(|plan| plan.programs[1].name)
+                .collect();
+            first
+        };
+        let (typed, raw) = ("state_changed_typed", "state_changed");
+        assert_eq!(first(&modern()), [typed, raw]);
+        assert_eq!(
+            first(&with_types(|types| types.state_arguments = Some(4))),
+            [raw]
+        );
+        assert_eq!(
+            first(&with_types(|types| types.destroyed_arguments = None)),
+            [raw]
+        );
     }
 
     #[test]
@@ -862,7 +909,8 @@ mod tests {
             .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
             .collect();
         let plans = plan(&modern(), None).expect("nothing in the way");
-        for (column, plan) in (1..).zip(&plans.candidates) {
+        let best = HookSet::ALL.map(|set| plans.candidates.iter().find(|plan| plan.set == set));
+        for (column, plan) in (1..).zip(best.into_iter().flatten()) {
             assert_eq!(rows[0][column], format!("`{}`", plan.set));
             let listed = rows[2..].iter().filter(|row| row[column] == "blind");
             let listed: Vec<&str> = listed.map(|row| row[0]).collect();

@@ -65,9 +65,9 @@ impl Suite {
     }
 
     /// The themes of the kernel suite to run there, as in `tests/kernel/main.rs`: fifteen machines
-    /// are too many for all of them on each. Each set of hooks has its traffic on all of them;
-    /// every failure on one kernel; awkward sockets on another, the oldest or the newest where
-    /// they can be. Each family of kernels has every failure with its best set.
+    /// are too many for all of them on each. Each set of hooks has its traffic on all of them,
+    /// and every failure and awkward sockets on one, the oldest or the newest where it can be.
+    /// Each family of kernels has every failure.
     pub(crate) fn scope(self, hooks: Hooks) -> &'static str {
         match (self.0, hooks) {
             (_, Hooks::Auto) | ("bookworm", Hooks::Tracepoint) => {
@@ -76,8 +76,8 @@ impl Suite {
             ("bullseye", Hooks::Fentry) | ("trixie-backports", Hooks::Kprobe) => {
                 "traffic,start,failures,sockets"
             }
-            ("bookworm", _) | ("bookworm-backports", Hooks::Fentry) => "traffic,start,failures",
-            ("bullseye" | "trixie-backports", _) | ("trixie", Hooks::Fentry) => "traffic,start",
+            ("bookworm-backports", Hooks::Fentry) => "traffic,start,failures",
+            ("bookworm" | "trixie-backports", _) => "traffic,start",
             _ => "traffic",
         }
     }
