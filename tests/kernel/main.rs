@@ -65,23 +65,23 @@ fn main() -> ExitCode {
         themes.extend([ledger::tests(), mixed::tests(), storm::tests()]);
     }
     if has("start") {
-        themes.extend([existing::tests(), loss::tests()]);
+        themes.extend([nameless(existing::tests()), nameless(loss::tests())]);
     }
     if has("failures") {
-        themes.extend([failures::tests(), listeners::tests()]);
+        themes.extend([nameless(failures::tests()), nameless(listeners::tests())]);
     }
     if has("sockets") {
         themes.extend([
-            sockets::tests(),
-            endings::tests(),
-            older::tests(),
-            sharing::tests(),
-            processes::tests(),
-            ways::tests(),
+            nameless(sockets::tests()),
+            nameless(endings::tests()),
+            nameless(older::tests()),
+            nameless(sharing::tests()),
+            nameless(processes::tests()),
+            nameless(ways::tests()),
             services::tests(),
             resolver::tests(),
-            translated::tests(),
-            workloads::tests(),
+            nameless(translated::tests()),
+            nameless(workloads::tests()),
         ]);
     }
     if has("general") {
@@ -100,4 +100,9 @@ fn main() -> ExitCode {
         themes.push(cost::tests());
     }
     suite::run(themes.into_iter().flatten().collect())
+}
+
+/// Of whom no server has a name.
+fn nameless(tests: Vec<suite::Test>) -> Vec<suite::Test> {
+    tests.into_iter().map(suite::Test::without_dns).collect()
 }

@@ -1,7 +1,7 @@
-//! Programs that people run: nginx and curl, redis-server and redis-cli.
+//! Programs that people run: nginx and curl, redis-server and redis-cli, PostgreSQL and psql.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -20,6 +20,8 @@ tests!("services":
     nginx_started_before_tracer,
     redis_started_after_tracer,
     redis_started_before_tracer,
+    postgresql_started_after_tracer,
+    postgresql_started_before_tracer,
 );
 
 pub(crate) const PORT: u16 = 8080;
@@ -162,6 +164,98 @@ fn redis(netns: Netns) -> Result<Service> {
     })
 }
 
+/// PostgreSQL refuses to be root: a user that owns nothing else.
+const NOBODY: u32 = 65534;
+
+fn postgresql(netns: Netns) -> Result<Service> {
+    let (initdb, postgres) = (
+        skip::need_postgres("initdb")?,
+        skip::need_postgres("postgres")?,
+    );
+    let setpriv = skip::need("setpriv")?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY))
+        .context("give the folder away")?;
+    let data = folder.path().join("data");
+    let (data, at) = (
+        data.display().to_string(),
+        folder.path().display().to_string(),
+    );
+    let (uid, gid) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
+    // It replaces itself by the program: the process stays the same.
+    let as_nobody = [&uid, &gid, "--clear-groups", "--"];
+    let initdb = initdb.display().to_string();
+    let make = [
+        &initdb,
+        "-D",
+        &data,
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+    ];
+    ask(&netns, &setpriv, &[&as_nobody[..], &make].concat())?;
+    let (port, postgres) = (PORT.to_string(), postgres.display().to_string());
+    let serve = [
+        &postgres,
+        "-D",
+        &data,
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-k",
+        &at,
+        "-c",
+        "fsync=off",
+    ];
+    let program = start(&netns, &setpriv, &[&as_nobody[..], &serve].concat())?;
+    netns.wait_listening(PORT)?;
+    let service = Service {
+        netns,
+        program,
+        workers: Vec::new(),
+        folder,
+    };
+    // It listens before it lets anybody in.
+    wait::until("PostgreSQL's first answer", || {
+        Ok(psql_by_file(&service).ok())
+    })?;
+    Ok(service)
+}
+
+/// Asks by its socket in the file system, which is no connection of TCP.
+fn psql_by_file(service: &Service) -> Result<()> {
+    let at = service.folder.path().display().to_string();
+    psql_at(&service.netns, &at).map(drop)
+}
+
+fn psql_at(netns: &Netns, host: &str) -> Result<u32> {
+    let program = skip::need_postgres("psql")?;
+    let port = PORT.to_string();
+    let args = [
+        "-h",
+        host,
+        "-p",
+        &port,
+        "-U",
+        "postgres",
+        "-XAtc",
+        "SELECT 41 + 1",
+    ];
+    let (pid, answer) = ask(netns, &program, &args)?;
+    ensure!(answer.trim() == "42", "PostgreSQL answered {answer:?}");
+    Ok(pid)
+}
+
+fn psql(netns: &Netns) -> Result<Vec<u32>> {
+    (0..REQUESTS).map(|_| psql_at(netns, "127.0.0.1")).collect()
+}
+
 fn curl(netns: &Netns) -> Result<Vec<u32>> {
     let program = skip::need("curl")?;
     let url = format!("http://127.0.0.1:{PORT}/");
@@ -192,7 +286,7 @@ struct Pair {
     clients: fn(&Netns) -> Result<Vec<u32>>,
     server_name: &'static str,
     client_name: &'static str,
-    needs: [&'static str; 2],
+    needs: fn() -> Result<()>,
 }
 
 const NGINX: Pair = Pair {
@@ -200,14 +294,30 @@ const NGINX: Pair = Pair {
     clients: curl,
     server_name: "nginx",
     client_name: "curl",
-    needs: ["nginx", "curl"],
+    needs: || skip::need("nginx").and(skip::need("curl")).map(drop),
 };
 const REDIS: Pair = Pair {
     server: redis,
     clients: redis_cli,
     server_name: "redis-server",
     client_name: "redis-cli",
-    needs: ["redis-server", "redis-cli"],
+    needs: || {
+        skip::need("redis-server")
+            .and(skip::need("redis-cli"))
+            .map(drop)
+    },
+};
+/// Each connection is in the hands of a process that the server forks for it.
+const POSTGRESQL: Pair = Pair {
+    server: postgresql,
+    clients: psql,
+    server_name: "postgres",
+    client_name: "psql",
+    needs: || {
+        skip::need_postgres("postgres")
+            .and(skip::need_postgres("psql"))
+            .map(drop)
+    },
 };
 
 fn nginx_started_after_tracer() -> Result<()> {
@@ -226,13 +336,17 @@ fn redis_started_before_tracer() -> Result<()> {
     both_ends(&REDIS, true)
 }
 
+fn postgresql_started_after_tracer() -> Result<()> {
+    both_ends(&POSTGRESQL, false)
+}
+
+fn postgresql_started_before_tracer() -> Result<()> {
+    both_ends(&POSTGRESQL, true)
+}
+
 /// Every request shows at both ends, with the true processes.
 fn both_ends(pair: &Pair, server_first: bool) -> Result<()> {
-    let _found: Vec<PathBuf> = pair
-        .needs
-        .iter()
-        .map(|program| skip::need(program))
-        .collect::<Result<_>>()?;
+    (pair.needs)()?;
     let netns = Netns::new()?;
     let (service, tracer) = if server_first {
         let service = (pair.server)(netns)?;
@@ -302,6 +416,19 @@ fn both_ends(pair: &Pair, server_first: bool) -> Result<()> {
 /// Whether the process of a server's end is the one that the evidence says.
 fn fits(event: &Value, service: &Service, name: &str) -> Result<()> {
     let master = service.program.pid();
+    ensure!(event["process"]["comm"] == name, "expected {name}: {event}");
+    ensure!(
+        event["workload"]["kind"] != "executable" || event["workload"]["name"] == name,
+        "expected the workload {name}: {event}"
+    );
+    if name == POSTGRESQL.server_name && event["evidence"]["process"] == "close" {
+        // By the one that was forked for it, which is gone.
+        ensure!(
+            event["process"]["pid"] != master,
+            "forked by {master}: {event}"
+        );
+        return Ok(());
+    }
     // A server without workers does everything itself.
     let workers = if service.workers.is_empty() {
         vec![master]
@@ -318,6 +445,5 @@ fn fits(event: &Value, service: &Service, name: &str) -> Result<()> {
         may.iter().any(|may| Some(u64::from(*may)) == pid),
         "expected a process of {may:?}: {event}"
     );
-    ensure!(event["process"]["comm"] == name, "expected {name}: {event}");
     Ok(())
 }

@@ -51,11 +51,22 @@ pub fn not_here<T>(feature: &str, reason: impl fmt::Display) -> Result<T> {
 /// Finds a program in `PATH`, or skips.
 pub fn need(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file());
-    match found {
+    match find(program, std::env::split_paths(&path)) {
         Some(file) => Ok(file),
         None => skip(program, "the program is not in PATH"),
     }
+}
+
+/// Finds a program of PostgreSQL, which Debian keeps apart for each version, or skips.
+pub fn need_postgres(program: &str) -> Result<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql");
+    let versions = versions.into_iter().flatten().flatten();
+    match find(program, versions.map(|version| version.path().join("bin"))) {
+        Some(file) => Ok(file),
+        None => need(program),
+    }
+}
+
+fn find(program: &str, mut folders: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    folders.find_map(|folder| Some(folder.join(program)).filter(|file| file.is_file()))
 }

@@ -11,7 +11,10 @@ use std::{
     },
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
     time::Instant,
@@ -88,8 +91,19 @@ pub fn stream_command(args: &[&str]) -> Result<Command> {
         // An emulated processor takes long to make room for as many as by default.
         command.args(["--connections", "16384"]);
     }
+    if !DNS.load(Ordering::Relaxed) {
+        command.arg("--no-dns");
+    }
     command.args(args);
     Ok(command)
+}
+
+/// Whether the next ones look at what processes ask name servers.
+static DNS: AtomicBool = AtomicBool::new(true);
+
+/// Says so.
+pub fn look_at_dns(yes: bool) {
+    DNS.store(yes, Ordering::Relaxed);
 }
 
 /// Makes `command` start as nobody, with no capability.

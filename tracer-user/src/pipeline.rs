@@ -48,6 +48,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
         ring_bytes: options.ring_bytes,
         connections: options.connections,
         rescan: options.rescan,
+        dns: !options.no_dns,
         kernel_log: options.kernel_log,
     })?;
     let deadline = options

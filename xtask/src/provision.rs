@@ -17,6 +17,7 @@ pub(crate) const SUITES: &[Needed] = &[
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
+    ("pg_ctlcluster", "postgresql"),
     ("redis-server", "redis-server"),
 ];
 

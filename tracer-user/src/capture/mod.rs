@@ -72,6 +72,8 @@ pub struct Options {
     pub connections: u32,
     /// How long after a look around for what was missed the next one begins.
     pub rescan: Duration,
+    /// Whether to look at what processes ask name servers.
+    pub dns: bool,
     /// Whether diagnostics of the eBPF side go to the log.
     pub kernel_log: bool,
 }
@@ -83,6 +85,7 @@ impl Default for Options {
             ring_bytes: 16 << 20,
             connections: 128 << 10,
             rescan: Duration::from_secs(60),
+            dns: true,
             kernel_log: false,
         }
     }
@@ -293,6 +296,8 @@ impl Capture {
             self.watch_redirects();
             self.examine();
             self.scan();
+            // What a burst needed, or lines that waited for a slow reader.
+            give_memory_back();
         }
     }
 
@@ -499,7 +504,10 @@ pub fn rehearse(facts: &Facts, options: &Options) -> Result<Vec<Blind>, CaptureE
 }
 
 fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError> {
-    let plans = plan::plan(facts, options.hooks).map_err(CaptureError::Obstacles)?;
+    let mut plans = plan::plan(facts, options.hooks).map_err(CaptureError::Obstacles)?;
+    if !options.dns {
+        plans.leave_out(Part::Names, "--no-dns");
+    }
     let check = |ebpf: &mut Ebpf| canary::sing(ebpf, facts);
     let Ok(types) = &facts.types else {
         // Without them there is no plan either.
@@ -514,8 +522,9 @@ fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError>
     })
 }
 
-/// The kernel's type information was needed to attach and takes tens of megabytes, which
-/// the allocator would keep for as long as this process lives.
+/// Returns memory that is no longer used, such as the tens of megabytes that the kernel's type
+/// information takes while attaching: the allocator would keep it for as long as this process
+/// lives.
 fn give_memory_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number; may be called at any time from any thread.

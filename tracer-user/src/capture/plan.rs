@@ -169,6 +169,19 @@ pub struct Plans {
     pub ruled_out: Vec<RuledOut>,
 }
 
+impl Plans {
+    /// Leaves `part` out of all of them, as it is not wanted for the reason `why`.
+    pub fn leave_out(&mut self, part: Part, why: &str) {
+        for plan in &mut self.candidates {
+            if plan.has(part)
+                && let Some(less) = plan.without(part, why.to_owned())
+            {
+                *plan = less;
+            }
+        }
+    }
+}
+
 const fn life(name: &'static str, attachment: Attachment) -> Program {
     Program {
         name,
@@ -778,6 +791,24 @@ mod tests {
         let blind = plan.blind();
         let found = blind.iter().find(|blind| blind.what.starts_with(what));
         found.map(|blind| blind.why.to_string())
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_left_out_and_told() {
+        let mut plans = plan(&modern(), None).expect("nothing in the way");
+        plans.leave_out(Part::Names, "--no-dns");
+        for plan in &plans.candidates {
+            assert!(!plan.has(Part::Names));
+            let why = blind_to(plan, "names that processes ask").expect("blind");
+            assert_eq!(why == "--no-dns", plan.set != HookSet::Tracepoint, "{why}");
+            assert_eq!(
+                plan.blind()
+                    .iter()
+                    .filter(|it| it.what.starts_with("names"))
+                    .count(),
+                1
+            );
+        }
     }
 
     #[test]

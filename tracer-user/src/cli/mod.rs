@@ -106,6 +106,10 @@ pub struct StreamOptions {
     #[arg(long, value_name = "FILE")]
     pub names: Option<PathBuf>,
 
+    /// Do not look at what processes ask name servers: servers then have no names but from files
+    #[arg(long)]
+    pub no_dns: bool,
+
     /// What programs are for, a line each, besides what is known: 'exe shopd web'
     #[arg(long, value_name = "FILE")]
     pub roles: Option<PathBuf>,

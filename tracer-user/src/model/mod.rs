@@ -5,6 +5,7 @@
 //! event stream (`docs/output.md`). Absent means unknown: an `Option` that is `None`
 //! is left out of the output, never printed as null.
 
+mod class;
 mod connection;
 mod dns;
 mod event;
@@ -19,6 +20,7 @@ mod process;
 mod time;
 mod workload;
 
+pub use class::AddressClass;
 pub use connection::{
     Closer, Connection, ConnectionId, Direction, Ends, Family, Totals, Translation,
 };
@@ -33,7 +35,7 @@ pub use failure::{Failure, Phase, Reason};
 pub use host::Host;
 pub use listener::Listener;
 pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
-pub use name::{AddressClass, Name, NameSource};
+pub use name::{Name, NameSource};
 pub use process::{ExitStatus, Process, ProcessKey, Signal};
 pub use time::Timestamp;
 pub use workload::{Container, Kubernetes, Owner, Workload, WorkloadKind};

@@ -3,11 +3,11 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::model::{
-    AddressEvidence, Blind, Body, Closer, Connection, ConnectionEvent, ConnectionId, Container,
-    Cost, Coverage, Direction, DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus,
-    Failure, Host, Kind, Kubernetes, Ledger, Listener, ListenerEvent, Loss, Lost, Name, NameSource,
-    Owner, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal,
-    Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload, WorkloadKind,
+    AddressClass, AddressEvidence, Blind, Body, Closer, Connection, ConnectionEvent, ConnectionId,
+    Container, Cost, Coverage, Direction, DirectionEvidence, EndEvidence, Ends, Event, Evidence,
+    ExitStatus, Failure, Host, Kind, Kubernetes, Ledger, Listener, ListenerEvent, Loss, Lost, Name,
+    NameSource, Owner, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired,
+    Signal, Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03.123456789Z
@@ -447,6 +447,32 @@ pub(crate) fn all() -> Vec<Event> {
             evidence: evidence(ProcessEvidence::Hook, direction),
             ..close()
         }));
+    }
+    for remote in [
+        "127.0.0.1:5432",
+        "10.0.0.9:5432",
+        "169.254.1.1:5432",
+        "169.254.169.254:80",
+        "100.64.0.1:5432",
+        "224.0.0.1:5432",
+        "192.0.2.1:5432",
+        "8.8.8.8:53",
+    ] {
+        let remote = address(remote);
+        match AddressClass::of(remote.ip()) {
+            AddressClass::Loopback
+            | AddressClass::Private
+            | AddressClass::LinkLocal
+            | AddressClass::Metadata
+            | AddressClass::Shared
+            | AddressClass::Multicast
+            | AddressClass::Reserved
+            | AddressClass::Public => {}
+        }
+        let mut dialled = connect();
+        dialled.connection.ends.remote = remote;
+        dialled.connection.translation = None;
+        bodies.push(Body::Connect(dialled));
     }
     let kinds = [
         WorkloadKind::Systemd,

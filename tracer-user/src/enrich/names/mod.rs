@@ -13,7 +13,6 @@
 //! can deceive about its own connections, and about those of programs in its network namespace
 //! that did not ask for themselves ([`Name::own`] tells these apart).
 
-mod classes;
 mod hosts;
 mod message;
 mod networks;
@@ -23,7 +22,6 @@ mod table;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
-pub use classes::class;
 pub use networks::{LineError, Networks, NetworksError};
 
 use self::{
@@ -208,7 +206,7 @@ fn hear(
 /// they are loopback addresses says more than `localhost`.
 fn is_nameable(address: IpAddr) -> bool {
     let is_many = matches!(
-        class(address),
+        AddressClass::of(address),
         AddressClass::Loopback | AddressClass::Multicast
     );
     !is_many && !address.is_unspecified()

@@ -111,18 +111,32 @@ pub(super) fn executable(process: &Process) -> Arc<str> {
     cut(name).into()
 }
 
-/// What to call `process`: as [`executable`], but if that is an interpreter, what it runs:
-/// the file name of the script or the archive, the module, the main class.
+/// What to call `process`: as [`executable`], or the name by which that was started, as one file
+/// may be several programs (busybox, redis-server). But if that is an interpreter, what it runs: the
+/// file name of the script or the archive, the module, the main class.
 ///
 /// Arguments are what the process says of itself. So this is modest: only Python, Node.js,
 /// Ruby, Perl, PHP, Java and shells; only the first argument that is no option; and if
 /// anything is not as expected, the interpreter's name is kept.
 pub(super) fn telling(process: &Process) -> Arc<str> {
-    let file = executable(process);
+    let file = called(process).map_or_else(|| executable(process), Into::into);
     let script = interpreter(&file)
         .zip(process.args.as_deref())
         .and_then(|(interpreter, args)| script(interpreter, args));
     script.map_or(file, Into::into)
+}
+
+/// The name by which the executable was started, if that is another than its file's: the kernel
+/// and the process agree on it. The kernel keeps its beginning, the process may add to it, as in
+/// `/usr/bin/redis-server *:6379`.
+fn called(process: &Process) -> Option<&str> {
+    /// Bytes that the kernel keeps (`TASK_COMM_LEN`), but for the last.
+    const KEPT: usize = 15;
+    file_name(process.exe.as_deref()?)?;
+    let first = process.args.as_deref()?.first()?;
+    let name = clean(first.split(' ').next()?)?;
+    let kept = &name.as_bytes()[..name.len().min(KEPT)];
+    (kept == process.comm.as_bytes()).then_some(name)
 }
 
 fn script<'a>(interpreter: &Interpreter, args: &'a [String]) -> Option<&'a str> {

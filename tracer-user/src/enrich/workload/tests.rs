@@ -247,3 +247,37 @@ fn without_an_executable_the_name_counts() {
     let name = names::telling(&process("x", Some(&long), &[]));
     assert_eq!(name.len(), MAX_NAME_BYTES);
 }
+
+#[test]
+fn a_file_that_is_several_programs_goes_by_the_one_that_was_started() {
+    for (comm, exe, first, expected) in [
+        (
+            "redis-server",
+            "/usr/bin/redis-check-rdb",
+            "/usr/bin/redis-server 127.0.0.1:6379",
+            "redis-server",
+        ),
+        ("nc", "/bin/busybox", "nc", "nc"),
+        // The kernel keeps fifteen bytes.
+        (
+            "a-very-long-nam",
+            "/bin/box",
+            "/bin/a-very-long-name",
+            "a-very-long-name",
+        ),
+        // What one of them alone says is no name.
+        ("sshd", "/tmp/x", "/tmp/x", "x"),
+        ("x", "/tmp/x", "sshd", "x"),
+        ("a-very-long", "/bin/box", "a-very-long-name", "box"),
+        ("nc", "/bin/busybox", "", "busybox"),
+        ("\u{7}", "/bin/box", "\u{7}", "box"),
+    ] {
+        let it = process(comm, Some(exe), &[first]);
+        assert_eq!(&*names::telling(&it), expected, "{first:?}");
+    }
+    // Nor without a file.
+    assert_eq!(
+        &*names::telling(&process("kworker/0:1", None, &["kworker/0:1"])),
+        "kworker"
+    );
+}

@@ -4,7 +4,7 @@ use super::{
     field,
     plain::{self, Times},
 };
-use crate::model::{Connection, Direction, Evidence, Name};
+use crate::model::{AddressClass, Connection, Direction, Evidence, Name};
 
 /// Appends the public form: `client` and `server` where the direction is known, `local` and
 /// `remote` where saying more would be a guess.
@@ -44,6 +44,10 @@ pub(super) fn write(
         if let Some(name) = name {
             add_name(name, buf)?;
         }
+    }
+    if !remote.0.ip().is_unspecified() {
+        buf.extend_from_slice(b",\"remote_class\":");
+        plain::word(AddressClass::of(remote.0.ip()).name(), buf);
     }
     if let Some(translation) = translation {
         buf.extend_from_slice(b",\"dialled\":");

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::AddressClass;
+use serde::Serialize;
 
 /// Where clouds answer their machines' questions about themselves.
 const METADATA_V4: [Ipv4Addr; 6] = [
@@ -32,15 +32,54 @@ const METADATA_V6: [Ipv6Addr; 5] = [
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
 ];
 
-/// The class of `address`. An IPv4 address inside an IPv6 one (mapped, or translated by the
-/// well-known prefix `64:ff9b::/96`) has the class it has by itself.
-pub fn class(address: IpAddr) -> AddressClass {
-    match address {
-        IpAddr::V4(address) => class_v4(address),
-        IpAddr::V6(address) => match embedded(address) {
-            Some(address) => class_v4(address),
-            None => class_v6(address),
-        },
+/// What kind of network an address is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressClass {
+    /// The host itself: `127.0.0.0/8`, `::1`.
+    Loopback,
+    /// A network of one's own: RFC 1918, `fc00::/7`.
+    Private,
+    /// The same link: `169.254.0.0/16`, `fe80::/10`.
+    LinkLocal,
+    /// Where a cloud tells its machines who they are, and often gives them credentials:
+    /// `169.254.169.254` and its like.
+    Metadata,
+    /// Between a provider and its customers: `100.64.0.0/10`.
+    Shared,
+    /// Many hosts at once.
+    Multicast,
+    /// No host: for documentation, for the future, or none at all.
+    Reserved,
+    /// The Internet.
+    Public,
+}
+
+impl AddressClass {
+    /// The class of `address`. An IPv4 address inside an IPv6 one (mapped, or translated by the
+    /// well-known prefix `64:ff9b::/96`) has the class it has by itself.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => class_v4(address),
+            IpAddr::V6(address) => match embedded(address) {
+                Some(address) => class_v4(address),
+                None => class_v6(address),
+            },
+        }
+    }
+
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Private => "private",
+            Self::LinkLocal => "link_local",
+            Self::Metadata => "metadata",
+            Self::Shared => "shared",
+            Self::Multicast => "multicast",
+            Self::Reserved => "reserved",
+            Self::Public => "public",
+        }
     }
 }
 
@@ -148,7 +187,7 @@ mod tests {
             ("2606:4700::1111", Public),
         ] {
             let parsed: IpAddr = address.parse().expect("an address");
-            assert_eq!(class(parsed), expected, "{address}");
+            assert_eq!(AddressClass::of(parsed), expected, "{address}");
         }
     }
 }
