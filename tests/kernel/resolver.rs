@@ -2,10 +2,11 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,7 +15,7 @@ use tracer_tests::{
     expect,
     netns::Netns,
     skip, tests,
-    tracer::{Helper, Tracer},
+    tracer::{self, Helper, Tracer},
 };
 
 use crate::failures::is_blind_to;
@@ -23,6 +24,7 @@ tests!("resolver":
     a_name_is_whose_who_asked_for_it,
     namespaces_do_not_mix,
     answers_that_nobody_asked_for_are_not_believed,
+    addresses_are_asked_about_only_where_that_is_wanted,
 );
 
 /// Where the servers are.
@@ -287,7 +289,7 @@ fn answers_that_nobody_asked_for_are_not_believed() -> Result<()> {
         }
         let listener = TcpListener::bind((V4, 0)).context("listen")?;
         let at = listener.local_addr()?;
-        drop(std::net::TcpStream::connect(at).context("connect")?);
+        drop(TcpStream::connect(at).context("connect")?);
         Ok(at.port())
     })?;
     netns.wait_settled()?;
@@ -317,4 +319,53 @@ fn answer(id: u16, name: &str, address: [u8; 4]) -> Vec<u8> {
     bytes.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
     bytes.extend(address);
     bytes
+}
+
+/// tracer itself asks a name server only with `--reverse-dns`; what that says is in later lines.
+fn addresses_are_asked_about_only_where_that_is_wanted() -> Result<()> {
+    let logs = tempfile::tempdir().context("make a folder for the log")?;
+    let log = logs.path().join("questions");
+    let facility = format!("--log-facility={}", log.display());
+    let place = Place::new(&["--host-record=db.test,10.9.8.7", "--log-queries", &facility])?;
+    let (listeners, port) = place.listen(&[V4])?;
+    for is_wanted in [false, true] {
+        let wanted: &[&str] = if is_wanted { &["--reverse-dns"] } else { &[] };
+        let mut command = tracer::stream_command(wanted)?;
+        place.netns.enter(&mut command);
+        resolve_by(&mut command, &place.folder.path().join("resolv.conf"))?;
+        let tracer = Tracer::start(&mut command)?;
+        place.netns.run(|| {
+            let to: SocketAddr = format!("{V4}:{port}").parse()?;
+            let connection = TcpStream::connect(to).context("connect")?;
+            // Long enough for an answer, for which nobody waits.
+            std::thread::sleep(Duration::from_secs(1));
+            drop(connection);
+            Ok(())
+        })?;
+        for listener in &listeners {
+            drop(listener.accept().context("accept")?);
+        }
+        place.netns.wait_settled()?;
+        let run = tracer.stop()?;
+        run.expect_code(0)?;
+        let events = expect::within(place.netns.inode(), &run.events()?);
+        let close = json!({"event": "close", "connection": {"direction": "outbound", "server": {"port": port}}});
+        let close = expect::one("the close", &close, &events)?;
+        let asked = std::fs::read_to_string(&log).context("read the log")?;
+        if is_wanted {
+            ensure!(
+                close["connection"]["server"]["name"] == "db.test"
+                    && close["evidence"]["name"] == "reverse",
+                "{close}"
+            );
+            ensure!(asked.contains("[PTR]"), "it was not asked: {asked}");
+        } else {
+            ensure!(
+                close["connection"]["server"]["name"].is_null(),
+                "a name from nowhere: {close}"
+            );
+            ensure!(!asked.contains("[PTR]"), "asked unasked: {asked}");
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,11 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use crate::{
     capture::{Capture, Options},
     cli::StreamOptions,
-    enrich::{Enricher, names::Networks, workload::Roles},
+    enrich::{
+        Enricher,
+        names::{Networks, Reverse},
+        workload::Roles,
+    },
     exit::Exit,
     filter::Filter,
     model::{Body, Event, Kind, Told},
@@ -24,6 +28,9 @@ const BATCH_BYTES: usize = 256 << 10;
 /// How long to wait for a record that a program still has in its hands when it is
 /// detached. It takes microseconds; the limit is for a kernel that lost one.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// Names the name servers of this host.
+const RESOLVERS: &str = "/etc/resolv.conf";
 
 /// `tracer stream`: prints every event until it is told to stop.
 ///
@@ -41,6 +48,12 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
         }
         None => Roles::builtin(),
     };
+    let reverse = options
+        .reverse_dns
+        .then(|| Reverse::new(RESOLVERS.as_ref()));
+    let reverse = reverse
+        .transpose()
+        .with_context(|| format!("--reverse-dns: cannot use {RESOLVERS}"))?;
     // Before anything is attached, so that no signal finds the default action.
     let mut signals = Signals::new()?;
     let mut capture = Capture::start(&Options {
@@ -54,7 +67,10 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     let deadline = options
         .duration
         .and_then(|duration| Instant::now().checked_add(duration));
-    let enricher = Enricher::new(Path::new("/proc"), networks, roles);
+    let mut enricher = Enricher::new(Path::new("/proc"), networks, roles);
+    if let Some(reverse) = reverse {
+        enricher.ask(reverse);
+    }
     let mut lines = Lines::new(&options, enricher);
     let sink = Sink::stdout();
     let mut start = capture.start_event();

@@ -110,6 +110,10 @@ pub struct StreamOptions {
     #[arg(long)]
     pub no_dns: bool,
 
+    /// Ask name servers what servers are called that have no other name: packets that others see
+    #[arg(long)]
+    pub reverse_dns: bool,
+
     /// What programs are for, a line each, besides what is known: 'exe shopd web'
     #[arg(long, value_name = "FILE")]
     pub roles: Option<PathBuf>,

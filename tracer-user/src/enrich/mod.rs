@@ -18,7 +18,7 @@ use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::{
-    names::{Names, Networks},
+    names::{Names, Networks, Reverse},
     peers::Peers,
     processes::Processes,
     runtimes::{Host, Runtimes},
@@ -57,6 +57,11 @@ impl Enricher {
         };
         enricher.refresh();
         enricher
+    }
+
+    /// Has name servers asked what servers are called of which nothing else has a name.
+    pub fn ask(&mut self, reverse: Reverse) {
+        self.names.ask(reverse);
     }
 
     /// Takes in what container runtimes answered meanwhile, and reads again what may have changed

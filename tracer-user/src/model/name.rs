@@ -14,6 +14,8 @@ pub enum NameSource {
     Hosts,
     /// The file that the user of tracer gave.
     File,
+    /// Name servers were asked what the address is called.
+    Reverse,
 }
 
 impl NameSource {
@@ -23,6 +25,7 @@ impl NameSource {
             Self::Dns => "dns",
             Self::Hosts => "hosts",
             Self::File => "file",
+            Self::Reverse => "reverse",
         }
     }
 }

@@ -516,10 +516,15 @@ pub(crate) fn all() -> Vec<Event> {
             });
         }
     }
-    let names = [NameSource::Dns, NameSource::Hosts, NameSource::File];
+    let names = [
+        NameSource::Dns,
+        NameSource::Hosts,
+        NameSource::File,
+        NameSource::Reverse,
+    ];
     for source in names {
         match source {
-            NameSource::Dns | NameSource::Hosts | NameSource::File => {}
+            NameSource::Dns | NameSource::Hosts | NameSource::File | NameSource::Reverse => {}
         }
         let mut event = named(connect(), WorkloadKind::Systemd);
         let name = event.connection.name.as_mut().expect("it has one");

@@ -8,10 +8,10 @@ use std::{fmt::Write as _, net::IpAddr, sync::Arc};
 
 use domain::{
     base::{
-        Message as Octets, ParsedName, ParsedRecord, Rtype,
+        Message as Octets, MessageBuilder, Name, ParsedName, ParsedRecord, Rtype,
         iana::{Class, Opcode, Rcode},
     },
-    rdata::{A, Aaaa, Cname},
+    rdata::{A, Aaaa, Cname, Ptr},
 };
 
 /// How many characters a name may have, as it is written with dots. No host name has more.
@@ -141,6 +141,75 @@ impl<'a> Message<'a> {
         }
         out
     }
+}
+
+/// What the answer to [`ask_for_name`] says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pointer {
+    /// The address has this name.
+    Name(Arc<str>),
+    /// It has none.
+    None,
+    /// The server cannot or will not say.
+    Refused,
+}
+
+/// A question for the name of `address`; none if there can be none.
+pub(super) fn ask_for_name(id: u16, address: IpAddr) -> Option<Vec<u8>> {
+    let mut message = MessageBuilder::new_vec();
+    message.header_mut().set_id(id);
+    message.header_mut().set_rd(true);
+    let mut questions = message.question();
+    questions.push((reverse(address)?, Rtype::PTR)).ok()?;
+    Some(questions.finish())
+}
+
+/// What `bytes` answer to the question `id` for the name of `address`; none if they do not.
+pub(super) fn pointer(bytes: &[u8], id: u16, address: IpAddr) -> Option<Pointer> {
+    let octets = Octets::from_slice(bytes).ok()?;
+    let header = octets.header();
+    if header.id() != id || !header.qr() || header.opcode() != Opcode::QUERY {
+        return None;
+    }
+    let question = octets.sole_question().ok()?;
+    let is_asked = (question.qclass(), question.qtype()) == (Class::IN, Rtype::PTR);
+    if !is_asked || *question.qname() != reverse(address)? {
+        return None;
+    }
+    match header.rcode() {
+        Rcode::NOERROR => {}
+        Rcode::NXDOMAIN => return Some(Pointer::None),
+        _ => return Some(Pointer::Refused),
+    }
+    let records: Vec<_> = octets
+        .answer()
+        .ok()?
+        .map_while(Result::ok)
+        .take(MAX_RECORDS)
+        .filter(|record| record.class() == Class::IN)
+        .collect();
+    let mut owner = question.into_qname();
+    // Small networks have aliases in place of names (RFC 2317).
+    for _ in 0..=MAX_ALIASES {
+        let of_owner = || records.iter().filter(|record| record.owner() == owner);
+        let name = of_owner().find_map(|record| {
+            let record = record.to_record::<Ptr<ParsedName<&[u8]>>>().ok()??;
+            text(record.data().ptrdname())
+        });
+        if let Some(name) = name {
+            return Some(Pointer::Name(name.into()));
+        }
+        let Some(target) = of_owner().find_map(alias) else {
+            break;
+        };
+        owner = target;
+    }
+    Some(Pointer::None)
+}
+
+/// The name under which names of addresses are kept.
+fn reverse(address: IpAddr) -> Option<Name<Vec<u8>>> {
+    Name::reverse_from_addr(address).ok()
 }
 
 fn address(record: &ParsedRecord<'_, [u8]>, wanted: Wanted) -> Option<(IpAddr, u32)> {

@@ -2,8 +2,8 @@
 //!
 //! The pieces of DNS messages that processes sent and received come in by [`Names::learn`], in
 //! their order; [`Names::name`] says what an address is called for a process. No clock and no
-//! network: all times are passed in, nanoseconds of `CLOCK_BOOTTIME`, and nothing is ever asked
-//! of a name server. Only `/etc/hosts` and the user's file are read.
+//! network: all times are passed in, nanoseconds of `CLOCK_BOOTTIME`, and nothing is asked of a name
+//! server but where the user wants that (`reverse`). Only `/etc/hosts` and the user's file are read.
 //!
 //! What is not seen: names that were asked for over TLS, HTTPS or a service of the host that
 //! does not use port 53 in the program's network namespace, and those that a program knew
@@ -17,12 +17,14 @@ mod hosts;
 mod message;
 mod networks;
 mod questions;
+mod reverse;
 mod streams;
 mod table;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 pub use networks::{LineError, Networks, NetworksError};
+pub use reverse::Reverse;
 
 use self::{
     hosts::Hosts,
@@ -59,6 +61,7 @@ pub struct Names {
     table: Table,
     hosts: Hosts,
     networks: Networks,
+    reverse: Option<Reverse>,
     counts: NameCounts,
 }
 
@@ -74,8 +77,14 @@ impl Names {
             table: Table::new(),
             hosts: Hosts::new(hosts),
             networks,
+            reverse: None,
             counts: NameCounts::default(),
         }
+    }
+
+    /// Has name servers asked what servers are called of which nothing else has a name.
+    pub fn ask(&mut self, reverse: Reverse) {
+        self.reverse = Some(reverse);
     }
 
     /// Learns from what a process sent to a name server, or received from one. Any bytes will
@@ -114,7 +123,8 @@ impl Names {
     /// 2. what anybody in `netns` asked for last that has it, if nobody there asked for another
     ///    name with this address within the minute before;
     /// 3. its name in `/etc/hosts`;
-    /// 4. the name of its network in the user's file.
+    /// 4. the name of its network in the user's file;
+    /// 5. what name servers call it, once they have answered, if they are to be asked.
     ///
     /// An answer counts for as long as it may be used, at least an hour and at most a day after
     /// the question. Only the user's file has names for loopback and multicast addresses. Takes
@@ -146,7 +156,11 @@ impl Names {
         };
         let (name, source) = of_host()
             .map(|name| (name, NameSource::Hosts))
-            .or_else(|| Some((self.networks.name(address)?, NameSource::File)))?;
+            .or_else(|| Some((self.networks.name(address)?, NameSource::File)))
+            .or_else(|| {
+                let reverse = self.reverse.as_mut().filter(|_| is_nameable(address))?;
+                Some((reverse.name(address)?, NameSource::Reverse))
+            })?;
         Some(Name {
             name: Arc::clone(name),
             canonical: None,

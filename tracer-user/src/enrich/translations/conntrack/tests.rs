@@ -87,7 +87,7 @@ fn current() -> u32 {
 
 /// Rules that send what goes to `10.9.9.9:80` and `[fd99::9]:80` to ports 8080 and 8081.
 fn translate_locally() {
-    run("ip addr add 10.1.1.1/32 dev lo; ip -6 addr add fd99::1/128 dev lo");
+    run("ip addr add 10.1.1.1/32 dev lo; ip -6 addr add fd99::1/128 dev lo nodad");
     run("ip route add 10.9.9.9 dev lo src 10.1.1.1; ip -6 route add fd99::9 dev lo src fd99::1");
     run("nft 'add chain inet t out { type nat hook output priority -100 ; }'");
     run("nft add rule inet t out ip daddr 10.9.9.9 tcp dport 80 dnat ip to 127.0.0.1:8080");
