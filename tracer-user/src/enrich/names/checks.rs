@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{
     hosts,
-    message::{MAX_ADDRESSES, MAX_NAME, Message},
+    message::{self, MAX_ADDRESSES, MAX_NAME, Message, Pointer},
     *,
 };
 
@@ -22,6 +22,7 @@ const NOW_NS: u64 = 1_000_000_000;
 pub(crate) fn names(bytes: &[u8]) {
     datagram(bytes);
     stream(bytes);
+    about_an_address(bytes);
     hosts_file(bytes);
     networks_file(bytes);
 }
@@ -43,6 +44,26 @@ fn piece(transport: DnsTransport, sent: bool, bytes: &[u8]) -> DnsPiece<'_> {
 fn is_sound(name: &str) {
     assert!((1..=MAX_NAME).contains(&name.len()), "{name:?}");
     assert!(!name.chars().any(char::is_control), "{name:?}");
+}
+
+/// As an answer about an address: of any bytes, and of those that answer the question and go on
+/// with any.
+fn about_an_address(bytes: &[u8]) {
+    let address = IpAddr::from(Ipv4Addr::new(192, 0, 2, 7));
+    let id = bytes.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    let question = message::ask_for_name(id, address).expect("a question");
+    assert_eq!(message::pointer(&question, id, address), None, "it asks");
+    let mut answer = question;
+    answer[2] |= 0x80;
+    // How many records there are, as it says.
+    answer[6..8].copy_from_slice(bytes.first_chunk::<2>().unwrap_or(&[0, 1]));
+    answer.extend_from_slice(bytes);
+    for bytes in [bytes, &answer] {
+        if let Some(Pointer::Name(name)) = message::pointer(bytes, id, address) {
+            is_sound(&name);
+        }
+        assert_eq!(message::pointer(bytes, !id, address), None, "of another");
+    }
 }
 
 /// Nothing is learnt that was not asked for, all that was asked for is, and once.
