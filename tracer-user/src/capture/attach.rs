@@ -71,17 +71,16 @@ pub(super) fn attach(
     mut check: impl FnMut(&mut Ebpf) -> Result<Heard, String>,
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
-    let mut refused: Vec<Program> = Vec::new();
+    let mut refused: Vec<(HookSet, Program)> = Vec::new();
     let btf = LazyCell::new(|| Btf::parse(&types.functions, Endianness::default()).ok());
     let offsets = PodOffsets(types.offsets);
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
     for plan in &plans.candidates {
-        if refused
-            .iter()
-            .any(|program| plan.programs.contains(program))
-        {
-            continue; // another of its set, that would fail by the same program
+        // What is refused in one set may load in another, where `HOOKS` has other bits.
+        let fails_again = |(set, program)| plan.set == set && plan.programs.contains(&program);
+        if refused.iter().copied().any(fails_again) {
+            continue;
         }
         let mut plan = plan.clone();
         loop {
@@ -108,7 +107,7 @@ pub(super) fn attach(
                     Err(wrong) => (Part::Life, wrong),
                 },
                 Err((program, why)) => {
-                    refused.extend((program.part == Part::Life).then_some(program));
+                    refused.extend((program.part == Part::Life).then_some((plan.set, program)));
                     (program.part, why)
                 }
             };
@@ -139,7 +138,7 @@ fn attach_all<'a>(
     let life = plan.programs.iter().filter(|it| it.part == Part::Life);
     let parts = plan.programs.iter().filter(|it| it.part != Part::Life);
     for program in life.rev().chain(parts) {
-        let found = find(ebpf, program).map_err(|why| (*program, why))?;
+        let found = find(ebpf, program).map_err(|why| (of_life(program), why))?;
         // One program may go to several places.
         if found.fd().is_err() {
             load(found, program.attachment, btf).map_err(|error| refused(program, error))?;
@@ -147,7 +146,7 @@ fn attach_all<'a>(
     }
     let at_once = |it: &&Program| it.part != Part::Redirect;
     for program in plan.programs.iter().filter(at_once) {
-        let found = find(ebpf, program).map_err(|why| (*program, why))?;
+        let found = find(ebpf, program).map_err(|why| (of_life(program), why))?;
         attach_program(found, program.attachment).map_err(|error| refused(program, error))?;
     }
     Ok(())
@@ -165,6 +164,15 @@ pub(super) fn attach_redirect(ebpf: &mut Ebpf, plan: &Plan) -> Result<(), String
             .map_err(|error| format!("{}: {}", program.name, reason(&error)))?;
     }
     Ok(())
+}
+
+/// Without a program in it, whatever its part, it is not the object this binary was built for: then
+/// nothing is to be left out.
+fn of_life(program: &Program) -> Program {
+    Program {
+        part: Part::Life,
+        ..*program
+    }
 }
 
 fn find<'a>(

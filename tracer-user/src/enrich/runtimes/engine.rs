@@ -88,7 +88,7 @@ impl Engines {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    log::debug!("{}: {error}", path.display());
+                    tracing::debug!(%error, socket = %path.display(), "a runtime does not answer");
                     self.resting.put(path, Instant::now() + REST);
                     silence = true;
                 }
