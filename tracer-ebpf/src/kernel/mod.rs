@@ -1,8 +1,8 @@
 //! The only raw reads of kernel memory.
 //!
-//! Every read goes through `bpf_probe_read_kernel`, which checks the address, at an
-//! offset that user space took from the running kernel's BTF. A read that fails
-//! gives zeros: the kernel owns the pointers that hooks hand us, so none should.
+//! Every read goes through `bpf_probe_read_kernel`, which checks the address, or a pointer whose
+//! type the verifier checks (`Sock::typed`), at an offset from the running kernel's BTF. A read
+//! that fails gives zeros: the kernel owns the pointers that hooks hand us, so none should.
 
 mod cgroup;
 mod message;

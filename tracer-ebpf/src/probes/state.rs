@@ -2,8 +2,8 @@
 //! set, as they also tell what happens outside any process; and `sock:inet_sk_error_report`
 //! (Linux 5.14), which also runs where another of them is under way already.
 //!
-//! Raw where a program there cannot be interrupted by another task: that costs least and
-//! needs no tracefs. From Linux 7.0 on it can be, and as long as it stands still the kernel
+//! Typed, else raw, where a program there cannot be interrupted by another task: that costs
+//! least and needs no tracefs. From Linux 7.0 on it can be, and as long as it stands still the kernel
 //! runs it for nobody else on that processor; there the classic kind still holds the
 //! processor. User space picks.
 
