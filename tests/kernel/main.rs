@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         }
     }
     let scope = std::env::var("TRACER_SCOPE")
-        .unwrap_or_else(|_| "traffic,start,failures,sockets,general".to_owned());
+        .unwrap_or_else(|_| "traffic,start,failures,sockets,identity,general".to_owned());
     // Asked for by name, a test runs whatever the scope.
     let has = |part| std::env::args().len() > 1 || scope.split(',').any(|it| it == part);
     let mut themes = Vec::new();
@@ -78,6 +78,10 @@ fn main() -> ExitCode {
             nameless(sharing::tests()),
             nameless(processes::tests()),
             nameless(ways::tests()),
+        ]);
+    }
+    if has("identity") {
+        themes.extend([
             services::tests(),
             resolver::tests(),
             nameless(translated::tests()),

@@ -70,14 +70,22 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         .context("cargo built no test program named kernel")?;
     let filter: Vec<String> = options.filter.iter().cloned().collect();
 
-    let mut report = Report::default();
-    if !options.vm_only {
-        for test in &others {
-            report.add(native(test, &tracer, &filter, Command::new(&test.path)));
+    let here = || {
+        let mut rows = Vec::new();
+        if !options.vm_only {
+            rows.extend(
+                others
+                    .iter()
+                    .map(|test| native(test, &tracer, &filter, Command::new(&test.path))),
+            );
+            rows.push(native_kernel(&kernel, &tracer, &filter));
         }
-        report.add(native_kernel(&kernel, &tracer, &filter));
-    }
-    if !options.native_only {
+        rows
+    };
+    let mut report = Report::default();
+    if options.native_only {
+        report.extend(here());
+    } else {
         let matrix = virtual_machines::Matrix {
             suites: &options.suites,
             hooks: &options.hooks,
@@ -85,7 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             tracer: &tracer,
             filter: &filter,
         };
-        matrix.run(&mut report);
+        report.extend(matrix.run(here));
     }
     report.print();
     Ok(if report.total().failed == 0 {
@@ -150,7 +158,7 @@ fn native(test: &Executable, tracer: &Path, filter: &[String], mut command: Comm
         }
         ControlFlow::Continue(())
     });
-    Row {
+    let row = Row {
         suite: test.name.clone(),
         kernel: if is_kernel {
             running_kernel()
@@ -160,7 +168,9 @@ fn native(test: &Executable, tracer: &Path, filter: &[String], mut command: Comm
         hooks: if is_kernel { "auto" } else { "" },
         outcome: outcome(ending, tally, failures),
         seconds: begun.elapsed().as_secs(),
-    }
+    };
+    row.announce();
+    row
 }
 
 /// A program that fails without a failed test has failed all the same.

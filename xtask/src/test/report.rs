@@ -37,6 +37,17 @@ impl Row {
         }
     }
 
+    /// Says how it went, as soon as that is known.
+    pub(super) fn announce(&self) {
+        let verb = match self.outcome {
+            Outcome::Ran(..) => "ran",
+            Outcome::Skipped(_) => "skipped",
+            Outcome::Broken(_) => "failed",
+        };
+        let (suite, hooks, tally, note) = (&self.suite, self.hooks, self.tally(), self.note());
+        println!("{suite} {hooks} {verb}: {tally} {note}");
+    }
+
     fn note(&self) -> &str {
         match &self.outcome {
             Outcome::Ran(..) => "",
@@ -55,15 +66,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn add(&mut self, row: Row) {
-        let verb = match row.outcome {
-            Outcome::Ran(..) => "ran",
-            Outcome::Skipped(_) => "skipped",
-            Outcome::Broken(_) => "failed",
-        };
-        let (tally, note) = (row.tally(), row.note());
-        println!("{} {} {verb}: {tally} {note}", row.suite, row.hooks);
-        self.rows.push(row);
+    pub(super) fn extend(&mut self, rows: Vec<Row>) {
+        self.rows.extend(rows);
     }
 
     /// Of all suites together.
@@ -150,7 +154,7 @@ mod tests {
             seconds: 7,
         };
         let mut report = Report::default();
-        report.add(row(
+        report.rows.push(row(
             "a",
             Outcome::Ran(
                 Tally {
@@ -161,8 +165,12 @@ mod tests {
                 Vec::new(),
             ),
         ));
-        report.add(row("b", Outcome::Skipped("no network".to_owned())));
-        report.add(row("c", Outcome::Broken("no verdict\nconsole".to_owned())));
+        report
+            .rows
+            .push(row("b", Outcome::Skipped("no network".to_owned())));
+        report
+            .rows
+            .push(row("c", Outcome::Broken("no verdict\nconsole".to_owned())));
         assert_eq!(report.total().to_string(), "10 passed, 1 failed, 3 skipped");
         let expected = "\
 suite  kernel  hooks   passed  failed  skipped  seconds  note

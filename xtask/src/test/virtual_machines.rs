@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::failures::Failures;
-use super::report::{Outcome, Report, Row};
+use super::report::{Outcome, Row};
 use crate::vm::{self, Hooks, Machine, Orders, Suite, Verdict};
 
 /// What to run, and on what.
@@ -32,8 +32,11 @@ struct Place<'a> {
 }
 
 impl Matrix<'_> {
-    /// Adds a row for each suite and set of hooks, in that order: how it went there, or why not.
-    pub(super) fn run(&self, report: &mut Report) {
+    /// A row for each suite and set of hooks, in that order: how it went there, or why not. First
+    /// come those of `here`, what is to run on this machine: one processor does that, and the
+    /// others boot machines meanwhile. These live by a clock of their own, so it does not matter
+    /// to them how much of a processor they get.
+    pub(super) fn run(&self, here: impl FnOnce() -> Vec<Row> + Send) -> Vec<Row> {
         let machines: Vec<_> = self
             .suites
             .iter()
@@ -44,47 +47,54 @@ impl Matrix<'_> {
                 suite: *suite,
                 hooks,
                 processors: 1,
-                scope: suite.scope(hooks),
+                scope: match (suite.scope(hooks), suite.is_for_two(hooks)) {
+                    (scope, false) => scope,
+                    (scope, true) => scope.trim_start_matches("traffic,"),
+                },
                 machine,
             })
         });
         let places: Vec<_> = places.collect();
-        for row in self.boot_all(&places) {
-            report.add(row);
-        }
+        let mut rows = self.boot_all(&places, here);
         // One after the other: these live by our clock, and it is no test of how busy we are.
         for place in places {
             if place.suite.is_for_two(place.hooks) {
-                report.add(self.boot(Place {
+                rows.push(self.boot(Place {
                     processors: 2,
                     scope: "traffic",
                     ..place
                 }));
             }
         }
+        rows
     }
 
-    /// Some at a time; the rows are in the order of the places.
-    fn boot_all(&self, places: &[Place<'_>]) -> Vec<Row> {
+    /// Some at a time; the rows are in the order of the places, behind those of `here`.
+    fn boot_all(&self, places: &[Place<'_>], here: impl FnOnce() -> Vec<Row> + Send) -> Vec<Row> {
         let mut order: Vec<_> = places.iter().enumerate().collect();
         // Those with most to do first, or one of them would be the only one in the end.
         order.sort_by_key(|(_, place)| std::cmp::Reverse(place.scope.matches(',').count()));
         let waiting = Mutex::new(order.into_iter());
-        let rows = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for _ in 0..at_once().min(places.len()) {
-                scope.spawn(|| {
-                    while let Some((number, place)) = next(&waiting) {
-                        let row = self.boot(*place);
-                        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
-                        rows.push((number, row));
-                    }
-                });
+        let booted = Mutex::new(Vec::new());
+        let work = || {
+            while let Some((number, place)) = next(&waiting) {
+                let row = self.boot(*place);
+                let mut booted = booted.lock().unwrap_or_else(PoisonError::into_inner);
+                booted.push((number, row));
             }
+        };
+        let mut rows = std::thread::scope(|scope| {
+            for _ in 1..at_once().min(places.len() + 1) {
+                scope.spawn(work);
+            }
+            let rows = here();
+            work();
+            rows
         });
-        let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
-        rows.sort_by_key(|(number, _)| *number);
-        rows.into_iter().map(|(_, row)| row).collect()
+        let mut booted = booted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        booted.sort_by_key(|(number, _)| *number);
+        rows.extend(booted.into_iter().map(|(_, row)| row));
+        rows
     }
 
     /// A machine with the kernel of `suite`, or what to say in its place.
@@ -126,13 +136,15 @@ impl Matrix<'_> {
             Err(Absent::Skipped(reason)) => ("", Outcome::Skipped(reason.clone())),
             Err(Absent::Broken(how)) => ("", Outcome::Broken(how.clone())),
         };
-        Row {
+        let row = Row {
             suite: format!("vm {name}"),
             kernel: kernel.to_owned(),
             hooks: place.hooks.name(),
             outcome,
             seconds: begun.elapsed().as_secs(),
-        }
+        };
+        row.announce();
+        row
     }
 }
 

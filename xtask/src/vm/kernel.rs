@@ -67,14 +67,14 @@ impl Suite {
     /// The themes of the kernel suite to run there, as in `tests/kernel/main.rs`: fifteen machines
     /// are too many for all of them on each. Each set of hooks has its traffic on all of them,
     /// and every failure and awkward sockets on one, the oldest or the newest where it can be.
-    /// Each family of kernels has every failure.
+    /// Each family of kernels has every failure, and the oldest and the newest all that tells
+    /// workloads, names and translations.
     pub(crate) fn scope(self, hooks: Hooks) -> &'static str {
         match (self.0, hooks) {
-            (_, Hooks::Auto) | ("bookworm", Hooks::Tracepoint) => {
-                "traffic,start,failures,sockets,general"
-            }
+            (_, Hooks::Auto) => "traffic,start,failures,sockets,identity,general",
+            ("bookworm", Hooks::Tracepoint) => "traffic,start,failures,sockets,general",
             ("bullseye", Hooks::Fentry) | ("trixie-backports", Hooks::Kprobe) => {
-                "traffic,start,failures,sockets"
+                "traffic,start,failures,sockets,identity"
             }
             ("bookworm-backports", Hooks::Fentry) => "traffic,start,failures",
             ("bookworm" | "trixie-backports", _) => "traffic,start",
@@ -82,9 +82,9 @@ impl Suite {
         }
     }
 
-    /// Whether the traffic runs there once more, on two processors: a set where the programs run
-    /// at the same time, and one where they are also interrupted. What needs no kprobes runs so
-    /// wherever the suite runs natively.
+    /// Whether the traffic runs there on two processors: a set where the programs run at the same
+    /// time, and one where they are also interrupted. What needs no kprobes runs so wherever the
+    /// suite runs natively.
     pub(crate) fn is_for_two(self, hooks: Hooks) -> bool {
         matches!(
             (self.0, hooks),
