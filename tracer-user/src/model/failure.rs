@@ -17,7 +17,7 @@ pub enum Phase {
 }
 
 /// Why an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// This host knows no way there.
@@ -46,6 +46,44 @@ pub enum Reason {
     NotListening,
     /// None of the above; `errno` says more.
     Other,
+}
+
+impl Reason {
+    /// Every reason, in the order of the type.
+    pub const ALL: [Self; 13] = [
+        Self::NoRoute,
+        Self::NoLocalPort,
+        Self::Denied,
+        Self::AddressInUse,
+        Self::TimedOut,
+        Self::HostUnreachable,
+        Self::NetworkUnreachable,
+        Self::Refused,
+        Self::Reset,
+        Self::Abandoned,
+        Self::AcceptQueueFull,
+        Self::NotListening,
+        Self::Other,
+    ];
+
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no_route",
+            Self::NoLocalPort => "no_local_port",
+            Self::Denied => "denied",
+            Self::AddressInUse => "address_in_use",
+            Self::TimedOut => "timed_out",
+            Self::HostUnreachable => "host_unreachable",
+            Self::NetworkUnreachable => "network_unreachable",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Abandoned => "abandoned",
+            Self::AcceptQueueFull => "accept_queue_full",
+            Self::NotListening => "not_listening",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// A failed attempt.

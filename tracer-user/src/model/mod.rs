@@ -18,6 +18,7 @@ mod loss;
 mod name;
 mod process;
 mod time;
+mod view;
 mod workload;
 
 pub use class::AddressClass;
@@ -38,4 +39,8 @@ pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
 pub use name::{Name, NameSource};
 pub use process::{ExitStatus, Process, ProcessKey, Signal};
 pub use time::Timestamp;
+pub use view::{
+    Edge, EdgeEvidence, EdgeState, Gap, HostCoverage, LastFailure, ListeningAt, Node, NodeKind,
+    Quantiles, SeenBy, View,
+};
 pub use workload::{Container, Kubernetes, Owner, Workload, WorkloadKind};

@@ -1,0 +1,342 @@
+//! Views: what a map looks like at one moment. Plain and complete, so that formats, the terminal
+//! view and the questions need nothing else.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::{Blind, Host, Ledger, Lost, Process, Reason, Timestamp, Workload};
+
+/// An immutable snapshot of a map. Nodes and edges are in a fixed order: nodes by `id`, edges by
+/// client, server and port. Every node is an end of an edge, or listens.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// The time of the newest event in it; none if there was none.
+    pub generated: Option<Timestamp>,
+    /// What was watched, a host each, by id of the host.
+    pub coverage: Vec<HostCoverage>,
+    /// Who talks.
+    pub nodes: Vec<Node>,
+    /// Who depends on whom.
+    pub edges: Vec<Edge>,
+}
+
+/// One end of edges.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Node {
+    /// Names it within the map, the same in every map of the same workload: host, kind and name
+    /// of a workload; the name or address of a remote.
+    pub id: Arc<str>,
+    /// What it is.
+    pub kind: NodeKind,
+    /// What an operator calls it.
+    pub name: Arc<str>,
+    /// The host it runs on; none for remotes, and for what runs on several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Arc<Host>>,
+    /// What is known of the workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Arc<Workload>>,
+    /// Addresses of a remote, in order; the first ones where there are many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+    /// Its processes, those seen last, in order of pid; bounded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<Arc<Process>>,
+    /// Where it listens now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListeningAt>,
+    /// How many nodes were folded into this one; none if it stands for itself. Their connections
+    /// are counted exactly; of remotes that were folded as they came, this is the least number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<u64>,
+    /// The first event about it.
+    pub first_seen: Timestamp,
+    /// The last one.
+    pub last_seen: Timestamp,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// Something that runs on a host that was watched.
+    Workload,
+    /// An address or a name beyond what was watched.
+    Remote,
+}
+
+impl NodeKind {
+    /// The word in the map.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Workload => "workload",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+/// An address that a workload listens at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ListeningAt {
+    /// Unspecified means all addresses of the namespace.
+    pub address: IpAddr,
+    /// Its port; 0 if the kernel had not chosen one yet.
+    pub port: u16,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+}
+
+/// What one client has with one port of one server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edge {
+    /// Index of the client in [`View::nodes`].
+    pub client: usize,
+    /// Index of the server in [`View::nodes`].
+    pub server: usize,
+    /// The server's port; none if who opened these connections is not known: `client` is then
+    /// the end that was watched.
+    pub port: Option<u16>,
+    /// How its attempts go.
+    pub state: EdgeState,
+    /// Connections that were open when watching began.
+    pub live_at_start: u64,
+    /// Connections that were opened since.
+    pub established: u64,
+    /// Connections that ended.
+    pub terminated: u64,
+    /// Attempts that failed, by reason.
+    pub failed: BTreeMap<Reason, u64>,
+    /// Payload bytes from client to server, of connections that ended.
+    pub sent_bytes: u64,
+    /// Payload bytes from server to client, of connections that ended.
+    pub received_bytes: u64,
+    /// How long it took to connect, nanoseconds, as the client saw it.
+    pub connect_ns: Option<Quantiles>,
+    /// Smoothed round-trip times at the end of connections, nanoseconds.
+    pub rtt_ns: Option<Quantiles>,
+    /// Segments sent again, by both ends as far as both were seen.
+    pub retransmits: u64,
+    /// The first event about it.
+    pub first_seen: Timestamp,
+    /// The last one.
+    pub last_seen: Timestamp,
+    /// When a connection was last established.
+    pub last_success: Option<Timestamp>,
+    /// When an attempt last failed.
+    pub last_failure: Option<LastFailure>,
+    /// How all this is known.
+    pub evidence: EdgeEvidence,
+}
+
+impl Edge {
+    /// Connections that are open: `live_at_start + established - terminated`.
+    pub fn live(&self) -> u64 {
+        (self.live_at_start + self.established).saturating_sub(self.terminated)
+    }
+
+    /// Attempts that failed, for whatever reason.
+    pub fn failures(&self) -> u64 {
+        self.failed.values().sum()
+    }
+}
+
+/// How the attempts of an edge go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EdgeState {
+    /// None failed.
+    Ok,
+    /// The last one failed.
+    Failed,
+    /// Some failed, and the last one did not.
+    Mixed,
+}
+
+impl EdgeState {
+    /// The word in the map.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// How an attempt last failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LastFailure {
+    /// When.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// The kernel's symbolic error, when there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<&'static str>,
+}
+
+/// A distribution in short. The quantiles are exact to one part in sixteen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Quantiles {
+    /// How many values.
+    pub count: u64,
+    /// The least.
+    pub min: u64,
+    /// The greatest.
+    pub max: u64,
+    /// Half of them are at most this.
+    pub p50: u64,
+    /// 95 % of them are.
+    pub p95: u64,
+    /// 99 % of them are.
+    pub p99: u64,
+}
+
+/// How an edge is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EdgeEvidence {
+    /// Which ends reported it, taken over all its connections.
+    pub ends: SeenBy,
+    /// Connections and attempts that only the client's end told of.
+    pub client_only: u64,
+    /// Those that only the server's end told of.
+    pub server_only: u64,
+    /// Those that both ends told of.
+    pub both: u64,
+    /// How the client's process was found: word of the stream's `evidence.process`, and how often.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub client_process: BTreeMap<&'static str, u64>,
+    /// The same for the server's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub server_process: BTreeMap<&'static str, u64>,
+    /// How translated addresses are known, and of how many connections.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub address: BTreeMap<&'static str, u64>,
+}
+
+/// Which ends of an edge were watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeenBy {
+    /// Only the client's.
+    #[default]
+    Client,
+    /// Only the server's.
+    Server,
+    /// Both.
+    Both,
+}
+
+impl SeenBy {
+    /// The word in the map.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// What was watched of a host, and what was lost meanwhile.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HostCoverage {
+    /// The host.
+    pub host: Arc<Host>,
+    /// The first event of it.
+    pub from: Timestamp,
+    /// The last one.
+    pub to: Timestamp,
+    /// When nobody watched in between.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+    /// Events that were lost, by kind and cause.
+    pub lost: Ledger<Lost>,
+    /// How often the kernel skipped a program: see [`Stop::missed`](super::Stop::missed).
+    pub missed: u64,
+    /// Connections that the map had no room to follow: those that ended are counted, those that
+    /// are open are missing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub untracked: u64,
+    /// What cannot be seen there, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blind: Vec<Blind>,
+}
+
+/// A time in which nobody watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// Since when.
+    pub from: Timestamp,
+    /// Until when.
+    pub to: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde demands it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Serialize for View {
+    /// `{v, generated, coverage, nodes, edges}`; edges name their nodes by id.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("View", 5)?;
+        out.serialize_field("v", &1)?;
+        if let Some(generated) = &self.generated {
+            out.serialize_field("generated", generated)?;
+        }
+        out.serialize_field("coverage", &self.coverage)?;
+        out.serialize_field("nodes", &self.nodes)?;
+        out.serialize_field("edges", &Edges(self))?;
+        out.end()
+    }
+}
+
+struct Edges<'a>(&'a View);
+
+impl Serialize for Edges<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.edges.iter().map(|edge| Named(self.0, edge)))
+    }
+}
+
+/// An edge with the ids of its nodes in place of their indices.
+struct Named<'a>(&'a View, &'a Edge);
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(view, edge) = self;
+        let mut out = serializer.serialize_struct("Edge", 20)?;
+        out.serialize_field("client", &view.nodes[edge.client].id)?;
+        out.serialize_field("server", &view.nodes[edge.server].id)?;
+        if let Some(port) = &edge.port {
+            out.serialize_field("port", port)?;
+        }
+        out.serialize_field("state", &edge.state)?;
+        out.serialize_field("live_at_start", &edge.live_at_start)?;
+        out.serialize_field("established", &edge.established)?;
+        out.serialize_field("terminated", &edge.terminated)?;
+        out.serialize_field("live", &edge.live())?;
+        out.serialize_field("failed", &edge.failed)?;
+        out.serialize_field("sent_bytes", &edge.sent_bytes)?;
+        out.serialize_field("received_bytes", &edge.received_bytes)?;
+        if let Some(connect_ns) = &edge.connect_ns {
+            out.serialize_field("connect_ns", connect_ns)?;
+        }
+        if let Some(rtt_ns) = &edge.rtt_ns {
+            out.serialize_field("rtt_ns", rtt_ns)?;
+        }
+        out.serialize_field("retransmits", &edge.retransmits)?;
+        out.serialize_field("first_seen", &edge.first_seen)?;
+        out.serialize_field("last_seen", &edge.last_seen)?;
+        if let Some(last_success) = &edge.last_success {
+            out.serialize_field("last_success", last_success)?;
+        }
+        if let Some(last_failure) = &edge.last_failure {
+            out.serialize_field("last_failure", last_failure)?;
+        }
+        out.serialize_field("evidence", &edge.evidence)?;
+        out.end()
+    }
+}
