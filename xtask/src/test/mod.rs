@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
 use crate::cargo::{self, Executable};
 use crate::process::{self, Ending};
@@ -57,13 +57,25 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         provision::MACHINES
     };
     let needed = [provision::SUITES, machines].concat();
-    provision::provision(&needed, "The tests that need them");
-    println!("building");
-    let tracer = cargo::build_tracer()?;
     let only = options.vm_only.then_some(KERNEL);
-    let (kernel, others): (Vec<_>, Vec<_>) = cargo::build_tests(only)?
-        .into_iter()
-        .partition(|test| test.name == KERNEL);
+    // What comes over the network takes about as long as the compiler, and none of its processor.
+    let (kernels, built) = std::thread::scope(|scope| {
+        let prepared = scope.spawn(|| {
+            provision::provision(&needed, "The tests that need them");
+            match options.native_only {
+                true => Vec::new(),
+                false => virtual_machines::fetch(&options.suites),
+            }
+        });
+        println!("building");
+        let built =
+            cargo::build_tracer().and_then(|tracer| Ok((tracer, cargo::build_tests(only)?)));
+        (prepared.join(), built)
+    });
+    let (tracer, tests) = built?;
+    let kernels = kernels.map_err(|_| anyhow!("cannot prepare this machine: see above"))?;
+    let (kernel, others): (Vec<_>, Vec<_>) =
+        tests.into_iter().partition(|test| test.name == KERNEL);
     let kernel = kernel
         .into_iter()
         .next()
@@ -89,6 +101,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         let matrix = virtual_machines::Matrix {
             suites: &options.suites,
             hooks: &options.hooks,
+            kernels: &kernels,
             init: &kernel.path,
             tracer: &tracer,
             filter: &filter,

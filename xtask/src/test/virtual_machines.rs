@@ -7,16 +7,30 @@ use std::time::Instant;
 
 use super::failures::Failures;
 use super::report::{Outcome, Row};
-use crate::vm::{self, Hooks, Machine, Orders, Suite, Verdict};
+use crate::vm::{self, Hooks, Machine, Orders, Run, Suite, Verdict};
 
 /// What to run, and on what.
 pub(super) struct Matrix<'a> {
     pub(super) suites: &'a [Suite],
     pub(super) hooks: &'a [Hooks],
+    /// Whether there is a kernel of each suite.
+    pub(super) kernels: &'a [Fetched],
     /// The first process of each machine.
     pub(super) init: &'a Path,
     pub(super) tracer: &'a Path,
     pub(super) filter: &'a [String],
+}
+
+/// A suite, and why there is no machine with its kernel, if so.
+pub(super) type Fetched = (Suite, Result<(), String>);
+
+/// Fetches the kernels that are not there yet.
+pub(super) fn fetch(suites: &[Suite]) -> Vec<Fetched> {
+    let fetch = |suite| match vm::unavailable() {
+        Some(reason) => Err(reason),
+        None => vm::fetch(suite).map_err(|error| format!("{error:#}")),
+    };
+    suites.iter().map(|&suite| (suite, fetch(suite))).collect()
 }
 
 /// One boot.
@@ -24,10 +38,7 @@ pub(super) struct Matrix<'a> {
 struct Place<'a> {
     suite: Suite,
     hooks: Hooks,
-    /// Of the machine.
-    processors: u8,
-    /// The themes to run.
-    scope: &'static str,
+    run: &'static Run,
     machine: &'a Result<Machine, Absent>,
 }
 
@@ -43,29 +54,20 @@ impl Matrix<'_> {
             .map(|&suite| (suite, self.machine(suite)))
             .collect();
         let places = machines.iter().flat_map(|(suite, machine)| {
-            self.hooks.iter().map(|&hooks| Place {
-                suite: *suite,
-                hooks,
-                processors: 1,
-                scope: match (suite.scope(hooks), suite.is_for_two(hooks)) {
-                    (scope, false) => scope,
-                    (scope, true) => scope.trim_start_matches("traffic,"),
-                },
-                machine,
+            self.hooks.iter().flat_map(move |&hooks| {
+                suite.runs(hooks).iter().map(move |run| Place {
+                    suite: *suite,
+                    hooks,
+                    run,
+                    machine,
+                })
             })
         });
-        let places: Vec<_> = places.collect();
-        let mut rows = self.boot_all(&places, here);
+        let (alone, together): (Vec<_>, Vec<_>) =
+            places.partition(|place| place.run.processors > 1);
+        let mut rows = self.boot_all(&together, here);
         // One after the other: these live by our clock, and it is no test of how busy we are.
-        for place in places {
-            if place.suite.is_for_two(place.hooks) {
-                rows.push(self.boot(Place {
-                    processors: 2,
-                    scope: "traffic",
-                    ..place
-                }));
-            }
-        }
+        rows.extend(alone.into_iter().map(|place| self.boot(place)));
         rows
     }
 
@@ -73,7 +75,7 @@ impl Matrix<'_> {
     fn boot_all(&self, places: &[Place<'_>], here: impl FnOnce() -> Vec<Row> + Send) -> Vec<Row> {
         let mut order: Vec<_> = places.iter().enumerate().collect();
         // Those with most to do first, or one of them would be the only one in the end.
-        order.sort_by_key(|(_, place)| std::cmp::Reverse(place.scope.matches(',').count()));
+        order.sort_by_key(|(_, place)| std::cmp::Reverse(place.run.scope.matches(',').count()));
         let waiting = Mutex::new(order.into_iter());
         let booted = Mutex::new(Vec::new());
         let work = || {
@@ -99,10 +101,10 @@ impl Matrix<'_> {
 
     /// A machine with the kernel of `suite`, or what to say in its place.
     fn machine(&self, suite: Suite) -> Result<Machine, Absent> {
-        if let Some(reason) = vm::unavailable() {
-            return Err(Absent::Skipped(reason));
+        let fetched = self.kernels.iter().find(|(of, _)| *of == suite);
+        if let Some((_, Err(why))) = fetched {
+            return Err(Absent::Skipped(why.clone()));
         }
-        vm::fetch(suite).map_err(|error| Absent::Skipped(format!("{error:#}")))?;
         Machine::prepare(suite, self.init, self.tracer)
             .map_err(|error| Absent::Broken(format!("{error:#}")))
     }
@@ -110,15 +112,15 @@ impl Matrix<'_> {
     fn boot(&self, place: Place<'_>) -> Row {
         let begun = Instant::now();
         let mut name = place.suite.name().to_owned();
-        if place.processors > 1 {
-            name += &format!(", {} processors", place.processors);
+        if place.run.processors > 1 {
+            name += &format!(", {} processors", place.run.processors);
         }
         let (kernel, outcome) = match place.machine {
             Ok(machine) => {
                 let mut failures = Failures::default();
                 let orders = Orders {
-                    processors: place.processors,
-                    scope: place.scope,
+                    processors: place.run.processors,
+                    scope: place.run.scope,
                     settings: &[],
                     arguments: self.filter,
                 };

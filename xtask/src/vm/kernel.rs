@@ -24,6 +24,14 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite("trixie-backports"),
 ];
 
+/// What one boot of a machine is for.
+pub(crate) struct Run {
+    /// That the machine has.
+    pub(crate) processors: u8,
+    /// The themes of the kernel suite to run, as in `tests/kernel/main.rs`.
+    pub(crate) scope: &'static str,
+}
+
 /// Where tracer rightly refuses a set of hooks: suite and set. As in `docs/kernels.md`.
 const RULED_OUT: &[(&str, Hooks)] = &[
     // A task can interrupt another's program there.
@@ -64,32 +72,49 @@ impl Suite {
         RULED_OUT.contains(&(self.0, hooks))
     }
 
-    /// The themes of the kernel suite to run there, as in `tests/kernel/main.rs`: fifteen machines
-    /// are too many for all of them on each. Each set of hooks has its traffic on all of them,
-    /// and every failure and awkward sockets on one, the oldest or the newest where it can be.
-    /// Each family of kernels has every failure, and the oldest and the newest all that tells
-    /// workloads, names and translations.
-    pub(crate) fn scope(self, hooks: Hooks) -> &'static str {
+    /// What is to run there with these hooks: fifteen machines are too many for all themes of the
+    /// kernel suite on each. Every set of hooks has its traffic on every kernel. Every failure,
+    /// awkward sockets, and what was there before are on the oldest, on one of the middle and on
+    /// the newest, with another set each; what tells workloads, names and translations on the
+    /// oldest and the newest. Two sets have their traffic on two processors: one where the programs
+    /// run at the same time, and one where they are also interrupted.
+    pub(crate) fn runs(self, hooks: Hooks) -> &'static [Run] {
         match (self.0, hooks) {
-            (_, Hooks::Auto) => "traffic,start,failures,sockets,identity,general",
-            ("bookworm", Hooks::Tracepoint) => "traffic,start,failures,sockets,general",
-            ("bullseye", Hooks::Fentry) | ("trixie-backports", Hooks::Kprobe) => {
-                "traffic,start,failures,sockets,identity"
-            }
-            ("bookworm-backports", Hooks::Fentry) => "traffic,start,failures",
-            ("bookworm" | "trixie-backports", _) => "traffic,start",
-            _ => "traffic",
+            (_, Hooks::Auto) => &[Run {
+                processors: 1,
+                scope: "traffic,storm,start,failures,sockets,identity,general",
+            }],
+            ("bullseye", Hooks::Fentry) => &[Run {
+                processors: 1,
+                scope: "traffic,storm,start,failures,sockets,identity",
+            }],
+            ("bookworm", Hooks::Tracepoint) => &[Run {
+                processors: 1,
+                scope: "traffic,storm,start,failures,sockets,general",
+            }],
+            ("bookworm", Hooks::Fentry) => &[Run {
+                processors: 2,
+                scope: "traffic,storm",
+            }],
+            ("bookworm-backports", Hooks::Fentry) => &[Run {
+                processors: 1,
+                scope: "traffic,storm,start",
+            }],
+            ("trixie-backports", Hooks::Kprobe) => &[
+                Run {
+                    processors: 1,
+                    scope: "start,failures,sockets,identity",
+                },
+                Run {
+                    processors: 2,
+                    scope: "traffic,storm",
+                },
+            ],
+            _ => &[Run {
+                processors: 1,
+                scope: "traffic",
+            }],
         }
-    }
-
-    /// Whether the traffic runs there on two processors: a set where the programs run at the same
-    /// time, and one where they are also interrupted. What needs no kprobes runs so wherever the
-    /// suite runs natively.
-    pub(crate) fn is_for_two(self, hooks: Hooks) -> bool {
-        matches!(
-            (self.0, hooks),
-            ("bookworm", Hooks::Fentry) | ("trixie-backports", Hooks::Kprobe)
-        )
     }
 
     /// The suite's kernel, fetched into `folder` unless it is there already.

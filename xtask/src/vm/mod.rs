@@ -20,7 +20,7 @@ use crate::cargo;
 use crate::process::{self, Ending};
 use crate::tally::{self, Tally};
 use kernel::Kernel;
-pub(crate) use kernel::{SUITES, Suite};
+pub(crate) use kernel::{Run, SUITES, Suite};
 
 const QEMU: &str = "qemu-system-x86_64";
 
@@ -116,7 +116,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     println!("{} with {}", machine.release(), options.hooks.name());
     let orders = Orders {
         processors: options.processors,
-        scope: options.suite.scope(options.hooks),
+        scope: options
+            .suite
+            .runs(Hooks::Auto)
+            .first()
+            .map_or("", |run| run.scope),
         settings: &options.settings,
         arguments: &options.arguments,
     };
@@ -154,11 +158,11 @@ fn folder() -> PathBuf {
     cargo::root().join("target/vm")
 }
 
-/// The kernel of `suite`, fetched if it is not there yet; returns its release.
+/// Fetches the kernel of `suite` if it is not there yet.
 ///
 /// Apart from [`Machine::prepare`], because what fails here is the network, not us.
-pub(crate) fn fetch(suite: Suite) -> Result<String> {
-    Ok(suite.kernel(&folder().join(suite.name()))?.release)
+pub(crate) fn fetch(suite: Suite) -> Result<()> {
+    suite.kernel(&folder().join(suite.name())).map(drop)
 }
 
 /// What a machine says in the end.
