@@ -23,6 +23,11 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// How a run ended that did what it was to do; it `lost` events, and that matters.
+    pub fn of(lost: bool) -> Self {
+        if lost { Self::Lost } else { Self::Done }
+    }
+
     /// The exit code.
     pub const fn code(self) -> u8 {
         self as u8

@@ -5,8 +5,10 @@
 //!
 //! - [`model`]: plain values every stage speaks
 //! - [`capture`]: kernel → model; the only place that knows aya and the eBPF side
+//! - [`replay`]: recorded streams → model
 //! - [`enrich`]: model → model: what /proc adds to a process, and what servers are called
 //! - [`filter`]: which events the user asked for
+//! - [`map`]: events → who depends on whom; pure
 //! - [`outputs`]: model → bytes; text from outside is made harmless here
 //! - [`sink`]: bytes → standard output
 //!
@@ -25,9 +27,11 @@ pub mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod map;
 pub mod model;
 pub mod outputs;
 pub mod pipeline;
 pub mod procfs;
+pub mod replay;
 pub mod signals;
 pub mod sink;

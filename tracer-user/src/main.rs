@@ -27,20 +27,23 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<Exit> {
     match command {
-        Command::Stream(options) => {
-            // One thread runs a whole capture: it drains, completes and renders in turn.
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .context("starting the runtime")?;
-            runtime.block_on(pipeline::stream(options))
-        }
+        Command::Stream(options) => alone(pipeline::stream(options)),
+        Command::Map(options) => alone(pipeline::map(options)),
         Command::Doctor(options) => doctor::run(&options),
         Command::Completions { shell } => {
             sink::print(&Cli::completions(shell)).context("writing the script")?;
             Ok(Exit::Done)
         }
     }
+}
+
+/// Runs all of `command` on this thread: it drains, completes and renders in turn.
+fn alone(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(command)
 }
 
 /// Writes to standard error, but does not wait for long: it may be the very pipe that

@@ -10,12 +10,12 @@ use std::{
 use lru::LruCache;
 use tracer_common::{self as abi, flags};
 
-use super::{clock::Clock, decode::Record, errno, listeners::Listeners, signal};
+use super::{clock::Clock, decode::Record, listeners::Listeners};
 use crate::model::{
     Body, Cgroup, Closer, Connection, ConnectionEvent, ConnectionId, Direction, DirectionEvidence,
     DnsPiece, DnsTransport, EndEvidence, Ends, Event, Evidence, ExitStatus, Fact, Failure, Host,
     Kind, Listener, ListenerEvent, Opened, Phase, Process, ProcessEvent, ProcessEvidence,
-    ProcessKey, Reason, Redirect, Repaired, Signal, Timestamp, Told, Totals,
+    ProcessKey, Reason, Redirect, Repaired, Signal, Timestamp, Told, Totals, errno, signal,
 };
 
 /// Connections that are remembered to be inbound; as many as the kernel side follows unless

@@ -14,7 +14,6 @@ pub(crate) mod checks;
 mod clock;
 mod cost;
 mod decode;
-mod errno;
 pub mod facts;
 mod host;
 mod interpret;
@@ -24,7 +23,6 @@ pub mod preflight;
 mod programs;
 mod ring;
 mod scan;
-mod signal;
 
 use std::{
     collections::VecDeque,
@@ -349,7 +347,7 @@ impl Capture {
             self.from,
             Body::Start(Start {
                 tracer: Tracer {
-                    version: env!("CARGO_PKG_VERSION"),
+                    version: env!("CARGO_PKG_VERSION").into(),
                     hooks: self.plan.set.name().to_owned(),
                     kernel: self.facts.release.clone(),
                     arch: self.facts.arch.clone(),

@@ -571,9 +571,9 @@ fn names(types: &Types, set: HookSet) -> Result<Vec<(&'static str, Attachment)>,
 /// What a plan cannot see, and why.
 fn blind(plan: &Plan) -> Vec<Blind> {
     let mut blind = Vec::new();
-    let mut add = |what, why: &str| {
+    let mut add = |what: &'static str, why: &str| {
         blind.push(Blind {
-            what,
+            what: what.into(),
             why: why.to_owned().into(),
         });
     };
@@ -946,7 +946,7 @@ mod tests {
             let listed = rows[2..].iter().filter(|row| row[column] == "blind");
             let listed: Vec<&str> = listed.map(|row| row[0]).collect();
             let blind = plan.blind();
-            let mut known: Vec<&str> = blind.iter().map(|blind| blind.what).collect();
+            let mut known: Vec<&str> = blind.iter().map(|blind| &*blind.what).collect();
             known.sort_by_key(|what| rows.iter().position(|row| row[0] == *what));
             assert_eq!(listed, known, "{}", plan.set);
         }

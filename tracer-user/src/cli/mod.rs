@@ -2,15 +2,22 @@
 //!
 //! Only parsing. What the commands do is elsewhere.
 
+mod live;
 pub mod log;
+mod map;
+mod source;
 mod value;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{capture::HookSet, exit::Exit, filter, outputs::Format};
+use crate::{exit::Exit, filter, outputs::Format};
+
+pub use live::{Hooks, LiveOptions};
+pub use map::MapOptions;
+pub use source::{Source, Sources};
 
 /// Watches every TCP connection of this host from inside the kernel.
 ///
@@ -27,6 +34,7 @@ Examples:
   tracer doctor                        what this host allows
   tracer stream                        every connection, as it happens
   tracer stream -o json > events.jsonl the same, for other tools
+  tracer map                           who depends on whom, live
 
 Exit codes: 0 done, 1 failed, 2 events were lost (--strict), 3 the answer is no,
 64 usage, 69 this kernel cannot, 77 not permitted")]
@@ -42,13 +50,11 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Subcommand, Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, and it lives as long as the run"
-)]
 pub enum Command {
     /// Print every event as it happens
     Stream(StreamOptions),
+    /// Show who depends on whom: live on a terminal, else or with -o as a snapshot
+    Map(MapOptions),
     /// Say what this kernel and these privileges allow, what stays invisible, and how to fix it
     Doctor(DoctorOptions),
     /// Print a completion script for a shell
@@ -73,54 +79,17 @@ pub struct StreamOptions {
     #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT")]
     pub format: Option<Format>,
 
-    /// Stop after this time, such as 30s, 5min or 2h
-    #[arg(long = "for", value_name = "DURATION", value_parser = value::duration)]
-    pub duration: Option<Duration>,
-
-    /// How to attach to the kernel
-    #[arg(long, value_enum, value_name = "SET", default_value_t)]
-    pub hooks: Hooks,
+    /// Where events come from.
+    #[command(flatten)]
+    pub sources: Sources,
 
     /// Exit with 2 if any event was lost
     #[arg(long)]
     pub strict: bool,
 
-    /// Size of the buffer between kernel and tracer: a power of two such as 4096, 64K or 16M
-    #[arg(long = "ring", value_name = "SIZE", default_value = "16M", value_parser = value::ring_bytes)]
-    pub ring_bytes: u32,
-
-    /// How many live connections the kernel side can follow
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 131_072,
-        value_parser = value_parser!(u32).range(1..=16_777_216),
-    )]
-    pub connections: u32,
-
-    /// How often to look for connections that were missed
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value::duration)]
-    pub rescan: Duration,
-
-    /// Names of networks, a line each: '10.20.0.0/16 office'
-    #[arg(long, value_name = "FILE")]
-    pub names: Option<PathBuf>,
-
-    /// Do not look at what processes ask name servers: servers then have no names but from files
-    #[arg(long)]
-    pub no_dns: bool,
-
-    /// Ask name servers what servers are called that have no other name: packets that others see
-    #[arg(long)]
-    pub reverse_dns: bool,
-
-    /// What programs are for, a line each, besides what is known: 'exe shopd web'
-    #[arg(long, value_name = "FILE")]
-    pub roles: Option<PathBuf>,
-
-    /// Show the kernel side's own diagnostics in the log
-    #[arg(long)]
-    pub kernel_log: bool,
+    /// How to watch this host.
+    #[command(flatten)]
+    pub live: LiveOptions,
 
     /// Which events to print.
     #[command(flatten)]
@@ -153,32 +122,6 @@ pub struct DoctorOptions {
         value_parser = value::duration,
     )]
     pub cost: Option<Duration>,
-}
-
-/// How to attach to the kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Hooks {
-    /// The best that loads, in the order below
-    #[default]
-    Auto,
-    /// Function entry and exit: least overhead; needs BTF and BPF trampolines
-    Fentry,
-    /// Kernel probes: any kernel with kprobes
-    Kprobe,
-    /// Tracepoints only: sees least, works most widely
-    Tracepoint,
-}
-
-impl Hooks {
-    /// The one hook set asked for; none for the best that loads.
-    pub fn set(self) -> Option<HookSet> {
-        match self {
-            Self::Auto => None,
-            Self::Fentry => Some(HookSet::Fentry),
-            Self::Kprobe => Some(HookSet::Kprobe),
-            Self::Tracepoint => Some(HookSet::Tracepoint),
-        }
-    }
 }
 
 impl Cli {

@@ -33,13 +33,13 @@ fn the_definition_is_sound() {
 fn defaults() {
     let options = stream("tracer stream");
     assert_eq!(options.format, None);
-    assert_eq!(options.duration, None);
-    assert_eq!(options.hooks, Hooks::Auto);
+    assert_eq!(options.live.duration, None);
+    assert_eq!(options.live.hooks, Hooks::Auto);
     assert_eq!(
-        (options.ring_bytes, options.connections),
+        (options.live.ring_bytes, options.live.connections),
         (16 << 20, 131_072)
     );
-    assert!(!options.strict && !options.kernel_log);
+    assert!(!options.strict && !options.live.kernel_log);
     assert_eq!(options.filter.loopback, Loopback::Show);
 }
 
@@ -51,10 +51,13 @@ fn everything_at_once() {
          --event connect,fail --loopback hide",
     );
     assert_eq!(options.format, Some(Format::Json));
-    assert_eq!(options.duration, Some(Duration::from_secs(3600)));
-    assert_eq!(options.hooks, Hooks::Kprobe);
-    assert_eq!((options.ring_bytes, options.connections), (65_536, 1));
-    assert!(options.strict && options.kernel_log);
+    assert_eq!(options.live.duration, Some(Duration::from_secs(3600)));
+    assert_eq!(options.live.hooks, Hooks::Kprobe);
+    assert_eq!(
+        (options.live.ring_bytes, options.live.connections),
+        (65_536, 1)
+    );
+    assert!(options.strict && options.live.kernel_log);
     let filter = options.filter;
     assert_eq!((filter.pid, filter.port), (vec![1, 2, 3], vec![80, 443]));
     assert_eq!((filter.comm.len(), filter.net.len()), (2, 2));
@@ -72,7 +75,9 @@ fn ring_sizes() {
         ("1G", 1 << 30),
     ] {
         assert_eq!(
-            stream(&format!("tracer stream --ring {size}")).ring_bytes,
+            stream(&format!("tracer stream --ring {size}"))
+                .live
+                .ring_bytes,
             bytes,
             "{size}"
         );
@@ -162,7 +167,7 @@ fn every_command_has_help_with_an_example() {
     {
         pages.push(sub.render_long_help().to_string());
     }
-    assert_eq!(pages.len(), 4);
+    assert_eq!(pages.len(), 5);
     for page in pages {
         assert!(
             page.contains("Example") && page.contains("\n  tracer "),

@@ -1,9 +1,11 @@
 //! Values on the command line. Each refusal says what to write instead; clap puts before
 //! it which value of which option is meant.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::param::page_size;
+
+use crate::model::Timestamp;
 
 /// Largest ring: 1 GiB.
 const MAX_RING_BYTES: u64 = 1 << 30;
@@ -12,6 +14,26 @@ const MAX_RING_BYTES: u64 = 1 << 30;
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write for example 30s, 5min or '1h 30min'"))
+}
+
+/// A point in time: RFC 3339, or how long ago.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = humantime::parse_rfc3339_weak(text) {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH);
+        let ns = since.ok().and_then(|it| u64::try_from(it.as_nanos()).ok());
+        return ns
+            .map(Timestamp::from_ns)
+            .ok_or_else(|| "before 1970".to_owned());
+    }
+    let ago =
+        humantime::parse_duration(text.strip_suffix(" ago").unwrap_or(text)).map_err(|_| {
+            "neither a time nor how long ago: write for example 2026-11-22T08:00:00Z or 2h"
+                .to_owned()
+        })?;
+    let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
+    Ok(Timestamp::from_ns(
+        Timestamp::now().as_ns().saturating_sub(ago),
+    ))
 }
 
 /// The size of a ring buffer: what the kernel accepts.

@@ -164,6 +164,13 @@ impl Connection {
         local.is_loopback() || remote.is_loopback() || local == remote
     }
 
+    /// The other end, behind all translation that is known.
+    pub fn remote(&self) -> SocketAddr {
+        self.translation
+            .as_ref()
+            .map_or(self.ends.remote, |it| it.server)
+    }
+
     /// The port that was dialled, if the direction is known.
     pub fn server_port(&self) -> Option<u16> {
         match self.direction? {

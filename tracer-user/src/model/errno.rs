@@ -2,7 +2,7 @@
 
 /// The name of `errno` on Linux, for those that a TCP socket can have; none for 0 and
 /// for numbers that are not known.
-pub(super) fn name(errno: u32) -> Option<&'static str> {
+pub fn name(errno: u32) -> Option<&'static str> {
     Some(match i32::try_from(errno).ok()? {
         libc::EPERM => "EPERM",
         libc::EINTR => "EINTR",
@@ -44,4 +44,9 @@ pub(super) fn name(errno: u32) -> Option<&'static str> {
         libc::ECANCELED => "ECANCELED",
         _ => return None,
     })
+}
+
+/// The same text as a constant, if `text` is the name of an error, as `ECONNRESET`.
+pub fn known(text: &str) -> Option<&'static str> {
+    (1..160).filter_map(name).find(|name| *name == text)
 }

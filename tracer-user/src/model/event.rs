@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Connection, Coverage, Evidence, ExitStatus, Failure, Host, Ledger, Listener, Lost, Process,
@@ -165,12 +165,17 @@ impl Body {
 
     /// The connection, where the event is about one.
     pub fn connection(&self) -> Option<&Connection> {
+        self.connection_event().map(|event| &event.connection)
+    }
+
+    /// What happened to a connection, where the event is about one.
+    pub fn connection_event(&self) -> Option<&ConnectionEvent> {
         match self {
             Self::Existing(event)
             | Self::Connect(event)
             | Self::Accept(event)
             | Self::Close(event)
-            | Self::Fail(event) => Some(&event.connection),
+            | Self::Fail(event) => Some(event),
             _ => None,
         }
     }
@@ -238,7 +243,7 @@ pub struct Start {
 #[derive(Clone, Debug, Serialize)]
 pub struct Tracer {
     /// Its version.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// The hook set in use.
     pub hooks: String,
     /// Release of the kernel, as `uname -r` prints it.
@@ -248,10 +253,10 @@ pub struct Tracer {
 }
 
 /// Something that cannot be seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blind {
     /// What.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// Why.
     pub why: Cow<'static, str>,
 }
@@ -285,7 +290,7 @@ pub struct Stop {
 }
 
 /// What tracer itself takes of the host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Processor time of this process, all threads, in user space and in the kernel, nanoseconds.
     pub cpu_ns: u64,

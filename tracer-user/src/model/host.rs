@@ -1,9 +1,9 @@
 //! The host that an event comes from.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A host, by an id that outlives its name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// `/etc/machine-id`; where there is none, the id of this boot.
     pub id: String,

@@ -2,7 +2,7 @@
 
 use std::ops::{AddAssign, Sub};
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::{Kind, Timestamp};
 
@@ -110,6 +110,13 @@ impl Ledger<Lost> {
         since
     }
 
+    /// Adds what was lost elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, lost) in self.0.iter_mut().zip(&other.0) {
+            *sum += *lost;
+        }
+    }
+
     /// All kinds and causes together.
     pub fn total(&self) -> u64 {
         self.0.iter().map(Lost::total).sum()
@@ -131,7 +138,7 @@ impl Serialize for Ledger<Lost> {
 }
 
 /// What no event told when it happened, and a later look found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repaired {
     /// Connections that were there, and nobody had told of.
     pub opened: u64,

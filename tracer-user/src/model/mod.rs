@@ -8,6 +8,7 @@
 mod class;
 mod connection;
 mod dns;
+pub mod errno;
 mod event;
 mod evidence;
 mod fact;
@@ -17,6 +18,7 @@ mod listener;
 mod loss;
 mod name;
 mod process;
+pub mod signal;
 mod time;
 mod view;
 mod workload;

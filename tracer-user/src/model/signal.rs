@@ -1,7 +1,7 @@
 //! Symbolic names of signals.
 
 /// The name of a signal on Linux; none for numbers that have none, as real-time signals.
-pub(super) fn name(signal: u32) -> Option<&'static str> {
+pub fn name(signal: u32) -> Option<&'static str> {
     Some(match i32::try_from(signal).ok()? {
         libc::SIGHUP => "SIGHUP",
         libc::SIGINT => "SIGINT",
@@ -28,4 +28,9 @@ pub(super) fn name(signal: u32) -> Option<&'static str> {
         libc::SIGSYS => "SIGSYS",
         _ => return None,
     })
+}
+
+/// The same text as a constant, if `text` is the name of a signal, as `SIGKILL`.
+pub fn known(text: &str) -> Option<&'static str> {
+    (1..65).filter_map(name).find(|name| *name == text)
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What kind of thing a workload is, the most telling one that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkloadKind {
     /// A unit of systemd.
@@ -16,6 +16,18 @@ pub enum WorkloadKind {
     Pod,
     /// None of these: a program.
     Executable,
+}
+
+impl WorkloadKind {
+    /// The word in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Systemd => "systemd",
+            Self::Container => "container",
+            Self::Pod => "pod",
+            Self::Executable => "executable",
+        }
+    }
 }
 
 /// What an operator calls the thing that a process belongs to. Processes of one workload are
@@ -45,7 +57,7 @@ pub struct Workload {
 }
 
 /// A container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// Its id, whole, as its runtime gave it.
     pub id: Arc<str>,
@@ -60,12 +72,12 @@ pub struct Container {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Arc<str>>,
     /// Its labels; of Kubernetes' own only those that say more than [`Kubernetes`] does.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// What Kubernetes calls a workload.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kubernetes {
     /// Namespace of the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,7 +100,7 @@ pub struct Kubernetes {
 }
 
 /// What made a pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// Its kind, as Kubernetes writes it: `ReplicaSet`, `DaemonSet`.
     pub kind: Arc<str>,

@@ -6,6 +6,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod checks;
 mod json;
+pub mod map;
 mod sanitise;
 mod text;
 mod units;
@@ -45,6 +46,12 @@ pub fn colour_for_stdout() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     std::io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// How many columns standard output has, if it is a terminal.
+pub fn width_of_stdout() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    Some(size.ws_col.into()).filter(|columns| *columns > 0)
 }
 
 /// Writes events in one form.

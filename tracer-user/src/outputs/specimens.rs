@@ -272,13 +272,13 @@ pub(crate) fn process_event(exit: Option<ExitStatus>) -> ProcessEvent {
 pub(crate) fn start() -> Start {
     Start {
         tracer: Tracer {
-            version: "0.1.0",
+            version: "0.1.0".into(),
             hooks: "fentry".to_owned(),
             kernel: "6.1.0-18-amd64".to_owned(),
             arch: "x86_64".to_owned(),
         },
         blind: vec![Blind {
-            what: "what cannot be seen",
+            what: "what cannot be seen".into(),
             why: "the reason".into(),
         }],
     }

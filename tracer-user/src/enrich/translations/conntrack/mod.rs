@@ -193,7 +193,12 @@ impl Conntrack {
     /// What cannot be seen now, and why; nothing is said before the first look around is over.
     pub(super) fn blind(&self) -> Vec<Blind> {
         let mut out = Vec::new();
-        let mut say = |what, why: Cow<'static, str>| out.push(Blind { what, why });
+        let mut say = |what: &'static str, why: Cow<'static, str>| {
+            out.push(Blind {
+                what: what.into(),
+                why,
+            });
+        };
         const ALL: &str = "translated addresses";
         const SOME: &str = "translated addresses of some network namespaces";
         const NEW: &str = "translated addresses of new connections";

@@ -1,0 +1,63 @@
+//! `tracer map`, as it is asked for.
+
+use std::path::PathBuf;
+
+use clap::{Args, value_parser};
+
+use super::{live::LiveOptions, source::Sources, value};
+use crate::{filter, map::GroupBy, model::Timestamp, outputs::map::MapFormat};
+
+/// What `tracer map` can be told.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  tracer map                                        who depends on whom, live
+  tracer map --for 1min -o table                    one minute of it
+  tracer map --from monday.jsonl -o html > map.html of what was recorded
+  tracer map --from a.jsonl --from b.jsonl -o dot   of two hosts, as one map
+  tracer map --focus postgresql.service --depth 1   who uses the database")]
+pub struct MapOptions {
+    /// Form of the output [default: live on a terminal, else json]
+    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT")]
+    pub format: Option<MapFormat>,
+
+    /// Where events come from.
+    #[command(flatten)]
+    pub sources: Sources,
+
+    /// Only what happened since then: 2026-11-22T08:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = value::moment)]
+    pub since: Option<Timestamp>,
+
+    /// Only what happened until then
+    #[arg(long, value_name = "TIME", value_parser = value::moment)]
+    pub until: Option<Timestamp>,
+
+    /// What the nodes are
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub group_by: GroupBy,
+
+    /// Only this node, by name or id, and what is connected with it
+    #[arg(long, value_name = "WHO")]
+    pub focus: Option<String>,
+
+    /// How many steps from there, in both directions [default: all there are]
+    #[arg(long, value_name = "N", requires = "focus", value_parser = value_parser!(u32))]
+    pub depth: Option<u32>,
+
+    /// Write the events to this file as well, as `tracer stream -o json` does
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+
+    /// Exit with 2 if any event was lost
+    #[arg(long)]
+    pub strict: bool,
+
+    /// How to watch this host.
+    #[command(flatten)]
+    pub live: LiveOptions,
+
+    /// Which events count.
+    #[command(flatten)]
+    pub filter: filter::Options,
+}

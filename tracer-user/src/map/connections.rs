@@ -1,0 +1,395 @@
+//! Connections that are open, or were lately: the two ends of one find each other here.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use super::{
+    Options,
+    counters::{Known, Share, What},
+    coverage::Watched,
+    halves::{HalfId, Halves, Link, Side},
+    nodes::{HostId, Nodes},
+    realms::Realms,
+};
+use crate::model::{ConnectionEvent, ConnectionId, Timestamp, Totals};
+
+/// What an event says of one end.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) host: HostId,
+    pub(super) half: HalfId,
+    pub(super) event: &'a ConnectionEvent,
+    pub(super) time: Timestamp,
+    /// The connection is over.
+    pub(super) is_end: bool,
+    /// Nothing of this counts yet, but that it is there.
+    pub(super) is_before: bool,
+}
+
+/// What is known besides.
+pub(super) struct Around<'a> {
+    pub(super) halves: &'a mut Halves,
+    pub(super) nodes: &'a Nodes,
+    pub(super) realms: &'a mut Realms,
+    /// The host of the end that is told of.
+    pub(super) watched: &'a mut Watched,
+}
+
+/// Number of a connection; used again when it is over.
+type Slot = u32;
+
+/// One end of a connection, as its last event tells it.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    host: HostId,
+    id: ConnectionId,
+    half: HalfId,
+    known: Known,
+    first: Timestamp,
+    last: Timestamp,
+    /// Older than the tracer, or than what counts.
+    at_start: bool,
+    /// It ended before what counts.
+    is_before: bool,
+    connect_ns: Option<u64>,
+    totals: Option<Totals>,
+    is_over: bool,
+}
+
+/// A connection with the ends that were told of.
+#[derive(Clone, Debug)]
+struct Connection {
+    ends: [Option<End>; 2],
+    meeting: Option<Meeting>,
+    /// Told apart from others that had the same number.
+    generation: u32,
+}
+
+/// Where the two ends of a connection meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Meeting {
+    /// Made of the sequence numbers of its handshake, which only these two know.
+    Handshake(u64),
+    /// Of connections whose handshake nobody saw, the addresses, on one host: the lesser first.
+    Ends(HostId, SocketAddr, SocketAddr),
+}
+
+#[derive(Debug)]
+pub(super) struct Connections {
+    patience: Duration,
+    max_waiting: usize,
+    max_connections: usize,
+    slots: Vec<Option<Connection>>,
+    free: Vec<Slot>,
+    generation: u32,
+    by_id: HashMap<(HostId, ConnectionId), Slot>,
+    /// Those of which one end was told.
+    meetings: HashMap<Meeting, Slot>,
+    /// An end is over and waits for the other one, the first one first.
+    waiting: VecDeque<(Timestamp, Slot, u32)>,
+}
+
+impl Connections {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            patience: options.patience,
+            max_waiting: options.waiting,
+            max_connections: options.connections,
+            slots: Vec::new(),
+            free: Vec::new(),
+            generation: 0,
+            by_id: HashMap::new(),
+            meetings: HashMap::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what is told of an end. Returns the half at the server's end, if that is known.
+    pub(super) fn tell(&mut self, told: Told<'_>, around: Around<'_>) -> Option<HalfId> {
+        let Around {
+            halves,
+            nodes,
+            realms,
+            watched,
+        } = around;
+        let connection = &told.event.connection;
+        let place = (told.host, connection.id);
+        let end = End {
+            host: told.host,
+            id: connection.id,
+            half: told.half,
+            known: Known {
+                process: told.event.evidence.process,
+                address: connection.translation.as_ref().map(|it| it.evidence),
+            },
+            first: told.time,
+            last: told.time,
+            at_start: connection.existing || told.is_before,
+            is_before: told.is_before && told.is_end,
+            connect_ns: connection.connect_ns,
+            totals: connection.totals,
+            is_over: told.is_end,
+        };
+        let slot = match self.by_id.get(&place) {
+            Some(slot) => {
+                let slot = *slot;
+                self.renew(slot, end);
+                slot
+            }
+            None => {
+                let meeting = Meeting::of(told.host, connection);
+                if let Some((slot, first)) = self.partner(meeting, &end, halves) {
+                    // What the first end calls this one is what this one calls itself.
+                    let called = nodes.address(halves.get(first.half).remote);
+                    if called == Some(connection.ends.local.ip()) {
+                        realms.join(first.host, end.host);
+                    }
+                    self.by_id.insert(place, slot);
+                    self.meetings.remove(&meeting);
+                    if let Some(ends) = self.ends_mut(slot) {
+                        ends[1] = Some(end);
+                    }
+                    slot
+                } else if self.by_id.len() < self.max_connections {
+                    self.open(end, meeting)
+                } else {
+                    if told.is_end {
+                        let share = share(&[Some(end), None], halves);
+                        if let Some((link, share)) = share {
+                            halves.count(link, &share);
+                        }
+                    } else {
+                        watched.untracked += 1;
+                    }
+                    return None;
+                }
+            }
+        };
+        self.judge(slot, told.time, halves)
+    }
+
+    /// Looks at a connection after something was told of it.
+    fn judge(&mut self, slot: Slot, time: Timestamp, halves: &mut Halves) -> Option<HalfId> {
+        let connection = self.slots[slot as usize].as_ref()?;
+        let link = link(&connection.ends, halves);
+        if let (Some(client), Some(server)) = (link.client, link.server) {
+            halves.join(client, server);
+        }
+        let ends = connection.ends.iter().flatten();
+        let (all, over) = (ends.clone().count(), ends.filter(|end| end.is_over).count());
+        if over > 0 && over == all && (all == 2 || connection.meeting.is_none()) {
+            self.settle(slot, halves);
+        } else if over == 1 {
+            // The other end may still be told of, or its end may.
+            let generation = connection.generation;
+            self.waiting.push_back((time, slot, generation));
+            if self.waiting.len() > self.max_waiting {
+                self.settle_first(halves);
+            }
+        }
+        link.server
+    }
+
+    /// What was told before and is not told again stays.
+    fn renew(&mut self, slot: Slot, end: End) {
+        let Some(ends) = self.ends_mut(slot) else {
+            return;
+        };
+        let same = |it: &&mut End| (it.host, it.id) == (end.host, end.id);
+        if let Some(old) = ends.iter_mut().flatten().find(same) {
+            *old = End {
+                first: old.first.min(end.first),
+                last: old.last.max(end.last),
+                at_start: old.at_start,
+                connect_ns: end.connect_ns.or(old.connect_ns),
+                totals: end.totals.or(old.totals),
+                is_over: old.is_over || end.is_over,
+                ..end
+            };
+        }
+    }
+
+    fn ends_mut(&mut self, slot: Slot) -> Option<&mut [Option<End>; 2]> {
+        let connection = self.slots.get_mut(slot as usize)?.as_mut()?;
+        Some(&mut connection.ends)
+    }
+
+    /// The connection whose one end is known, and that `end` is the other one of.
+    fn partner(&self, meeting: Meeting, end: &End, halves: &Halves) -> Option<(Slot, End)> {
+        let slot = *self.meetings.get(&meeting)?;
+        let connection = self.slots[slot as usize].as_ref()?;
+        let first = connection.ends[0].as_ref()?;
+        let sides = [first, end].map(|end| halves.get(end.half).side);
+        let fit = match sides {
+            [Side::Client, Side::Client] | [Side::Server, Side::Server] => false,
+            // Of these it is only known that they have the same addresses: both must say so.
+            [Side::Unknown, Side::Unknown] => matches!(meeting, Meeting::Ends(..)),
+            _ => true,
+        };
+        fit.then_some((slot, *first))
+    }
+
+    fn open(&mut self, end: End, meeting: Meeting) -> Slot {
+        self.generation = self.generation.wrapping_add(1);
+        let place = (end.host, end.id);
+        // An earlier one that has the same two ends is no longer waited for.
+        let is_free = !self.meetings.contains_key(&meeting);
+        let connection = Connection {
+            ends: [Some(end), None],
+            meeting: Some(meeting).filter(|_| is_free),
+            generation: self.generation,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Some(connection);
+                slot
+            }
+            None => {
+                self.slots.push(Some(connection));
+                (self.slots.len() - 1) as Slot
+            }
+        };
+        self.by_id.insert(place, slot);
+        if is_free {
+            self.meetings.insert(meeting, slot);
+        }
+        slot
+    }
+
+    /// Counts a connection for good.
+    fn settle(&mut self, slot: Slot, halves: &mut Halves) {
+        let Some(connection) = self.slots[slot as usize].take() else {
+            return;
+        };
+        self.free.push(slot);
+        for end in connection.ends.iter().flatten() {
+            self.by_id.remove(&(end.host, end.id));
+        }
+        if let Some(meeting) = connection.meeting
+            && self.meetings.get(&meeting) == Some(&slot)
+        {
+            self.meetings.remove(&meeting);
+        }
+        if let Some((link, share)) = share(&connection.ends, halves) {
+            halves.count(link, &share);
+        }
+    }
+
+    /// Those whose other end was waited for long enough are counted as they are.
+    pub(super) fn expire(&mut self, now: Timestamp, halves: &mut Halves) {
+        let limit = now.as_ns().saturating_sub(nanos(self.patience));
+        while let Some((time, ..)) = self.waiting.front()
+            && time.as_ns() < limit
+        {
+            self.settle_first(halves);
+        }
+    }
+
+    fn settle_first(&mut self, halves: &mut Halves) {
+        if let Some((_, slot, generation)) = self.waiting.pop_front()
+            && let Some(connection) = &self.slots[slot as usize]
+            && connection.generation == generation
+        {
+            self.settle(slot, halves);
+        }
+    }
+
+    /// Counts those of `host` as ended: nobody watched their end.
+    pub(super) fn forget(&mut self, host: HostId, halves: &mut Halves) {
+        for slot in 0..self.slots.len() as Slot {
+            let Some(ends) = self.ends_mut(slot) else {
+                continue;
+            };
+            let mut left = 0;
+            for end in ends.iter_mut().flatten() {
+                end.is_over |= end.host == host;
+                left += usize::from(!end.is_over);
+            }
+            if left == 0 {
+                self.settle(slot, halves);
+            }
+        }
+    }
+
+    /// What the connections that are not counted yet would add.
+    pub(super) fn shares<'a>(
+        &'a self,
+        halves: &'a Halves,
+    ) -> impl Iterator<Item = (Link, Share)> + 'a {
+        let connections = self.slots.iter().flatten();
+        connections.filter_map(|connection| share(&connection.ends, halves))
+    }
+}
+
+impl Meeting {
+    fn of(host: HostId, connection: &crate::model::Connection) -> Self {
+        match connection.handshake {
+            Some(handshake) => Self::Handshake(handshake),
+            None => {
+                let (local, remote) = (connection.ends.local, connection.remote());
+                Self::Ends(host, local.min(remote), local.max(remote))
+            }
+        }
+    }
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Which end is which, in the order client, server.
+fn sides<'a>(ends: &'a [Option<End>; 2], halves: &Halves) -> [Option<&'a End>; 2] {
+    let side = |end: &Option<End>| end.as_ref().map(|end| halves.get(end.half).side);
+    let [first, second] = ends.each_ref().map(Option::as_ref);
+    match (side(&ends[0]), side(&ends[1])) {
+        (Some(Side::Server), _) | (_, Some(Side::Client)) => [second, first],
+        _ => [first, second],
+    }
+}
+
+fn link(ends: &[Option<End>; 2], halves: &Halves) -> Link {
+    let [client, server] = sides(ends, halves);
+    Link {
+        client: client.map(|end| end.half),
+        server: server.map(|end| end.half),
+    }
+}
+
+/// What a connection adds to which halves; none if nothing of it counts.
+fn share(ends: &[Option<End>; 2], halves: &Halves) -> Option<(Link, Share)> {
+    let told = || ends.iter().flatten();
+    if told().all(|end| end.is_before) {
+        return None;
+    }
+    let [client, server] = sides(ends, halves);
+    let (client_totals, server_totals) = (
+        client.and_then(|end| end.totals),
+        server.and_then(|end| end.totals),
+    );
+    // Each end counts what it sent and what it received; the client's say if both are known.
+    let (sent_bytes, received_bytes) = match (client_totals, server_totals) {
+        (Some(totals), _) => (totals.sent_bytes, totals.received_bytes),
+        (None, Some(totals)) => (totals.received_bytes, totals.sent_bytes),
+        (None, None) => (0, 0),
+    };
+    let totals = || client_totals.iter().chain(&server_totals);
+    let share = Share {
+        first: told().map(|end| end.first).min()?,
+        last: told().map(|end| end.last).max()?,
+        client: client.map(|end| end.known),
+        server: server.map(|end| end.known),
+        what: What::Connection {
+            at_start: told().all(|end| end.at_start),
+            ended: told().any(|end| end.is_over),
+            connect_ns: client.and_then(|end| end.connect_ns),
+            rtt_ns: totals().find_map(|totals| totals.rtt_ns),
+            sent_bytes,
+            received_bytes,
+            retransmits: totals().map(|totals| u64::from(totals.retransmits)).sum(),
+        },
+    };
+    Some((link(ends, halves), share))
+}

@@ -1,0 +1,97 @@
+//! What was watched, and what was lost meanwhile.
+
+use std::sync::Arc;
+
+use crate::model::{Blind, Body, Event, Gap, Host, HostCoverage, Ledger, Lost, Timestamp};
+
+/// Gaps that are kept for each host.
+const MAX_GAPS: usize = 4096;
+
+/// Of one host.
+#[derive(Debug)]
+pub(super) struct Watched {
+    from: Timestamp,
+    to: Timestamp,
+    gaps: Vec<Gap>,
+    /// Of the runs that are over.
+    lost: Ledger<Lost>,
+    missed: u64,
+    /// Of the run that goes on.
+    lost_now: Ledger<Lost>,
+    missed_now: u64,
+    pub(super) untracked: u64,
+    blind: Vec<Blind>,
+    /// The run has ended.
+    stopped: bool,
+}
+
+impl Watched {
+    pub(super) fn new(time: Timestamp) -> Self {
+        Self {
+            from: time,
+            to: time,
+            gaps: Vec::new(),
+            lost: Ledger::default(),
+            missed: 0,
+            lost_now: Ledger::default(),
+            missed_now: 0,
+            untracked: 0,
+            blind: Vec::new(),
+            stopped: false,
+        }
+    }
+
+    /// Whether a run of the tracer begins here that is not the first one.
+    pub(super) fn see(&mut self, event: &Event) -> bool {
+        let mut begins = false;
+        match &event.body {
+            Body::Start(start) => {
+                begins = self.to > self.from || self.stopped;
+                if begins && event.time > self.to && self.gaps.len() < MAX_GAPS {
+                    self.gaps.push(Gap {
+                        from: self.to,
+                        to: event.time,
+                    });
+                }
+                self.close_account();
+                self.stopped = false;
+                self.blind.clone_from(&start.blind);
+            }
+            Body::Loss(loss) => {
+                self.lost_now.add(&loss.lost);
+                self.missed_now += loss.missed;
+            }
+            Body::Stop(stop) => {
+                // The account of the whole run, with what no `loss` told.
+                self.lost_now = stop.totals.lost();
+                self.missed_now = stop.missed;
+                self.close_account();
+                self.stopped = true;
+            }
+            _ => {}
+        }
+        self.from = self.from.min(event.time);
+        self.to = self.to.max(event.time);
+        begins
+    }
+
+    fn close_account(&mut self) {
+        self.lost.add(&std::mem::take(&mut self.lost_now));
+        self.missed += std::mem::take(&mut self.missed_now);
+    }
+
+    pub(super) fn snapshot(&self, host: &Arc<Host>) -> HostCoverage {
+        let mut lost = self.lost.clone();
+        lost.add(&self.lost_now);
+        HostCoverage {
+            host: Arc::clone(host),
+            from: self.from,
+            to: self.to,
+            gaps: self.gaps.clone(),
+            lost,
+            missed: self.missed + self.missed_now,
+            untracked: self.untracked,
+            blind: self.blind.clone(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Halves of edges: what one workload has with one remote, as its own end tells it.
+
+use std::collections::HashMap;
+
+use super::{
+    counters::{Counters, Share},
+    nodes::{HostId, NodeId, Nodes},
+};
+use crate::model::{ConnectionEvent, Direction, Timestamp};
+
+/// Most halves; beyond, the port of the server is no longer told apart.
+const MAX_HALVES: usize = 262_144;
+/// Most entries of the tables that say who serves what.
+const MAX_SERVED: usize = 131_072;
+
+/// Which side of its connections a half is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    Client,
+    Server,
+    /// Who opened them is not known.
+    Unknown,
+}
+
+/// Number of a half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct HalfId(u32);
+
+/// What makes two halves the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Half {
+    pub(super) host: HostId,
+    pub(super) netns: u32,
+    pub(super) side: Side,
+    pub(super) node: NodeId,
+    pub(super) remote: NodeId,
+    /// The server's; 0 where the side is not known.
+    pub(super) port: u16,
+}
+
+/// The halves of an edge that are known, as of one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Link {
+    /// The end that dialled; or the only one, where it is not known who did.
+    pub(super) client: Option<HalfId>,
+    pub(super) server: Option<HalfId>,
+}
+
+/// All halves, and what was counted of their connections.
+#[derive(Debug, Default)]
+pub(super) struct Halves {
+    halves: Vec<Half>,
+    numbers: HashMap<Half, HalfId>,
+    links: HashMap<Link, Counters>,
+    /// Who was found to serve a remote address, as clients in a network namespace dial it.
+    served: HashMap<(HostId, u32, NodeId, u16), HalfId>,
+    /// Who listened last on a port of a network namespace.
+    listeners: HashMap<(HostId, u32, u16), NodeId>,
+}
+
+impl Halves {
+    /// The half that `event` is about.
+    pub(super) fn of(
+        &mut self,
+        host: HostId,
+        event: &ConnectionEvent,
+        time: Timestamp,
+        nodes: &mut Nodes,
+    ) -> HalfId {
+        let connection = &event.connection;
+        let (side, port) = match connection.direction {
+            Some(Direction::Outbound) => (Side::Client, connection.remote().port()),
+            Some(Direction::Inbound) => (Side::Server, connection.ends.local.port()),
+            None => (Side::Unknown, 0),
+        };
+        let served_here = (host, connection.netns, port);
+        let node = match (&event.process, side) {
+            // An inbound attempt that nobody took: it was meant for who listens there, or did.
+            (None, Side::Server) => match self.listeners.get(&served_here) {
+                Some(node) => *node,
+                None => nodes.local(host, None, time),
+            },
+            (process, _) => nodes.local(host, process.as_ref(), time),
+        };
+        let remote = nodes.remote(
+            host,
+            connection.netns,
+            connection.remote().ip(),
+            connection.name.as_deref(),
+            time,
+        );
+        let half = Half {
+            host,
+            netns: connection.netns,
+            side,
+            node,
+            remote,
+            port,
+        };
+        if side == Side::Server && event.process.is_some() {
+            self.listens(host, half.netns, port, node);
+        }
+        self.number(half)
+    }
+
+    fn number(&mut self, mut half: Half) -> HalfId {
+        if self.halves.len() >= MAX_HALVES && !self.numbers.contains_key(&half) {
+            half.port = 0;
+        }
+        *self.numbers.entry(half).or_insert_with(|| {
+            self.halves.push(half);
+            HalfId((self.halves.len() - 1) as u32)
+        })
+    }
+
+    pub(super) fn get(&self, id: HalfId) -> &Half {
+        &self.halves[id.0 as usize]
+    }
+
+    /// `node` listens on that port.
+    pub(super) fn listens(&mut self, host: HostId, netns: u32, port: u16, node: NodeId) {
+        let place = (host, netns, port);
+        if self.listeners.len() < MAX_SERVED || self.listeners.contains_key(&place) {
+            self.listeners.insert(place, node);
+        }
+    }
+
+    /// Listeners of `host` are told anew.
+    pub(super) fn forget_listeners(&mut self, host: HostId) {
+        self.listeners.retain(|(of, ..), _| *of != host);
+    }
+
+    /// These two are the ends of one connection.
+    pub(super) fn join(&mut self, client: HalfId, server: HalfId) {
+        let half = *self.get(client);
+        let place = (half.host, half.netns, half.remote, half.port);
+        if self.served.len() < MAX_SERVED || self.served.contains_key(&place) {
+            self.served.insert(place, server);
+        }
+    }
+
+    /// Who serves what `client` dials, where a connection of it, or of another client in its
+    /// network namespace, was seen at both ends.
+    pub(super) fn server_of(&self, client: HalfId) -> Option<HalfId> {
+        let half = self.get(client);
+        let place = (half.host, half.netns, half.remote, half.port);
+        self.served.get(&place).copied()
+    }
+
+    /// Counts a connection or an attempt between them.
+    pub(super) fn count(&mut self, link: Link, share: &Share) {
+        self.links.entry(link).or_default().add(share);
+    }
+
+    pub(super) fn links(&self) -> impl Iterator<Item = (Link, &Counters)> {
+        self.links.iter().map(|(link, counters)| (*link, counters))
+    }
+}

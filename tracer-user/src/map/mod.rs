@@ -1,0 +1,210 @@
+//! Events → who depends on whom. Pure: no clock, no I/O; the same events give the same map.
+//!
+//! An event is about one end of a connection. What one workload has with one remote address and
+//! port is a *half* of an edge; `connections` finds the two ends of one connection, and with them
+//! the halves that belong together. Only [`Map::view`] makes nodes and edges of that, so whatever
+//! is learnt late counts for what came before.
+
+mod attempts;
+mod connections;
+mod counters;
+mod coverage;
+pub mod focus;
+mod halves;
+mod histogram;
+mod nodes;
+mod realms;
+mod snapshot;
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use self::{
+    attempts::Attempts,
+    connections::Connections,
+    coverage::Watched,
+    halves::Halves,
+    nodes::{HostId, Nodes},
+    realms::Realms,
+};
+use crate::model::{Body, Direction, Event, ListenerEvent, ListeningAt, Timestamp, View};
+
+/// What nodes are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum GroupBy {
+    /// Each process by itself
+    Process,
+    /// What an operator calls it: a unit, a container, the owner of a pod, a program
+    #[default]
+    Workload,
+    /// All that runs on a host
+    Host,
+    /// All that runs in a namespace of Kubernetes; what is in none, by host
+    Namespace,
+}
+
+/// How a map is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What nodes are made of.
+    pub group_by: GroupBy,
+    /// Nothing before this counts; what is open then is there at the start.
+    pub since: Option<Timestamp>,
+    /// Nothing after this counts.
+    pub until: Option<Timestamp>,
+    /// How long, by the times of events, an end that is over waits for the other one to be told.
+    pub patience: Duration,
+    /// How many ends that are over may wait.
+    pub waiting: usize,
+    /// How many connections can be followed at once.
+    pub connections: usize,
+}
+
+impl Options {
+    /// For events of one host, whose two ends are told nearly at once.
+    pub const ONE_HOST: Self = Self {
+        group_by: GroupBy::Workload,
+        since: None,
+        until: None,
+        patience: Duration::from_secs(2),
+        waiting: 65_536,
+        connections: 1 << 20,
+    };
+
+    /// For recordings of several hosts, whose clocks differ by seconds.
+    pub const SEVERAL_HOSTS: Self = Self {
+        patience: Duration::from_secs(30),
+        waiting: 1 << 20,
+        connections: 1 << 22,
+        ..Self::ONE_HOST
+    };
+}
+
+/// The state of a map: what was told so far.
+#[derive(Debug)]
+pub struct Map {
+    options: Options,
+    nodes: Nodes,
+    halves: Halves,
+    connections: Connections,
+    attempts: Attempts,
+    realms: Realms,
+    /// By number of the host.
+    watched: Vec<Watched>,
+    /// The time of the newest event.
+    now: Option<Timestamp>,
+}
+
+impl Map {
+    /// An empty map.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            nodes: Nodes::new(options.group_by),
+            halves: Halves::default(),
+            connections: Connections::new(&options),
+            attempts: Attempts::new(&options),
+            realms: Realms::default(),
+            watched: Vec::new(),
+            now: None,
+        }
+    }
+
+    /// Takes `event` into account.
+    pub fn push(&mut self, event: &Event) {
+        if self.options.until.is_some_and(|until| event.time > until) {
+            return;
+        }
+        let is_before = self.options.since.is_some_and(|since| event.time < since);
+        let time = self
+            .options
+            .since
+            .map_or(event.time, |since| since.max(event.time));
+        let host = self.nodes.host(&event.host);
+        self.watch(host, event, is_before);
+        let now = self.now.map_or(time, |now| now.max(time));
+        self.now = Some(now);
+        match &event.body {
+            Body::Connect(it) | Body::Accept(it) | Body::Existing(it) | Body::Close(it) => {
+                let half = self.halves.of(host, it, time, &mut self.nodes);
+                let is_end = matches!(event.body, Body::Close(_));
+                let told = connections::Told {
+                    host,
+                    half,
+                    event: it,
+                    time,
+                    is_end,
+                    is_before,
+                };
+                let around = connections::Around {
+                    halves: &mut self.halves,
+                    nodes: &self.nodes,
+                    realms: &mut self.realms,
+                    watched: &mut self.watched[host.index()],
+                };
+                let server = self.connections.tell(told, around);
+                if matches!(event.body, Body::Connect(_)) {
+                    self.attempts.succeeded(it, half, server, &mut self.halves);
+                }
+            }
+            Body::Fail(it) if !is_before => {
+                let half = self.halves.of(host, it, time, &mut self.nodes);
+                let is_client = it.connection.direction != Some(Direction::Inbound);
+                self.attempts
+                    .failed(it, half, is_client, time, &mut self.halves);
+            }
+            Body::Listen(it) => self.listener(host, it, time, true),
+            Body::Unlisten(it) => self.listener(host, it, time, false),
+            Body::Fail(_) | Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
+            Body::Exec(_) | Body::Exit(_) => {}
+        }
+        self.connections.expire(now, &mut self.halves);
+        self.attempts.expire(now, &mut self.halves);
+    }
+
+    fn watch(&mut self, host: HostId, event: &Event, is_before: bool) {
+        if self.watched.len() <= host.index() {
+            self.watched.push(Watched::new(event.time));
+        }
+        let watched = &mut self.watched[host.index()];
+        if is_before {
+            // What counts begins later.
+            *watched = Watched::new(self.options.since.unwrap_or(event.time));
+            if !matches!(event.body, Body::Start(_)) {
+                return;
+            }
+        }
+        if watched.see(event) {
+            // What was open when nobody watched any more may be gone: what is still there is told
+            // again, under other ids.
+            self.connections.forget(host, &mut self.halves);
+            self.nodes.forget_listeners(host);
+            self.halves.forget_listeners(host);
+        }
+    }
+
+    fn listener(&mut self, host: HostId, event: &ListenerEvent, time: Timestamp, listens: bool) {
+        let node = self.nodes.local(host, event.process.as_ref(), time);
+        let listener = &event.listener;
+        let at = ListeningAt {
+            address: listener.local.ip(),
+            port: listener.local.port(),
+            netns: listener.netns,
+        };
+        if listens {
+            self.nodes.listen(node, at);
+            self.halves.listens(host, at.netns, at.port, node);
+        } else {
+            self.nodes.unlisten(node, at);
+        }
+    }
+
+    /// What the map looks like now.
+    pub fn view(&self) -> View {
+        snapshot::take(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! Who talks: workloads of hosts that were watched, and remotes, each by a small number.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::GroupBy;
+use crate::model::{
+    AddressClass, Host, ListeningAt, Name, Process, Timestamp, Workload, WorkloadKind,
+};
+
+/// Most nodes; the next remotes are folded. Each takes some hundred bytes.
+const MAX_NODES: usize = 65_536;
+/// Of a workload's processes, those seen last are kept.
+const MAX_PROCESSES: usize = 16;
+/// Processes whose node is remembered.
+const MAX_REMEMBERED: usize = 8192;
+/// Listening addresses of one node that are kept.
+const MAX_LISTENERS: usize = 1024;
+/// Remotes that were folded and are remembered, to count each once.
+const MAX_FOLDED: usize = 262_144;
+
+/// Number of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct NodeId(u32);
+
+/// Number of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct HostId(u32);
+
+impl NodeId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl HostId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What makes two nodes the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// By kind and name; of containers by id, as their name may come later.
+    Workload(HostId, WorkloadKind, Arc<str>),
+    /// By pid and start.
+    Process(HostId, u32, Option<Timestamp>),
+    /// All of a host.
+    Host(HostId),
+    /// All of a namespace of Kubernetes.
+    Namespace(Arc<str>),
+    /// What runs on a host, and is not known.
+    Unknown(HostId),
+    /// An address, and what it was called.
+    Remote(Realm, IpAddr, Option<Arc<str>>),
+    /// Remotes beyond those that there is room for.
+    Others(HostId),
+}
+
+/// Where an address means the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Realm {
+    /// Everywhere.
+    World,
+    /// Around a host: others may use the same private addresses.
+    Host(HostId),
+    /// In one network namespace: its loopback addresses.
+    Netns(HostId, u32),
+}
+
+/// A node, as known so far.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) key: Key,
+    pub(super) workload: Option<Arc<Workload>>,
+    /// Those seen last.
+    pub(super) processes: VecDeque<Arc<Process>>,
+    pub(super) listeners: Vec<(ListeningAt, u32)>,
+    pub(super) members: u64,
+    pub(super) first_seen: Timestamp,
+    pub(super) last_seen: Timestamp,
+}
+
+#[derive(Debug)]
+pub(super) struct Nodes {
+    group_by: GroupBy,
+    hosts: Vec<Arc<Host>>,
+    by_host: HashMap<String, HostId>,
+    nodes: Vec<Known>,
+    by_key: HashMap<Key, NodeId>,
+    /// By address of the value, which is kept so that no other takes the address.
+    by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId)>,
+    folded: HashSet<(HostId, IpAddr)>,
+}
+
+impl Nodes {
+    pub(super) fn new(group_by: GroupBy) -> Self {
+        Self {
+            group_by,
+            hosts: Vec::new(),
+            by_host: HashMap::new(),
+            nodes: Vec::new(),
+            by_key: HashMap::new(),
+            by_process: HashMap::new(),
+            folded: HashSet::new(),
+        }
+    }
+
+    /// The number of `host`; the name that it has last is the one that is shown.
+    pub(super) fn host(&mut self, host: &Arc<Host>) -> HostId {
+        if let Some(at) = self.hosts.iter().rposition(|it| Arc::ptr_eq(it, host)) {
+            return HostId(at as u32);
+        }
+        if let Some(id) = self.by_host.get(&host.id) {
+            self.hosts[id.index()] = Arc::clone(host);
+            return *id;
+        }
+        let id = HostId(self.hosts.len() as u32);
+        self.hosts.push(Arc::clone(host));
+        self.by_host.insert(host.id.clone(), id);
+        id
+    }
+
+    pub(super) fn hosts(&self) -> &[Arc<Host>] {
+        &self.hosts
+    }
+
+    pub(super) fn get(&self, id: NodeId) -> &Known {
+        &self.nodes[id.index()]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.nodes.iter()
+    }
+
+    /// The node that `process` belongs to, or the one for what is not known.
+    pub(super) fn local(
+        &mut self,
+        host: HostId,
+        process: Option<&Arc<Process>>,
+        time: Timestamp,
+    ) -> NodeId {
+        let Some(process) = process else {
+            return self.node(Key::Unknown(host), time);
+        };
+        let place = (host, Arc::as_ptr(process).addr());
+        if let Some((_, node)) = self.by_process.get(&place) {
+            let node = *node;
+            self.see(node, time);
+            return node;
+        }
+        let node = self.node(self.key_of(host, process), time);
+        let known = &mut self.nodes[node.index()];
+        if let Some(workload) = &process.workload {
+            // The newest is the most complete: names of containers come later.
+            known.workload = Some(Arc::clone(workload));
+        }
+        let same = |it: &Arc<Process>| (it.pid, it.started) == (process.pid, process.started);
+        known.processes.retain(|it| !same(it));
+        if known.processes.len() >= MAX_PROCESSES {
+            known.processes.pop_front();
+        }
+        known.processes.push_back(Arc::clone(process));
+        if self.by_process.len() >= MAX_REMEMBERED {
+            self.by_process.clear();
+        }
+        self.by_process.insert(place, (Arc::clone(process), node));
+        node
+    }
+
+    fn key_of(&self, host: HostId, process: &Process) -> Key {
+        let workload = process.workload.as_deref();
+        match self.group_by {
+            GroupBy::Process => Key::Process(host, process.pid, process.started),
+            GroupBy::Host => Key::Host(host),
+            GroupBy::Namespace => workload
+                .and_then(|it| it.k8s.as_ref()?.namespace.clone())
+                .map_or(Key::Host(host), Key::Namespace),
+            GroupBy::Workload => match workload {
+                Some(workload) => {
+                    let name = match (&workload.kind, &workload.container) {
+                        (WorkloadKind::Container, Some(container)) => &container.id,
+                        _ => &workload.name,
+                    };
+                    Key::Workload(host, workload.kind, Arc::clone(name))
+                }
+                None => Key::Workload(host, WorkloadKind::Executable, Arc::clone(&process.comm)),
+            },
+        }
+    }
+
+    /// The node of an address beyond what was watched.
+    pub(super) fn remote(
+        &mut self,
+        host: HostId,
+        netns: u32,
+        address: IpAddr,
+        name: Option<&Name>,
+        time: Timestamp,
+    ) -> NodeId {
+        let realm = match AddressClass::of(address) {
+            AddressClass::Loopback => Realm::Netns(host, netns),
+            AddressClass::Private
+            | AddressClass::LinkLocal
+            | AddressClass::Shared
+            | AddressClass::Reserved => Realm::Host(host),
+            AddressClass::Metadata | AddressClass::Multicast | AddressClass::Public => Realm::World,
+        };
+        let key = Key::Remote(realm, address, name.map(|it| Arc::clone(&it.name)));
+        if self.nodes.len() >= MAX_NODES && !self.by_key.contains_key(&key) {
+            let others = self.node(Key::Others(host), time);
+            if self.folded.len() < MAX_FOLDED && self.folded.insert((host, address)) {
+                self.nodes[others.index()].members += 1;
+            }
+            return others;
+        }
+        self.node(key, time)
+    }
+
+    fn node(&mut self, key: Key, time: Timestamp) -> NodeId {
+        if let Some(id) = self.by_key.get(&key) {
+            let id = *id;
+            self.see(id, time);
+            return id;
+        }
+        let id = NodeId(self.nodes.len() as u32);
+        self.nodes.push(Known {
+            key: key.clone(),
+            workload: None,
+            processes: VecDeque::new(),
+            listeners: Vec::new(),
+            members: 0,
+            first_seen: time,
+            last_seen: time,
+        });
+        self.by_key.insert(key, id);
+        id
+    }
+
+    fn see(&mut self, id: NodeId, time: Timestamp) {
+        let known = &mut self.nodes[id.index()];
+        known.first_seen = known.first_seen.min(time);
+        known.last_seen = known.last_seen.max(time);
+    }
+
+    /// The address of a remote.
+    pub(super) fn address(&self, id: NodeId) -> Option<IpAddr> {
+        match self.get(id).key {
+            Key::Remote(_, address, _) => Some(address),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_unknown(&self, id: NodeId) -> bool {
+        matches!(self.get(id).key, Key::Unknown(_))
+    }
+
+    pub(super) fn listen(&mut self, id: NodeId, at: ListeningAt) {
+        let listeners = &mut self.nodes[id.index()].listeners;
+        match listeners.iter().position(|(it, _)| *it == at) {
+            Some(place) => listeners[place].1 += 1,
+            None if listeners.len() < MAX_LISTENERS => listeners.push((at, 1)),
+            None => {}
+        }
+    }
+
+    pub(super) fn unlisten(&mut self, id: NodeId, at: ListeningAt) {
+        let listeners = &mut self.nodes[id.index()].listeners;
+        if let Some(place) = listeners.iter().position(|(it, _)| *it == at) {
+            listeners[place].1 -= 1;
+            if listeners[place].1 == 0 {
+                listeners.swap_remove(place);
+            }
+        }
+    }
+
+    /// What listened on `host` is no longer known: another run of the tracer begins.
+    pub(super) fn forget_listeners(&mut self, host: HostId) {
+        for known in &mut self.nodes {
+            if known.key.host() == Some(host) {
+                known.listeners.clear();
+            }
+        }
+    }
+}
+
+impl Key {
+    /// The host of what runs on one.
+    pub(super) fn host(&self) -> Option<HostId> {
+        match self {
+            Self::Workload(host, ..)
+            | Self::Process(host, ..)
+            | Self::Host(host)
+            | Self::Unknown(host) => Some(*host),
+            Self::Namespace(_) | Self::Remote(..) | Self::Others(_) => None,
+        }
+    }
+
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self, Self::Remote(..) | Self::Others(_))
+    }
+}

@@ -1,0 +1,720 @@
+//! Maps of small worlds whose truth is written beside them.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use proptest::prelude::*;
+
+use super::{focus::WhoError, *};
+use crate::model::{
+    Closer, Connection, ConnectionEvent, ConnectionId, Coverage, DirectionEvidence, EdgeState,
+    Ends, Evidence, Failure, Host, Ledger, Loss, Lost, NodeKind, Phase, Process, ProcessEvidence,
+    ProcessKey, Reason, Repaired, SeenBy, Start, Stop, Totals, Tracer, Workload, WorkloadKind,
+};
+
+const SECOND: u64 = 1_000_000_000;
+const EPOCH: u64 = 1_795_309_323 * SECOND;
+
+fn at(seconds: f64) -> Timestamp {
+    Timestamp::from_ns(EPOCH + (seconds * SECOND as f64) as u64)
+}
+
+fn host(name: &str) -> Arc<Host> {
+    Arc::new(Host {
+        id: format!("id-of-{name}"),
+        name: name.to_owned(),
+    })
+}
+
+fn process(name: &str, pid: u32) -> Arc<Process> {
+    Arc::new(Process {
+        key: ProcessKey { pid, start_ns: 1 },
+        cgroup: 0,
+        workload: Some(Arc::new(Workload {
+            kind: WorkloadKind::Systemd,
+            name: name.into(),
+            unit: Some(name.into()),
+            slice: None,
+            container: None,
+            k8s: None,
+            role: None,
+        })),
+        pid,
+        ppid: None,
+        uid: None,
+        comm: name.trim_end_matches(".service").into(),
+        exe: None,
+        args: None,
+        started: Some(at(0.0)),
+    })
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// One end of a connection, and what happens to it.
+#[derive(Clone)]
+struct End {
+    host: Arc<Host>,
+    id: u64,
+    handshake: Option<u64>,
+    direction: Option<Direction>,
+    local: SocketAddr,
+    remote: SocketAddr,
+    process: Option<Arc<Process>>,
+    existing: bool,
+}
+
+impl End {
+    fn event(
+        &self,
+        time: f64,
+        totals: Option<Totals>,
+        failure: Option<Failure>,
+    ) -> ConnectionEvent {
+        ConnectionEvent {
+            connection: Connection {
+                id: ConnectionId {
+                    begun_ns: self.id,
+                    salt: 7,
+                },
+                handshake: self.handshake,
+                direction: self.direction,
+                netns: 1,
+                ends: Ends {
+                    local: self.local,
+                    remote: self.remote,
+                },
+                translation: None,
+                name: None,
+                opened: Some(at(time)),
+                existing: self.existing,
+                connect_ns: (self.direction == Some(Direction::Outbound)).then_some(50_000),
+                duration_ns: None,
+                totals,
+                closed_by: totals.map(|_| Closer::Local),
+                errno: None,
+            },
+            failure,
+            process: self.process.clone(),
+            peer: None,
+            evidence: Evidence {
+                process: ProcessEvidence::Hook,
+                direction: Some(DirectionEvidence::Handshake),
+                end: None,
+            },
+        }
+    }
+
+    fn tell(&self, time: f64, body: Body) -> Event {
+        Event {
+            time: at(time),
+            host: Arc::clone(&self.host),
+            body,
+        }
+    }
+
+    fn opens(&self, time: f64) -> Event {
+        let event = self.event(time, None, None);
+        self.tell(
+            time,
+            match (self.existing, self.direction) {
+                (true, _) | (_, None) => Body::Existing(event),
+                (_, Some(Direction::Outbound)) => Body::Connect(event),
+                (_, Some(Direction::Inbound)) => Body::Accept(event),
+            },
+        )
+    }
+
+    fn closes(&self, time: f64, sent_bytes: u64, received_bytes: u64) -> Event {
+        let totals = Totals {
+            sent_bytes,
+            received_bytes,
+            rtt_ns: Some(90_000),
+            retransmits: 1,
+        };
+        self.tell(time, Body::Close(self.event(time, Some(totals), None)))
+    }
+
+    fn fails(&self, time: f64, reason: Reason) -> Event {
+        let failure = Failure {
+            phase: Phase::Remote,
+            reason,
+            errno: Some("ECONNREFUSED"),
+        };
+        self.tell(time, Body::Fail(self.event(time, None, Some(failure))))
+    }
+}
+
+/// The two ends of connection `n`: `app` on web-1 to PostgreSQL on db-1.
+fn pair(n: u64) -> (End, End) {
+    let client = End {
+        host: host("web-1"),
+        id: n,
+        handshake: Some(n),
+        direction: Some(Direction::Outbound),
+        local: SocketAddr::new(address("10.0.0.5:0").ip(), 40_000 + n as u16),
+        remote: address("10.0.0.9:5432"),
+        process: Some(process("app.service", 10)),
+        existing: false,
+    };
+    let server = End {
+        host: host("db-1"),
+        id: 1000 + n,
+        direction: Some(Direction::Inbound),
+        local: client.remote,
+        remote: client.local,
+        process: Some(process("postgresql.service", 20)),
+        ..client.clone()
+    };
+    (client, server)
+}
+
+fn map_of(events: &[Event]) -> View {
+    map_with(Options::ONE_HOST, events)
+}
+
+fn map_with(options: Options, events: &[Event]) -> View {
+    let mut map = Map::new(options);
+    for event in events {
+        map.push(event);
+    }
+    check(&map.view())
+}
+
+/// What holds of every view.
+fn check(view: &View) -> View {
+    let ids: Vec<_> = view.nodes.iter().map(|node| &node.id).collect();
+    assert!(ids.windows(2).all(|two| two[0] < two[1]), "{ids:?}");
+    for edge in &view.edges {
+        let opened = edge.live_at_start + edge.established;
+        assert!(opened >= edge.terminated, "{edge:?}");
+        assert_eq!(edge.live(), opened - edge.terminated);
+        assert!(edge.first_seen <= edge.last_seen);
+        assert_eq!(edge.state == EdgeState::Ok, edge.failures() == 0);
+    }
+    serde_json::to_string(view).expect("it can be written");
+    view.clone()
+}
+
+/// Each edge as `client -> server:port`, with what was established, terminated and failed.
+fn edges(view: &View) -> BTreeMap<String, (u64, u64, u64)> {
+    let edge = |it: &crate::model::Edge| {
+        let port = it.port.map_or("?".to_owned(), |port| port.to_string());
+        let (client, server) = (&view.nodes[it.client].name, &view.nodes[it.server].name);
+        (
+            format!("{client} -> {server}:{port}"),
+            (it.established, it.terminated, it.failures()),
+        )
+    };
+    view.edges.iter().map(edge).collect()
+}
+
+fn only(view: &View) -> &crate::model::Edge {
+    assert_eq!(view.edges.len(), 1, "{:?}", edges(view));
+    &view.edges[0]
+}
+
+const APP_TO_DB: &str = "app.service -> postgresql.service:5432";
+
+#[test]
+fn both_ends_make_one_edge_whichever_comes_first() {
+    let (client, server) = pair(1);
+    let (opens, accepted) = (client.opens(1.0), server.opens(1.1));
+    let (closes, closed) = (client.closes(2.0, 100, 2000), server.closes(2.1, 2000, 100));
+    let orders = [
+        [&opens, &accepted, &closes, &closed],
+        [&accepted, &opens, &closed, &closes],
+        [&opens, &closes, &accepted, &closed],
+        [&opens, &closes, &closed, &accepted],
+    ];
+    let mut views = Vec::new();
+    for order in &orders[..3] {
+        let view = map_of(&order.map(Clone::clone));
+        assert_eq!(edges(&view), [(APP_TO_DB.to_owned(), (1, 1, 0))].into());
+        let edge = only(&view);
+        assert_eq!((edge.sent_bytes, edge.received_bytes), (100, 2000));
+        assert_eq!(edge.retransmits, 2);
+        assert_eq!(edge.evidence.ends, SeenBy::Both);
+        assert_eq!(
+            edge.connect_ns.map(|it| (it.count, it.max)),
+            Some((1, 50_000))
+        );
+        assert_eq!(edge.rtt_ns.map(|it| it.count), Some(1));
+        views.push(view);
+    }
+    assert_eq!(views[0].edges, views[1].edges);
+}
+
+#[test]
+fn a_half_alone_is_an_edge_to_an_address() {
+    let (client, server) = pair(1);
+    let view = map_of(&[client.opens(1.0), client.closes(2.0, 1, 2)]);
+    assert_eq!(
+        edges(&view),
+        [("app.service -> 10.0.0.9:5432".to_owned(), (1, 1, 0))].into()
+    );
+    assert_eq!(only(&view).evidence.ends, SeenBy::Client);
+    assert_eq!(view.nodes[only(&view).server].kind, NodeKind::Remote);
+
+    let view = map_of(&[server.opens(1.0), server.closes(2.0, 2000, 100)]);
+    assert_eq!(
+        edges(&view),
+        [("10.0.0.5 -> postgresql.service:5432".to_owned(), (1, 1, 0))].into()
+    );
+    let edge = only(&view);
+    // From client to server, whichever end tells.
+    assert_eq!((edge.sent_bytes, edge.received_bytes), (100, 2000));
+    assert_eq!(edge.evidence.ends, SeenBy::Server);
+}
+
+#[test]
+fn what_waited_for_its_other_end_is_counted_once() {
+    let mut events = Vec::new();
+    for n in 0..50 {
+        let (client, server) = pair(n);
+        let time = n as f64 * 0.5;
+        events.extend([
+            client.opens(time),
+            client.closes(time + 0.1, 1, 1),
+            // Most in time, some long after nobody waits any more.
+            server.opens(time + 0.2),
+            server.closes(time + if n % 10 == 0 { 30.0 } else { 0.3 }, 1, 1),
+        ]);
+    }
+    events.sort_by_key(|event| event.time);
+    let view = map_of(&events);
+    let total: u64 = view
+        .edges
+        .iter()
+        .map(|it| it.established + it.live_at_start)
+        .sum();
+    assert_eq!(edges(&view)[APP_TO_DB].0, 50);
+    // A close that comes much too late is a connection by itself: it is never lost.
+    assert_eq!(total, 55, "{:?}", edges(&view));
+}
+
+#[test]
+fn a_refused_attempt_belongs_to_who_served_there() {
+    let (client, server) = pair(1);
+    let mut events = vec![
+        client.opens(1.0),
+        server.opens(1.0),
+        client.closes(2.0, 1, 1),
+        server.closes(2.0, 1, 1),
+    ];
+    let refused = pair(2).0.fails(5.0, Reason::Refused);
+    events.push(refused.clone());
+    let view = map_of(&events);
+    assert_eq!(edges(&view), [(APP_TO_DB.to_owned(), (1, 1, 1))].into());
+    let edge = only(&view);
+    assert_eq!(edge.state, EdgeState::Failed);
+    assert_eq!(edge.failed, [(Reason::Refused, 1)].into());
+    assert_eq!(
+        edge.last_failure.map(|it| it.errno),
+        Some(Some("ECONNREFUSED"))
+    );
+
+    let (client, server) = pair(3);
+    events.extend([client.opens(6.0), server.opens(6.0)]);
+    let view = map_of(&events);
+    assert_eq!(only(&view).state, EdgeState::Mixed);
+    assert_eq!(only(&view).live(), 1);
+
+    // Nobody ever served there.
+    let view = map_of(&[refused]);
+    assert_eq!(
+        edges(&view),
+        [("app.service -> 10.0.0.9:5432".to_owned(), (0, 0, 1))].into()
+    );
+}
+
+#[test]
+fn an_attempt_that_both_ends_tell_of_is_one() {
+    let (client, server) = pair(1);
+    let (late_client, late_server) = pair(2);
+    let turned_away = End {
+        process: None,
+        ..late_server
+    };
+    let client_says = late_client.fails(3.0, Reason::Refused);
+    let server_says = turned_away.fails(3.0, Reason::NotListening);
+    let before = [client.opens(1.0), server.opens(1.0)];
+    for two in [[&client_says, &server_says], [&server_says, &client_says]] {
+        let mut events = before.to_vec();
+        events.extend(two.map(Clone::clone));
+        let view = map_of(&events);
+        assert_eq!(edges(&view), [(APP_TO_DB.to_owned(), (1, 0, 1))].into());
+        assert_eq!(only(&view).failed, [(Reason::Refused, 1)].into());
+        assert_eq!(only(&view).evidence.both, 2);
+    }
+    // The server alone knows it.
+    let mut events = before.to_vec();
+    events.push(server_says);
+    let view = map_of(&events);
+    assert_eq!(
+        edges(&view)["10.0.0.5 -> postgresql.service:5432"],
+        (0, 0, 1)
+    );
+}
+
+#[test]
+fn syns_that_were_dropped_belong_to_the_attempt_that_came_through() {
+    let (client, server) = pair(1);
+    let full = |time| server.fails(time, Reason::AcceptQueueFull);
+    let view = map_of(&[full(1.0), full(2.0), client.opens(2.5), server.opens(2.6)]);
+    assert_eq!(edges(&view), [(APP_TO_DB.to_owned(), (1, 0, 2))].into());
+    assert_eq!(only(&view).state, EdgeState::Mixed);
+}
+
+#[test]
+fn what_was_there_before_is_live_at_the_start() {
+    let (client, server) = pair(1);
+    let [client, server] = [client, server].map(|end| End {
+        existing: true,
+        handshake: None,
+        host: host("one"),
+        ..end
+    });
+    let unknown = End {
+        direction: None,
+        ..server.clone()
+    };
+    for server in [&server, &unknown] {
+        let view = map_of(&[client.opens(0.0), server.opens(0.0)]);
+        let edge = only(&view);
+        assert_eq!(
+            (edge.live_at_start, edge.established, edge.live()),
+            (1, 0, 1)
+        );
+        assert_eq!(edge.evidence.ends, SeenBy::Both);
+        assert_eq!(edges(&view).keys().collect::<Vec<_>>(), [APP_TO_DB]);
+        let view = map_of(&[
+            client.opens(0.0),
+            server.opens(0.0),
+            client.closes(1.0, 1, 1),
+            server.closes(1.0, 1, 1),
+        ]);
+        let edge = only(&view);
+        assert_eq!(
+            (edge.live_at_start, edge.terminated, edge.live()),
+            (1, 1, 0)
+        );
+    }
+    // Of one end, without a word on who opened it.
+    let view = map_of(&[unknown.opens(0.0)]);
+    assert_eq!(
+        edges(&view).keys().collect::<Vec<_>>(),
+        ["postgresql.service -> 10.0.0.5:?"]
+    );
+}
+
+#[test]
+fn a_window_has_what_happened_in_it() {
+    let mut events = Vec::new();
+    for (n, from, to) in [
+        (1, 1.0, 2.0),
+        (2, 3.0, 12.0),
+        (3, 11.0, 13.0),
+        (4, 14.0, 25.0),
+        (5, 30.0, 31.0),
+    ] {
+        let (client, server) = pair(n);
+        events.extend([
+            client.opens(from),
+            server.opens(from),
+            client.closes(to, 1, 1),
+            server.closes(to, 1, 1),
+        ]);
+    }
+    events.push(pair(9).0.fails(5.0, Reason::Refused));
+    events.sort_by_key(|event| event.time);
+    let window = Options {
+        since: Some(at(10.0)),
+        until: Some(at(20.0)),
+        ..Options::ONE_HOST
+    };
+    let view = map_with(window, &events);
+    let edge = only(&view);
+    assert_eq!(
+        (
+            edge.live_at_start,
+            edge.established,
+            edge.terminated,
+            edge.live()
+        ),
+        (1, 2, 2, 1)
+    );
+    assert_eq!(edge.failures(), 0);
+    assert!(edge.first_seen >= at(10.0) && edge.last_seen <= at(20.0));
+    assert!(
+        view.coverage
+            .iter()
+            .all(|it| it.from >= at(10.0) && it.to <= at(20.0))
+    );
+}
+
+fn start() -> Body {
+    Body::Start(Start {
+        tracer: Tracer {
+            version: "1".into(),
+            hooks: "fentry".to_owned(),
+            kernel: "6".to_owned(),
+            arch: "x86_64".to_owned(),
+        },
+        blind: Vec::new(),
+    })
+}
+
+fn lost(events: u64) -> Ledger<Lost> {
+    let mut lost = Ledger::default();
+    if let Some(entry) = lost.get_mut(crate::model::Kind::Close) {
+        *entry = Lost {
+            ring_full: events,
+            ..Lost::default()
+        };
+    }
+    lost
+}
+
+#[test]
+fn a_second_run_leaves_a_gap_and_keeps_nothing_open() {
+    let (client, _) = pair(1);
+    let tell = |time, body| client.tell(time, body);
+    let mut totals = Ledger::default();
+    if let Some(entry) = totals.get_mut(crate::model::Kind::Close) {
+        *entry = crate::model::Tally {
+            seen: 9,
+            delivered: 4,
+            lost: Lost {
+                ring_full: 5,
+                ..Lost::default()
+            },
+        };
+    }
+    let stop = Body::Stop(Box::new(Stop {
+        totals,
+        missed: 2,
+        repaired: Repaired::default(),
+        cost: crate::model::Cost::default(),
+        coverage: Coverage {
+            from: at(0.0),
+            to: at(3.0),
+        },
+    }));
+    let loss = Body::Loss(Box::new(Loss {
+        lost: lost(3),
+        missed: 1,
+        interval: Coverage {
+            from: at(1.0),
+            to: at(2.0),
+        },
+    }));
+    let view = map_of(&[
+        tell(0.0, start()),
+        client.opens(1.0),
+        tell(2.0, loss.clone()),
+        tell(3.0, stop),
+        tell(10.0, start()),
+        tell(11.0, loss),
+    ]);
+    let edge = only(&view);
+    assert_eq!((edge.established, edge.terminated, edge.live()), (1, 1, 0));
+    let coverage = &view.coverage[0];
+    assert_eq!((coverage.from, coverage.to), (at(0.0), at(11.0)));
+    let gaps: Vec<_> = coverage.gaps.iter().map(|gap| (gap.from, gap.to)).collect();
+    assert_eq!(gaps, [(at(3.0), at(10.0))]);
+    // What `stop` told of the first run, and `loss` of the one that goes on.
+    assert_eq!((coverage.lost.total(), coverage.missed), (8, 3));
+}
+
+#[test]
+fn private_addresses_of_strangers_are_not_the_same_machine() {
+    let (client, _) = pair(1);
+    let stranger = End {
+        host: host("web-2"),
+        id: 5,
+        handshake: Some(5),
+        ..client.clone()
+    };
+    let view = map_with(
+        Options::SEVERAL_HOSTS,
+        &[client.opens(1.0), stranger.opens(1.0)],
+    );
+    let ids: Vec<_> = view.nodes.iter().map(|node| &*node.id).collect();
+    assert_eq!(
+        ids,
+        [
+            "10.0.0.9@web-1",
+            "10.0.0.9@web-2",
+            "web-1/systemd/app.service",
+            "web-2/systemd/app.service"
+        ]
+    );
+
+    // They are neighbours: each was seen to reach the other at its own address.
+    let there = End {
+        handshake: Some(6),
+        id: 6,
+        local: address("10.0.0.5:5000"),
+        remote: address("10.0.0.6:80"),
+        ..client.clone()
+    };
+    let here = End {
+        host: host("web-2"),
+        direction: Some(Direction::Inbound),
+        local: there.remote,
+        remote: there.local,
+        ..there.clone()
+    };
+    let view = map_with(
+        Options::SEVERAL_HOSTS,
+        &[
+            client.opens(1.0),
+            stranger.opens(1.0),
+            there.opens(2.0),
+            here.opens(2.0),
+        ],
+    );
+    let remotes = view
+        .nodes
+        .iter()
+        .filter(|node| node.kind == NodeKind::Remote);
+    assert_eq!(
+        remotes.map(|node| &*node.id).collect::<Vec<_>>(),
+        ["10.0.0.9@web-1"]
+    );
+}
+
+#[test]
+fn nodes_are_what_was_asked_for() {
+    let (client, server) = pair(1);
+    let worker = End {
+        process: Some(process("app.service", 11)),
+        id: 2,
+        handshake: Some(2),
+        local: address("10.0.0.5:40002"),
+        ..client.clone()
+    };
+    let events = [client.opens(1.0), server.opens(1.0), worker.opens(1.0)];
+    let names = |group_by| {
+        let view = map_with(
+            Options {
+                group_by,
+                ..Options::ONE_HOST
+            },
+            &events,
+        );
+        view.nodes
+            .iter()
+            .map(|node| node.name.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(GroupBy::Workload),
+        ["postgresql.service", "app.service"]
+    );
+    assert_eq!(
+        names(GroupBy::Process),
+        ["postgresql[20]", "app[10]", "app[11]"]
+    );
+    assert_eq!(names(GroupBy::Host), ["db-1", "web-1"]);
+    assert_eq!(names(GroupBy::Namespace), ["db-1", "web-1"]);
+}
+
+#[test]
+fn focus_follows_both_ways_and_round_circles() {
+    // a -> b -> c -> b, d -> c, e alone to f.
+    let edge = |n: u64, from: &str, to: &str| {
+        let (client, server) = pair(n);
+        let client = End {
+            process: Some(process(from, 1)),
+            host: host("one"),
+            ..client
+        };
+        let server = End {
+            process: Some(process(to, 1)),
+            host: host("one"),
+            ..server
+        };
+        [client.opens(1.0), server.opens(1.0)]
+    };
+    let events = [
+        edge(1, "a", "b"),
+        edge(2, "b", "c"),
+        edge(3, "c", "b"),
+        edge(4, "d", "c"),
+        edge(5, "e", "f"),
+    ];
+    let view = map_of(&events.concat());
+    let around = |who, depth| {
+        let part = focus::focus(&view, who, depth).expect(who);
+        check(&part);
+        part.nodes
+            .iter()
+            .map(|it| it.name.to_string())
+            .collect::<String>()
+    };
+    assert_eq!(around("a", None), "abc");
+    assert_eq!(around("a", Some(1)), "ab");
+    assert_eq!(around("c", None), "abcd");
+    assert_eq!(around("e", None), "ef");
+    assert_eq!(around("b", Some(0)), "b");
+    assert_eq!(focus::find(&view, "one/systemd/a"), Ok(0));
+    let unknown = focus::find(&view, "A").expect_err("no such name");
+    assert!(
+        matches!(&unknown, WhoError::Unknown(names) if names[0] == "a"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn a_name_that_two_have_is_ambiguous() {
+    let (client, _) = pair(1);
+    let other = End {
+        host: host("web-2"),
+        id: 9,
+        handshake: Some(9),
+        ..client.clone()
+    };
+    let view = map_of(&[client.opens(1.0), other.opens(1.0)]);
+    let error = focus::find(&view, "app.service").expect_err("there are two");
+    assert_eq!(
+        error.to_string(),
+        "2 things in this map are called that: name one by its id, web-1/systemd/app.service or web-2/systemd/app.service"
+    );
+    focus::find(&view, "web-1/systemd/app.service").expect("an id is unique");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is told in whatever order, and whatever is lost of it: the sums hold, and nothing
+    /// is counted that was not told.
+    #[test]
+    fn the_identity_holds_always(
+        steps in prop::collection::vec((0..6_u64, 0..7_u8, 0..40_u32), 0..120),
+    ) {
+        let mut map = Map::new(Options { waiting: 4, connections: 5, ..Options::ONE_HOST });
+        let mut time = 0.0;
+        let mut told = 0;
+        for (n, what, pause) in steps {
+            time += f64::from(pause) / 10.0;
+            let (client, server) = pair(n);
+            let event = match what {
+                0 => client.opens(time),
+                1 => server.opens(time),
+                2 => client.closes(time, 1, 1),
+                3 => server.closes(time, 1, 1),
+                4 => client.fails(time, Reason::Refused),
+                5 => server.fails(time, Reason::AcceptQueueFull),
+                _ => client.tell(time, start()),
+            };
+            told += 1;
+            map.push(&event);
+            let view = check(&map.view());
+            let all: u64 = view.edges.iter().map(|it| it.established + it.live_at_start + it.failures()).sum();
+            prop_assert!(all <= told);
+        }
+    }
+}

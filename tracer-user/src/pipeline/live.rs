@@ -1,0 +1,152 @@
+//! This host, watched: captured events, completed and chosen.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    capture::{Capture, Options},
+    cli::LiveOptions,
+    enrich::{
+        Enricher,
+        names::{Networks, Reverse},
+        workload::Roles,
+    },
+    filter::Filter,
+    model::{Body, Event, Kind, Told},
+};
+
+/// How often losses are reported and a reader that went away is noticed.
+pub(super) const CHECK: Duration = Duration::from_millis(250);
+/// How long to wait for a record that a program still has in its hands when it is
+/// detached. It takes microseconds; the limit is for a kernel that lost one.
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
+
+/// Names the name servers of this host.
+const RESOLVERS: &str = "/etc/resolv.conf";
+
+/// What completes events, as the user wants it: to be made before anything is attached, as it may
+/// be refused.
+pub(super) fn enricher(options: &LiveOptions) -> Result<Enricher> {
+    let networks = match &options.names {
+        Some(path) => Networks::read(path)
+            .with_context(|| format!("--names: cannot use {}", path.display()))?,
+        None => Networks::default(),
+    };
+    let roles = match &options.roles {
+        Some(path) => {
+            Roles::read(path).with_context(|| format!("--roles: cannot use {}", path.display()))?
+        }
+        None => Roles::builtin(),
+    };
+    let mut enricher = Enricher::new(Path::new("/proc"), networks, roles);
+    if options.reverse_dns {
+        let reverse = Reverse::new(RESOLVERS.as_ref())
+            .with_context(|| format!("--reverse-dns: cannot use {RESOLVERS}"))?;
+        enricher.ask(reverse);
+    }
+    Ok(enricher)
+}
+
+/// A capture and what its events go through.
+pub(super) struct Live {
+    pub(super) capture: Capture,
+    enricher: Enricher,
+    filter: Arc<Filter>,
+    deadline: Option<Instant>,
+}
+
+impl Live {
+    /// Attaches. Signals are to be caught before, so that none finds the default action.
+    pub(super) fn start(options: &LiveOptions, enricher: Enricher, filter: Filter) -> Result<Self> {
+        let capture = Capture::start(&Options {
+            hooks: options.hooks.set(),
+            ring_bytes: options.ring_bytes,
+            connections: options.connections,
+            rescan: options.rescan,
+            dns: !options.no_dns,
+            kernel_log: options.kernel_log,
+        })?;
+        let deadline = options
+            .duration
+            .and_then(|duration| Instant::now().checked_add(duration));
+        Ok(Self {
+            capture,
+            enricher,
+            filter: Arc::new(filter),
+            deadline,
+        })
+    }
+
+    /// The first event.
+    pub(super) fn start_event(&mut self) -> Event {
+        let mut start = self.capture.start_event();
+        if let Body::Start(start) = &mut start.body {
+            start.blind.extend(self.enricher.blind());
+        }
+        start
+    }
+
+    /// The time to stop has come.
+    pub(super) fn over(&self) -> impl Future<Output = ()> + use<> {
+        let deadline = self.deadline;
+        async move {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Hands over events that the user wants until `take` has enough; tells whether there may be
+    /// more.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(&Event) -> bool) -> bool {
+        let Self {
+            capture,
+            enricher,
+            filter,
+            ..
+        } = self;
+        // What processes run is learnt from, whatever is shown.
+        let wanted = |kind| kind == Kind::Exec || filter.wants(kind);
+        capture.drain(wanted, |told| match told {
+            Told::Event(mut event) => {
+                // Before the filter: what is not shown tells who is at the other end of what is.
+                enricher.complete(&mut event);
+                !filter.admits(&event) || take(&event)
+            }
+            Told::Fact(fact) => {
+                enricher.learn(&fact);
+                true
+            }
+        })
+    }
+
+    /// To be called every [`CHECK`]: looks around, and has a `loss` if there is one to tell and
+    /// `tells`.
+    pub(super) fn check(&mut self, tells: bool) -> Result<Option<Event>> {
+        self.capture.look_again();
+        self.enricher.refresh();
+        if tells { self.loss() } else { Ok(None) }
+    }
+
+    /// What was lost since the last time.
+    pub(super) fn loss(&mut self) -> Result<Option<Event>> {
+        let loss = self.capture.loss()?;
+        if let Some(Body::Loss(loss)) = loss.as_ref().map(|event| &event.body)
+            && loss.lost.total() > 0
+        {
+            tracing::warn!(
+                events = loss.lost.total(),
+                "events were lost; a larger --ring may help"
+            );
+        }
+        Ok(loss)
+    }
+
+    /// How many events were lost so far.
+    pub(super) fn lost(&self) -> Result<u64> {
+        Ok(self.capture.tallies()?.lost().total())
+    }
+}

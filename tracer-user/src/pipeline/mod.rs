@@ -1,0 +1,12 @@
+//! Runs: the stages joined. The only place that knows more than one of them.
+//!
+//! `live` is this host, watched; `stream` and `map` are what is made of events, whether they are
+//! told now or were recorded.
+
+mod live;
+mod map;
+mod recorded;
+mod stream;
+
+pub use map::map;
+pub use stream::stream;
