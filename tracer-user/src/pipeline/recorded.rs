@@ -1,13 +1,13 @@
 //! Recordings, read as if they were told now.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::mpsc, thread};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::{
     cli::{LiveOptions, Sources},
     model::{Body, Event},
-    replay::Merge,
+    replay::{Merge, ReplayError},
 };
 
 /// The recordings that are to be read; none if this host is to be watched.
@@ -21,24 +21,48 @@ pub(super) fn paths(sources: &Sources, live: &LiveOptions) -> Result<Option<Vec<
     Ok(paths)
 }
 
-/// Hands over the events of `paths`, merged by time. Returns how many were lost when they were
-/// recorded.
+/// Events that are handed over at once.
+const BATCH: usize = 512;
+/// Batches that may wait.
+const QUEUE: usize = 8;
+
+/// Hands over the events of `paths`, merged by time: they are read on a thread of its own. Returns
+/// how many were lost when they were recorded.
 pub(super) fn read(
     paths: &[PathBuf],
     skip_bad: bool,
     mut take: impl FnMut(&Event) -> Result<()>,
 ) -> Result<u64> {
     let mut merge = Merge::open(paths, skip_bad)?;
+    let (queue, batches) = mpsc::sync_channel(QUEUE);
+    let reader = thread::spawn(move || {
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Some(event) = merge.next_event()? {
+            batch.push(event);
+            if batch.len() == BATCH {
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                if queue.send(full).is_err() {
+                    // Nobody wants the rest.
+                    break;
+                }
+            }
+        }
+        let _ = queue.send(batch);
+        Ok::<_, ReplayError>(merge)
+    });
     let mut lost = 0;
-    while let Some(event) = merge.next_event()? {
+    for event in batches.iter().flatten() {
         // What `loss` told, `stop` tells again.
         if let Body::Stop(stop) = &event.body {
             lost += stop.totals.lost().total();
         }
         take(&event)?;
     }
+    let merge = reader
+        .join()
+        .map_err(|_| anyhow!("the thread that reads recordings broke down"))??;
     for (name, lines) in merge.skipped() {
-        tracing::warn!(lines, "lines of {name} could not be read and were left out");
+        tracing::warn!("{lines} lines of {name} could not be read and were left out");
     }
     Ok(lost)
 }

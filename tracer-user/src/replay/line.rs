@@ -10,11 +10,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    canonical::{self, Called, Rest},
     memo::Memo,
     wire::{self, Counts, Line, Text},
 };
 use crate::model::{
-    AddressEvidence, Body, Closer, Connection, ConnectionEvent, ConnectionId, Coverage, Direction,
+    AddressEvidence, Body, Closer, Connection, ConnectionEvent, Coverage, Direction,
     DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Ledger,
     Listener, ListenerEvent, Loss, Lost, Name, NameSource, Process, ProcessEvent, ProcessEvidence,
     ProcessKey, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload,
@@ -73,8 +74,6 @@ pub struct Parser {
     peers: Memo<Option<Arc<Process>>>,
     names: Memo<Arc<str>>,
     seconds: Seconds,
-    /// The text of a process and of its workload, made anew for each line.
-    both: String,
 }
 
 impl Parser {
@@ -84,6 +83,87 @@ impl Parser {
     /// # Errors
     /// If it is not a line of a stream of this version.
     pub fn parse(&mut self, line: &[u8]) -> Result<Option<Event>, Fault> {
+        let canonical = std::str::from_utf8(line).ok();
+        if let Some(event) = canonical.and_then(|line| self.canonical(line)) {
+            return Ok(Some(event));
+        }
+        self.any(line)
+    }
+
+    /// The event in a line that is as tracer writes it, and about a connection.
+    pub(super) fn canonical(&mut self, line: &str) -> Option<Event> {
+        let mut rest = Rest::new(line);
+        if !rest.eat("{\"v\":1,\"time\":\"") {
+            return None;
+        }
+        let time = rest.time(&mut self.seconds)?;
+        if !rest.eat(",\"event\":\"") {
+            return None;
+        }
+        let kind = Kind::from_name(rest.text()?)?;
+        if !rest.eat(",\"host\":") {
+            return None;
+        }
+        let host = self
+            .hosts
+            .of_object(&mut rest, "", |text| read(text).ok().map(Arc::new))?;
+        if !rest.eat(",\"connection\":") {
+            return None;
+        }
+        let (mut connection, called) = rest.connection(&mut self.seconds)?;
+        let failure = match rest.eat(",\"failure\":") {
+            true => Some(rest.failure()?),
+            false => None,
+        };
+        let process = match rest.eat(",\"process\":") {
+            true => Some(self.canonical_process(&mut rest)?),
+            false => None,
+        };
+        let peer = match rest.eat(",\"peer\":") {
+            true => self.canonical_peer(&mut rest)?,
+            false => None,
+        };
+        if !rest.eat(",\"evidence\":") {
+            return None;
+        }
+        let (evidence, address, name) = rest.evidence()?;
+        if !rest.eat("}") || !rest.is_empty() {
+            return None;
+        }
+        match (&mut connection.translation, address) {
+            (Some(translation), Some(address)) => {
+                translation.evidence = address;
+                if address == AddressEvidence::Conntrack {
+                    connection.ends.remote = translation.dialled;
+                }
+            }
+            (None, None) => {}
+            _ => return None,
+        }
+        connection.name = match (called, name) {
+            (Some(called), Some(source)) => Some(self.name(&called, source)),
+            (None, None) => None,
+            _ => return None,
+        };
+        let event = ConnectionEvent {
+            connection,
+            failure,
+            process,
+            peer,
+            evidence,
+        };
+        let body = match kind {
+            Kind::Connect => Body::Connect(event),
+            Kind::Accept => Body::Accept(event),
+            Kind::Close => Body::Close(event),
+            Kind::Existing => Body::Existing(event),
+            Kind::Fail if event.failure.is_some() => Body::Fail(event),
+            _ => return None,
+        };
+        Some(Event { time, host, body })
+    }
+
+    pub(super) fn any(&mut self, line: &[u8]) -> Result<Option<Event>, Fault> {
         if line.trim_ascii().is_empty() {
             return Ok(None);
         }
@@ -255,12 +335,11 @@ impl Parser {
                     Some(other) => return Err(bad("evidence.name", other)),
                     None => return Err(Fault::Missing("evidence.name")),
                 };
-                Some(Arc::new(Name {
-                    name: self.text(name),
-                    canonical: remote.canonical.as_ref().map(|it| self.text(it)),
-                    source,
-                    own: false,
-                }))
+                let called = Called {
+                    name,
+                    canonical: remote.canonical.as_deref(),
+                };
+                Some(self.name(&called, source))
             }
         };
         let totals = match (wire.sent_bytes, wire.received_bytes) {
@@ -273,10 +352,12 @@ impl Parser {
             _ => None,
         };
         Ok(Connection {
-            id: id(&wire.id)?,
+            id: canonical::id(&wire.id).ok_or_else(|| bad("connection.id", &wire.id))?,
             handshake: match wire.handshake.as_deref() {
                 None => None,
-                Some(text) => Some(hex(text).ok_or_else(|| bad("connection.handshake", text))?),
+                Some(text) => {
+                    Some(canonical::hex(text).ok_or_else(|| bad("connection.handshake", text))?)
+                }
             },
             direction,
             netns: wire.netns,
@@ -347,6 +428,15 @@ impl Parser {
         })
     }
 
+    fn name(&mut self, called: &Called<'_>, source: NameSource) -> Arc<Name> {
+        Arc::new(Name {
+            name: self.text(called.name),
+            canonical: called.canonical.map(|it| self.text(it)),
+            source,
+            own: false,
+        })
+    }
+
     /// The process with its workload; the same value for the same text, so that those who come
     /// after can tell by the address that they know it.
     fn process(
@@ -354,44 +444,69 @@ impl Parser {
         process: Option<&RawValue>,
         workload: Option<&RawValue>,
     ) -> Result<Option<Arc<Process>>, Fault> {
-        let Some(process) = process.map(RawValue::get) else {
+        let (Some(process), workload) = (process.map(RawValue::get), workload.map(RawValue::get))
+        else {
             return Ok(None);
         };
-        let workload = workload.map_or("", RawValue::get);
-        self.both.clear();
-        self.both.push_str(process);
-        self.both.push_str(workload);
+        // As they are in a line, one behind the other.
+        let mut both = process.to_owned();
+        if let Some(workload) = workload {
+            both.push_str(WORKLOAD);
+            both.push_str(workload);
+        }
         let Self {
             processes,
             workloads,
             seconds,
-            both,
             ..
         } = self;
-        let process = processes.get(both, || {
-            let mut process = read_process(process, seconds)?;
-            if !workload.is_empty() {
-                process.workload =
-                    Some(workloads.get(workload, || read_workload(workload).map(Arc::new))?);
-            }
-            Ok::<_, Fault>(Arc::new(process))
+        let process = processes.get(&both, || {
+            read_process(process, workload, workloads, seconds)
         })?;
         Ok(Some(process))
     }
 
+    fn canonical_process(&mut self, rest: &mut Rest<'_>) -> Option<Arc<Process>> {
+        let Self {
+            processes,
+            workloads,
+            seconds,
+            ..
+        } = self;
+        processes.of_object(rest, WORKLOAD, |both| {
+            let (process, more) = both.split_at(canonical::object_end(both.as_bytes())?);
+            let workload = more.strip_prefix(WORKLOAD);
+            read_process(process, workload, workloads, seconds).ok()
+        })
+    }
+
     fn peer(&mut self, peer: Option<&RawValue>) -> Result<Option<Arc<Process>>, Fault> {
-        let Some(peer) = peer else {
-            return Ok(None);
-        };
-        if let Some(known) = self.peers.peek(peer.get()) {
+        match peer {
+            Some(peer) => self.peer_of(peer.get()),
+            None => Ok(None),
+        }
+    }
+
+    fn peer_of(&mut self, text: &str) -> Result<Option<Arc<Process>>, Fault> {
+        if let Some(known) = self.peers.peek(text) {
             return Ok(known);
         }
-        let wire: wire::Peer<'_> = read(peer.get())?;
+        let wire: wire::Peer<'_> = read(text)?;
         let process = self.process(wire.process, wire.workload)?;
-        self.peers.insert(peer.get(), process.clone());
+        self.peers.insert(text, process.clone());
         Ok(process)
     }
+
+    fn canonical_peer(&mut self, rest: &mut Rest<'_>) -> Option<Option<Arc<Process>>> {
+        match self.peers.recent_object(rest, "") {
+            Some(known) => Some(known),
+            None => self.peer_of(rest.object("")?).ok(),
+        }
+    }
 }
+
+/// What is between a process and its workload.
+const WORKLOAD: &str = ",\"workload\":";
 
 /// All that is sure of a line of another version.
 #[derive(Deserialize)]
@@ -407,20 +522,29 @@ fn shared(text: Option<Text<'_>>) -> Option<Arc<str>> {
     text.map(|text| Arc::from(&*text))
 }
 
-fn read_process(text: &str, seconds: &mut Seconds) -> Result<Process, Fault> {
+fn read_process(
+    text: &str,
+    workload: Option<&str>,
+    workloads: &mut Memo<Arc<Workload>>,
+    seconds: &mut Seconds,
+) -> Result<Arc<Process>, Fault> {
     let wire: wire::Process<'_> = read(text)?;
     let started = match &wire.started {
         None => None,
         Some(text) => Some(seconds.read(text, "process.started")?),
     };
-    Ok(Process {
+    let workload = match workload {
+        None => None,
+        Some(text) => Some(workloads.get(text, || read_workload(text).map(Arc::new))?),
+    };
+    Ok(Arc::new(Process {
         key: ProcessKey {
             pid: wire.pid,
             // Of another clock, and as good a name for it.
             start_ns: started.map_or(0, Timestamp::as_ns),
         },
         cgroup: 0,
-        workload: None,
+        workload,
         pid: wire.pid,
         ppid: wire.ppid,
         uid: wire.uid,
@@ -428,7 +552,7 @@ fn read_process(text: &str, seconds: &mut Seconds) -> Result<Process, Fault> {
         exe: shared(wire.exe),
         args: wire.args.map(Arc::from),
         started,
-    })
+    }))
 }
 
 fn read_workload(text: &str) -> Result<Workload, Fault> {
@@ -493,27 +617,9 @@ fn ledger<T: Default>(
     ledger
 }
 
-/// What `Display` of an id gave: the salt is the last eight digits.
-fn id(text: &str) -> Result<ConnectionId, Fault> {
-    let parse = || {
-        let (begun, salt) = text.split_at_checked(text.len().checked_sub(8)?)?;
-        Some(ConnectionId {
-            begun_ns: hex(begun)?,
-            salt: u32::try_from(hex(salt)?).ok()?,
-        })
-    };
-    parse().ok_or_else(|| bad("connection.id", text))
-}
-
-/// One to sixteen hexadecimal digits, nothing else.
-fn hex(text: &str) -> Option<u64> {
-    let digits = (1..=16).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_hexdigit());
-    digits.then(|| u64::from_str_radix(text, 16).ok()).flatten()
-}
-
 /// Points in time: those of one second have all but the fraction in common.
 #[derive(Debug, Default)]
-struct Seconds {
+pub(super) struct Seconds {
     text: String,
     begin_ns: u64,
 }
@@ -523,7 +629,7 @@ impl Seconds {
     const SECOND: usize = 20;
 
     /// Reads RFC 3339; fast where it is as tracer writes it.
-    fn read(&mut self, text: &str, field: &'static str) -> Result<Timestamp, Fault> {
+    pub(super) fn read(&mut self, text: &str, field: &'static str) -> Result<Timestamp, Fault> {
         if let Some((second, fraction)) = text.split_at_checked(Self::SECOND)
             && let Some(digits) = fraction.strip_suffix('Z')
             && digits.len() == 9

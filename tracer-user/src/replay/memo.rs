@@ -3,6 +3,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use super::canonical::Rest;
+
 /// How many texts are kept; a recording has few processes that are busy at once.
 const MAX_TEXTS: usize = 4096;
 /// How many of them are compared with first, which takes less than to look one up.
@@ -52,6 +54,30 @@ impl<T: Clone> Memo<T> {
         let (text, value) = (Arc::clone(text), value.clone());
         self.remember(text, value.clone());
         Some(value)
+    }
+
+    /// What the object that is next in a line means, by `read` if it is new; with the object
+    /// behind it that `more` announces.
+    pub(super) fn of_object(
+        &mut self,
+        rest: &mut Rest<'_>,
+        more: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        if let Some(value) = self.recent_object(rest, more) {
+            return Some(value);
+        }
+        let text = rest.object(more)?;
+        self.get(text, || read(text).ok_or(())).ok()
+    }
+
+    /// The same, if it was read lately: then it need not even be looked through for its end.
+    pub(super) fn recent_object(&mut self, rest: &mut Rest<'_>, more: &str) -> Option<T> {
+        let recent = self.recent.iter().flatten();
+        let (_, value) = recent
+            .into_iter()
+            .find(|(known, _)| rest.object_like(known, more))?;
+        Some(value.clone())
     }
 
     /// Remembers what `text` means.

@@ -4,6 +4,7 @@
 //! What is read is hostile until it is checked: a line is bounded, and what does not fit is an
 //! error that names file and line, never a guess.
 
+mod canonical;
 mod line;
 mod memo;
 mod recording;

@@ -57,6 +57,34 @@ fn the_order_of_fields_and_spaces_do_not_matter() {
 }
 
 #[test]
+fn the_short_way_and_the_long_way_agree() {
+    let mut short = Parser::default();
+    let mut taken = 0;
+    for event in specimens::all() {
+        let line = line(&event);
+        let line = line.trim_end();
+        let Some(fast) = short.canonical(line) else {
+            assert!(event.body.connection().is_none(), "{line}");
+            continue;
+        };
+        taken += 1;
+        let slow = Parser::default().any(line.as_bytes()).expect(line);
+        assert_eq!(
+            format!("{fast:?}"),
+            format!("{:?}", slow.expect("an event"))
+        );
+        // Nothing but the whole line is one.
+        for end in 0..line.len() {
+            if line.is_char_boundary(end) {
+                assert!(short.canonical(&line[..end]).is_none());
+            }
+        }
+        assert!(short.canonical(&format!("{line}}}")).is_none());
+    }
+    assert!(taken > 50);
+}
+
+#[test]
 fn fields_and_kinds_of_later_tracers_are_passed_over() {
     let line = line(&specimens::all()[1]);
     let more = line.replacen("{\"v\":1", "{\"new\":{\"a\":[1,null]},\"v\":1", 1);
