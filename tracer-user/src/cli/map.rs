@@ -45,6 +45,11 @@ pub struct MapOptions {
     #[arg(long, value_name = "N", requires = "focus", value_parser = value_parser!(u32))]
     pub depth: Option<u32>,
 
+    /// Fold what is alike until at most this many edges are left: clients, servers, ports. Counters
+    /// stay exact [default: 500 in dot and mermaid, else all]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    pub max_edges: Option<u32>,
+
     /// Write the events to this file as well, as `tracer stream -o json` does
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,

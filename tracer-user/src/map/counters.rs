@@ -192,6 +192,11 @@ impl Counters {
         }
     }
 
+    /// Whether an attempt failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.last_failure.is_some()
+    }
+
     /// The edge between these nodes; none if nothing was counted.
     pub(super) fn edge(&self, client: usize, server: usize, port: Option<u16>) -> Option<Edge> {
         let (first_seen, last_seen) = self.seen?;

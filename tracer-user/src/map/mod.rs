@@ -10,6 +10,7 @@ mod connections;
 mod counters;
 mod coverage;
 pub mod focus;
+mod fold;
 mod halves;
 mod histogram;
 mod nodes;
@@ -200,9 +201,17 @@ impl Map {
         }
     }
 
-    /// What the map looks like now.
+    /// What the map looks like now, all of it.
     pub fn view(&self) -> View {
-        snapshot::take(self)
+        snapshot::take(self, usize::MAX)
+    }
+
+    /// The same with at most `max_edges` edges, if that can be had by folding what is alike: the
+    /// clients of one port that are nothing but addresses, then the servers, then ports. What
+    /// fails stays as long as possible. A node that stands for others says for how many, and all
+    /// counters stay exact.
+    pub fn folded(&self, max_edges: usize) -> View {
+        snapshot::take(self, max_edges)
     }
 }
 

@@ -133,8 +133,9 @@ impl Nodes {
         &self.nodes[id.index()]
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {
-        self.nodes.iter()
+    /// The numbers of all nodes, in the order in which they came up.
+    pub(super) fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes.len() as u32).map(NodeId)
     }
 
     /// The node that `process` belongs to, or the one for what is not known.
@@ -249,10 +250,7 @@ impl Nodes {
 
     /// The address of a remote.
     pub(super) fn address(&self, id: NodeId) -> Option<IpAddr> {
-        match self.get(id).key {
-            Key::Remote(_, address, _) => Some(address),
-            _ => None,
-        }
+        self.get(id).key.address()
     }
 
     pub(super) fn is_unknown(&self, id: NodeId) -> bool {
@@ -298,6 +296,19 @@ impl Key {
             | Self::Unknown(host) => Some(*host),
             Self::Namespace(_) | Self::Remote(..) | Self::Others(_) => None,
         }
+    }
+
+    /// The address of a remote.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Remote(_, address, _) => Some(*address),
+            _ => None,
+        }
+    }
+
+    /// Whether what is known of one workload is true of all of it.
+    pub(super) fn shows_workload(&self) -> bool {
+        matches!(self, Self::Workload(..) | Self::Process(..))
     }
 
     pub(super) fn is_remote(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Map → view: halves become edges, and nodes get the names that they go by.
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
 };
@@ -9,60 +9,103 @@ use std::{
 use super::{
     Map,
     counters::Counters,
+    fold,
     halves::{Halves, Link, Side},
-    nodes::{HostId, Key, Known, NodeId, Nodes, Realm},
+    nodes::{HostId, Key, NodeId, Nodes, Realm},
 };
-use crate::model::{
-    Edge, Host, HostCoverage, ListeningAt, Node, NodeKind, Process, Timestamp, View, Workload,
-};
+use crate::model::{Edge, Host, HostCoverage, Node, NodeKind, Process, View};
 
 /// Processes of a node that are shown.
 const MAX_PROCESSES: usize = 16;
 /// Addresses of a remote that are shown.
 const MAX_ADDRESSES: usize = 16;
 
-/// What `map` looks like.
-pub(super) fn take(map: &Map) -> View {
-    let labels = Labels::new(map);
-    let names: Vec<_> = map.nodes.iter().map(|known| labels.of(known)).collect();
+/// A view in the making.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    /// What becomes nodes.
+    pub(super) nodes: Vec<DraftNode>,
+    /// What becomes edges, by indices of client and server, and by port.
+    pub(super) edges: BTreeMap<(usize, usize, Option<u16>), Counters>,
+}
 
-    // By the nodes' numbers first, as there are many more halves than edges.
-    let mut by_number: HashMap<(NodeId, NodeId, Option<u16>), Counters> = HashMap::new();
-    let ends = |link| ends(link, &map.halves, &map.nodes);
-    for (link, counters) in map.halves.links() {
-        by_number.entry(ends(link)).or_default().merge(counters);
-    }
-    let open = map.connections.shares(&map.halves);
-    for (link, share) in open.chain(map.attempts.shares()) {
-        by_number.entry(ends(link)).or_default().add(&share);
-    }
+/// What becomes a node.
+#[derive(Debug)]
+pub(super) struct DraftNode {
+    pub(super) id: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) kind: NodeKind,
+    /// The nodes of the map that it is made of.
+    pub(super) parts: Vec<NodeId>,
+    /// It stands for so many others.
+    pub(super) members: Option<u64>,
+}
 
-    // Then by their ids: several may go by the same one.
-    let mut edges: BTreeMap<(&str, &str, Option<u16>), Counters> = BTreeMap::new();
-    let mut is_end = vec![false; names.len()];
-    for ((client, server, port), counters) in by_number {
-        is_end[client.index()] = true;
-        is_end[server.index()] = true;
-        let key = (&*names[client.index()].id, &*names[server.index()].id, port);
-        match edges.entry(key) {
-            Entry::Occupied(edge) => edge.into_mut().merge(&counters),
-            Entry::Vacant(edge) => drop(edge.insert(counters)),
+/// What `map` looks like, with at most about `max_edges` edges: what is folded is told.
+pub(super) fn take(map: &Map, max_edges: usize) -> View {
+    let mut draft = draft(map);
+    if draft.edges.len() > max_edges {
+        fold::fold(&mut draft, max_edges);
+    }
+    let mut is_used = vec![false; draft.nodes.len()];
+    for (client, server, _) in draft.edges.keys() {
+        is_used[*client] = true;
+        is_used[*server] = true;
+    }
+    let mut nodes: Vec<(usize, Node)> = Vec::new();
+    for (at, node) in draft.nodes.iter().enumerate() {
+        let listens = |id: &NodeId| !map.nodes.get(*id).listeners.is_empty();
+        if is_used[at] || node.parts.iter().any(listens) {
+            nodes.extend(finished(map, node).map(|node| (at, node)));
         }
     }
-    let nodes = nodes(map, &names, &is_end);
-    let index = |id: &str| nodes.binary_search_by(|node| (*node.id).cmp(id)).ok();
-    let edges: Vec<Edge> = edges
-        .iter()
+    nodes.sort_by(|(_, one), (_, other)| one.id.cmp(&other.id));
+    let mut places = vec![0; draft.nodes.len()];
+    for (place, (at, _)) in nodes.iter().enumerate() {
+        places[*at] = place;
+    }
+    let drafts = draft.edges.iter();
+    let mut edges: Vec<Edge> = drafts
         .filter_map(|((client, server, port), counters)| {
-            counters.edge(index(client)?, index(server)?, *port)
+            counters.edge(places[*client], places[*server], *port)
         })
         .collect();
+    edges.sort_by_key(|edge| (edge.client, edge.server, edge.port));
     View {
         generated: map.now,
         coverage: coverage(map),
-        nodes,
+        nodes: nodes.into_iter().map(|(_, node)| node).collect(),
         edges,
     }
+}
+
+fn draft(map: &Map) -> Draft {
+    let labels = Labels::new(map);
+    let mut draft = Draft::default();
+    // Several of the map's nodes may go by the same id.
+    let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
+    let mut places = Vec::new();
+    for id in map.nodes.ids() {
+        let node = labels.of(map, id);
+        let place = *by_id.entry(Arc::clone(&node.id)).or_insert_with(|| {
+            draft.nodes.push(node);
+            draft.nodes.len() - 1
+        });
+        draft.nodes[place].parts.push(id);
+        places.push(place);
+    }
+    let ends = |link| {
+        let (client, server, port) = ends(link, &map.halves, &map.nodes);
+        (places[client.index()], places[server.index()], port)
+    };
+    for (link, counters) in map.halves.links() {
+        draft.edges.entry(ends(link)).or_default().merge(counters);
+    }
+    let open = map.connections.shares(&map.halves);
+    for (link, share) in open.chain(map.attempts.shares()) {
+        draft.edges.entry(ends(link)).or_default().add(&share);
+    }
+    draft
 }
 
 fn coverage(map: &Map) -> Vec<HostCoverage> {
@@ -107,76 +150,53 @@ fn port(port: u16) -> Option<u16> {
     Some(port).filter(|port| *port != 0)
 }
 
-fn nodes(map: &Map, names: &[Label], is_end: &[bool]) -> Vec<Node> {
-    let mut nodes: BTreeMap<&Arc<str>, Node> = BTreeMap::new();
-    for ((known, label), is_end) in map.nodes.iter().zip(names).zip(is_end) {
-        if !is_end && known.listeners.is_empty() {
-            continue;
-        }
-        let host = known.key.host().map(|id| &map.nodes.hosts()[id.index()]);
-        let node = nodes
-            .entry(&label.id)
-            .or_insert_with(|| empty(label, known, host));
-        let is_newer = known.last_seen >= node.last_seen;
-        node.first_seen = node.first_seen.min(known.first_seen);
-        node.last_seen = node.last_seen.max(known.last_seen);
-        if shows_workload(&known.key) && (is_newer || node.workload.is_none()) {
-            node.workload.clone_from(&known.workload);
-        }
-        if let Key::Remote(_, address, _) = known.key
-            && !node.addresses.contains(&address)
-        {
-            node.addresses.push(address);
-        }
-        node.listeners
-            .extend(known.listeners.iter().map(|(at, _)| *at));
-        node.processes.extend(known.processes.iter().cloned());
-        if known.members > 0 {
-            node.members = Some(node.members.unwrap_or(0) + known.members);
-        }
-    }
-    let mut nodes: Vec<Node> = nodes.into_values().collect();
-    for node in &mut nodes {
-        node.addresses.sort_unstable();
-        node.addresses.truncate(MAX_ADDRESSES);
-        node.listeners.sort_unstable();
-        node.listeners.dedup();
-        let order = |it: &Arc<Process>| (it.pid, it.started);
-        node.processes.sort_by_key(order);
-        node.processes.dedup_by_key(|it| order(it));
-        let surplus = node.processes.len().saturating_sub(MAX_PROCESSES);
-        node.processes.drain(..surplus);
-    }
-    nodes
-}
-
-fn shows_workload(key: &Key) -> bool {
-    matches!(key, Key::Workload(..) | Key::Process(..))
-}
-
-fn empty(label: &Label, known: &Known, host: Option<&Arc<Host>>) -> Node {
-    Node {
-        id: Arc::clone(&label.id),
-        kind: match known.key.is_remote() {
-            true => NodeKind::Remote,
-            false => NodeKind::Workload,
-        },
-        name: Arc::clone(&label.name),
-        host: host.cloned(),
-        workload: None::<Arc<Workload>>,
-        addresses: Vec::new(),
-        processes: Vec::new(),
-        listeners: Vec::<ListeningAt>::new(),
-        members: None,
-        first_seen: known.first_seen,
-        last_seen: Timestamp::from_ns(0),
-    }
-}
-
-/// What a node goes by.
-struct Label {
-    id: Arc<str>,
-    name: Arc<str>,
+/// The node that `draft` becomes; none if it is made of nothing.
+fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
+    let parts = || draft.parts.iter().map(|id| map.nodes.get(*id));
+    let mut addresses: Vec<IpAddr> = parts().filter_map(|it| it.key.address()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(MAX_ADDRESSES);
+    let mut listeners: Vec<_> = parts()
+        .flat_map(|it| it.listeners.iter().map(|(at, _)| *at))
+        .collect();
+    listeners.sort_unstable();
+    listeners.dedup();
+    let mut processes: Vec<Arc<Process>> = parts()
+        .flat_map(|it| it.processes.iter().cloned())
+        .collect();
+    let order = |it: &Arc<Process>| (it.pid, it.started);
+    processes.sort_by_key(order);
+    processes.dedup_by_key(|it| order(it));
+    let surplus = processes.len().saturating_sub(MAX_PROCESSES);
+    processes.drain(..surplus);
+    let folded: u64 = parts().map(|it| it.members).sum();
+    // The newest is the most complete.
+    let known = parts().filter(|it| it.key.shows_workload());
+    let workload = known
+        .filter(|it| it.workload.is_some())
+        .max_by_key(|it| it.last_seen)
+        .and_then(|it| it.workload.clone());
+    let host = draft
+        .parts
+        .first()
+        .and_then(|id| map.nodes.get(*id).key.host());
+    let host = host
+        .filter(|host| parts().all(|it| it.key.host() == Some(*host)))
+        .map(|host| Arc::clone(&map.nodes.hosts()[host.index()]));
+    Some(Node {
+        id: Arc::clone(&draft.id),
+        kind: draft.kind,
+        name: Arc::clone(&draft.name),
+        host,
+        workload,
+        addresses,
+        processes,
+        listeners,
+        members: draft.members.or((folded > 0).then_some(folded)),
+        first_seen: parts().map(|it| it.first_seen).min()?,
+        last_seen: parts().map(|it| it.last_seen).max()?,
+    })
 }
 
 /// What nodes go by.
@@ -205,7 +225,7 @@ impl Labels {
             realms: map.realms.first_of_each(hosts.len()),
             names: HashMap::new(),
         };
-        for known in map.nodes.iter() {
+        for known in map.nodes.ids().map(|id| map.nodes.get(id)) {
             if let Key::Remote(realm, address, Some(name)) = &known.key {
                 let place = (labels.realm(*realm), *address);
                 labels
@@ -235,7 +255,9 @@ impl Labels {
         &self.hosts[host.index()]
     }
 
-    fn of(&self, known: &Known) -> Label {
+    /// The node that the one with this number belongs to, without parts.
+    fn of(&self, map: &Map, id: NodeId) -> DraftNode {
+        let known = map.nodes.get(id);
         let (id, name) = match &known.key {
             Key::Workload(host, kind, name) => {
                 let workload = known.workload.as_deref();
@@ -276,9 +298,15 @@ impl Labels {
                 }
             }
         };
-        Label {
+        DraftNode {
             id: id.into(),
             name: name.into(),
+            kind: match known.key.is_remote() {
+                true => NodeKind::Remote,
+                false => NodeKind::Workload,
+            },
+            parts: Vec::new(),
+            members: None,
         }
     }
 }

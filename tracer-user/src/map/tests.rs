@@ -686,6 +686,92 @@ fn a_name_that_two_have_is_ambiguous() {
     focus::find(&view, "web-1/systemd/app.service").expect("an id is unique");
 }
 
+/// 40 clients of one server on one port, three of which are refused on another; and `app`, which
+/// uses 30 servers.
+fn crowd() -> Vec<Event> {
+    let (client, server) = pair(1);
+    let mut events = Vec::new();
+    for n in 0..40 {
+        let end = End {
+            id: n,
+            handshake: Some(n),
+            remote: address(&format!("192.0.2.{n}:{}", 50_000 + n)),
+            ..server.clone()
+        };
+        events.extend([end.opens(1.0), end.closes(1.5, 10, 1)]);
+        if n < 3 {
+            events.push(
+                End {
+                    local: address("10.0.0.9:5433"),
+                    process: None,
+                    ..end
+                }
+                .fails(2.0, Reason::NotListening),
+            );
+        }
+        if n < 30 {
+            let end = End {
+                id: n,
+                handshake: Some(n + 1000),
+                remote: address(&format!("203.0.113.{n}:443")),
+                ..client.clone()
+            };
+            events.push(end.opens(1.0));
+        }
+    }
+    events
+}
+
+#[test]
+fn what_is_alike_is_folded_and_counted_exactly() {
+    let mut map = Map::new(Options::ONE_HOST);
+    for event in crowd() {
+        map.push(&event);
+    }
+    assert_eq!(map.view().edges.len(), 73);
+    let view = check(&map.folded(40));
+    assert_eq!(
+        edges(&view)
+            .iter()
+            .filter(|(name, _)| name.contains("client"))
+            .collect::<Vec<_>>(),
+        [(
+            &"37 clients -> postgresql.service:5432".to_owned(),
+            &(37, 37, 0)
+        )]
+    );
+    // Those that fail have edges of their own still.
+    assert_eq!(view.edges.iter().filter(|it| it.failures() > 0).count(), 3);
+    let group = view
+        .nodes
+        .iter()
+        .find(|it| it.members.is_some())
+        .expect("a group");
+    assert_eq!(group.members, Some(37));
+    assert_eq!(
+        &*group.id,
+        "clients of db-1/systemd/postgresql.service:5432"
+    );
+    let sum = |view: &View| {
+        let sums = view.edges.iter().map(|it| {
+            (
+                it.established,
+                it.terminated,
+                it.failures(),
+                it.received_bytes,
+            )
+        });
+        sums.fold((0, 0, 0, 0), |a, b| {
+            (a.0 + b.0, a.1 + b.1, a.2 + b.2, a.3 + b.3)
+        })
+    };
+    for max_edges in [73, 40, 10, 1] {
+        assert_eq!(sum(&check(&map.folded(max_edges))), sum(&map.view()));
+    }
+    assert!(map.folded(1).edges.len() < 8);
+    assert_eq!(map.folded(73), map.view());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -94,8 +94,8 @@ pub struct Edge {
     pub client: usize,
     /// Index of the server in [`View::nodes`].
     pub server: usize,
-    /// The server's port; none if who opened these connections is not known: `client` is then
-    /// the end that was watched.
+    /// The server's port; none if several were folded, or if who opened these connections is not
+    /// known: `client` is then the end that was watched.
     pub port: Option<u16>,
     /// How its attempts go.
     pub state: EdgeState,

@@ -56,8 +56,13 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
     if let Some(save) = save {
         save.finish()?;
     }
-    let view = chosen(map.view(), &options)?;
     let format = options.format.unwrap_or(MapFormat::Json);
+    let max_edges = options.max_edges.or(format.max_edges());
+    let view = match max_edges {
+        Some(max_edges) if options.focus.is_none() => map.folded(max_edges as usize),
+        _ => map.view(),
+    };
+    let view = chosen(view, &options)?;
     let mut buffer = Vec::new();
     outputs::map::write(
         &view,

@@ -11,6 +11,13 @@ pub enum MapFormat {
     Json,
 }
 
+impl MapFormat {
+    /// How many edges make sense in it.
+    pub fn max_edges(self) -> Option<u32> {
+        None
+    }
+}
+
 /// Appends `view` to `buf`.
 pub fn write(view: &View, _: MapFormat, _: bool, _: Option<usize>, buf: &mut Vec<u8>) {
     let _ = serde_json::to_writer(&mut *buf, view);
