@@ -36,6 +36,7 @@ mod services;
 mod sharing;
 mod sockets;
 mod storm;
+mod tiers;
 mod translated;
 mod watch;
 mod ways;
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
             names::tests(),
             programs::tests(),
             filters::tests(),
+            tiers::tests(),
         ]);
     }
     // Asked for by name alone: it takes long, and finds nothing wrong.

@@ -35,7 +35,7 @@ pub(crate) struct Service {
     pub(crate) folder: tempfile::TempDir,
 }
 
-fn start(netns: &Netns, program: &Path, args: &[&str]) -> Result<Helper> {
+pub(crate) fn start(netns: &Netns, program: &Path, args: &[&str]) -> Result<Helper> {
     let mut command = Command::new(program);
     command
         .args(args)
@@ -50,7 +50,7 @@ fn start(netns: &Netns, program: &Path, args: &[&str]) -> Result<Helper> {
 }
 
 /// Runs a client to its end. Returns its pid and what it printed.
-fn ask(netns: &Netns, program: &Path, args: &[&str]) -> Result<(u32, String)> {
+pub(crate) fn ask(netns: &Netns, program: &Path, args: &[&str]) -> Result<(u32, String)> {
     let mut command = Command::new(program);
     command
         .args(args)
@@ -167,81 +167,110 @@ fn redis(netns: Netns) -> Result<Service> {
 /// PostgreSQL refuses to be root: a user that owns nothing else.
 const NOBODY: u32 = 65534;
 
-fn postgresql(netns: Netns) -> Result<Service> {
-    let (initdb, postgres) = (
-        skip::need_postgres("initdb")?,
-        skip::need_postgres("postgres")?,
-    );
-    let setpriv = skip::need("setpriv")?;
-    let folder = tempfile::tempdir().context("make a folder")?;
-    std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY))
-        .context("give the folder away")?;
-    let data = folder.path().join("data");
-    let (data, at) = (
-        data.display().to_string(),
-        folder.path().display().to_string(),
-    );
+/// A cluster of databases, which can be served anywhere, and again.
+pub(crate) struct Postgres {
+    folder: tempfile::TempDir,
+}
+
+impl Postgres {
+    pub(crate) fn new() -> Result<Self> {
+        skip::need_postgres("postgres")?;
+        let initdb = skip::need_postgres("initdb")?.display().to_string();
+        let folder = tempfile::tempdir().context("make a folder")?;
+        std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY))
+            .context("give the folder away")?;
+        let postgres = Self { folder };
+        let data = postgres.data().display().to_string();
+        let make = [
+            &initdb,
+            "-D",
+            &data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ];
+        let (setpriv, args) = as_nobody(&make)?;
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        ask(&Netns::new()?, &setpriv, &args)?;
+        // Whoever comes, and not only from this host.
+        std::fs::write(
+            postgres.data().join("pg_hba.conf"),
+            "local all all trust\nhost all all all trust\n",
+        )
+        .context("let everybody in")?;
+        Ok(postgres)
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Serves it at an address, and waits until it answers.
+    pub(crate) fn serve(&self, netns: &Netns, host: &str, port: u16) -> Result<Helper> {
+        let (postgres, at) = (
+            skip::need_postgres("postgres")?.display().to_string(),
+            self.folder.path().display().to_string(),
+        );
+        let (data, port) = (self.data().display().to_string(), port.to_string());
+        let serve = [
+            &postgres,
+            "-D",
+            &data,
+            "-h",
+            host,
+            "-p",
+            &port,
+            "-k",
+            &at,
+            "-c",
+            "fsync=off",
+            "-c",
+            "log_min_messages=panic",
+        ];
+        let (setpriv, args) = as_nobody(&serve)?;
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let program = start(netns, &setpriv, &args)?;
+        // It listens before it lets anybody in. Its socket in the file system is no connection of
+        // TCP.
+        wait::until("PostgreSQL's first answer", || {
+            Ok(psql_at(netns, &at, &port).ok())
+        })?;
+        Ok(program)
+    }
+}
+
+/// The command that runs another one as that user: it replaces itself by it, so the process stays
+/// the same.
+fn as_nobody(command: &[&str]) -> Result<(std::path::PathBuf, Vec<String>)> {
     let (uid, gid) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
-    // It replaces itself by the program: the process stays the same.
-    let as_nobody = [&uid, &gid, "--clear-groups", "--"];
-    let initdb = initdb.display().to_string();
-    let make = [
-        &initdb,
-        "-D",
-        &data,
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--locale=C",
-        "--no-sync",
-    ];
-    ask(&netns, &setpriv, &[&as_nobody[..], &make].concat())?;
-    let (port, postgres) = (PORT.to_string(), postgres.display().to_string());
-    let serve = [
-        &postgres,
-        "-D",
-        &data,
-        "-h",
-        "127.0.0.1",
-        "-p",
-        &port,
-        "-k",
-        &at,
-        "-c",
-        "fsync=off",
-    ];
-    let program = start(&netns, &setpriv, &[&as_nobody[..], &serve].concat())?;
-    netns.wait_listening(PORT)?;
-    let service = Service {
+    let args = [&uid, &gid, "--clear-groups", "--"];
+    let args = args.iter().chain(command).map(|it| (*it).to_owned());
+    Ok((skip::need("setpriv")?, args.collect()))
+}
+
+fn postgresql(netns: Netns) -> Result<Service> {
+    let postgres = Postgres::new()?;
+    let program = postgres.serve(&netns, "127.0.0.1", PORT)?;
+    Ok(Service {
         netns,
         program,
         workers: Vec::new(),
-        folder,
-    };
-    // It listens before it lets anybody in.
-    wait::until("PostgreSQL's first answer", || {
-        Ok(psql_by_file(&service).ok())
-    })?;
-    Ok(service)
+        folder: postgres.folder,
+    })
 }
 
-/// Asks by its socket in the file system, which is no connection of TCP.
-fn psql_by_file(service: &Service) -> Result<()> {
-    let at = service.folder.path().display().to_string();
-    psql_at(&service.netns, &at).map(drop)
-}
-
-fn psql_at(netns: &Netns, host: &str) -> Result<u32> {
+fn psql_at(netns: &Netns, host: &str, port: &str) -> Result<u32> {
     let program = skip::need_postgres("psql")?;
-    let port = PORT.to_string();
     let args = [
         "-h",
         host,
         "-p",
-        &port,
+        port,
         "-U",
         "postgres",
         "-XAtc",
@@ -253,7 +282,10 @@ fn psql_at(netns: &Netns, host: &str) -> Result<u32> {
 }
 
 fn psql(netns: &Netns) -> Result<Vec<u32>> {
-    (0..REQUESTS).map(|_| psql_at(netns, "127.0.0.1")).collect()
+    let port = PORT.to_string();
+    (0..REQUESTS)
+        .map(|_| psql_at(netns, "127.0.0.1", &port))
+        .collect()
 }
 
 fn curl(netns: &Netns) -> Result<Vec<u32>> {

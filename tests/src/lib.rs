@@ -8,6 +8,7 @@
 //! - [`cgroup`], [`landlock`]: policies that forbid connect()
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
 //! - [`storm`], [`hold`]: as many connections as can be made, or held
+//! - [`shop`]: a small application that asks a database and a cache
 //! - [`ledger`]: what really happened, end by end
 //! - [`expect`]: what tracer printed against what really happened
 //! - [`tracer`]: the program under test
@@ -32,6 +33,7 @@ mod passing;
 pub mod play;
 pub mod refuse;
 pub mod ring;
+pub mod shop;
 pub mod skip;
 pub mod storm;
 pub mod suite;

@@ -234,6 +234,33 @@ impl Netns {
         Ok((first, second))
     }
 
+    /// So many namespaces at one switch, `10.88.0.1`, `10.88.0.2` and so on; and the switch, which
+    /// is to live as long as they do. Needs the program `ip`.
+    pub fn switch(count: usize) -> Result<(Self, Vec<Self>)> {
+        let switch = Self::new()?;
+        switch.command("ip", &["link", "add", "switch", "type", "bridge"])?;
+        switch.command("ip", &["link", "set", "switch", "up"])?;
+        let mut hosts = Vec::new();
+        for n in 1..=count {
+            let host = Self::new()?;
+            let port = format!("port{n}");
+            let args = ["link", "add", &port, "type", "veth", "peer", "name", "eth0"];
+            switch.command("ip", &args)?;
+            switch.command("ip", &["link", "set", "eth0", "netns", &host.path()])?;
+            switch.command("ip", &["link", "set", &port, "master", "switch", "up"])?;
+            let address = format!("10.88.0.{n}/24");
+            host.command("ip", &["addr", "add", &address, "dev", "eth0"])?;
+            host.command("ip", &["link", "set", "eth0", "up"])?;
+            hosts.push(host);
+        }
+        for host in &hosts {
+            for n in 1..=count as u8 {
+                host.wait_answered([10, 88, 0, n].into())?;
+            }
+        }
+        Ok((switch, hosts))
+    }
+
     /// Waits until packets to an address are answered. A link that is up may be dead for
     /// seconds, and its neighbours unknown for longer.
     fn wait_answered(&self, address: IpAddr) -> Result<()> {

@@ -558,6 +558,14 @@ impl Helper {
         Ok(())
     }
 
+    /// Asks it to end by `signal`, and waits for that, however it ends.
+    pub fn finish_by(mut self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("a process id")?, signal).context("send a signal")?;
+        wait::until("it to end", || self.child.try_wait().context("wait for it"))?;
+        Ok(())
+    }
+
     /// Kills it and waits for its end.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill().context("kill a helper process")?;

@@ -30,7 +30,7 @@ use crate::{
     agent, hold,
     ledger::{Closer, End, Ledger, Side, canonical, now},
     netns::Netns,
-    play,
+    play, shop,
     tracer::Helper,
     wait,
 };
@@ -188,6 +188,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
         "hold-serve" => parse(&plan).and_then(|plan| hold::run_server(&plan)),
         "hold-dial" => parse(&plan).and_then(|plan| hold::run_client(&plan)),
         "agent" => agent::run(),
+        "shop" => parse(&plan).and_then(|shop| shop::run(&shop)),
         "play" => parse(&plan).and_then(|scene| play::run(&scene)),
         other => Err(anyhow::anyhow!("no traffic called {other}")),
     };

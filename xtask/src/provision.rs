@@ -19,6 +19,7 @@ pub(crate) const SUITES: &[Needed] = &[
     ("nginx", "nginx-light"),
     ("pg_ctlcluster", "postgresql"),
     ("redis-server", "redis-server"),
+    ("wrk", "wrk"),
 ];
 
 /// For virtual machines.

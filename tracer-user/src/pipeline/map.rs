@@ -1,6 +1,6 @@
 //! `tracer map`: events → who depends on whom.
 
-use std::{fs::File, io::Write, path::Path};
+use std::{fs::File, io::Write, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio::time::{Instant, interval, sleep};
@@ -53,8 +53,8 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
         })?,
         None => watch(&options, filter, &mut map, save.as_mut()).await?,
     };
-    if let Some(save) = save {
-        save.finish()?;
+    if let Some(mut save) = save {
+        save.flush()?;
     }
     let format = options.format.unwrap_or(MapFormat::Json);
     let max_edges = options.max_edges.or(format.max_edges());
@@ -90,22 +90,13 @@ async fn watch(
     options: &MapOptions,
     filter: Filter,
     map: &mut Map,
-    mut save: Option<&mut Save>,
+    save: Option<&mut Save>,
 ) -> Result<u64> {
     let enricher = live::enricher(&options.live)?;
     let mut signals = Signals::new()?;
     let mut live = Live::start(&options.live, enricher, filter)?;
-    let mut failed = Ok(());
-    let mut take = |event: &Event| {
-        map.push(event);
-        if let Some(save) = &mut save
-            && failed.is_ok()
-        {
-            failed = save.push(event);
-        }
-        true
-    };
-    take(&live.start_event());
+    let mut intake = Intake { map, save };
+    intake.take(&live.start_event());
     let mut check = interval(CHECK);
     let mut more = false;
     loop {
@@ -115,24 +106,66 @@ async fn watch(
             () = live.over() => break,
             _ = check.tick() => {
                 if let Some(loss) = live.check(true)? {
-                    take(&loss);
+                    intake.take(&loss);
                 }
+                // Whoever reads the file meanwhile is not kept waiting.
+                intake.flush()?;
             }
-            () = tokio::task::yield_now(), if more => more = live.drain(&mut take),
-            () = live.capture.ready(), if !more => more = live.drain(&mut take),
+            () = tokio::task::yield_now(), if more => {
+                more = live.drain(|event| intake.take(event));
+                intake.flush_if_full()?;
+            }
+            () = live.capture.ready(), if !more => {
+                more = live.drain(|event| intake.take(event));
+                intake.flush_if_full()?;
+            }
         }
     }
     live.capture.detach();
     let limit = Instant::now() + SETTLE;
-    while live.drain(&mut take) || (!live.capture.is_settled()? && Instant::now() < limit) {
-        sleep(std::time::Duration::from_millis(1)).await;
+    while live.drain(|event| intake.take(event))
+        || (!live.capture.is_settled()? && Instant::now() < limit)
+    {
+        intake.flush()?;
+        sleep(Duration::from_millis(1)).await;
     }
     if let Some(loss) = live.loss()? {
-        take(&loss);
+        intake.take(&loss);
     }
-    take(&live.capture.stop_event()?);
-    failed?;
+    intake.take(&live.capture.stop_event()?);
+    intake.flush()?;
     live.lost()
+}
+
+/// Where live events go.
+struct Intake<'a> {
+    map: &'a mut Map,
+    save: Option<&'a mut Save>,
+}
+
+impl Intake<'_> {
+    /// Always has room for more, but looks around now and then.
+    fn take(&mut self, event: &Event) -> bool {
+        self.map.push(event);
+        match &mut self.save {
+            Some(save) => {
+                save.write(event);
+                save.buffer.len() < BATCH_BYTES
+            }
+            None => true,
+        }
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        match &mut self.save {
+            Some(save) if save.buffer.len() >= BATCH_BYTES => save.flush(),
+            _ => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.save.as_mut().map_or(Ok(()), |save| save.flush())
+    }
 }
 
 /// Events, written to a file as they come.
@@ -155,11 +188,16 @@ impl Save {
         })
     }
 
-    fn push(&mut self, event: &Event) -> Result<()> {
+    fn write(&mut self, event: &Event) {
         self.writer.write(event, &mut self.buffer);
-        match self.buffer.len() >= BATCH_BYTES {
-            true => self.flush(),
-            false => Ok(()),
+    }
+
+    /// Like [`Self::write`], and now and then to the file.
+    fn push(&mut self, event: &Event) -> Result<()> {
+        self.write(event);
+        match self.buffer.len() < BATCH_BYTES {
+            true => Ok(()),
+            false => self.flush(),
         }
     }
 
@@ -167,9 +205,5 @@ impl Save {
         let written = self.file.write_all(&self.buffer);
         self.buffer.clear();
         written.with_context(|| format!("--save: cannot write {}", self.name))
-    }
-
-    fn finish(mut self) -> Result<()> {
-        self.flush()
     }
 }

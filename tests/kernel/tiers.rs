@@ -1,0 +1,338 @@
+//! The map of a real system in three tiers: wrk → nginx → a small application → PostgreSQL and
+//! redis, each on a network stack of its own.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use tracer_tests::{
+    netns::Netns,
+    play,
+    shop::{Books, PING, Shop},
+    skip, tests,
+    tracer::{self, Helper, Process},
+    traffic, wait,
+};
+
+use crate::services::{Postgres, ask, start};
+
+tests!("tiers":
+    live_and_from_the_file_it_is_the_same_map,
+    a_stopped_database_fails_its_edges_and_no_others,
+);
+
+const NGINX: u16 = 8080;
+const SHOP: u16 = 8081;
+const REDIS: u16 = 6379;
+const POSTGRES: u16 = 5432;
+
+/// The system. Hosts 1 to 5 of its network: wrk, nginx, the application, PostgreSQL, redis.
+struct Tiers {
+    hosts: Vec<Netns>,
+    /// Ends before its files go.
+    database: Option<Helper>,
+    postgres: Postgres,
+    ledger: PathBuf,
+    /// Where nginx writes which connection each request came by.
+    access: PathBuf,
+    _programs: Vec<Helper>,
+    _folder: tempfile::TempDir,
+    _switch: Netns,
+}
+
+fn address(host: usize, port: u16) -> std::net::SocketAddr {
+    std::net::SocketAddr::new([10, 88, 0, host as u8].into(), port)
+}
+
+impl Tiers {
+    fn new() -> Result<Self> {
+        for program in ["wrk", "nginx", "redis-server"] {
+            skip::need(program)?;
+        }
+        let postgres = Postgres::new()?;
+        let (switch, hosts) = Netns::switch(5)?;
+        let database = Some(postgres.serve(&hosts[3], "10.88.0.4", POSTGRES)?);
+        let folder = tempfile::tempdir().context("make a folder")?;
+        let redis = [
+            "--port",
+            &REDIS.to_string(),
+            "--bind",
+            "10.88.0.5",
+            "--protected-mode",
+            "no",
+            "--save",
+            "",
+            "--dir",
+            &folder.path().display().to_string(),
+        ];
+        let redis = start(&hosts[4], &skip::need("redis-server")?, &redis)?;
+        hosts[4].wait_listening(REDIS)?;
+
+        let ledger = folder.path().join("shop");
+        let plan = Shop {
+            listen: address(3, SHOP),
+            redis: address(5, REDIS),
+            postgres: address(4, POSTGRES),
+            ledger: ledger.clone(),
+        };
+        let program = play::program(folder.path(), "shopd")?;
+        let mut shop = Command::new(program);
+        shop.args(traffic::command("shop", &plan)?.get_args());
+        hosts[2].enter(&mut shop);
+        let shop = Helper::new(shop.spawn().context("start the application")?);
+        hosts[2].wait_listening(SHOP)?;
+
+        let at = folder.path().display();
+        let access = folder.path().join("access");
+        let configuration = format!(
+            "daemon off; master_process on; worker_processes 1; user root; pid {at}/pid; error_log /dev/null crit;
+             events {{ worker_connections 256; }}
+             http {{
+                 log_format who '$connection'; access_log {at}/access who;
+                 client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;
+                 uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+                 server {{ listen {NGINX}; location / {{ proxy_pass http://10.88.0.3:{SHOP}; }} }}
+             }}"
+        );
+        let file = folder.path().join("nginx.conf");
+        std::fs::write(&file, configuration).context("write the configuration")?;
+        let file = file.display().to_string();
+        let nginx = start(
+            &hosts[1],
+            &skip::need("nginx")?,
+            &["-c", &file, "-e", "stderr"],
+        )?;
+        hosts[1].wait_listening(NGINX)?;
+        Ok(Self {
+            hosts,
+            database,
+            postgres,
+            ledger,
+            access,
+            _programs: vec![redis, shop, nginx],
+            _folder: folder,
+            _switch: switch,
+        })
+    }
+
+    /// Requests for a second by four connections.
+    fn load(&self) -> Result<()> {
+        let url = format!("http://10.88.0.2:{NGINX}/");
+        let args = ["-t1", "-c4", "-d1s", &url];
+        ask(&self.hosts[0], &skip::need("wrk")?, &args).map(drop)
+    }
+
+    /// Waits until nothing goes on any more.
+    fn settle(&self) -> Result<()> {
+        self.hosts.iter().try_for_each(Netns::wait_settled)
+    }
+
+    fn stop_database(&mut self) -> Result<()> {
+        self.database
+            .take()
+            .context("it runs")?
+            .finish_by(Signal::INT)
+    }
+
+    fn start_database(&mut self) -> Result<()> {
+        self.database = Some(self.postgres.serve(&self.hosts[3], "10.88.0.4", POSTGRES)?);
+        Ok(())
+    }
+
+    /// Connections that nginx had a request by.
+    fn asked_by(&self) -> Result<u64> {
+        let text = std::fs::read_to_string(&self.access).context("read nginx's log")?;
+        let connections: std::collections::BTreeSet<_> = text.lines().collect();
+        Ok(connections.len() as u64)
+    }
+}
+
+/// `tracer map`, live, that writes its events to `save`; once it is attached.
+fn watch(save: &Path) -> Result<Process> {
+    let mut command = tracer::command()?;
+    command
+        .args(["map", "-o", "json", "--hooks", &tracer::hooks(), "--save"])
+        .arg(save);
+    let process = Process::spawn(&mut command, true)?;
+    wait::until("tracer to begin", || {
+        let text = std::fs::read_to_string(save).unwrap_or_default();
+        Ok(text.contains("\"event\":\"start\"").then_some(()))
+    })?;
+    Ok(process)
+}
+
+fn finished(process: Process) -> Result<Vec<u8>> {
+    process.signal(Signal::INT)?;
+    let run = process.finish()?;
+    run.expect_code(0)?;
+    Ok(run.stdout)
+}
+
+fn map_of(file: &Path, args: &[&str]) -> Result<Vec<u8>> {
+    let mut command = tracer::command()?;
+    command.arg("map").arg("--from").arg(file).args(args);
+    let run = tracer::output(&mut command)?;
+    run.expect_code(0)?;
+    Ok(run.stdout)
+}
+
+/// The edges between these hosts, by `client -> server:port`.
+fn edges(map: &[u8]) -> Result<BTreeMap<String, Value>> {
+    let map: Value = serde_json::from_slice(map).context("the map is JSON")?;
+    let nodes = map["nodes"].as_array().context("nodes")?;
+    let name = |id: &Value| {
+        let node = nodes.iter().find(|node| node["id"] == *id);
+        node.and_then(|node| node["name"].as_str())
+            .unwrap_or("?")
+            .to_owned()
+    };
+    let edges = map["edges"].as_array().context("edges")?;
+    Ok(edges
+        .iter()
+        .filter(|edge| OURS.contains(&&*name(&edge["client"])))
+        .map(|edge| {
+            let (client, server) = (name(&edge["client"]), name(&edge["server"]));
+            (
+                format!("{client} -> {server}:{}", edge["port"]),
+                edge.clone(),
+            )
+        })
+        .collect())
+}
+
+/// Who is a client in this system.
+const OURS: [&str; 3] = ["wrk", "nginx", "shopd"];
+
+const EDGES: [&str; 4] = [
+    "nginx -> shopd:8081",
+    "shopd -> postgres:5432",
+    "shopd -> redis-server:6379",
+    "wrk -> nginx:8080",
+];
+
+fn number(edge: &Value, path: &str) -> Result<u64> {
+    let value = edge.pointer(path).and_then(Value::as_u64);
+    value.with_context(|| format!("{path} of {edge}"))
+}
+
+fn live_and_from_the_file_it_is_the_same_map() -> Result<()> {
+    let tiers = Tiers::new()?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let file = folder.path().join("events.jsonl");
+    let process = watch(&file)?;
+    tiers.load()?;
+    tiers.settle()?;
+    let live = finished(process)?;
+    let recorded = map_of(&file, &["-o", "json"])?;
+    ensure!(live == recorded, "live and from the file differ");
+
+    let books = Books::read(&tiers.ledger)?;
+    println!("tiers: {books:?}");
+    ensure!(books.accepted > 50 && books.refused == 0, "{books:?}");
+    let edges = edges(&live)?;
+    ensure!(edges.keys().eq(EDGES.iter()), "{:?}", edges.keys());
+    // wrk tries whether it can connect at all, before its four.
+    let expected = [
+        books.accepted,
+        books.postgres,
+        books.redis,
+        tiers.asked_by()? + 1,
+    ];
+    for ((name, edge), expected) in edges.iter().zip(expected) {
+        let count = |path: &str| number(edge, path);
+        ensure!(
+            count("/established")? == expected,
+            "{name}: {expected} in the ledger, {edge}"
+        );
+        ensure!(
+            count("/terminated")? == expected && count("/live")? == 0,
+            "{name}: {edge}"
+        );
+        ensure!(count("/connect_ns/count")? == expected, "{name}: {edge}");
+        ensure!(count("/rtt_ns/count")? == expected, "{name}: {edge}");
+        ensure!(
+            edge["state"] == "ok" && edge["evidence"]["ends"] == "both",
+            "{name}: {edge}"
+        );
+        ensure!(count("/evidence/both")? == expected, "{name}: {edge}");
+        let quantiles =
+            ["min", "p50", "p95", "p99", "max"].map(|it| count(&format!("/connect_ns/{it}")));
+        let quantiles = quantiles.into_iter().collect::<Result<Vec<_>>>()?;
+        ensure!(
+            quantiles.is_sorted() && quantiles[0] > 0,
+            "{name}: {quantiles:?}"
+        );
+    }
+    let redis = &edges[EDGES[2]];
+    let bytes = [PING.0, PING.1].map(|it| it.len() as u64 * books.redis);
+    ensure!(number(redis, "/sent_bytes")? == bytes[0], "{redis}");
+    ensure!(number(redis, "/received_bytes")? == bytes[1], "{redis}");
+    Ok(())
+}
+
+fn a_stopped_database_fails_its_edges_and_no_others() -> Result<()> {
+    let mut tiers = Tiers::new()?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let file = folder.path().join("events.jsonl");
+    let process = watch(&file)?;
+    tiers.load()?;
+    states(&file, &books(&tiers)?, "ok")?;
+    tiers.stop_database()?;
+    tiers.load()?;
+    let with_failures = books(&tiers)?;
+    ensure!(with_failures.refused > 0, "{with_failures:?}");
+    states(&file, &with_failures, "failed")?;
+    tiers.start_database()?;
+    tiers.load()?;
+    let at_last = books(&tiers)?;
+    states(&file, &at_last, "mixed")?;
+    let live = finished(process)?;
+    let edges = edges(&live)?;
+    let edge = &edges[EDGES[1]];
+    ensure!(
+        number(edge, "/failed/refused")? == at_last.refused,
+        "{at_last:?} {edge}"
+    );
+    ensure!(edge["last_failure"]["errno"] == "ECONNREFUSED", "{edge}");
+    ensure!(
+        number(edge, "/established")? == at_last.postgres,
+        "{at_last:?} {edge}"
+    );
+    Ok(())
+}
+
+/// What the application wrote down, when all is quiet.
+fn books(tiers: &Tiers) -> Result<Books> {
+    tiers.settle()?;
+    Books::read(&tiers.ledger)
+}
+
+/// Waits until the recording, which goes on, has all that is in `books`; then only the edge to the
+/// database is in that state, and all others are ok.
+fn states(file: &Path, books: &Books, state: &str) -> Result<()> {
+    // Its last line may be half written.
+    let now = || edges(&map_of(file, &["-o", "json", "--skip-bad"])?);
+    let edges = wait::until("the recording to be complete", || {
+        let edges = now()?;
+        let Some(edge) = edges.get(EDGES[1]) else {
+            return Ok(None);
+        };
+        let failed = edge["failed"]["refused"].as_u64().unwrap_or(0);
+        let complete = failed == books.refused && number(edge, "/established")? == books.postgres;
+        Ok(complete.then_some(edges))
+    })?;
+    ensure!(edges.keys().eq(EDGES.iter()), "{:?}", edges.keys());
+    for (name, edge) in &edges {
+        let expected = if name == EDGES[1] { state } else { "ok" };
+        ensure!(
+            edge["state"] == expected,
+            "{name} is to be {expected}: {edge}"
+        );
+    }
+    Ok(())
+}
