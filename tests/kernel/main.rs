@@ -21,6 +21,7 @@ mod endings;
 mod existing;
 mod failures;
 mod filters;
+mod hosts;
 mod ledger;
 mod lifecycle;
 mod listeners;
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
             names::tests(),
             programs::tests(),
             filters::tests(),
+            hosts::tests(),
             tiers::tests(),
         ]);
     }

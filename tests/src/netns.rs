@@ -47,6 +47,7 @@ const LONG: Duration = Duration::from_secs(10);
 pub const TIME_WAIT: u8 = 6;
 /// `TCP_LISTEN`, likewise.
 pub const LISTEN: u8 = 10;
+const ESTABLISHED: u8 = 1;
 
 impl Netns {
     /// Makes a new namespace with its `lo` up.
@@ -166,6 +167,16 @@ impl Netns {
                 println!("netns: still waiting for {busy:?}");
             }
             Ok(busy.is_empty().then_some(()))
+        })
+    }
+
+    /// The same where so many connections stay open.
+    pub fn wait_settled_but(&self, open: usize) -> Result<()> {
+        wait::until("all but some connections to end", || {
+            let mut busy = self.sockets()?;
+            busy.retain(|row| !matches!(row.state, LISTEN | TIME_WAIT));
+            let all_open = busy.iter().all(|row| row.state == ESTABLISHED);
+            Ok((all_open && busy.len() == open).then_some(()))
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -47,6 +47,8 @@ struct End {
     host: HostId,
     id: ConnectionId,
     half: HalfId,
+    /// Its own.
+    address: IpAddr,
     known: Known,
     first: Timestamp,
     last: Timestamp,
@@ -121,6 +123,7 @@ impl Connections {
             host: told.host,
             id: connection.id,
             half: told.half,
+            address: connection.ends.local.ip(),
             known: Known {
                 process: told.event.evidence.process,
                 address: connection.translation.as_ref().map(|it| it.evidence),
@@ -142,10 +145,11 @@ impl Connections {
             None => {
                 let meeting = Meeting::of(told.host, connection);
                 if let Some((slot, first)) = self.partner(meeting, &end, halves) {
-                    // What the first end calls this one is what this one calls itself.
-                    let called = nodes.address(halves.get(first.half).remote);
-                    if called == Some(connection.ends.local.ip()) {
-                        realms.join(first.host, end.host);
+                    // Each end calls the other one what that calls itself.
+                    let called = |end: &End| nodes.address(halves.get(end.half).remote);
+                    if called(&first) == Some(end.address) && called(&end) == Some(first.address) {
+                        realms.join(first.host, end.host, first.address);
+                        realms.join(first.host, end.host, end.address);
                     }
                     self.by_id.insert(place, slot);
                     self.meetings.remove(&meeting);

@@ -12,6 +12,7 @@ use super::{
     fold,
     halves::{Halves, Link, Side},
     nodes::{HostId, Key, NodeId, Nodes, Realm},
+    realms::Shared,
 };
 use crate::model::{Edge, Host, HostCoverage, Node, NodeKind, Process, View};
 
@@ -203,8 +204,8 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
 struct Labels {
     /// Of each host, a name that no other has.
     hosts: Vec<String>,
-    /// Of each host, the first one that it shares addresses with.
-    realms: Vec<usize>,
+    /// Which hosts share which addresses.
+    shared: Shared,
     /// The name of an address, where it has one alone.
     names: HashMap<(Option<usize>, IpAddr), Option<Arc<str>>>,
 }
@@ -222,12 +223,12 @@ impl Labels {
         };
         let mut labels = Self {
             hosts: hosts.iter().map(unique).collect(),
-            realms: map.realms.first_of_each(hosts.len()),
+            shared: map.realms.shared(hosts.len()),
             names: HashMap::new(),
         };
         for known in map.nodes.ids().map(|id| map.nodes.get(id)) {
             if let Key::Remote(realm, address, Some(name)) = &known.key {
-                let place = (labels.realm(*realm), *address);
+                let place = (labels.realm(*realm, *address), *address);
                 labels
                     .names
                     .entry(place)
@@ -242,10 +243,11 @@ impl Labels {
         labels
     }
 
-    fn realm(&self, realm: Realm) -> Option<usize> {
+    /// The host around which `address` means what it does in `realm`; none if it does everywhere.
+    fn realm(&self, realm: Realm, address: IpAddr) -> Option<usize> {
         match realm {
             Realm::World => None,
-            Realm::Host(host) => Some(self.realms[host.index()]),
+            Realm::Host(host) => Some(self.shared.first(host, address)),
             // Nobody shares these.
             Realm::Netns(host, _) => Some(host.index()),
         }
@@ -286,7 +288,7 @@ impl Labels {
             ),
             Key::Others(host) => (format!("others@{}", self.host(*host)), "others".to_owned()),
             Key::Remote(realm, address, name) => {
-                let realm = self.realm(*realm);
+                let realm = self.realm(*realm, *address);
                 let known = || self.names.get(&(realm, *address))?.clone();
                 match (name.clone().or_else(known), realm) {
                     (Some(name), _) => (name.to_string(), name.to_string()),
