@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode, sync::mpsc, thread, time::Duration};
 use anyhow::{Context, Result};
 use tracer_user::{
     capture::CaptureError,
-    cli::{Cli, Command},
+    cli::{Cli, Command, UsageError},
     doctor,
     exit::Exit,
     pipeline, sink,
@@ -16,6 +16,9 @@ fn main() -> ExitCode {
     let _log = cli.start_log();
     let exit = run(cli.command).unwrap_or_else(|error| {
         complain(format!("tracer: {error:#}\n"));
+        if error.is::<UsageError>() {
+            return Exit::Usage;
+        }
         match error.downcast_ref::<CaptureError>() {
             Some(error) if error.is_privilege() => Exit::NotPermitted,
             Some(error) if error.is_unsupported() => Exit::Unsupported,

@@ -17,7 +17,7 @@ use crate::{exit::Exit, filter, outputs::Format};
 
 pub use live::{Hooks, LiveOptions};
 pub use map::MapOptions;
-pub use source::{Source, Sources};
+pub use source::{Source, Sources, UsageError};
 
 /// Watches every TCP connection of this host from inside the kernel.
 ///

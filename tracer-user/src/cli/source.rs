@@ -35,12 +35,17 @@ impl fmt::Display for Source {
     }
 }
 
+/// Options that do not go together, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub &'static str);
+
 impl Sources {
     /// The recordings to read; none to watch this host.
     ///
     /// # Errors
-    /// If live events are to be mixed with recorded ones: it says what to do instead.
-    pub fn recordings(&self) -> Result<Option<Vec<PathBuf>>, String> {
+    /// If live events are to be mixed with recorded ones.
+    pub fn recordings(&self) -> Result<Option<Vec<PathBuf>>, UsageError> {
         let files: Vec<_> = self
             .from
             .iter()
@@ -53,13 +58,14 @@ impl Sources {
         if files.is_empty() {
             Ok(None)
         } else if files.len() < self.from.len() {
-            Err(
+            Err(UsageError(
                 "--from live cannot be mixed with recordings: record first with \
-                 `tracer stream -o json > FILE`, then merge the files"
-                    .to_owned(),
-            )
+                 `tracer stream -o json > FILE`, then merge the files",
+            ))
         } else if standard_input > 1 {
-            Err("--from - can be given once: there is one standard input".to_owned())
+            Err(UsageError(
+                "--from - can be given once: there is one standard input",
+            ))
         } else {
             Ok(Some(files))
         }

@@ -2,21 +2,23 @@
 
 use std::{path::PathBuf, sync::mpsc, thread};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 
 use crate::{
-    cli::{LiveOptions, Sources},
+    cli::{LiveOptions, Sources, UsageError},
     model::{Body, Event},
     replay::{Merge, ReplayError},
 };
 
 /// The recordings that are to be read; none if this host is to be watched.
 pub(super) fn paths(sources: &Sources, live: &LiveOptions) -> Result<Option<Vec<PathBuf>>> {
-    let paths = sources.recordings().map_err(anyhow::Error::msg)?;
+    let paths = sources.recordings()?;
     if paths.is_some() && live.duration.is_some() {
-        bail!(
-            "--for says how long to watch this host; of a recording, --since and --until of `tracer map` choose a part"
-        );
+        return Err(UsageError(
+            "--for says how long to watch this host; of a recording, --since and --until of \
+             `tracer map` choose a part",
+        )
+        .into());
     }
     Ok(paths)
 }

@@ -1,0 +1,259 @@
+//! `--from`: recordings that are right, and what is said of those that are not.
+
+use std::path::{Path, PathBuf};
+
+use tracer_tests::tracer::{self, Run};
+
+/// A line of a stream, at a second, of a connection from `app` to PostgreSQL.
+fn line(second: u32, event: &str, id: u32) -> String {
+    let totals = match event {
+        "close" => {
+            r#","sent_bytes":10,"received_bytes":20,"rtt_ns":9000,"retransmits":0,"closed_by":"local""#
+        }
+        _ => "",
+    };
+    let failure = match event {
+        "fail" => r#""failure":{"phase":"remote","reason":"refused","errno":"ECONNREFUSED"},"#,
+        _ => "",
+    };
+    format!(
+        r#"{{"v":1,"time":"2026-11-22T01:02:{second:02}.000000000Z","event":"{event}","host":{{"id":"6f1c","name":"web-1"}},"connection":{{"id":"9c41{id:08x}","direction":"outbound","family":"ipv4","netns":1,"client":{{"address":"10.0.0.5","port":{}}},"server":{{"address":"10.0.0.9","port":5432,"name":"db.internal"}},"existing":false,"connect_ns":184223{totals}}},{failure}"process":{{"pid":812,"comm":"app"}},"workload":{{"kind":"systemd","name":"app.service"}},"evidence":{{"process":"hook","direction":"handshake","name":"dns"}}}}
+"#,
+        40_000 + id
+    )
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    }
+}
+
+fn run(command: &str, from: &[&Path], args: &[&str]) -> Run {
+    let mut tracer = tracer::command().expect("there is a tracer");
+    tracer.arg(command);
+    for path in from {
+        tracer.arg("--from").arg(path);
+    }
+    tracer::output(tracer.args(args)).expect("it runs")
+}
+
+/// The map of these files; a failure says why.
+fn map(from: &[&Path], args: &[&str]) -> Run {
+    run("map", from, args)
+}
+
+fn json(run: &Run) -> serde_json::Value {
+    run.expect_code(0).expect("it can be read");
+    serde_json::from_slice(&run.stdout).expect("a map is JSON")
+}
+
+fn good() -> String {
+    [
+        line(1, "connect", 1),
+        line(2, "close", 1),
+        line(3, "fail", 2),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_recording_makes_a_map() {
+    let folder = Folder::new();
+    let map = json(&map(&[&folder.file("a.jsonl", &good())], &["-o", "json"]));
+    let edge = &map["edges"][0];
+    assert_eq!(edge["client"], "web-1/systemd/app.service");
+    assert_eq!(edge["server"], "db.internal");
+    assert_eq!(edge["state"], "failed");
+    assert_eq!(edge["failed"], serde_json::json!({"refused": 1}));
+    assert_eq!(
+        (&edge["established"], &edge["live"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(map["v"], 1);
+    assert_eq!(map["generated"], "2026-11-22T01:02:03.000000000Z");
+}
+
+#[test]
+fn a_stream_read_and_written_again_is_the_same() {
+    let folder = Folder::new();
+    let file = folder.file("a.jsonl", &good());
+    let again = run("stream", &[&file], &["-o", "json"]);
+    again.expect_code(0).expect("it can be read");
+    // What an address is follows from the address.
+    let text = String::from_utf8(again.stdout).expect("text");
+    assert_eq!(text.replace(r#""remote_class":"private","#, ""), good());
+    let only = run("stream", &[&file], &["-o", "json", "--event", "fail"]);
+    assert_eq!(only.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+}
+
+#[test]
+fn standard_input_is_a_source() {
+    let folder = Folder::new();
+    let file = folder.file("a.jsonl", &good());
+    let script = format!(
+        "'{}' map --from - -o json < '{}'",
+        tracer::executable().expect("a tracer").display(),
+        file.display()
+    );
+    let mut shell = std::process::Command::new("sh");
+    let from_input = tracer::output(shell.args(["-c", &script])).expect("it runs");
+    assert_eq!(from_input.stdout, map(&[&file], &["-o", "json"]).stdout);
+}
+
+#[test]
+fn what_is_wrong_with_a_recording_is_said_with_file_and_line() {
+    let folder = Folder::new();
+    let good = good();
+    let half = &good[..good.len() - 200];
+    let newer = good.replacen("\"v\":1", "\"v\":2", 1);
+    let garbled = good.replacen("\"direction\":\"outbound\"", "\"direction\":\"up\"", 1);
+    for (name, text, expected) in [
+        (
+            "cut",
+            half,
+            "cut, line 3: the recording ends in the midst of this line",
+        ),
+        ("newer", &newer, "newer, line 1: version 2 of the stream"),
+        (
+            "mixed",
+            &format!("{good}{newer}"),
+            "mixed, line 4: version 2 of the stream",
+        ),
+        (
+            "garbled",
+            &garbled,
+            "garbled, line 1: `connection.direction` cannot be `up`",
+        ),
+        (
+            "text",
+            "hello\n",
+            "text, line 1: not a line of a tracer stream",
+        ),
+        (
+            "binary",
+            "\0\u{1}\u{2}\n",
+            "binary, line 1: not a line of a tracer stream",
+        ),
+        ("empty", "", "empty has no events"),
+    ] {
+        let file = folder.file(name, text);
+        let refused = map(&[&file], &["-o", "json"]);
+        refused.expect_code(1).expect(name);
+        assert!(
+            refused.stderr.contains(expected),
+            "{name}: {}",
+            refused.stderr
+        );
+        assert!(refused.stdout.is_empty(), "{name}");
+    }
+    for (path, expected) in [
+        (folder.0.path().join("none"), "cannot open"),
+        (folder.0.path().to_owned(), "cannot open"),
+    ] {
+        let refused = map(&[&path], &[]);
+        refused.expect_code(1).expect("it cannot be read");
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn bad_lines_can_be_left_out_and_are_counted() {
+    let folder = Folder::new();
+    let text = format!(
+        "{}nonsense\n{}{}",
+        line(1, "connect", 1),
+        line(2, "close", 1),
+        &line(3, "fail", 2)[..99]
+    );
+    let skipped = map(
+        &[&folder.file("a.jsonl", &text)],
+        &["-o", "json", "--skip-bad"],
+    );
+    assert!(skipped.stderr.contains("2 lines of"), "{}", skipped.stderr);
+    let map = json(&skipped);
+    assert_eq!(
+        (
+            &map["edges"][0]["established"],
+            &map["edges"][0]["terminated"]
+        ),
+        (&1.into(), &1.into())
+    );
+}
+
+#[test]
+fn a_part_of_a_recording_can_be_asked_for() {
+    let folder = Folder::new();
+    let file = folder.file("a.jsonl", &good());
+    let part = json(&map(
+        &[&file],
+        &["-o", "json", "--until", "2026-11-22T01:02:02Z"],
+    ));
+    assert_eq!(part["edges"][0]["state"], "ok");
+    let part = json(&map(
+        &[&file],
+        &["-o", "json", "--since", "2026-11-22T01:02:03Z"],
+    ));
+    assert_eq!(
+        (&part["edges"][0]["established"], &part["edges"][0]["state"]),
+        (&0.into(), &"failed".into())
+    );
+    let part = json(&map(&[&file], &["-o", "json", "--event", "connect"]));
+    assert_eq!(part["edges"][0]["live"], 1);
+    let focus = json(&map(
+        &[&file],
+        &["-o", "json", "--focus", "db.internal", "--depth", "1"],
+    ));
+    assert_eq!(focus["edges"].as_array().map(Vec::len), Some(1));
+    let unknown = map(&[&file], &["--focus", "db.intern"]);
+    unknown.expect_code(1).expect("there is none");
+    assert!(
+        unknown.stderr.contains("what comes nearest: db.internal"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
+fn sources_that_do_not_go_together_are_refused() {
+    let folder = Folder::new();
+    let file = folder.file("a.jsonl", &good());
+    for (from, args, expected) in [
+        (
+            vec![&*file, Path::new("live")],
+            vec![],
+            "cannot be mixed with recordings",
+        ),
+        (
+            vec![Path::new("-"), Path::new("-")],
+            vec![],
+            "can be given once",
+        ),
+        (
+            vec![&*file],
+            vec!["--for", "1s"],
+            "--for says how long to watch this host",
+        ),
+    ] {
+        let refused = map(&from, &args);
+        refused.expect_code(64).expect(expected);
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
+    for (args, expected) in [
+        (["--from", "sqlite:x"], "this version reads recordings only"),
+        (["--since", "yesterday"], "neither a time nor how long ago"),
+        (["--depth", "1"], "--focus"),
+    ] {
+        let refused = map(&[], &args);
+        refused.expect_code(64).expect(expected);
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
+}
