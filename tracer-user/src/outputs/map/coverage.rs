@@ -1,7 +1,7 @@
 //! What a map rests on, in one line. An answer without it is worth nothing: "nobody talks to
 //! this" depends on who was watched, for how long, and what was lost meanwhile.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{
     super::{
@@ -65,13 +65,14 @@ pub(super) fn line(view: &View) -> String {
     if untracked > 0 {
         let _ = write!(out, "; no room to follow {} connections", Count(untracked));
     }
-    let blind: usize = hosts.iter().map(|it| it.blind.len()).sum();
-    if blind > 0 {
-        let _ = write!(
-            out,
-            "; blind spots: {} (see `coverage[].blind` in JSON)",
-            Count(blind as u64)
-        );
+    let blind: BTreeSet<_> = hosts
+        .iter()
+        .flat_map(|it| &it.blind)
+        .map(|it| it.what)
+        .collect();
+    if !blind.is_empty() {
+        let blind: Vec<_> = blind.into_iter().collect();
+        let _ = write!(out, "; blind to: {}", blind.join(", "));
     }
     out
 }

@@ -22,10 +22,9 @@ const HEAD: &str = r##"digraph tracer {
 /// Appends the picture.
 pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
     put(buf, HEAD);
-    put(
-        buf,
-        format_args!("  label={}\n", quoted(&coverage::line(view))),
-    );
+    // `\\l` ends a line that begins at the left.
+    let coverage = escaped(&coverage::line(view)).replace("; ", "\\l");
+    put(buf, format_args!("  label=\"{coverage}\\l\"\n"));
     for (at, (host, nodes)) in by_host(view).into_iter().enumerate() {
         let indent = if let Some(host) = host {
             put(buf, format_args!("  subgraph cluster_{at} {{\n"));

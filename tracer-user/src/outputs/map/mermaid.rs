@@ -75,11 +75,9 @@ pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
         "stroke:#d9730d,stroke-width:2px,color:#a85508",
         &mut out,
     );
-    let _ = writeln!(
-        out,
-        "  coverage[\"{}\"]:::note",
-        escaped(&coverage::line(view))
-    );
+    let coverage = coverage::line(view).replace("; ", "\n");
+    let coverage: Vec<_> = coverage.lines().map(escaped).collect();
+    let _ = writeln!(out, "  coverage[\"{}\"]:::note", coverage.join("<br/>"));
     if edges.len() < view.edges.len() {
         let _ = writeln!(
             out,

@@ -33,7 +33,7 @@ const MOST: usize = 64;
 pub(super) fn write(view: &View, colour: bool, width: Option<usize>, buf: &mut Vec<u8>) {
     let edges = by_urgency(view);
     if edges.is_empty() {
-        put(buf, "no connections were seen\n");
+        wrap("no connections were seen", width, buf);
     } else {
         let mut columns = columns(view, &edges);
         let style = |state| if colour { style(state) } else { Style::new() };
@@ -254,6 +254,10 @@ fn line<'a>(
         owed += after + GAP;
         at += column.width.max(taken) + GAP;
     }
+    // A name may end with spaces of its own.
+    while buf.last() == Some(&b' ') {
+        buf.pop();
+    }
     buf.push(b'\n');
 }
 
@@ -308,7 +312,7 @@ fn column_of(char: char) -> usize {
 fn wrap(text: &str, width: Option<usize>, buf: &mut Vec<u8>) {
     let width = width.unwrap_or(usize::MAX).max(1);
     let mut taken = 0;
-    for word in text.split(' ') {
+    for word in text.split(' ').filter(|it| !it.is_empty()) {
         let columns = columns_of(word);
         if taken > 0 && taken + 1 + columns > width {
             buf.push(b'\n');
