@@ -79,7 +79,7 @@ fn process(body: &Body) -> Option<&Process> {
 }
 
 /// Takes out the sequences that set colours, and no others.
-fn without_colours(text: &str) -> String {
+pub(super) fn without_colours(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {

@@ -1,4 +1,4 @@
-//! Model → bytes: one line an event, for programs or for people.
+//! Model → bytes: one line an event, for programs or for people; a map in the formats of [`map`].
 //!
 //! Text that comes from outside (names, paths, arguments) is hostile: nothing of it
 //! reaches a terminal but through [`sanitise`] or the JSON serialiser.

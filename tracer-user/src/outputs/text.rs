@@ -313,7 +313,8 @@ fn loss(loss: &Loss, buf: &mut Vec<u8>) {
     put(buf, missed(loss.missed));
 }
 
-fn missed(times: u64) -> String {
+/// How often hooks were skipped, to be appended; nothing if none was.
+pub(super) fn missed(times: u64) -> String {
     match times {
         0 => String::new(),
         1 => "; a hook was skipped by the kernel once".to_owned(),
@@ -372,7 +373,8 @@ fn stop(stop: &Stop, buf: &mut Vec<u8>) {
     }
 }
 
-fn lost_events(number: u64) -> String {
+/// So many events were lost, in words.
+pub(super) fn lost_events(number: u64) -> String {
     match number {
         0 => "nothing lost".to_owned(),
         1 => "1 event lost".to_owned(),

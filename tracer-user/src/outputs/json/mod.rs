@@ -209,7 +209,11 @@ fn name(name: &str, buf: &mut Vec<u8>) {
     buf.extend_from_slice(b"\":");
 }
 
-fn value(value: &(impl Serialize + ?Sized), buf: &mut Vec<u8>) -> serde_json::Result<()> {
+/// Appends any value as JSON that is harmless on a terminal.
+pub(super) fn value(
+    value: &(impl Serialize + ?Sized),
+    buf: &mut Vec<u8>,
+) -> serde_json::Result<()> {
     value.serialize(&mut Serializer::with_formatter(
         buf,
         Printable(CompactFormatter),

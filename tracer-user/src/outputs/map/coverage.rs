@@ -1,0 +1,82 @@
+//! What a map rests on, in one line. An answer without it is worth nothing: "nobody talks to
+//! this" depends on who was watched, for how long, and what was lost meanwhile.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use super::{
+    super::{
+        sanitise,
+        text::{lost_events, missed},
+        units::{Count, Nanos},
+    },
+    words::clock,
+};
+use crate::model::{Timestamp, View};
+
+/// Columns that the name of a host may take.
+const HOST_COLUMNS: usize = 40;
+
+/// Hosts that are named; of more there is only the number.
+const NAMED_HOSTS: usize = 3;
+
+/// Who was watched, from when until when, and what was lost.
+pub(super) fn line(view: &View) -> String {
+    let hosts = &view.coverage;
+    let from = hosts.iter().map(|it| it.from).min();
+    let to = hosts.iter().map(|it| it.to).max();
+    let (Some(from), Some(to)) = (from, to) else {
+        return "nothing was watched".to_owned();
+    };
+    let mut out = "watched ".to_owned();
+    if hosts.len() > NAMED_HOSTS {
+        let _ = write!(out, "{} hosts", Count(hosts.len() as u64));
+    } else {
+        let names = hosts
+            .iter()
+            .map(|it| sanitise(&it.host.name, HOST_COLUMNS).to_string());
+        out.push_str(&names.collect::<Vec<_>>().join(", "));
+    }
+    let _ = write!(
+        out,
+        " from {} to {} UTC ({})",
+        clock(from),
+        clock(to),
+        span(from, to)
+    );
+    let lost = hosts.iter().map(|it| it.lost.total()).sum();
+    let _ = write!(out, ", {}", lost_events(lost));
+    out.push_str(&missed(hosts.iter().map(|it| it.missed).sum()));
+    let gaps: Vec<_> = hosts.iter().flat_map(|it| &it.gaps).collect();
+    if !gaps.is_empty() {
+        let all = gaps
+            .iter()
+            .map(|gap| gap.to.as_ns().saturating_sub(gap.from.as_ns()))
+            .sum();
+        let gaps = gaps.len() as u64;
+        let word = if gaps == 1 { "gap" } else { "gaps" };
+        let _ = write!(
+            out,
+            "; {} {word} in which nobody watched, {} in all",
+            Count(gaps),
+            Nanos(all)
+        );
+    }
+    let untracked: u64 = hosts.iter().map(|it| it.untracked).sum();
+    if untracked > 0 {
+        let _ = write!(out, "; no room to follow {} connections", Count(untracked));
+    }
+    let blind: BTreeSet<_> = hosts
+        .iter()
+        .flat_map(|it| &it.blind)
+        .map(|it| &*it.what)
+        .collect();
+    if !blind.is_empty() {
+        let blind: Vec<_> = blind.into_iter().collect();
+        let _ = write!(out, "; blind to: {}", blind.join(", "));
+    }
+    out
+}
+
+fn span(from: Timestamp, to: Timestamp) -> Nanos {
+    Nanos(to.as_ns().saturating_sub(from.as_ns()))
+}

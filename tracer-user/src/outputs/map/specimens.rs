@@ -1,0 +1,420 @@
+//! Views for tests: a small system as it could be, one of any size, and one of any names.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use crate::model::{
+    Blind, Edge, EdgeEvidence, EdgeState, Gap, Host, HostCoverage, Kind, LastFailure, Ledger,
+    ListeningAt, Lost, Node, NodeKind, Process, ProcessKey, Quantiles, Reason, SeenBy, Timestamp,
+    View, Workload, WorkloadKind,
+};
+
+/// 2026-11-22T01:02:03Z, and so many seconds later.
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_ns((1_795_309_323 + seconds) * 1_000_000_000)
+}
+
+fn host(name: &str) -> Arc<Host> {
+    Arc::new(Host {
+        id: format!("id-of-{name}"),
+        name: name.to_owned(),
+    })
+}
+
+/// A workload on `host`, with a process of its name.
+fn workload(
+    host: &Arc<Host>,
+    kind: WorkloadKind,
+    name: &str,
+    role: Option<&str>,
+    ports: &[u16],
+) -> Node {
+    let workload = Arc::new(Workload {
+        kind,
+        name: name.into(),
+        unit: None,
+        slice: None,
+        container: None,
+        k8s: None,
+        role: role.map(Into::into),
+    });
+    let process = Process {
+        key: ProcessKey {
+            pid: 812,
+            start_ns: 1,
+        },
+        cgroup: 1,
+        workload: Some(Arc::clone(&workload)),
+        pid: 812,
+        ppid: Some(1),
+        uid: Some(33),
+        comm: name.into(),
+        exe: Some(format!("/usr/bin/{name}").into()),
+        args: Some(vec![name.to_owned(), "--config=/etc/x.conf".to_owned()].into()),
+        started: Some(at(0)),
+    };
+    let listener = |port: &u16| ListeningAt {
+        address: IpAddr::from([0, 0, 0, 0]),
+        port: *port,
+        netns: 4_026_531_840,
+    };
+    Node {
+        id: format!("{}/workload/{name}", host.id).into(),
+        kind: NodeKind::Workload,
+        name: name.into(),
+        host: Some(Arc::clone(host)),
+        workload: Some(workload),
+        addresses: Vec::new(),
+        processes: vec![Arc::new(process)],
+        listeners: ports.iter().map(listener).collect(),
+        members: None,
+        first_seen: at(0),
+        last_seen: at(3_600),
+    }
+}
+
+fn remote(name: &str, address: [u8; 4]) -> Node {
+    Node {
+        id: format!("remote/{name}").into(),
+        kind: NodeKind::Remote,
+        name: name.into(),
+        host: None,
+        workload: None,
+        addresses: vec![address.into()],
+        processes: Vec::new(),
+        listeners: Vec::new(),
+        members: None,
+        first_seen: at(0),
+        last_seen: at(3_600),
+    }
+}
+
+/// An edge that does well.
+fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
+    let quantiles = Quantiles {
+        count: established,
+        min: 90_000,
+        max: 9_000_000,
+        p50: 184_223,
+        p95: 1_200_000,
+        p99: 4_100_000,
+    };
+    Edge {
+        client,
+        server,
+        port: Some(port),
+        state: EdgeState::Ok,
+        live_at_start: 0,
+        established,
+        terminated: established / 2,
+        failed: BTreeMap::new(),
+        sent_bytes: 1_204 * established,
+        received_bytes: 88_172 * established,
+        connect_ns: Some(quantiles),
+        rtt_ns: Some(quantiles),
+        retransmits: established / 100,
+        first_seen: at(1),
+        last_seen: at(3_599),
+        last_success: Some(at(3_599)),
+        last_failure: None,
+        evidence: EdgeEvidence {
+            ends: SeenBy::Both,
+            client_only: 0,
+            server_only: 0,
+            both: established,
+            client_process: [("hook", established)].into(),
+            server_process: [("listener", established)].into(),
+            address: BTreeMap::new(),
+        },
+    }
+}
+
+/// The same with failures.
+fn failing(edge: Edge, state: EdgeState, reason: Reason, times: u64) -> Edge {
+    Edge {
+        state,
+        failed: [(reason, times)].into(),
+        last_failure: Some(LastFailure {
+            time: at(3_598),
+            reason,
+            errno: (reason == Reason::Refused).then_some("ECONNREFUSED"),
+        }),
+        ..edge
+    }
+}
+
+fn coverage(host: &Arc<Host>) -> HostCoverage {
+    HostCoverage {
+        host: Arc::clone(host),
+        from: at(0),
+        to: at(3_600),
+        gaps: Vec::new(),
+        lost: Ledger::default(),
+        missed: 0,
+        untracked: 0,
+        blind: Vec::new(),
+    }
+}
+
+/// Puts nodes and edges in the order that a view has.
+fn ordered(mut view: View) -> View {
+    let mut order: Vec<_> = (0..view.nodes.len()).collect();
+    order.sort_by(|a, b| view.nodes[*a].id.cmp(&view.nodes[*b].id));
+    let mut place = vec![0; order.len()];
+    for (new, old) in order.iter().enumerate() {
+        place[*old] = new;
+    }
+    view.nodes = order.iter().map(|old| view.nodes[*old].clone()).collect();
+    for edge in &mut view.edges {
+        edge.client = place[edge.client];
+        edge.server = place[edge.server];
+    }
+    view.edges
+        .sort_by_key(|edge| (edge.client, edge.server, edge.port));
+    view
+}
+
+/// Two hosts of three tiers: nginx → the shop → PostgreSQL, which refuses, and Redis; with
+/// remotes on both sides, something that nobody talks to, and a loss.
+pub(crate) fn three_tiers() -> View {
+    use WorkloadKind::{Container, Executable, Systemd};
+    let (web, data) = (host("web-1"), host("data-1"));
+    let mut shop = workload(&web, Container, "shop", Some("application"), &[8080]);
+    shop.addresses = Vec::new();
+    let mut clients = remote("clients", [198, 51, 100, 7]);
+    clients.members = Some(1_204);
+    let nodes = vec![
+        clients,                                                           // 0
+        workload(&web, Systemd, "nginx.service", Some("web"), &[80, 443]), // 1
+        shop,                                                              // 2
+        workload(&web, Container, "worker", None, &[]),                    // 3
+        workload(
+            &data,
+            Systemd,
+            "postgresql@15-main.service",
+            Some("database"),
+            &[5432],
+        ), // 4
+        workload(
+            &data,
+            Systemd,
+            "redis-server.service",
+            Some("cache"),
+            &[6379],
+        ), // 5
+        workload(&data, Executable, "backup.sh", None, &[]),               // 6
+        remote("api.stripe.example", [203, 0, 113, 9]),                    // 7
+        remote("192.0.2.44", [192, 0, 2, 44]),                             // 8
+        workload(
+            &data,
+            Systemd,
+            "rabbitmq-server.service",
+            Some("queue"),
+            &[5672],
+        ), // 9
+        workload(
+            &web,
+            Systemd,
+            "prometheus-node-exporter.service",
+            None,
+            &[9100],
+        ), // 10
+        workload(&data, Systemd, "ssh.service", None, &[22]),              // 11
+        remote("10.0.0.200", [10, 0, 0, 200]),                             // 12
+        remote("s3.eu-central-1.amazonaws.example", [203, 0, 113, 77]),    // 13
+        workload(&web, Container, "mailer", None, &[]),                    // 14
+    ];
+    let mut unknown = edge(3, 8, 0, 2);
+    unknown.port = None;
+    unknown.live_at_start = 1;
+    unknown.connect_ns = None;
+    let edges = vec![
+        edge(0, 1, 443, 81_204),
+        edge(0, 1, 80, 311),
+        edge(1, 2, 8080, 81_190),
+        failing(edge(2, 4, 5432, 12), EdgeState::Failed, Reason::Refused, 3),
+        edge(2, 5, 6379, 160_022),
+        edge(2, 7, 443, 940),
+        failing(edge(2, 9, 5672, 44), EdgeState::Mixed, Reason::TimedOut, 5),
+        edge(3, 9, 5672, 12),
+        edge(3, 5, 6379, 88),
+        edge(3, 4, 5432, 40),
+        edge(6, 4, 5432, 24),
+        edge(6, 13, 443, 24),
+        edge(12, 10, 9100, 240),
+        unknown,
+        failing(
+            Edge {
+                established: 0,
+                terminated: 0,
+                connect_ns: None,
+                rtt_ns: None,
+                last_success: None,
+                ..edge(14, 8, 25, 0)
+            },
+            EdgeState::Failed,
+            Reason::HostUnreachable,
+            17,
+        ),
+        edge(14, 9, 5672, 7),
+    ];
+    let mut of_data = coverage(&data);
+    if let Some(lost) = of_data.lost.get_mut(Kind::Connect) {
+        *lost = Lost {
+            ring_full: 12,
+            ..Lost::default()
+        };
+    }
+    of_data.missed = 3;
+    of_data.gaps = vec![Gap {
+        from: at(600),
+        to: at(660),
+    }];
+    of_data.blind = vec![Blind {
+        what: "names of servers".into(),
+        why: "the hooks of this run do not see them".into(),
+    }];
+    ordered(View {
+        generated: Some(at(3_600)),
+        coverage: vec![of_data, coverage(&web)],
+        nodes,
+        edges,
+    })
+}
+
+/// A system of `edges` edges on as many hosts as it takes: tiers that talk to those below them,
+/// and to remotes. One edge in a hundred fails.
+pub(crate) fn many(edges: usize) -> View {
+    const TIERS: [(&str, &str); 4] = [
+        ("web", "web"),
+        ("app", "application"),
+        ("cache", "cache"),
+        ("db", "database"),
+    ];
+    let services = (edges / 4).max(8);
+    let hosts: Vec<_> = (0..services.div_ceil(12))
+        .map(|at| host(&format!("node-{at:03}")))
+        .collect();
+    let mut nodes: Vec<_> = (0..services)
+        .map(|at| {
+            let (tier, role) = TIERS[at % TIERS.len()];
+            let port = [443, 8080, 6379, 5432][at % TIERS.len()];
+            let name = format!("{tier}-{:03}.service", at / TIERS.len());
+            workload(
+                &hosts[at / 12],
+                WorkloadKind::Systemd,
+                &name,
+                Some(role),
+                &[port],
+            )
+        })
+        .collect();
+    nodes.extend((0..services / 8).map(|at| {
+        let name = format!("host-{at}.example.com");
+        remote(&name, [203, 0, (at / 250) as u8, (at % 250) as u8])
+    }));
+    // Numbers that look arbitrary and are the same every time.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % below.max(1)
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    let mut out = Vec::new();
+    while out.len() < edges {
+        let client = next(services);
+        // Mostly of the next tier, and near; now and then anything.
+        let server = match next(10) {
+            0 => services + next(nodes.len() - services),
+            1 => next(services),
+            _ => (client / 4 * 4 + 1 + client % 4 + 4 * next(6)) % services,
+        };
+        let port = [443, 8080, 6379, 5432, 9090][next(5)];
+        if client == server || !seen.insert((client, server, port)) {
+            continue;
+        }
+        let busy = 1 + next(1_000) as u64 * next(50) as u64;
+        let made = edge(client, server, port, busy);
+        out.push(match out.len() % 100 {
+            7 => failing(made, EdgeState::Failed, Reason::Refused, 3),
+            57 => failing(made, EdgeState::Mixed, Reason::TimedOut, 1),
+            _ => made,
+        });
+    }
+    ordered(View {
+        generated: Some(at(3_600)),
+        coverage: hosts.iter().map(coverage).collect(),
+        nodes,
+        edges: out,
+    })
+}
+
+/// The three tiers with other names: of nodes, hosts, roles, processes and arguments, as long as
+/// there are any.
+pub(crate) fn named(names: &[String]) -> View {
+    let mut view = three_tiers();
+    let mut names = names.iter().cycle();
+    let mut name = || names.next().cloned().unwrap_or_default();
+    for node in &mut view.nodes {
+        node.name = name().into();
+        // Ids are unique whatever the names are.
+        node.id = format!("{}{}", node.id, name()).into();
+        if let Some(host) = &mut node.host {
+            Arc::make_mut(host).name = name();
+        }
+        if let Some(workload) = &mut node.workload {
+            Arc::make_mut(workload).role = Some(name().into());
+        }
+        for process in &mut node.processes {
+            let process = Arc::make_mut(process);
+            process.comm = name().into();
+            process.args = Some(vec![name(), name()].into());
+        }
+    }
+    for host in &mut view.coverage {
+        Arc::make_mut(&mut host.host).name = name();
+    }
+    view
+}
+
+/// Names that try to be more than names.
+pub(crate) fn hostile() -> Vec<String> {
+    let mut names: Vec<_> = [
+        "</script><script>alert(1)</script>",
+        "<!--<script>",
+        "\"; n0 -> n1; \"",
+        "back\\slash\\",
+        "\\N \\G \\\"",
+        "a\nb\r\nc\td",
+        "\x1b[31mred\x1b]0;title\x07",
+        "\0\x7f\u{80}\u{9b}31m",
+        "\u{202e}gpj.exe\u{2066}\u{2028}\u{2029}\u{feff}",
+        "\u{fffe}\u{ffff}\u{e0041}\u{10ffff}",
+        "&lt;b&gt; &amp; &#60; #quot; #60;",
+        "=cmd|'/c calc'!A1",
+        "+1+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "＝1+1",
+        "a,b;c\"d\"",
+        "]]> <![CDATA[",
+        "end",
+        "%%{init: {}}%%",
+        "`markdown` **bold** [x](y)",
+        "]|}-->|x| n1",
+        "日本語 größe",
+        "@VIEW@ @COVERAGE@ \"@VIEW@\"",
+        "__proto__",
+        "constructor",
+        "",
+        " ",
+    ]
+    .map(str::to_owned)
+    .into();
+    names.push("x".repeat(4_096));
+    names.push("\u{202e}\"<&\\".repeat(800));
+    names
+}

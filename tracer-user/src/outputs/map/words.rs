@@ -1,0 +1,132 @@
+//! What the formats say alike: names cut to size, what an edge is in a few words, and the order in
+//! which edges matter.
+
+use std::{cmp::Reverse, fmt::Write as _};
+
+use super::super::{sanitise, units::Count};
+use crate::model::{Edge, EdgeState, Node, NodeKind, Timestamp, View, WorkloadKind};
+
+/// Columns that a name may take in a picture.
+pub(super) const PICTURE_COLUMNS: usize = 40;
+
+/// The edges of `view` by how much they matter: failing ones first, then the busiest. Edges
+/// that are alike stay in the order of the view.
+pub(super) fn by_urgency(view: &View) -> Vec<&Edge> {
+    let mut edges: Vec<_> = view.edges.iter().collect();
+    edges.sort_by_key(|edge| {
+        let state = match edge.state {
+            EdgeState::Failed => 0,
+            EdgeState::Mixed => 1,
+            EdgeState::Ok => 2,
+        };
+        (state, Reverse(connections(edge)))
+    });
+    edges
+}
+
+/// Connections that were seen, whenever they were opened.
+pub(super) fn connections(edge: &Edge) -> u64 {
+    edge.live_at_start.saturating_add(edge.established)
+}
+
+/// The nodes of `view` by index, those of one host together: hosts in the order in which their
+/// first nodes come, with their names, and last those that are on no host or on several.
+pub(super) fn by_host(view: &View) -> Vec<(Option<&str>, Vec<usize>)> {
+    let mut hosts: Vec<(&str, &str, Vec<usize>)> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    let mut elsewhere = Vec::new();
+    for (index, node) in view.nodes.iter().enumerate() {
+        let Some(host) = &node.host else {
+            elsewhere.push(index);
+            continue;
+        };
+        let place = *places.entry(host.id.as_str()).or_insert(hosts.len());
+        if place == hosts.len() {
+            hosts.push((&host.id, &host.name, Vec::new()));
+        }
+        if let Some((_, _, nodes)) = hosts.get_mut(place) {
+            nodes.push(index);
+        }
+    }
+    let hosts = hosts
+        .into_iter()
+        .map(|(_, name, nodes)| (Some(name), nodes));
+    let rest = (!elsewhere.is_empty()).then_some((None, elsewhere));
+    hosts.chain(rest).collect()
+}
+
+/// What a node is, beside its name: `web, systemd`, `remote, 203.0.113.7`.
+pub(super) fn nature(node: &Node) -> String {
+    let mut out = String::new();
+    if let Some(role) = node.workload.as_ref().and_then(|it| it.role.as_deref()) {
+        let _ = write!(out, "{}, ", sanitise(role, PICTURE_COLUMNS));
+    }
+    out.push_str(kind(node));
+    // An address that is the name already says nothing new.
+    if let Some(address) = node.addresses.first().map(ToString::to_string)
+        && *address != *node.name
+    {
+        let _ = write!(out, ", {address}");
+    }
+    if let Some(members) = node.members {
+        let _ = write!(out, ", {} together", Count(members));
+    }
+    out
+}
+
+/// What kind of node, as exactly as it is known.
+pub(super) fn kind(node: &Node) -> &'static str {
+    match (node.kind, &node.workload) {
+        (NodeKind::Remote, _) => NodeKind::Remote.name(),
+        (NodeKind::Workload, None) => NodeKind::Workload.name(),
+        (NodeKind::Workload, Some(workload)) => match workload.kind {
+            WorkloadKind::Systemd => "systemd",
+            WorkloadKind::Container => "container",
+            WorkloadKind::Pod => "pod",
+            WorkloadKind::Executable => "executable",
+        },
+    }
+}
+
+/// An edge in a few words: `:5432 12×, refused 3`; with `FAILED` or `mixed` in front where
+/// attempts failed, so that colour is not all that tells.
+pub(super) fn label(edge: &Edge) -> String {
+    let mut out = match edge.state {
+        EdgeState::Ok => String::new(),
+        EdgeState::Failed => "FAILED ".to_owned(),
+        EdgeState::Mixed => "mixed ".to_owned(),
+    };
+    let _ = match edge.port {
+        Some(port) => write!(out, ":{port}"),
+        None => write!(out, "direction unknown,"),
+    };
+    if connections(edge) > 0 {
+        let _ = write!(out, " {}×", Count(connections(edge)));
+    }
+    let mut comma = if connections(edge) > 0 { "," } else { "" };
+    for (reason, times) in &edge.failed {
+        let _ = write!(out, "{comma} {} {}", reason.name(), Count(*times));
+        comma = ",";
+    }
+    if out.ends_with(',') {
+        out.pop();
+    }
+    out
+}
+
+/// A time of day of a day, in UTC, to the second.
+pub(super) fn clock(time: Timestamp) -> String {
+    let text = time.to_string();
+    let (date, clock) = text.split_at_checked(10).unwrap_or((&text, ""));
+    format!("{date} {}", clock.get(1..9).unwrap_or_default())
+}
+
+/// Appends `key=value` for each, `;` between them.
+pub(super) fn pairs(pairs: impl Iterator<Item = (&'static str, u64)>) -> String {
+    let mut out = String::new();
+    for (name, number) in pairs {
+        let semicolon = if out.is_empty() { "" } else { ";" };
+        let _ = write!(out, "{semicolon}{name}={number}");
+    }
+    out
+}
