@@ -8,6 +8,7 @@ use crate::{
     enrich,
     outputs::{self, Format, Writer},
     procfs::{self, MAX_ARGS, MAX_ARGS_BYTES},
+    replay,
 };
 
 /// Bytes of the ring buffer → records → events → lines.
@@ -22,6 +23,7 @@ pub fn decode(bytes: &[u8]) {
         for record in row {
             if let Some(Some(event)) = run.told(record) {
                 outputs::checks::line(&event, &mut json);
+                replay::checks::comes_back(&event);
             }
         }
     }
@@ -72,6 +74,14 @@ pub fn names(bytes: &[u8]) {
     enrich::names::checks::names(bytes);
 }
 
+/// A recorded stream, line by line, and the map that is made of it.
+///
+/// # Panics
+/// If something does not hold.
+pub fn replay(bytes: &[u8]) {
+    replay::checks::recording(bytes);
+}
+
 /// What to begin from: examples of what `target` reads, from this machine where it can.
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -101,6 +111,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
                 .collect()
         }
         "names" => enrich::names::checks::examples(),
+        "replay" => replay::checks::examples(),
         _ => Vec::new(),
     }
 }

@@ -55,6 +55,8 @@ enum Target {
     Procfs,
     /// Messages of name servers, and files of names
     Names,
+    /// Recorded streams, and the maps that are made of them
+    Replay,
 }
 
 impl Target {
@@ -64,6 +66,7 @@ impl Target {
             Self::Btf => "btf",
             Self::Procfs => "procfs",
             Self::Names => "names",
+            Self::Replay => "replay",
         }
     }
 }

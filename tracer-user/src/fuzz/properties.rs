@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use tracer_common::{Direction, Ended, Executed, Kind, Listening, Opened, PATH_LEN};
 
-use super::{btf, checks, decode, names, outputs, procfs, seeds};
+use super::{btf, checks, decode, names, outputs, procfs, replay, seeds};
 
 /// This many cases in a debug build, and nothing is written into the sources: what fails
 /// becomes a test by hand.
@@ -239,6 +239,19 @@ proptest! {
     }
 
     #[test]
+    fn a_recording_may_hold_anything(bytes in vec(any::<u8>(), 0..300)) {
+        replay(&bytes);
+    }
+
+    #[test]
+    fn a_recording_may_be_damaged(damage in vec(damage(), 1..10)) {
+        for mut bytes in seeds("replay") {
+            damage.iter().for_each(|damage| damage.to(&mut bytes));
+            replay(&bytes);
+        }
+    }
+
+    #[test]
     fn files_of_names_may_hold_anything(lines in vec(names_line(), 0..8)) {
         names(lines.join("\n").as_bytes());
     }
@@ -321,7 +334,7 @@ fn there_is_an_example_of_every_kind() {
         let example = examples.iter().find(is_of_kind);
         assert!(example.is_some(), "add a record of kind {kind}");
     }
-    for target in ["decode", "procfs", "names"] {
+    for target in ["decode", "procfs", "names", "replay"] {
         assert!(!seeds(target).is_empty());
     }
     decode(&examples.concat());

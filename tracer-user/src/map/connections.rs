@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
     time::Duration,
 };
 
@@ -41,23 +42,24 @@ pub(super) struct Around<'a> {
 /// Number of a connection; used again when it is over.
 type Slot = u32;
 
-/// One end of a connection, as its last event tells it.
-#[derive(Clone, Copy, Debug)]
+/// One end of a connection, as its last event tells it. There are hundreds of thousands: small.
+#[derive(Clone, Debug)]
 struct End {
     host: HostId,
-    id: ConnectionId,
     half: HalfId,
-    /// Its own.
-    address: IpAddr,
-    known: Known,
+    id: ConnectionId,
     first: Timestamp,
     last: Timestamp,
+    connect_ns: Option<NonZeroU64>,
+    /// Only what is over has some.
+    totals: Option<Box<Totals>>,
+    /// Its own address, in short.
+    address: u32,
+    known: Known,
     /// Older than the tracer, or than what counts.
     at_start: bool,
     /// It ended before what counts.
     is_before: bool,
-    connect_ns: Option<u64>,
-    totals: Option<Totals>,
     is_over: bool,
 }
 
@@ -71,12 +73,12 @@ struct Connection {
 }
 
 /// Where the two ends of a connection meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Meeting {
     /// Made of the sequence numbers of its handshake, which only these two know.
     Handshake(u64),
     /// Of connections whose handshake nobody saw, the addresses, on one host: the lesser first.
-    Ends(HostId, SocketAddr, SocketAddr),
+    Ends(HostId, Box<(SocketAddr, SocketAddr)>),
 }
 
 #[derive(Debug)]
@@ -123,7 +125,7 @@ impl Connections {
             host: told.host,
             id: connection.id,
             half: told.half,
-            address: connection.ends.local.ip(),
+            address: short(connection.ends.local.ip()),
             known: Known {
                 process: told.event.evidence.process,
                 address: connection.translation.as_ref().map(|it| it.evidence),
@@ -132,8 +134,8 @@ impl Connections {
             last: told.time,
             at_start: connection.existing || told.is_before,
             is_before: told.is_before && told.is_end,
-            connect_ns: connection.connect_ns,
-            totals: connection.totals,
+            connect_ns: connection.connect_ns.and_then(NonZeroU64::new),
+            totals: connection.totals.map(Box::new),
             is_over: told.is_end,
         };
         let slot = match self.by_id.get(&place) {
@@ -144,12 +146,14 @@ impl Connections {
             }
             None => {
                 let meeting = Meeting::of(told.host, connection);
-                if let Some((slot, first)) = self.partner(meeting, &end, halves) {
+                if let Some((slot, first)) = self.partner(&meeting, &end, halves) {
                     // Each end calls the other one what that calls itself.
                     let called = |end: &End| nodes.address(halves.get(end.half).remote);
-                    if called(&first) == Some(end.address) && called(&end) == Some(first.address) {
-                        realms.join(first.host, end.host, first.address);
-                        realms.join(first.host, end.host, end.address);
+                    if let (Some(here), Some(there)) = (called(first), called(&end))
+                        && (short(here), short(there)) == (end.address, first.address)
+                    {
+                        realms.join(first.host, end.host, here);
+                        realms.join(first.host, end.host, there);
                     }
                     self.by_id.insert(place, slot);
                     self.meetings.remove(&meeting);
@@ -209,7 +213,7 @@ impl Connections {
                 last: old.last.max(end.last),
                 at_start: old.at_start,
                 connect_ns: end.connect_ns.or(old.connect_ns),
-                totals: end.totals.or(old.totals),
+                totals: end.totals.or(old.totals.take()),
                 is_over: old.is_over || end.is_over,
                 ..end
             };
@@ -222,8 +226,8 @@ impl Connections {
     }
 
     /// The connection whose one end is known, and that `end` is the other one of.
-    fn partner(&self, meeting: Meeting, end: &End, halves: &Halves) -> Option<(Slot, End)> {
-        let slot = *self.meetings.get(&meeting)?;
+    fn partner(&self, meeting: &Meeting, end: &End, halves: &Halves) -> Option<(Slot, &End)> {
+        let slot = *self.meetings.get(meeting)?;
         let connection = self.slots[slot as usize].as_ref()?;
         let first = connection.ends[0].as_ref()?;
         let sides = [first, end].map(|end| halves.get(end.half).side);
@@ -233,7 +237,7 @@ impl Connections {
             [Side::Unknown, Side::Unknown] => matches!(meeting, Meeting::Ends(..)),
             _ => true,
         };
-        fit.then_some((slot, *first))
+        fit.then_some((slot, first))
     }
 
     fn open(&mut self, end: End, meeting: Meeting) -> Slot {
@@ -243,7 +247,7 @@ impl Connections {
         let is_free = !self.meetings.contains_key(&meeting);
         let connection = Connection {
             ends: [Some(end), None],
-            meeting: Some(meeting).filter(|_| is_free),
+            meeting: Some(meeting.clone()).filter(|_| is_free),
             generation: self.generation,
         };
         let slot = match self.free.pop() {
@@ -334,10 +338,19 @@ impl Meeting {
             Some(handshake) => Self::Handshake(handshake),
             None => {
                 let (local, remote) = (connection.ends.local, connection.remote());
-                Self::Ends(host, local.min(remote), local.max(remote))
+                Self::Ends(host, Box::new((local.min(remote), local.max(remote))))
             }
         }
     }
+}
+
+/// An address in a few bits: to compare two with each other, not to tell all apart.
+fn short(address: IpAddr) -> u32 {
+    let bits = match address {
+        IpAddr::V4(address) => return address.to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    (0..4).fold(0, |sum, part| sum ^ (bits >> (32 * part)) as u32)
 }
 
 pub(super) fn nanos(duration: Duration) -> u64 {
@@ -370,8 +383,8 @@ fn share(ends: &[Option<End>; 2], halves: &Halves) -> Option<(Link, Share)> {
     }
     let [client, server] = sides(ends, halves);
     let (client_totals, server_totals) = (
-        client.and_then(|end| end.totals),
-        server.and_then(|end| end.totals),
+        client.and_then(|end| end.totals.as_deref()),
+        server.and_then(|end| end.totals.as_deref()),
     );
     // Each end counts what it sent and what it received; the client's say if both are known.
     let (sent_bytes, received_bytes) = match (client_totals, server_totals) {
@@ -379,7 +392,7 @@ fn share(ends: &[Option<End>; 2], halves: &Halves) -> Option<(Link, Share)> {
         (None, Some(totals)) => (totals.received_bytes, totals.sent_bytes),
         (None, None) => (0, 0),
     };
-    let totals = || client_totals.iter().chain(&server_totals);
+    let totals = || client_totals.into_iter().chain(server_totals);
     let share = Share {
         first: told().map(|end| end.first).min()?,
         last: told().map(|end| end.last).max()?,
@@ -388,7 +401,7 @@ fn share(ends: &[Option<End>; 2], halves: &Halves) -> Option<(Link, Share)> {
         what: What::Connection {
             at_start: told().all(|end| end.at_start),
             ended: told().any(|end| end.is_over),
-            connect_ns: client.and_then(|end| end.connect_ns),
+            connect_ns: client.and_then(|end| end.connect_ns).map(NonZeroU64::get),
             rtt_ns: totals().find_map(|totals| totals.rtt_ns),
             sent_bytes,
             received_bytes,

@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 /// Most nodes; the next remotes are folded. Each takes some hundred bytes.
-const MAX_NODES: usize = 65_536;
+const MAX_NODES: usize = 32_768;
 /// Of a workload's processes, those seen last are kept.
 const MAX_PROCESSES: usize = 16;
 /// Processes whose node is remembered.

@@ -5,6 +5,8 @@
 //! error that names file and line, never a guess.
 
 mod canonical;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod checks;
 mod line;
 mod memo;
 mod recording;
