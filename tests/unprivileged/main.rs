@@ -1,5 +1,6 @@
 //! The suite that needs no privileges: the command line, and what tracer says when it may not.
 
+mod formats;
 mod recordings;
 
 use std::{io::Write as _, process::Command};
