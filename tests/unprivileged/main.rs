@@ -1,5 +1,6 @@
 //! The suite that needs no privileges: the command line, and what tracer says when it may not.
 
+mod formats;
 mod recordings;
 
 use std::{io::Write as _, process::Command};
@@ -10,7 +11,7 @@ use tracer_tests::{
     tracer::{Run, command, output, public_copy, unprivileged},
 };
 
-const COMMANDS: [&str; 2] = ["stream", "doctor"];
+const COMMANDS: [&str; 3] = ["stream", "map", "doctor"];
 
 fn run(args: &[&str]) -> Result<Run> {
     output(command()?.args(args))

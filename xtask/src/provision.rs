@@ -5,19 +5,26 @@ use std::process::{Command, Stdio};
 
 use crate::process;
 
-/// A program and the Debian package it comes from.
+/// A program, or the whole path of another file, and the Debian package it comes from.
 pub(crate) type Needed = (&'static str, &'static str);
 
 /// For the suites.
 pub(crate) const SUITES: &[Needed] = &[
     ("bpftool", "bpftool"),
+    ("chromium", "chromium"),
     ("crun", "crun"),
     ("curl", "curl"),
     ("dnsmasq", "dnsmasq-base"),
+    ("dot", "graphviz"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("pg_ctlcluster", "postgresql"),
+    // No program, but a module of Debian's Python.
+    (
+        "/usr/lib/python3/dist-packages/networkx/__init__.py",
+        "python3-networkx",
+    ),
     ("redis-server", "redis-server"),
     ("wrk", "wrk"),
 ];

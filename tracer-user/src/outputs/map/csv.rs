@@ -12,7 +12,7 @@ use super::{
 use crate::model::{Edge, Node, Quantiles, View};
 
 /// The header row.
-const COLUMNS: [&str; 52] = [
+pub(super) const COLUMNS: [&str; 52] = [
     "client_id",
     "client",
     "client_kind",

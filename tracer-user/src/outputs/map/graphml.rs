@@ -13,10 +13,10 @@ use super::{
 use crate::model::{Edge, Node, Quantiles, View};
 
 /// An attribute: what it belongs to, its name and its type.
-type Key = (&'static str, &'static str, &'static str);
+pub(super) type Key = (&'static str, &'static str, &'static str);
 
 /// All attributes. `long` is what the readers have for whole numbers beyond 32 bits.
-const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     ("graph", "generated", "string"),
     ("graph", "coverage", "string"),
     ("graph", "lost", "long"),

@@ -1,4 +1,4 @@
-//! The map as one JSON object on one line: every field. `docs/output.md` is its reference.
+//! The map as one JSON object on one line: every field.
 
 use super::super::json;
 use crate::model::View;

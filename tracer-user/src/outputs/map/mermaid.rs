@@ -15,6 +15,10 @@ use crate::model::{Edge, EdgeState, Node, NodeKind, View};
 /// As many as Mermaid draws.
 const MAX_EDGES: usize = 500;
 
+/// With more edges hosts are no boxes, but stand beside the names of nodes. Mermaid's layout fails on
+/// some pictures that have many boxes and edges between them (<https://github.com/dagrejs/dagre/issues/234>).
+const MAX_BOXED_EDGES: usize = 100;
+
 /// As much as it reads, less the room for what is not counted: the head, notes and hosts.
 const MAX_BYTES: usize = 50_000 - 4_000;
 
@@ -26,13 +30,15 @@ const NODE_BYTES: usize = 24;
 
 /// Appends the picture.
 pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
-    let Drawn { edges, nodes } = choose(view);
+    let is_boxed = view.edges.len() <= MAX_BOXED_EDGES;
+    let Drawn { edges, nodes } = choose(view, is_boxed);
     let mut out = "flowchart LR\n".to_owned();
     for (at, (host, indices)) in by_host(view).into_iter().enumerate() {
         let mut indices = indices.into_iter().filter(|index| nodes[*index]).peekable();
         if indices.peek().is_none() {
             continue;
         }
+        let host = host.filter(|_| is_boxed);
         let indent = if let Some(host) = host {
             let name = sanitise(host, PICTURE_COLUMNS).to_string();
             let _ = writeln!(out, "  subgraph h{at}[\"{}\"]", escaped(&name));
@@ -41,7 +47,7 @@ pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
             "  "
         };
         for index in indices {
-            let _ = writeln!(out, "{indent}{}", node(index, &view.nodes[index]));
+            let _ = writeln!(out, "{indent}{}", node(index, &view.nodes[index], is_boxed));
         }
         if host.is_some() {
             out.push_str("  end\n");
@@ -99,7 +105,7 @@ struct Drawn<'a> {
 }
 
 /// As many edges as there is room for, with their ends; then nodes without edges.
-fn choose(view: &View) -> Drawn<'_> {
+fn choose(view: &View, is_boxed: bool) -> Drawn<'_> {
     let mut room = MAX_BYTES;
     let mut nodes = vec![false; view.nodes.len()];
     let mut hosts = std::collections::HashSet::new();
@@ -107,8 +113,9 @@ fn choose(view: &View) -> Drawn<'_> {
         if std::mem::replace(&mut nodes[index], true) {
             return true;
         }
-        let mut size = NODE_BYTES + node(index, &view.nodes[index]).len();
+        let mut size = NODE_BYTES + node(index, &view.nodes[index], is_boxed).len();
         if let Some(host) = &view.nodes[index].host
+            && is_boxed
             && hosts.insert(&host.id)
         {
             size += NODE_BYTES + escaped(&sanitise(&host.name, PICTURE_COLUMNS).to_string()).len();
@@ -144,9 +151,15 @@ fn choose(view: &View) -> Drawn<'_> {
     Drawn { edges, nodes }
 }
 
-fn node(index: usize, node: &Node) -> String {
+fn node(index: usize, node: &Node, is_boxed: bool) -> String {
     let name = sanitise(&node.name, PICTURE_COLUMNS).to_string();
-    let text = format!("{}<br/>{}", escaped(&name), escaped(&nature(node)));
+    let mut text = format!("{}<br/>{}", escaped(&name), escaped(&nature(node)));
+    if let Some(host) = &node.host
+        && !is_boxed
+    {
+        let host = sanitise(&host.name, PICTURE_COLUMNS).to_string();
+        let _ = write!(text, "<br/>on {}", escaped(&host));
+    }
     match node.kind {
         NodeKind::Workload => format!("n{index}[\"{text}\"]"),
         NodeKind::Remote => format!("n{index}([\"{text}\"]):::remote"),
@@ -172,6 +185,9 @@ fn escaped(text: &str) -> String {
     for char in text.chars() {
         match char {
             '"' => out.push_str("#quot;"),
+            // Mermaid makes a line break of the letters `\n`, entities or not; a space that has no
+            // width keeps them apart.
+            'n' if out.ends_with("#92;") => out.push_str("#8203;n"),
             'a'..='z' | 'A'..='Z' | '0'..='9' | ' ' | '.' | ',' | ':' | '/' | '-' | '(' | ')' => {
                 out.push(char);
             }

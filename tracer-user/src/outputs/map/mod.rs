@@ -1,4 +1,5 @@
 //! A view of the map → bytes: for programs, for people, and for other tools' pictures.
+//! `docs/formats.md` has what each format holds.
 //!
 //! Each format is a file, and a pure function of the [`View`]: the same view gives the same
 //! bytes. Names are hostile. Whatever the format, what comes out is harmless on a terminal, and no

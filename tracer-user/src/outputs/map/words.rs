@@ -98,18 +98,13 @@ pub(super) fn label(edge: &Edge) -> String {
     };
     let _ = match edge.port {
         Some(port) => write!(out, ":{port}"),
-        None => write!(out, "direction unknown,"),
+        None => write!(out, "direction unknown"),
     };
     if connections(edge) > 0 {
         let _ = write!(out, " {}×", Count(connections(edge)));
     }
-    let mut comma = if connections(edge) > 0 { "," } else { "" };
     for (reason, times) in &edge.failed {
-        let _ = write!(out, "{comma} {} {}", reason.name(), Count(*times));
-        comma = ",";
-    }
-    if out.ends_with(',') {
-        out.pop();
+        let _ = write!(out, ", {} {}", reason.name(), Count(*times));
     }
     out
 }
