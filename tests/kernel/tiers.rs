@@ -327,12 +327,39 @@ fn states(file: &Path, books: &Books, state: &str) -> Result<()> {
         Ok(complete.then_some(edges))
     })?;
     ensure!(edges.keys().eq(EDGES.iter()), "{:?}", edges.keys());
+    in_every_format(file, state)?;
     for (name, edge) in &edges {
         let expected = if name == EDGES[1] { state } else { "ok" };
         ensure!(
             edge["state"] == expected,
             "{name} is to be {expected}: {edge}"
         );
+    }
+    Ok(())
+}
+
+/// How each format says that an edge failed the last time, and that it did at times.
+const SAID: [(&str, &str, &str); 6] = [
+    ("table", "✗ failed", "! mixed"),
+    ("dot", "label=\"FAILED", "label=\"mixed"),
+    ("mermaid", "|\"FAILED", "|\"mixed"),
+    ("graphml", ">failed<", ">mixed<"),
+    ("csv", ",5432,failed,", ",5432,mixed,"),
+    ("html", "\"state\":\"failed\"", "\"state\":\"mixed\""),
+];
+
+/// Exactly one edge around the application is said to be in that state, and none in the other one.
+fn in_every_format(file: &Path, state: &str) -> Result<()> {
+    for (format, failed, mixed) in SAID {
+        let args = ["-o", format, "--skip-bad", "--focus", "shopd"];
+        let text = String::from_utf8(map_of(file, &args)?).context("text")?;
+        let lines = |word: &str| text.lines().filter(|line| line.contains(word)).count();
+        let expected = (
+            usize::from(state == "failed"),
+            usize::from(state == "mixed"),
+        );
+        let found = (lines(failed), lines(mixed));
+        ensure!(found == expected, "{state} in {format}: {found:?}\n{text}");
     }
     Ok(())
 }
