@@ -257,3 +257,31 @@ fn sources_that_do_not_go_together_are_refused() {
         assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     }
 }
+
+#[test]
+fn an_anonymised_recording_makes_the_same_map_of_strangers() {
+    let folder = Folder::new();
+    let file = folder.file("a.jsonl", &good());
+    let public = run("stream", &[&file], &["-o", "json", "--anonymise"]);
+    public.expect_code(0).expect("it can be read");
+    let text = String::from_utf8(public.stdout).expect("text");
+    for secret in ["web-1", "6f1c", "app", "db.internal", "10.0.0.9"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    let known = json(&map(&[&file], &["-o", "json"]));
+    let strange = json(&map(&[&folder.file("b.jsonl", &text)], &["-o", "json"]));
+    for field in [
+        "port",
+        "state",
+        "established",
+        "terminated",
+        "failed",
+        "connect_ns",
+        "evidence",
+    ] {
+        assert_eq!(
+            known["edges"][0][field], strange["edges"][0][field],
+            "{field}"
+        );
+    }
+}

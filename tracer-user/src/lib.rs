@@ -8,6 +8,7 @@
 //! - [`replay`]: recorded streams → model
 //! - [`enrich`]: model → model: what /proc adds to a process, and what servers are called
 //! - [`filter`]: which events the user asked for
+//! - [`anonymise`]: model → model: names and addresses that say nothing
 //! - [`map`]: events → who depends on whom; pure
 //! - [`outputs`]: model → bytes; text from outside is made harmless here
 //! - [`sink`]: bytes → standard output
@@ -15,6 +16,7 @@
 //! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
 //! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich).
 
+pub mod anonymise;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;

@@ -83,6 +83,11 @@ pub struct StreamOptions {
     #[command(flatten)]
     pub sources: Sources,
 
+    /// Replace names and addresses by made-up ones, the same for the same, and leave arguments and
+    /// labels out: to give a recording away, as with a report of a bug
+    #[arg(long)]
+    pub anonymise: bool,
+
     /// Exit with 2 if any event was lost
     #[arg(long)]
     pub strict: bool,

@@ -8,6 +8,7 @@ use super::{
     recorded,
 };
 use crate::{
+    anonymise::Anonymiser,
     cli::StreamOptions,
     exit::Exit,
     filter::Filter,
@@ -25,7 +26,7 @@ const BATCH_BYTES: usize = 256 << 10;
 /// If the capture cannot start, or the output cannot be written.
 pub async fn stream(options: StreamOptions) -> Result<Exit> {
     let filter = Filter::new(&options.filter);
-    let mut lines = Lines::new(options.format);
+    let mut lines = Lines::new(&options);
     if let Some(paths) = recorded::paths(&options.sources, &options.live)? {
         let lost = recorded::read(&paths, options.sources.skip_bad, |event| {
             if filter.admits(event) {
@@ -114,14 +115,16 @@ async fn finish(live: &mut Live, mut lines: Lines, sink: Sink) -> Result<Flushed
 
 /// Events on their way to the output, as lines.
 struct Lines {
+    anonymiser: Option<Anonymiser>,
     writer: Writer,
     buffer: Vec<u8>,
 }
 
 impl Lines {
-    fn new(format: Option<Format>) -> Self {
-        let format = format.unwrap_or_else(Format::for_stdout);
+    fn new(options: &StreamOptions) -> Self {
+        let format = options.format.unwrap_or_else(Format::for_stdout);
         Self {
+            anonymiser: options.anonymise.then(Anonymiser::default),
             writer: Writer::new(format, outputs::colour_for_stdout()),
             buffer: Vec::new(),
         }
@@ -144,6 +147,12 @@ impl Lines {
     }
 
     fn push(&mut self, event: &Event) {
-        self.writer.write(event, &mut self.buffer);
+        match &mut self.anonymiser {
+            None => self.writer.write(event, &mut self.buffer),
+            Some(anonymiser) => {
+                let made_up = anonymiser.replace(event.clone());
+                self.writer.write(&made_up, &mut self.buffer);
+            }
+        }
     }
 }

@@ -204,3 +204,18 @@ fn recordings_are_merged_by_time() {
     paths[2] = folder.path().to_owned();
     Merge::open(&paths, false).expect_err("a folder");
 }
+
+#[test]
+fn a_server_that_is_but_a_name_comes_back() {
+    // Found by fuzzing: it was written as `{,"name":…}`.
+    let named = specimens::all()
+        .iter()
+        .map(line)
+        .find(|line| line.contains("\"name\":\"db"));
+    let named = named.expect("a specimen with a name");
+    let server = named.find("\"server\":{").expect("a server") + "\"server\":{".len();
+    let name = server + named[server..].find("\"name\"").expect("its name");
+    let bare = format!("{}{}", &named[..server], &named[name..]);
+    let event = parse(bare.trim_end()).expect(&bare).expect("an event");
+    checks::comes_back(&event);
+}

@@ -91,7 +91,12 @@ pub(super) fn write(
 /// Appends a name to the object that ends the buffer.
 fn add_name(name: &Name, buf: &mut Vec<u8>) -> serde_json::Result<()> {
     buf.pop();
+    let end = buf.len();
     field("name", &*name.name, buf)?;
+    if buf.get(end - 1) == Some(&b'{') {
+        // The first of its fields: a recording may name what has neither address nor port.
+        buf.remove(end);
+    }
     if let Some(canonical) = &name.canonical {
         field("canonical", &**canonical, buf)?;
     }
