@@ -631,13 +631,13 @@ impl Seconds {
     /// Reads RFC 3339; fast where it is as tracer writes it.
     pub(super) fn read(&mut self, text: &str, field: &'static str) -> Result<Timestamp, Fault> {
         if let Some((second, fraction)) = text.split_at_checked(Self::SECOND)
+            && let Some(whole) = second.strip_suffix('.')
             && let Some(digits) = fraction.strip_suffix('Z')
             && digits.len() == 9
             && digits.bytes().all(|it| it.is_ascii_digit())
         {
             if second != self.text {
-                let whole = format!("{}Z", &second[..Self::SECOND - 1]);
-                self.begin_ns = rfc_3339(&whole).ok_or_else(|| bad(field, text))?;
+                self.begin_ns = rfc_3339(&format!("{whole}Z")).ok_or_else(|| bad(field, text))?;
                 second.clone_into(&mut self.text);
             }
             let fraction = digits

@@ -219,3 +219,18 @@ fn a_server_that_is_but_a_name_comes_back() {
     let event = parse(bare.trim_end()).expect(&bare).expect("an event");
     checks::comes_back(&event);
 }
+
+#[test]
+fn a_time_of_letters_is_none() {
+    // Found by fuzzing: a letter of two bytes where the point is to be.
+    for time in [
+        "2026-11-22T01:02[\u{33c}123456789Z",
+        "2026-11-22T01:02:0\u{33c}123456789Z",
+    ] {
+        let line = line(&specimens::all()[1]);
+        let at = line.find("2026-").expect("a time");
+        let end = at + line[at..].find('"').expect("its end");
+        let fault = fault(&format!("{}{time}{}", &line[..at], line[end..].trim_end()));
+        assert!(fault.contains("`time` cannot be"), "{fault}");
+    }
+}
