@@ -9,6 +9,7 @@
 //! - [`filter`]: which events the user asked for
 //! - [`outputs`]: model → bytes; text from outside is made harmless here
 //! - [`sink`]: bytes → standard output
+//! - [`tui`]: snapshots of a map → a live view on a terminal
 //!
 //! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
 //! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich).
@@ -31,3 +32,4 @@ pub mod pipeline;
 pub mod procfs;
 pub mod signals;
 pub mod sink;
+pub mod tui;

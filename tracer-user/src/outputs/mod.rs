@@ -8,7 +8,7 @@ pub(crate) mod checks;
 mod json;
 mod sanitise;
 mod text;
-mod units;
+pub(crate) mod units;
 
 use std::io::IsTerminal;
 
