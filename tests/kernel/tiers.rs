@@ -280,17 +280,21 @@ fn a_stopped_database_fails_its_edges_and_no_others() -> Result<()> {
     let folder = tempfile::tempdir().context("make a folder")?;
     let file = folder.path().join("events.jsonl");
     let process = watch(&file)?;
+    let terminal = Terminal::new(folder.path())?;
     tiers.load()?;
     states(&file, &books(&tiers)?, "ok")?;
     tiers.stop_database()?;
     tiers.load()?;
     let with_failures = books(&tiers)?;
     ensure!(with_failures.refused > 0, "{with_failures:?}");
+    terminal.wait_for("✗ failed")?;
     states(&file, &with_failures, "failed")?;
     tiers.start_database()?;
     tiers.load()?;
     let at_last = books(&tiers)?;
+    terminal.wait_for("! mixed")?;
     states(&file, &at_last, "mixed")?;
+    terminal.finish()?;
     let live = finished(process)?;
     let edges = edges(&live)?;
     let edge = &edges[EDGES[1]];
@@ -304,6 +308,95 @@ fn a_stopped_database_fails_its_edges_and_no_others() -> Result<()> {
         "{at_last:?} {edge}"
     );
     Ok(())
+}
+
+/// A terminal with `tracer map` in it that shows what fails: that of tmux, as people have it.
+struct Terminal {
+    tmux: PathBuf,
+    socket: String,
+}
+
+impl Terminal {
+    fn new(folder: &Path) -> Result<Self> {
+        let terminal = Self {
+            tmux: skip::need("tmux")?,
+            socket: folder.join("tmux").display().to_string(),
+        };
+        let map = format!(
+            "{} map --hooks {}; echo ended $?; cat",
+            tracer::executable()?.display(),
+            tracer::hooks()
+        );
+        terminal.ask(&["new-session", "-d", "-x", "80", "-y", "24", &map])?;
+        terminal.wait_until("the first screen", |screen| screen.contains("lost 0"))?;
+        terminal.ask(&["send-keys", "3"])?;
+        Ok(terminal)
+    }
+
+    fn ask(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.tmux);
+        command
+            .args(["-f", "/dev/null", "-S", &self.socket])
+            .args(args);
+        let output = command
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .context("run tmux")?;
+        ensure!(
+            output.status.success(),
+            "tmux {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn wait_until(&self, what: &str, is: impl Fn(&str) -> bool) -> Result<String> {
+        let mut last = String::new();
+        let found = wait::until(what, || {
+            last = self.ask(&["capture-pane", "-p"])?;
+            Ok(is(&last).then_some(()))
+        });
+        found.with_context(|| format!("on the screen is\n{last}"))?;
+        Ok(last)
+    }
+
+    /// Waits until the application's edge to the database, and no other of ours, is in a state.
+    fn wait_for(&self, state: &str) -> Result<()> {
+        let screen = self.wait_until(state, |screen| {
+            screen
+                .lines()
+                .any(|line| line.contains(state) && line.contains("shopd"))
+        })?;
+        let edge = screen
+            .lines()
+            .find(|line| line.contains("shopd"))
+            .unwrap_or_default();
+        ensure!(
+            edge.contains("postgres") && edge.contains("refused"),
+            "{screen}"
+        );
+        for other in ["nginx", "redis", "wrk"] {
+            ensure!(!screen.contains(other), "{other} does not fail:\n{screen}");
+        }
+        ensure!(
+            screen.contains("lost 0"),
+            "what was lost is in sight:\n{screen}"
+        );
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        self.ask(&["send-keys", "q"])?;
+        self.wait_until("its end", |screen| screen.contains("ended 0"))
+            .map(drop)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.ask(&["kill-server"]);
+    }
 }
 
 /// What the application wrote down, when all is quiet.

@@ -12,6 +12,7 @@
 //! - [`map`]: events → who depends on whom; pure
 //! - [`outputs`]: model → bytes; text from outside is made harmless here
 //! - [`sink`]: bytes → standard output
+//! - [`tui`]: snapshots of a map → a live view on a terminal
 //!
 //! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
 //! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich).
@@ -37,3 +38,4 @@ pub mod procfs;
 pub mod replay;
 pub mod signals;
 pub mod sink;
+pub mod tui;

@@ -26,6 +26,7 @@ pub(crate) const SUITES: &[Needed] = &[
         "python3-networkx",
     ),
     ("redis-server", "redis-server"),
+    ("tmux", "tmux"),
     ("wrk", "wrk"),
 ];
 

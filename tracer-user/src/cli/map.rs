@@ -1,6 +1,6 @@
 //! `tracer map`, as it is asked for.
 
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 
 use clap::{Args, value_parser};
 
@@ -65,4 +65,11 @@ pub struct MapOptions {
     /// Which events count.
     #[command(flatten)]
     pub filter: filter::Options,
+}
+
+impl MapOptions {
+    /// Whether the map is shown by taking the terminal over.
+    pub fn takes_terminal(&self) -> bool {
+        self.format.is_none() && std::io::stdout().is_terminal()
+    }
 }

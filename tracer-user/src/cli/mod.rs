@@ -8,7 +8,7 @@ mod map;
 mod source;
 mod value;
 
-use std::time::Duration;
+use std::{io::IsTerminal, time::Duration};
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -146,9 +146,13 @@ impl Cli {
     }
 
     /// Sends the log to standard error, as much of it as asked for. To be called once;
-    /// the log ends with the guard.
-    pub fn start_log(&self) -> log::Guard {
-        log::start(self.verbose)
+    /// the log ends with the guard. There is none where it would be written over what is shown.
+    pub fn start_log(&self) -> Option<log::Guard> {
+        let is_covered = match &self.command {
+            Command::Map(options) => options.takes_terminal() && std::io::stderr().is_terminal(),
+            _ => false,
+        };
+        (!is_covered).then(|| log::start(self.verbose))
     }
 
     /// The completion script for `shell`.

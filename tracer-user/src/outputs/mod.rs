@@ -9,7 +9,7 @@ mod json;
 pub mod map;
 mod sanitise;
 mod text;
-mod units;
+pub(crate) mod units;
 
 use std::io::IsTerminal;
 

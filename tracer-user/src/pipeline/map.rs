@@ -8,18 +8,22 @@ use tokio::time::{Instant, interval, sleep};
 use super::{
     live::{self, CHECK, Live, SETTLE},
     recorded,
+    screen::{self, Display, Figures},
 };
 use crate::{
     cli::MapOptions,
     exit::Exit,
     filter::Filter,
     map::{self, Map, focus},
-    model::{Event, View},
+    model::{Body, Event, View},
     outputs::{self, Format, Writer, map::MapFormat},
     signals::Signals,
     sink,
+    tui::Input,
 };
 
+/// How often the terminal has a new snapshot.
+const FRAME: Duration = Duration::from_millis(500);
 /// How much of a recording is written at a time.
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -41,9 +45,12 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
             false => map::Options::ONE_HOST,
         }
     });
+    let on_screen = options.takes_terminal();
+    let mut events = 0;
     let lost = match &recordings {
         Some(paths) => recorded::read(paths, options.sources.skip_bad, |event| {
             if filter.admits(event) {
+                events += 1;
                 map.push(event);
                 if let Some(save) = &mut save {
                     save.push(event)?;
@@ -51,10 +58,22 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
             }
             Ok(())
         })?,
-        None => watch(&options, filter, &mut map, save.as_mut()).await?,
+        None => watch(&options, filter, &mut map, save.as_mut(), on_screen).await?,
     };
     if let Some(mut save) = save {
         save.flush()?;
+    }
+    if on_screen {
+        if recordings.is_some() {
+            let figures = Figures {
+                events,
+                lost,
+                cost: None,
+            };
+            let view = chosen(map.view(), &options)?;
+            screen::explore(view, "recorded".to_owned(), &figures).await?;
+        }
+        return Ok(Exit::of(options.strict && lost > 0));
     }
     let format = options.format.unwrap_or(MapFormat::Json);
     let max_edges = options.max_edges.or(format.max_edges());
@@ -91,13 +110,24 @@ async fn watch(
     filter: Filter,
     map: &mut Map,
     save: Option<&mut Save>,
+    on_screen: bool,
 ) -> Result<u64> {
     let enricher = live::enricher(&options.live)?;
     let mut signals = Signals::new()?;
     let mut live = Live::start(&options.live, enricher, filter)?;
-    let mut intake = Intake { map, save };
-    intake.take(&live.start_event());
+    let mut intake = Intake {
+        map,
+        save,
+        events: 0,
+    };
+    let start = live.start_event();
+    intake.take(&start);
+    let mut display = match (on_screen, &start.body) {
+        (true, Body::Start(start)) => Some(Display::open(start.tracer.hooks.clone())?),
+        _ => None,
+    };
     let mut check = interval(CHECK);
+    let mut frame = interval(FRAME);
     let mut more = false;
     loop {
         tokio::select! {
@@ -111,6 +141,26 @@ async fn watch(
                 // Whoever reads the file meanwhile is not kept waiting.
                 intake.flush()?;
             }
+            input = input(&mut display) => {
+                if let Some(display) = &mut display
+                    && !display.act(input)?
+                {
+                    break;
+                }
+            }
+            _ = frame.tick(), if display.is_some() => {
+                if let Some(display) = &mut display {
+                    let view = intake.map.view();
+                    let figures = Figures {
+                        events: intake.events,
+                        lost: live.lost()?,
+                        cost: Some(live.capture.cost()),
+                    };
+                    // Who is asked for may not have been seen yet.
+                    let part = chosen(view.clone(), options);
+                    display.show(part.unwrap_or(view), &figures)?;
+                }
+            }
             () = tokio::task::yield_now(), if more => {
                 more = live.drain(|event| intake.take(event));
                 intake.flush_if_full()?;
@@ -121,6 +171,8 @@ async fn watch(
             }
         }
     }
+    // The terminal is given back before anything can take long.
+    drop(display);
     live.capture.detach();
     let limit = Instant::now() + SETTLE;
     while live.drain(|event| intake.take(event))
@@ -137,16 +189,26 @@ async fn watch(
     live.lost()
 }
 
+/// What the user does next, where there is a display.
+async fn input(display: &mut Option<Display>) -> Option<Input> {
+    match display {
+        Some(display) => display.input().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Where live events go.
 struct Intake<'a> {
     map: &'a mut Map,
     save: Option<&'a mut Save>,
+    events: u64,
 }
 
 impl Intake<'_> {
     /// Always has room for more, but looks around now and then.
     fn take(&mut self, event: &Event) -> bool {
         self.map.push(event);
+        self.events += 1;
         match &mut self.save {
             Some(save) => {
                 save.write(event);

@@ -6,6 +6,7 @@
 mod live;
 mod map;
 mod recorded;
+mod screen;
 mod stream;
 
 pub use map::map;
