@@ -287,12 +287,12 @@ fn a_stopped_database_fails_its_edges_and_no_others() -> Result<()> {
     tiers.load()?;
     let with_failures = books(&tiers)?;
     ensure!(with_failures.refused > 0, "{with_failures:?}");
-    terminal.wait_for("✗ failed")?;
+    terminal.wait_for("✗ shopd")?;
     states(&file, &with_failures, "failed")?;
     tiers.start_database()?;
     tiers.load()?;
     let at_last = books(&tiers)?;
-    terminal.wait_for("! mixed")?;
+    terminal.wait_for("! shopd")?;
     states(&file, &at_last, "mixed")?;
     terminal.finish()?;
     let live = finished(process)?;
@@ -360,17 +360,11 @@ impl Terminal {
         Ok(last)
     }
 
-    /// Waits until the application's edge to the database, and no other of ours, is in a state.
-    fn wait_for(&self, state: &str) -> Result<()> {
-        let screen = self.wait_until(state, |screen| {
-            screen
-                .lines()
-                .any(|line| line.contains(state) && line.contains("shopd"))
-        })?;
-        let edge = screen
-            .lines()
-            .find(|line| line.contains("shopd"))
-            .unwrap_or_default();
+    /// Waits until the application's edge to the database, and no other of ours, has this mark.
+    fn wait_for(&self, marked: &str) -> Result<()> {
+        let screen = self.wait_until(marked, |screen| screen.contains(marked))?;
+        let edge = screen.lines().find(|line| line.contains(marked));
+        let edge = edge.unwrap_or_default();
         ensure!(
             edge.contains("postgres") && edge.contains("refused"),
             "{screen}"
