@@ -25,7 +25,10 @@ fn screen(app: &mut App, width: u16, height: u16) -> String {
 
 fn text(buffer: &Buffer) -> String {
     let mut out = String::new();
-    for row in buffer.content().chunks(usize::from(buffer.area.width).max(1)) {
+    for row in buffer
+        .content()
+        .chunks(usize::from(buffer.area.width).max(1))
+    {
         let line: String = row.iter().map(|cell| cell.symbol()).collect();
         out.push_str(line.trim_end());
         out.push('\n');
@@ -488,8 +491,12 @@ fn fluid() {
     });
     timed("a frame", &mut || app.draw(&mut buffer, Theme::new(true)));
     press(&mut app, "Enter");
-    timed("a step", &mut || drop(press(&mut app, "Down")));
-    timed("a sort", &mut || drop(press(&mut app, "s")));
+    timed("a step", &mut || {
+        press(&mut app, "Down");
+    });
+    timed("a sort", &mut || {
+        press(&mut app, "s");
+    });
 }
 
 /// The view on this terminal, of a shop that lives. Not a test: look at it.
