@@ -206,7 +206,7 @@ fn tell_process(page: &mut Page, label: &'static str, process: &Process) {
         text.push_str(&format!("  {exe}"));
     }
     page.say(label, text);
-    if let Some(args) = process.args.as_ref().filter(|args| args.len() > 0) {
+    if let Some(args) = process.args.as_ref().filter(|args| !args.is_empty()) {
         page.tell("", args.join(" "), Tone::Faint);
     }
 }
