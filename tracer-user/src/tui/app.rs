@@ -177,12 +177,14 @@ impl App {
             Action::First => focus.choose(map, |list| list.edge(false)),
             Action::Last => focus.choose(map, |list| list.edge(true)),
             Action::Enter | Action::Focus => {
-                if !focus.enter(map) && action == Action::Enter {
+                let walked = focus.enter(map);
+                if !walked && action == Action::Enter {
                     self.toggle(Cover::Detail);
                 }
             }
             Action::Back | Action::Escape => {
-                if !focus.back(map) {
+                let was_elsewhere = focus.back(map);
+                if !was_elsewhere {
                     self.focus = None;
                 }
             }

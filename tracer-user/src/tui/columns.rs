@@ -4,10 +4,10 @@
 use std::{borrow::Cow, cmp::Ordering};
 
 use super::{
-    facts::{Map, host, kind, role, server_at, short_name},
+    facts::{Map, arrow, at_port, host, kind, role, short_name},
     numbers,
     paint::Side,
-    theme::{Tone, tone, word},
+    theme::{Tone, tone},
 };
 use crate::model::{Edge, EdgeState};
 
@@ -72,6 +72,15 @@ pub(super) struct Slot {
     pub(super) width: u16,
 }
 
+/// What a column says of a row.
+#[derive(Debug)]
+pub(super) struct Cell<'a> {
+    pub(super) text: Cow<'a, str>,
+    /// What is behind it and shows in any case, so that it is the text that is cut.
+    pub(super) tail: String,
+    pub(super) tone: Tone,
+}
+
 /// How a list is sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sort {
@@ -120,7 +129,7 @@ const SERVICES: &[Column] = &[
 ];
 
 const EDGES: &[Column] = &[
-    words(Field::State, "STATE", 8, 0, 1),
+    words(Field::State, "STATE", 6, 0, 1),
     words(Field::Client, "CLIENT", 12, 3, 0),
     words(Field::Server, "SERVER", 19, 3, 0),
     number(Field::Established, "EST.", 6, 0),
@@ -131,7 +140,7 @@ const EDGES: &[Column] = &[
 ];
 
 const FAILING: &[Column] = &[
-    words(Field::State, "STATE", 8, 0, 1),
+    words(Field::State, "STATE", 6, 0, 1),
     words(Field::Client, "CLIENT", 12, 3, 0),
     words(Field::Server, "SERVER", 17, 3, 0),
     words(Field::Reason, "REASON", 11, 1, 0),
@@ -277,7 +286,7 @@ impl Pane {
     }
 
     /// What a column says of a row.
-    pub(super) fn cell(self, map: &Map, column: usize, row: usize) -> (Cow<'_, str>, Tone) {
+    pub(super) fn cell(self, map: &Map, column: usize, row: usize) -> Cell<'_> {
         let field = self.columns()[column].field;
         match self {
             Self::Services => node_cell(map, field, row),
@@ -344,81 +353,90 @@ impl Pane {
 }
 
 impl Column {
+    /// Whether it and the next column take room of each other's, row by row: a client with a long
+    /// name often has a server with a short one.
+    pub(super) fn shares(&self) -> bool {
+        self.field == Field::Client
+    }
+
     /// Whether the greatest comes first: with numbers it is what one looks for.
     pub(super) fn descends(&self) -> bool {
         self.side == Side::Right || matches!(self.field, Field::Failed | Field::State)
     }
 }
 
-fn node_cell(map: &Map, field: Field, row: usize) -> (Cow<'_, str>, Tone) {
+fn node_cell(map: &Map, field: Field, row: usize) -> Cell<'_> {
     let (node, facts) = map.node(row);
     match field {
-        Field::Kind => (kind(node).into(), Tone::Plain),
-        Field::Role => (role(node).into(), Tone::Plain),
-        Field::Host => (host(node).into(), Tone::Plain),
-        Field::In => number_cell(facts.incoming.len() as u64),
-        Field::Out => number_cell(facts.outgoing.len() as u64),
-        Field::Live => number_cell(facts.live),
-        Field::Rate => (numbers::rate(facts.rate).into(), Tone::Plain),
-        Field::Failures => {
-            let (text, plain) = number_cell(facts.failures);
-            let state = facts.state.unwrap_or(EdgeState::Ok);
-            (
-                text,
-                if facts.failures > 0 {
-                    tone(state)
-                } else {
-                    plain
-                },
-            )
-        }
-        _ => match node.members {
-            Some(members) => {
-                let text = format!("{} ({})", short_name(node), numbers::count(members));
-                (text.into(), Tone::Plain)
-            }
-            None => (short_name(node).into(), Tone::Plain),
+        Field::Kind => plain(kind(node)),
+        Field::Role => plain(role(node)),
+        Field::Host => plain(host(node)),
+        Field::In => plain(numbers::count(facts.incoming.len() as u64)),
+        Field::Out => plain(numbers::count(facts.outgoing.len() as u64)),
+        Field::Live => plain(numbers::count(facts.live)),
+        Field::Rate => plain(numbers::rate(facts.rate)),
+        Field::Failures => Cell {
+            tone: match facts.state {
+                Some(state) if facts.failures > 0 => tone(state),
+                _ => Tone::Plain,
+            },
+            ..plain(numbers::count(facts.failures))
+        },
+        _ => Cell {
+            tail: node
+                .members
+                .map(|members| format!(" ({})", numbers::count(members)))
+                .unwrap_or_default(),
+            ..plain(short_name(node))
         },
     }
 }
 
-fn edge_cell(map: &Map, field: Field, row: usize) -> (Cow<'_, str>, Tone) {
+fn edge_cell(map: &Map, field: Field, row: usize) -> Cell<'_> {
     let (edge, facts) = map.edge(row);
-    let failing = tone(edge.state);
+    let failing = |text| Cell {
+        tone: tone(edge.state),
+        ..plain(text)
+    };
     match field {
-        Field::State => (word(edge.state).into(), failing),
-        Field::Server => (server_at(map, row).into(), Tone::Plain),
-        Field::Established => number_cell(edge.established),
-        Field::Live => number_cell(edge.live()),
-        Field::Rate => (numbers::rate(facts.rate).into(), Tone::Plain),
-        Field::Connect => {
-            let text = edge.connect_ns.map_or(Cow::Borrowed("-"), |it| {
-                format!("{}/{}", numbers::span(it.p50), numbers::span(it.p95)).into()
-            });
-            (text, Tone::Plain)
-        }
-        Field::Failures => (numbers::count(edge.failures()).into(), failing),
-        Field::Failed => (failed(edge).into(), failing),
-        Field::Reason => (reason(edge).into(), failing),
-        Field::Errno => (errno(edge).into(), Tone::Plain),
-        Field::LastFailure => {
-            let text = edge
-                .last_failure
-                .map_or("-".to_owned(), |last| numbers::age(map.ago(last.time)));
-            (text.into(), Tone::Plain)
-        }
-        Field::LastSuccess => {
-            let text = edge
-                .last_success
-                .map_or("never".to_owned(), |time| numbers::age(map.ago(time)));
-            (text.into(), Tone::Plain)
-        }
-        _ => (short_name(map.client(row)).into(), Tone::Plain),
+        Field::State => failing(Cow::Borrowed(edge.state.name())),
+        Field::Server => Cell {
+            tail: at_port(edge),
+            ..plain(format!("{} {}", arrow(edge), short_name(map.server(row))))
+        },
+        Field::Established => plain(numbers::count(edge.established)),
+        Field::Live => plain(numbers::count(edge.live())),
+        Field::Rate => plain(numbers::rate(facts.rate)),
+        Field::Connect => match edge.connect_ns {
+            None => plain("-"),
+            Some(it) => plain(format!(
+                "{}/{}",
+                numbers::span(it.p50),
+                numbers::span(it.p95)
+            )),
+        },
+        Field::Failures => failing(numbers::count(edge.failures()).into()),
+        Field::Failed => failing(failed(edge).into()),
+        Field::Reason => failing(reason(edge).into()),
+        Field::Errno => plain(errno(edge)),
+        Field::LastFailure => match edge.last_failure {
+            None => plain("-"),
+            Some(last) => plain(numbers::age(map.ago(last.time))),
+        },
+        Field::LastSuccess => match edge.last_success {
+            None => plain("never"),
+            Some(time) => plain(numbers::age(map.ago(time))),
+        },
+        _ => plain(short_name(map.client(row))),
     }
 }
 
-fn number_cell(number: u64) -> (Cow<'static, str>, Tone) {
-    (numbers::count(number).into(), Tone::Plain)
+fn plain<'a>(text: impl Into<Cow<'a, str>>) -> Cell<'a> {
+    Cell {
+        text: text.into(),
+        tail: String::new(),
+        tone: Tone::Plain,
+    }
 }
 
 /// Failures by reason, the most frequent first.

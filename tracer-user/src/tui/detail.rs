@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use super::{
     columns::failed,
-    facts::{Map, Subject, kind, role},
+    facts::{Map, Subject, arrow, at_port, kind, role},
     numbers,
     paint::{Clean, Painter, from, line},
     theme::{Tone, tone, word},
@@ -206,7 +206,7 @@ fn tell_process(page: &mut Page, label: &'static str, process: &Process) {
         text.push_str(&format!("  {exe}"));
     }
     page.say(label, text);
-    if let Some(args) = process.args.as_ref().filter(|args| args.len() > 0) {
+    if let Some(args) = process.args.as_ref().filter(|args| !args.is_empty()) {
         page.tell("", args.join(" "), Tone::Faint);
     }
 }
@@ -214,14 +214,14 @@ fn tell_process(page: &mut Page, label: &'static str, process: &Process) {
 fn edge(map: &Map, index: usize) -> Page {
     let (edge, facts) = map.edge(index);
     let (client, server) = (map.client(index), map.server(index));
-    let (arrow, port) = match edge.port {
-        Some(port) => ("→", format!(":{port}")),
-        None => ("↔", String::new()),
-    };
     let mut page = Page {
-        title: format!("{} {arrow} {} {port}", client.name, server.name)
-            .trim_end()
-            .to_owned(),
+        title: format!(
+            "{} {} {}{}",
+            client.name,
+            arrow(edge),
+            server.name,
+            at_port(edge)
+        ),
         ..Page::default()
     };
     page.say("client", with_host(client));
@@ -302,16 +302,19 @@ fn evidence(page: &mut Page, edge: &Edge) {
             Count(evidence.server_only)
         ),
     );
-    counts(page, "client by", &evidence.client_process);
-    counts(page, "server by", &evidence.server_process);
-    counts(page, "translated", &evidence.address);
+    counts(page, "client's", "process by ", &evidence.client_process);
+    counts(page, "server's", "process by ", &evidence.server_process);
+    counts(page, "translated", "by ", &evidence.address);
 }
 
-fn counts(page: &mut Page, label: &'static str, counts: &BTreeMap<&'static str, u64>) {
-    let counts = counts
+fn counts(page: &mut Page, label: &'static str, how: &str, counts: &BTreeMap<&'static str, u64>) {
+    let counts: Vec<String> = counts
         .iter()
-        .map(|(word, count)| format!("{word} {}", Count(*count)));
-    list(page, label, counts);
+        .map(|(word, count)| format!("{word} {}", Count(*count)))
+        .collect();
+    if !counts.is_empty() {
+        page.say(label, format!("{how}{}", counts.join(", ")));
+    }
 }
 
 fn list(page: &mut Page, label: &'static str, items: impl Iterator<Item = String>) {

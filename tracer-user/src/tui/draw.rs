@@ -5,11 +5,11 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{
     app::{App, Cover},
-    columns::Pane,
+    columns::{Cell, Pane, Slot},
     detail::{self, Page},
     keys::HELP,
     numbers,
-    paint::{Painter, Side, below, from, line, split},
+    paint::{Painter, Side, below, columns, from, line, split},
     status,
     theme::{Theme, Tone, sign, tone},
 };
@@ -18,10 +18,12 @@ use super::{
 const MARKS: u16 = 3;
 /// Columns from which on there is detail beside the lists.
 const WIDE: u16 = 120;
-/// Columns that the lists keep beside it.
+/// Columns that the lists keep beside it, and half of what is beyond [`WIDE`].
 const LISTS: u16 = 80;
 /// Rows from which on there is detail below the lists.
 const TALL: u16 = 32;
+/// Rows that a list must leave empty for detail below it on smaller screens.
+const LEFT_OVER: u16 = 8;
 
 impl App {
     /// Draws all of it.
@@ -33,8 +35,9 @@ impl App {
         let tabs = u16::from(area.height >= 3);
         let (head, rest) = split(area, tabs);
         let (body, foot) = split(rest, rest.height.saturating_sub(1 + hints));
-        self.draw_tabs(painter, head);
         self.draw_body(painter, body);
+        // After the body, as it says how much of a list is in sight.
+        self.draw_tabs(painter, head);
         status::draw(painter, line(foot, 0), &self.status, self.map.view());
         self.draw_hints(painter, line(foot, 1));
     }
@@ -44,7 +47,8 @@ impl App {
         for (number, pane) in (1..).zip(Pane::ALL) {
             let here = pane == self.pane;
             let count = numbers::count(pane.count(&self.map) as u64);
-            let count = if here && (!self.search.is_empty() || self.failing_only) {
+            let chosen_from = here && self.focus.is_none();
+            let count = if chosen_from && (!self.search.is_empty() || self.failing_only) {
                 let shown = self.lists[self.index()].list.order().len();
                 format!("{}/{count}", numbers::count(shown as u64))
             } else {
@@ -62,12 +66,22 @@ impl App {
         let mut notes = Vec::new();
         if self.focus.is_some() {
             notes.push("focus".to_owned());
-        }
-        if self.failing_only {
-            notes.push("only failing".to_owned());
-        }
-        if !self.search.is_empty() && !self.typing {
-            notes.push(format!("search \"{}\"", self.search));
+        } else {
+            if self.failing_only {
+                notes.push("only failing".to_owned());
+            }
+            if !self.search.is_empty() && !self.typing {
+                notes.push(format!("search \"{}\"", self.search));
+            }
+            let list = &self.lists[self.index()].list;
+            if list.is_cut() {
+                let (row, rows) = (list.row() as u64 + 1, list.order().len() as u64);
+                notes.push(format!(
+                    "{} of {}",
+                    numbers::count(row),
+                    numbers::count(rows)
+                ));
+            }
         }
         painter.aligned(at, &notes.join(" · "), Side::Right, Tone::Warn);
     }
@@ -86,17 +100,24 @@ impl App {
             let (main, below) = split(place, place.height - rows);
             (main, (rows > 0).then_some((below, true)))
         } else if place.width >= WIDE {
-            let width = (place.width / 5 * 2).min(place.width - LISTS);
             let main = Rect {
-                width: place.width - width,
+                width: LISTS + (place.width - WIDE) / 2,
                 ..place
             };
             (main, Some((from(place, main.width), false)))
-        } else if place.height >= TALL {
-            let (main, below) = split(place, place.height - place.height * 2 / 5);
-            (main, Some((below, true)))
         } else {
-            (place, None)
+            let rows = self.lists[self.index()].list.order().len();
+            let rows = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(1);
+            let left_over = place.height.saturating_sub(rows);
+            let rows = if place.height >= TALL {
+                left_over.max(place.height * 2 / 5).min(place.height / 2)
+            } else if left_over >= LEFT_OVER {
+                left_over.min(place.height * 2 / 3)
+            } else {
+                0
+            };
+            let (main, below) = split(place, place.height - rows);
+            (main, (rows > 0).then_some((below, true)))
         };
         match &mut self.focus {
             Some(focus) => focus.draw(painter, main, &self.map),
@@ -124,7 +145,7 @@ impl App {
         let headed = u16::from(place.height >= 3);
         let (head, rows) = split(place, headed);
         let sort = self.sort();
-        let at = |place: Rect, slot: &super::columns::Slot| Rect {
+        let at = |place: Rect, slot: &Slot| Rect {
             width: slot.width,
             ..from(place, MARKS + slot.left)
         };
@@ -150,10 +171,23 @@ impl App {
             let state = self.pane.state(&self.map, item);
             painter.text(place, if chosen { ">" } else { " " }, Tone::Head);
             painter.text(from(place, 1), sign(state), tone(state));
-            for slot in &slots {
-                let (text, tone) = self.pane.cell(&self.map, slot.column, item);
-                let side = self.pane.columns()[slot.column].side;
-                painter.aligned(at(place, slot), &text, side, tone);
+            let cells: Vec<_> = slots
+                .iter()
+                .map(|slot| self.pane.cell(&self.map, slot.column, item))
+                .collect();
+            let mut slots = slots.clone();
+            for index in 1..slots.len() {
+                if self.pane.columns()[slots[index - 1].column].shares() {
+                    let (before, after) = slots.split_at_mut(index);
+                    share(&mut before[index - 1], &mut after[0], &cells[index - 1..]);
+                }
+            }
+            for (slot, cell) in slots.iter().zip(&cells) {
+                let place = at(place, slot);
+                match self.pane.columns()[slot.column].side {
+                    Side::Left => painter.tailed(place, &cell.text, &cell.tail, cell.tone),
+                    Side::Right => painter.aligned(place, &cell.text, Side::Right, cell.tone),
+                }
             }
             if chosen {
                 painter.choose(place);
@@ -226,7 +260,7 @@ impl App {
                 " ←→ walk · ↑↓ choose · Esc back · d detail · 1 2 3 lists · ? keys · q quit"
             }
             (None, None) if self.pane == Pane::Services => {
-                " ↑↓ choose · Enter focus · d detail · / search · s sort · F failing · ? keys · q quit"
+                " ↑↓ choose · Enter focus · d detail · / search · s sort · F failing · ? · q quit"
             }
             (None, None) => {
                 " ↑↓ choose · Enter detail · f focus · / search · s sort · F failing · ? · q quit"
@@ -234,4 +268,27 @@ impl App {
         };
         painter.text(place, text, Tone::Faint);
     }
+}
+
+/// Gives what one of two columns does not need to the other, if that is too narrow for its cell.
+fn share(one: &mut Slot, other: &mut Slot, cells: &[Cell<'_>]) {
+    let needs = |cell: &Cell<'_>| {
+        let columns = columns(&cell.text) + columns(&cell.tail);
+        u16::try_from(columns).unwrap_or(u16::MAX)
+    };
+    let [first, second, ..] = cells else {
+        return;
+    };
+    let (first, second) = (needs(first), needs(second));
+    let total = one.width + other.width;
+    let width = if first > one.width && second < other.width {
+        first.min(total - second)
+    } else if second > other.width && first < one.width {
+        total - second.min(total - first)
+    } else {
+        return;
+    };
+    other.left = one.left + width + 1;
+    other.width = total - width;
+    one.width = width;
 }

@@ -248,12 +248,15 @@ pub(super) fn host(node: &Node) -> &str {
     node.host.as_ref().map_or("", |host| &host.name)
 }
 
-/// The server of an edge with its port, behind an arrow from the client; the arrow has two heads if
-/// it is not known who opened these connections.
-pub(super) fn server_at(map: &Map, edge: usize) -> String {
-    let name = short_name(map.server(edge));
-    match map.edge(edge).0.port {
-        Some(port) => format!("→ {name} :{port}"),
-        None => format!("↔ {name}"),
-    }
+/// What leads to the server of an edge: an arrow, with two heads if it is not known who opened
+/// these connections.
+pub(super) fn arrow(edge: &Edge) -> &'static str {
+    if edge.port.is_some() { "→" } else { "↔" }
+}
+
+/// The server's port, to be written behind its name.
+pub(super) fn at_port(edge: &Edge) -> String {
+    edge.port
+        .map(|port| format!(" :{port}"))
+        .unwrap_or_default()
 }

@@ -249,7 +249,7 @@ impl Focus {
     /// Draws the three columns.
     pub(super) fn draw(&mut self, painter: &mut Painter<'_>, place: Rect, map: &Map) {
         let side = place.width * 3 / 8;
-        let middle = place.width - 2 * side;
+        let middle = (place.width - 2 * side).saturating_sub(1);
         let left = Rect {
             width: side,
             ..place
@@ -258,7 +258,7 @@ impl Focus {
             width: middle,
             ..from(place, side)
         };
-        let right = from(place, side + middle);
+        let right = from(place, side + middle + 1);
         let here = self.at.column;
         draw_edges(
             painter,
@@ -370,7 +370,12 @@ fn draw_edges(
         let place = line(rows, row);
         let (edge, facts) = map.edge(index);
         let chosen = at == list.row();
-        painter.text(place, if chosen { ">" } else { " " }, Tone::Head);
+        let mark = match (chosen, here) {
+            (true, true) => ">",
+            (true, false) => "·",
+            (false, _) => " ",
+        };
+        painter.text(place, mark, Tone::Head);
         painter.text(from(place, 1), sign(edge.state), tone(edge.state));
         let other = if clients {
             map.client(index)

@@ -67,6 +67,20 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("Ctrl-L", "draw everything anew"),
     ("?", "this page"),
     ("q Ctrl-C", "quit"),
+    ("", ""),
+    (
+        "EST.",
+        "connections opened since watching began; LIVE: open now",
+    ),
+    (
+        "P50/P95",
+        "time to connect: half, and 95 %, took at most that",
+    ),
+    (
+        "✗ failed",
+        "the last attempt failed; ! mixed: some did, not the last",
+    ),
+    ("→ ↔", "dials; connected, and who dialled is not known"),
 ];
 
 /// What `key` asks for while no text is being typed.

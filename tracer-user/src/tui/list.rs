@@ -39,6 +39,11 @@ impl List {
         self.row
     }
 
+    /// Whether there are more rows than were in sight.
+    pub(super) fn is_cut(&self) -> bool {
+        self.order.len() > self.height
+    }
+
     /// Takes new rows, of which `wanted` is what was chosen. If it is not there, the row stays.
     pub(super) fn fill(&mut self, order: Vec<usize>, wanted: Option<usize>) {
         let offset = self.row.saturating_sub(self.top);

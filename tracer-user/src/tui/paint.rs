@@ -96,6 +96,17 @@ impl<'a> Painter<'a> {
         self.clean(from(place, left), &clean, tone);
     }
 
+    /// Writes `text` and behind it `tail`, for which the text is cut.
+    pub(super) fn tailed(&mut self, place: Rect, text: &str, tail: &str, tone: Tone) {
+        let width = u16::try_from(columns(tail)).unwrap_or(u16::MAX);
+        let room = Rect {
+            width: place.width.saturating_sub(width),
+            ..place
+        };
+        let used = self.text(room, text, tone);
+        self.text(from(place, used), tail, tone);
+    }
+
     /// Writes text that was made harmless before.
     pub(super) fn clean(&mut self, place: Rect, text: &Clean, tone: Tone) -> u16 {
         let place = place.intersection(self.buffer.area);
@@ -145,6 +156,11 @@ impl<'a> Painter<'a> {
             self.text(place, "│", Tone::Faint);
         }
     }
+}
+
+/// How many columns `text` takes once it is harmless; of a long one, at least many.
+pub(super) fn columns(text: &str) -> usize {
+    Clean::new(text, 500).width()
 }
 
 /// The line `row` of `place`; empty if it has none.
