@@ -80,7 +80,7 @@ impl App {
         let at = self.status.elapsed;
         self.map = Map::new(view, at, self.earlier.as_ref());
         self.earlier = Some(self.map.to_compare(at));
-        self.refill(true);
+        self.refill(false);
         if let Some(focus) = &mut self.focus
             && !focus.follow(&self.map)
         {
@@ -113,7 +113,7 @@ impl App {
                 }
             }
         }
-        self.refill(false);
+        self.refill(true);
         None
     }
 
@@ -212,15 +212,15 @@ impl App {
                     sort.reversed = false;
                 }
                 listing.sort = Some(sort);
-                return self.refill(false);
+                return self.refill(true);
             }
             Action::Failing => {
                 self.failing_only = !self.failing_only;
-                return self.refill(false);
+                return self.refill(true);
             }
             Action::Escape => {
                 self.search.clear();
-                return self.refill(false);
+                return self.refill(true);
             }
             Action::Enter if self.pane != Pane::Services => {
                 if self.subject().is_some() {
@@ -275,7 +275,7 @@ impl App {
         self.focus = None;
         self.pane = pane;
         // Lists out of sight are not kept up with the snapshots.
-        self.refill(true);
+        self.refill(false);
     }
 
     fn toggle(&mut self, cover: Cover) {
@@ -288,9 +288,9 @@ impl App {
         };
     }
 
-    /// Makes the rows of the list in sight anew. What was chosen stays so; if it is no longer
-    /// there, `settle` says whether its row is chosen for good, or until it is back.
-    fn refill(&mut self, settle: bool) {
+    /// Makes the rows of the list in sight anew. What was chosen stays so. If it is not among them,
+    /// its row is chosen instead, or the first one where that was `asked` for other rows.
+    fn refill(&mut self, asked: bool) {
         let sort = self.sort();
         let rows = self
             .pane
@@ -299,9 +299,10 @@ impl App {
         let list = &mut self.lists[index].list;
         let wanted = list.wanted().and_then(|key| self.map.find(key));
         list.fill(rows, wanted);
-        if settle && (wanted.is_none() || self.search.is_empty()) {
-            self.want();
+        if asked && list.chosen() != wanted {
+            list.edge(false);
         }
+        self.want();
     }
 
     /// Remembers what is chosen in the list in sight by its name.

@@ -1,15 +1,7 @@
-//! The lists: which rows they have, in which order, and what their columns say. A row is made into
-//! text only when it is drawn.
+//! The lists and their columns: which there are, and where on the screen. What they say is in
+//! `cells`, in which order in `rows`.
 
-use std::{borrow::Cow, cmp::Ordering};
-
-use super::{
-    facts::{Map, arrow, at_port, host, kind, role, short_name},
-    numbers,
-    paint::Side,
-    theme::{Tone, tone},
-};
-use crate::model::{Edge, EdgeState};
+use super::{facts::Map, paint::Side};
 
 /// One of the three lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +17,7 @@ pub(super) enum Pane {
 
 /// What a column says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
+pub(super) enum Field {
     Name,
     Kind,
     Role,
@@ -50,7 +42,7 @@ enum Field {
 /// A column of a list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
-    field: Field,
+    pub(super) field: Field,
     pub(super) title: &'static str,
     /// The least width.
     min: u16,
@@ -70,15 +62,6 @@ pub(super) struct Slot {
     pub(super) left: u16,
     /// How wide.
     pub(super) width: u16,
-}
-
-/// What a column says of a row.
-#[derive(Debug)]
-pub(super) struct Cell<'a> {
-    pub(super) text: Cow<'a, str>,
-    /// What is behind it and shows in any case, so that it is the text that is cut.
-    pub(super) tail: String,
-    pub(super) tone: Tone,
 }
 
 /// How a list is sorted.
@@ -193,115 +176,6 @@ impl Pane {
         }
     }
 
-    /// Its rows in order: those in which `search` is found, and only failing ones if that is asked.
-    pub(super) fn rows(self, map: &Map, sort: Sort, search: &str, failing: bool) -> Vec<usize> {
-        let needle = search.to_lowercase();
-        let mut hay = String::new();
-        let mut found = |pieces: &[&str]| {
-            needle.is_empty() || {
-                hay.clear();
-                for piece in pieces {
-                    // Lower case of some letters is longer; the search must be treated alike.
-                    hay.extend(piece.chars().flat_map(char::to_lowercase));
-                    hay.push(' ');
-                }
-                hay.contains(&needle)
-            }
-        };
-        let mut rows: Vec<usize> = match self {
-            Self::Services => (0..map.view().nodes.len())
-                .filter(|index| {
-                    let (node, facts) = map.node(*index);
-                    (!failing || facts.state.is_some_and(|it| it != EdgeState::Ok))
-                        && found(&[&node.name, &node.id, kind(node), role(node), host(node)])
-                })
-                .collect(),
-            Self::Edges | Self::Failing => (0..map.view().edges.len())
-                .filter(|index| {
-                    let edge = map.edge(*index).0;
-                    let ok = edge.state == EdgeState::Ok;
-                    let port = edge.port.map(|port| format!(":{port}")).unwrap_or_default();
-                    !(ok && (failing || self == Self::Failing))
-                        && found(&[
-                            &map.client(*index).name,
-                            &map.server(*index).name,
-                            &port,
-                            edge.state.name(),
-                            reason(edge),
-                            errno(edge),
-                        ])
-                })
-                .collect(),
-        };
-        let column = &self.columns()[sort.column.min(self.columns().len() - 1)];
-        let descending = column.descends() != sort.reversed;
-        rows.sort_by(|one, other| {
-            let order = self.compare(map, column.field, *one, *other);
-            let order = if descending { order.reverse() } else { order };
-            // What is equal stays in the order of the snapshot.
-            order.then(one.cmp(other))
-        });
-        rows
-    }
-
-    fn compare(self, map: &Map, field: Field, one: usize, other: usize) -> Ordering {
-        if self == Self::Services {
-            let ((a, a_facts), (b, b_facts)) = (map.node(one), map.node(other));
-            return match field {
-                Field::Kind => kind(a).cmp(kind(b)),
-                Field::Role => role(a).cmp(role(b)),
-                Field::Host => host(a).cmp(host(b)),
-                Field::In => a_facts.incoming.len().cmp(&b_facts.incoming.len()),
-                Field::Out => a_facts.outgoing.len().cmp(&b_facts.outgoing.len()),
-                Field::Live => a_facts.live.cmp(&b_facts.live),
-                Field::Rate => rates(a_facts.rate, b_facts.rate),
-                Field::Failures => a_facts.failures.cmp(&b_facts.failures),
-                _ => a.name.cmp(&b.name),
-            };
-        }
-        let ((a, a_facts), (b, b_facts)) = (map.edge(one), map.edge(other));
-        match field {
-            Field::State => severity(a).cmp(&severity(b)),
-            Field::Server => {
-                let names = map.server(one).name.cmp(&map.server(other).name);
-                names.then(a.port.cmp(&b.port))
-            }
-            Field::Established => a.established.cmp(&b.established),
-            Field::Live => a.live().cmp(&b.live()),
-            Field::Rate => rates(a_facts.rate, b_facts.rate),
-            Field::Connect => {
-                let p95 = |edge: &Edge| edge.connect_ns.map(|it| it.p95);
-                p95(a).cmp(&p95(b))
-            }
-            Field::Failures | Field::Failed => a.failures().cmp(&b.failures()),
-            Field::Reason => reason(a).cmp(reason(b)),
-            Field::Errno => errno(a).cmp(errno(b)),
-            Field::LastFailure => {
-                let last = |edge: &Edge| edge.last_failure.map(|it| it.time);
-                last(a).cmp(&last(b))
-            }
-            Field::LastSuccess => a.last_success.cmp(&b.last_success),
-            _ => map.client(one).name.cmp(&map.client(other).name),
-        }
-    }
-
-    /// What a column says of a row.
-    pub(super) fn cell(self, map: &Map, column: usize, row: usize) -> Cell<'_> {
-        let field = self.columns()[column].field;
-        match self {
-            Self::Services => node_cell(map, field, row),
-            Self::Edges | Self::Failing => edge_cell(map, field, row),
-        }
-    }
-
-    /// How a row goes.
-    pub(super) fn state(self, map: &Map, row: usize) -> EdgeState {
-        match self {
-            Self::Services => map.node(row).1.state.unwrap_or(EdgeState::Ok),
-            Self::Edges | Self::Failing => map.edge(row).0.state,
-        }
-    }
-
     /// Lays the columns out in `width`. On a narrow screen the host is told only if there are
     /// `many_hosts`: the names need the room.
     pub(super) fn slots(self, width: u16, many_hosts: bool) -> Vec<Slot> {
@@ -363,114 +237,6 @@ impl Column {
     pub(super) fn descends(&self) -> bool {
         self.side == Side::Right || matches!(self.field, Field::Failed | Field::State)
     }
-}
-
-fn node_cell(map: &Map, field: Field, row: usize) -> Cell<'_> {
-    let (node, facts) = map.node(row);
-    match field {
-        Field::Kind => plain(kind(node)),
-        Field::Role => plain(role(node)),
-        Field::Host => plain(host(node)),
-        Field::In => plain(numbers::count(facts.incoming.len() as u64)),
-        Field::Out => plain(numbers::count(facts.outgoing.len() as u64)),
-        Field::Live => plain(numbers::count(facts.live)),
-        Field::Rate => plain(numbers::rate(facts.rate)),
-        Field::Failures => Cell {
-            tone: match facts.state {
-                Some(state) if facts.failures > 0 => tone(state),
-                _ => Tone::Plain,
-            },
-            ..plain(numbers::count(facts.failures))
-        },
-        _ => Cell {
-            tail: node
-                .members
-                .map(|members| format!(" ({})", numbers::count(members)))
-                .unwrap_or_default(),
-            ..plain(short_name(node))
-        },
-    }
-}
-
-fn edge_cell(map: &Map, field: Field, row: usize) -> Cell<'_> {
-    let (edge, facts) = map.edge(row);
-    let failing = |text| Cell {
-        tone: tone(edge.state),
-        ..plain(text)
-    };
-    match field {
-        Field::State => failing(Cow::Borrowed(edge.state.name())),
-        Field::Server => Cell {
-            tail: at_port(edge),
-            ..plain(format!("{} {}", arrow(edge), short_name(map.server(row))))
-        },
-        Field::Established => plain(numbers::count(edge.established)),
-        Field::Live => plain(numbers::count(edge.live())),
-        Field::Rate => plain(numbers::rate(facts.rate)),
-        Field::Connect => match edge.connect_ns {
-            None => plain("-"),
-            Some(it) => plain(format!(
-                "{}/{}",
-                numbers::span(it.p50),
-                numbers::span(it.p95)
-            )),
-        },
-        Field::Failures => failing(numbers::count(edge.failures()).into()),
-        Field::Failed => failing(failed(edge).into()),
-        Field::Reason => failing(reason(edge).into()),
-        Field::Errno => plain(errno(edge)),
-        Field::LastFailure => match edge.last_failure {
-            None => plain("-"),
-            Some(last) => plain(numbers::age(map.ago(last.time))),
-        },
-        Field::LastSuccess => match edge.last_success {
-            None => plain("never"),
-            Some(time) => plain(numbers::age(map.ago(time))),
-        },
-        _ => plain(short_name(map.client(row))),
-    }
-}
-
-fn plain<'a>(text: impl Into<Cow<'a, str>>) -> Cell<'a> {
-    Cell {
-        text: text.into(),
-        tail: String::new(),
-        tone: Tone::Plain,
-    }
-}
-
-/// Failures by reason, the most frequent first.
-pub(super) fn failed(edge: &Edge) -> String {
-    let mut reasons: Vec<_> = edge
-        .failed
-        .iter()
-        .filter(|(_, count)| **count > 0)
-        .collect();
-    reasons.sort_by(|one, other| other.1.cmp(one.1).then(one.0.cmp(other.0)));
-    let reasons = reasons
-        .iter()
-        .map(|(reason, count)| format!("{} {}", numbers::count(**count), reason.name()));
-    reasons.collect::<Vec<_>>().join(", ")
-}
-
-fn reason(edge: &Edge) -> &'static str {
-    edge.last_failure.map_or("", |last| last.reason.name())
-}
-
-fn errno(edge: &Edge) -> &'static str {
-    edge.last_failure.and_then(|last| last.errno).unwrap_or("")
-}
-
-fn severity(edge: &Edge) -> u8 {
-    match edge.state {
-        EdgeState::Ok => 0,
-        EdgeState::Mixed => 1,
-        EdgeState::Failed => 2,
-    }
-}
-
-fn rates(one: Option<f64>, other: Option<f64>) -> Ordering {
-    one.unwrap_or(-1.0).total_cmp(&other.unwrap_or(-1.0))
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ratatui::layout::Rect;
+use ratatui_core::layout::Rect;
 
 use super::{
-    columns::failed,
+    cells::failed,
     facts::{Map, Subject, arrow, at_port, kind, role},
     numbers,
     paint::{Clean, Painter, from, line},

@@ -1,11 +1,12 @@
 //! Where everything is on the screen. What matters most keeps its place on small ones: the status,
 //! then what is chosen, then the rest.
 
-use ratatui::{buffer::Buffer, layout::Rect};
+use ratatui_core::{buffer::Buffer, layout::Rect};
 
 use super::{
     app::{App, Cover},
-    columns::{Cell, Pane, Slot},
+    cells::Cell,
+    columns::{Pane, Slot},
     detail::{self, Page},
     keys::HELP,
     numbers,

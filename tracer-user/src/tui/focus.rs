@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ratatui::layout::Rect;
+use ratatui_core::layout::Rect;
 
 use super::{
     facts::{EdgeKey, Key, Map, Subject, kind, role, short_name},

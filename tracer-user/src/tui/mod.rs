@@ -29,6 +29,7 @@
 //! ```
 
 mod app;
+mod cells;
 mod columns;
 mod detail;
 mod draw;
@@ -38,6 +39,7 @@ mod keys;
 mod list;
 mod numbers;
 mod paint;
+mod rows;
 mod screen;
 mod status;
 mod theme;

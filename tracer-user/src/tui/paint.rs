@@ -1,7 +1,7 @@
 //! Text on the screen, cut by the columns it takes. All text goes through here, and what comes from
 //! outside is made harmless on the way: nobody can forget it.
 
-use ratatui::{
+use ratatui_core::{
     buffer::Buffer,
     layout::Rect,
     style::{Modifier, Style},

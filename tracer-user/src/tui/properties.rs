@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proptest::{collection::vec, prelude::*};
-use ratatui::{buffer::Buffer, layout::Rect};
+use ratatui_core::{buffer::Buffer, layout::Rect};
 
 use super::{App, Status, columns::Pane, facts::Subject, sample, sample::status, theme::Theme};
 use crate::model::{Reason, View, WorkloadKind};

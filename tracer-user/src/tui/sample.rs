@@ -271,7 +271,7 @@ pub(super) fn shop(seconds: u64) -> View {
         missed: 0,
         untracked: 0,
         blind: vec![Blind {
-            what: "connections that are refused on arrival",
+            what: "connections that are refused on arrival".into(),
             why: "this kernel has no hook for them".into(),
         }],
     });

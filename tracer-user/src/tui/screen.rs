@@ -25,7 +25,8 @@ use crossterm::{
         enable_raw_mode,
     },
 };
-use ratatui::{Terminal, backend::CrosstermBackend};
+use ratatui_core::terminal::Terminal;
+use ratatui_crossterm::CrosstermBackend;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use ratatui::layout::Rect;
+use ratatui_core::layout::Rect;
 
 use super::{
     numbers,

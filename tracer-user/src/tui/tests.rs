@@ -4,7 +4,9 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, layout::Rect, style::Color};
+use ratatui_core::{
+    backend::TestBackend, buffer::Buffer, layout::Rect, style::Color, terminal::Terminal,
+};
 
 use super::{
     App, Command, Input, Screen, Status,
@@ -258,9 +260,9 @@ fn the_choice_stays_when_rows_move() {
         press(&mut app, "S");
         assert_eq!(chosen(&app), before);
     }
-    // It is searched for something else and back.
-    press(&mut app, "/report-sender Esc");
-    assert_eq!(chosen(&app), before);
+    // What was searched for and found stays chosen when the search is over.
+    press(&mut app, "/:25 Esc");
+    assert_eq!(chosen(&app), "report-sender > smtp.example.org");
     // It goes: another one is chosen.
     let mut view = shop(62);
     view.edges.clear();
@@ -287,6 +289,14 @@ fn search_and_filter_choose_rows() {
     assert_eq!(app.map.edge(only[0]).0.state, EdgeState::Mixed);
     press(&mut app, "Esc F");
     assert_eq!(app.lists[1].list.order().len(), 8);
+    // What is written large or small is the same.
+    press(&mut app, "/GRÖ Enter");
+    assert_eq!(app.lists[1].list.order().len(), 0);
+    let mut view = shop(61);
+    view.nodes[0].name = "größe".into();
+    app.show(view, status(61));
+    assert_eq!(app.lists[1].list.order().len(), 1);
+    press(&mut app, "Esc");
     // Ports and reasons are found too.
     press(&mut app, "/:6379 Enter");
     assert_eq!(app.lists[1].list.order().len(), 1);

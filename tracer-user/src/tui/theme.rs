@@ -1,7 +1,7 @@
 //! How things look. Only the sixteen colours that every terminal lets its user choose, and never
 //! colour alone: whatever it says is also a word or a sign.
 
-use ratatui::style::{Color, Modifier, Style};
+use ratatui_core::style::{Color, Modifier, Style};
 
 use crate::model::EdgeState;
 
@@ -42,7 +42,7 @@ impl Theme {
         let plain = Style::new();
         match tone {
             Tone::Plain => plain,
-            Tone::Faint if self.colour => plain.fg(Color::DarkGray),
+            // Not a grey: in some palettes that is the colour of the background.
             Tone::Faint => plain.add_modifier(Modifier::DIM),
             Tone::Head => self.coloured(Color::Cyan).add_modifier(Modifier::BOLD),
             Tone::Good => self.coloured(Color::Green),
