@@ -115,7 +115,8 @@ impl App {
             } else if left_over >= LEFT_OVER {
                 left_over.min(place.height * 2 / 3)
             } else {
-                0
+                // At least what is chosen, in full: its row may have been cut.
+                u16::from(place.height >= 6)
             };
             let (main, below) = split(place, place.height - rows);
             (main, (rows > 0).then_some((below, true)))

@@ -41,6 +41,8 @@ use crate::outputs::colour_for_stdout;
 
 /// Keys that may wait. Who holds one down must not fill memory.
 const KEYS: usize = 64;
+/// How long to look for more keys once there was one.
+const LOOK: Duration = Duration::from_millis(1);
 /// At the end, how long the terminal may take nothing before it is left as it is.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -288,7 +290,8 @@ fn read_keys(tty: &OwnedFd, stop: &PipeReader, to: &mpsc::Sender<KeyEvent>) {
         if !ready[1].revents().is_empty() || ready[0].revents().intersects(gone) {
             return;
         }
-        while let Ok(true) = event::poll(Duration::ZERO) {
+        // With no time at all crossterm does not look.
+        while let Ok(true) = event::poll(LOOK) {
             match event::read() {
                 Ok(Event::Key(key)) => {
                     if to.blocking_send(key).is_err() {

@@ -123,6 +123,16 @@ fn the_lists() {
 }
 
 #[test]
+fn a_long_list() {
+    let mut app = App::new();
+    app.show(sample::large(10_000), status(60));
+    press(&mut app, "2 s");
+    screen(&mut app, 80, 24);
+    press(&mut app, "PgDn PgDn Up");
+    is_golden("long-80x24", &screen(&mut app, 80, 24));
+}
+
+#[test]
 fn the_focus() {
     let mut app = app();
     press(&mut app, "/shop Enter Enter");
