@@ -21,8 +21,10 @@ pub(super) struct Watched {
     missed_now: u64,
     pub(super) untracked: u64,
     blind: Vec<Blind>,
-    /// The run has ended.
-    stopped: bool,
+    /// Something was told before.
+    told: bool,
+    /// The run that goes on, or was the last one, counts from its beginning.
+    is_whole: bool,
 }
 
 impl Watched {
@@ -37,8 +39,19 @@ impl Watched {
             missed_now: 0,
             untracked: 0,
             blind: Vec::new(),
-            stopped: false,
+            told: false,
+            is_whole: true,
         }
+    }
+
+    /// What counts begins at `since`: nothing that was told so far does, but what cannot be seen.
+    pub(super) fn begin_at(&mut self, since: Timestamp) {
+        *self = Self {
+            blind: std::mem::take(&mut self.blind),
+            told: true,
+            is_whole: false,
+            ..Self::new(since)
+        };
     }
 
     /// Whether a run of the tracer begins here that is not the first one.
@@ -46,7 +59,7 @@ impl Watched {
         let mut begins = false;
         match &event.body {
             Body::Start(start) => {
-                begins = self.to > self.from || self.stopped;
+                begins = self.told;
                 if begins && event.time > self.to && self.gaps.len() < MAX_GAPS {
                     self.gaps.push(Gap {
                         from: self.to,
@@ -54,7 +67,7 @@ impl Watched {
                     });
                 }
                 self.close_account();
-                self.stopped = false;
+                self.is_whole = true;
                 self.blind.clone_from(&start.blind);
             }
             Body::Loss(loss) => {
@@ -62,16 +75,18 @@ impl Watched {
                 self.missed_now += loss.missed;
             }
             Body::Stop(stop) => {
-                // The account of the whole run, with what no `loss` told.
-                self.lost_now = stop.totals.lost();
-                self.missed_now = stop.missed;
+                if self.is_whole {
+                    // The account of the whole run, with what no `loss` told.
+                    self.lost_now = stop.totals.lost();
+                    self.missed_now = stop.missed;
+                }
                 self.close_account();
-                self.stopped = true;
             }
             _ => {}
         }
         self.from = self.from.min(event.time);
         self.to = self.to.max(event.time);
+        self.told = true;
         begins
     }
 

@@ -169,14 +169,11 @@ impl Map {
             self.watched.push(Watched::new(event.time));
         }
         let watched = &mut self.watched[host.index()];
+        let begins = watched.see(event);
         if is_before {
-            // What counts begins later.
-            *watched = Watched::new(self.options.since.unwrap_or(event.time));
-            if !matches!(event.body, Body::Start(_)) {
-                return;
-            }
+            watched.begin_at(self.options.since.unwrap_or(event.time));
         }
-        if watched.see(event) {
+        if begins {
             // What was open when nobody watched any more may be gone: what is still there is told
             // again, under other ids.
             self.connections.forget(host, &mut self.halves);

@@ -529,6 +529,60 @@ fn a_second_run_leaves_a_gap_and_keeps_nothing_open() {
 }
 
 #[test]
+fn a_window_knows_nothing_of_runs_before_it() {
+    let (client, _) = pair(1);
+    let window = Options {
+        since: Some(at(10.0)),
+        ..Options::ONE_HOST
+    };
+    let tell = |time, body| client.tell(time, body);
+    let loss = |from| {
+        Body::Loss(Box::new(Loss {
+            lost: lost(3),
+            missed: 1,
+            interval: Coverage {
+                from: at(from),
+                to: at(from),
+            },
+        }))
+    };
+    let mut totals = Ledger::<crate::model::Tally>::default();
+    if let Some(entry) = totals.get_mut(crate::model::Kind::Close) {
+        entry.lost.ring_full = 6;
+    }
+    let stop = Body::Stop(Box::new(Stop {
+        totals,
+        missed: 2,
+        repaired: Repaired::default(),
+        cost: crate::model::Cost::default(),
+        coverage: Coverage {
+            from: at(3.0),
+            to: at(13.0),
+        },
+    }));
+    let view = map_with(
+        window,
+        &[
+            tell(0.0, start()),
+            client.opens(1.0),
+            // That run was killed, and its connection is nobody's any more.
+            tell(3.0, start()),
+            tell(4.0, loss(4.0)),
+            pair(2).0.opens(11.0),
+            tell(12.0, loss(12.0)),
+            tell(13.0, stop),
+        ],
+    );
+    let edge = only(&view);
+    assert_eq!(edge.established, 1);
+    assert_eq!((edge.live_at_start, edge.live()), (edge.terminated, 1));
+    let coverage = &view.coverage[0];
+    assert_eq!((coverage.from, coverage.to), (at(10.0), at(13.0)));
+    assert!(coverage.gaps.is_empty());
+    assert_eq!((coverage.lost.total(), coverage.missed), (3, 1));
+}
+
+#[test]
 fn private_addresses_of_strangers_are_not_the_same_machine() {
     let (client, _) = pair(1);
     let stranger = End {
