@@ -1,8 +1,14 @@
 //! `--from`: recordings that are right, and what is said of those that are not.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+};
 
-use tracer_tests::tracer::{self, Run};
+use tracer_tests::{
+    tracer::{self, Run},
+    wait,
+};
 
 /// A line of a stream, at a second, of a connection from `app` to PostgreSQL.
 fn line(second: u32, event: &str, id: u32) -> String {
@@ -284,4 +290,71 @@ fn an_anonymised_recording_makes_the_same_map_of_strangers() {
             "{field}"
         );
     }
+}
+
+#[test]
+fn a_recording_is_never_overwritten_by_what_is_made_of_it() {
+    let folder = Folder::new();
+    let file = folder.file("a.jsonl", &good());
+    let twin = folder.0.path().join("twin.jsonl");
+    std::fs::hard_link(&file, &twin).expect("a second name");
+    for save in [&file, &twin] {
+        let save = save.display().to_string();
+        let refused = map(&[&file], &["-o", "json", "--save", &save]);
+        refused.expect_code(64).expect("it would be lost");
+        assert!(
+            refused.stderr.contains("would overwrite"),
+            "{}",
+            refused.stderr
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), good());
+}
+
+/// A tracer that reads from a pipe which its writer keeps open.
+fn from_an_open_pipe(args: &[&str]) -> (std::process::Child, std::process::ChildStdin) {
+    let mut command = tracer::command().expect("there is a tracer");
+    let mut child = command
+        .args(args)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut pipe = child.stdin.take().expect("its input");
+    pipe.write_all(good().as_bytes()).expect("it reads");
+    (child, pipe)
+}
+
+#[test]
+fn what_is_told_now_is_passed_on_now() {
+    let (mut child, pipe) = from_an_open_pipe(&["stream", "--from", "-", "-o", "json"]);
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    // They come although there may be more.
+    let first = lines.next().expect("a line").expect("text");
+    assert!(first.contains("\"connect\""), "{first}");
+    drop(pipe);
+    assert_eq!(lines.count(), 2);
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_signal_ends_what_is_read_with_a_map_of_it() {
+    let (child, pipe) = from_an_open_pipe(&["map", "--from", "-", "-o", "json"]);
+    let pid = rustix::process::Pid::from_child(&child);
+    // Once the signal is caught and all three lines are read; the pipe stays open meanwhile.
+    wait::until("the signal to be caught", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:\t"));
+        let caught = caught.and_then(|it| u64::from_str_radix(it, 16).ok());
+        Ok(caught.is_some_and(|it| it & 0b10 != 0).then_some(()))
+    })
+    .expect("it starts");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    let output = child.wait_with_output().expect("it ends");
+    drop(pipe);
+    assert!(output.status.success(), "{:?}", output.status);
+    let map: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a map");
+    assert_eq!(map["edges"][0]["state"], "failed", "{map}");
 }

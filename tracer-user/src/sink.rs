@@ -169,9 +169,18 @@ fn write(mut bytes: &[u8], progress: &AtomicU64) -> io::Result<()> {
 /// # Errors
 /// If they cannot be written.
 pub fn print(bytes: &[u8]) -> io::Result<()> {
+    pass(bytes).map(drop)
+}
+
+/// The same, and tells whether there still is a reader: for commands that have more to say.
+///
+/// # Errors
+/// If they cannot be written.
+pub fn pass(bytes: &[u8]) -> io::Result<bool> {
     match write(bytes, &AtomicU64::new(0)) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `tracer map`: events → who depends on whom.
 
-use std::{fs::File, io::Write, path::Path, time::Duration};
+use std::{fs::File, io::Write, ops::ControlFlow, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio::time::{Instant, interval, sleep};
@@ -11,7 +11,7 @@ use super::{
     screen::{self, Display, Figures},
 };
 use crate::{
-    cli::MapOptions,
+    cli::{MapOptions, UsageError},
     exit::Exit,
     filter::Filter,
     map::{self, Map, focus},
@@ -33,8 +33,14 @@ const BATCH_BYTES: usize = 256 << 10;
 /// If the capture cannot start, a recording cannot be read, or the output cannot be written.
 pub async fn map(options: MapOptions) -> Result<Exit> {
     let filter = Filter::new(&options.filter);
-    let mut save = options.save.as_deref().map(Save::create).transpose()?;
     let recordings = recorded::paths(&options.sources, &options.live)?;
+    let mut save = match &options.save {
+        // Before anything is created: that would empty the recording.
+        Some(path) if recorded::is_one_of(path, recordings.as_deref().unwrap_or_default()) => {
+            return Err(UsageError("--save would overwrite the recording that is read").into());
+        }
+        path => path.as_deref().map(Save::create).transpose()?,
+    };
     let several = recordings.as_ref().is_some_and(|paths| paths.len() > 1);
     let mut map = Map::new(map::Options {
         group_by: options.group_by,
@@ -48,16 +54,19 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
     let on_screen = options.takes_terminal();
     let mut events = 0;
     let lost = match &recordings {
-        Some(paths) => recorded::read(paths, options.sources.skip_bad, |event| {
-            if filter.admits(event) {
-                events += 1;
-                map.push(event);
-                if let Some(save) = &mut save {
-                    save.push(event)?;
+        Some(paths) => {
+            let take = |batch: &[Event]| {
+                for event in batch.iter().filter(|event| filter.admits(event)) {
+                    events += 1;
+                    map.push(event);
+                    if let Some(save) = &mut save {
+                        save.push(event)?;
+                    }
                 }
-            }
-            Ok(())
-        })?,
+                Ok(ControlFlow::Continue(()))
+            };
+            recorded::read(paths, options.sources.skip_bad, take).await?
+        }
         None => watch(&options, filter, &mut map, save.as_mut(), on_screen).await?,
     };
     if let Some(mut save) = save {
@@ -77,9 +86,10 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
     }
     let format = options.format.unwrap_or(MapFormat::Json);
     let max_edges = options.max_edges.or(format.max_edges());
-    let view = match max_edges {
-        Some(max_edges) if options.focus.is_none() => map.folded(max_edges as usize),
-        _ => map.view(),
+    let view = match (options.max_edges, &options.focus, max_edges) {
+        // By itself nothing is folded around what is looked at.
+        (None, Some(_), _) | (_, _, None) => map.view(),
+        (_, _, Some(max_edges)) => map.folded(max_edges as usize),
     };
     let view = chosen(view, &options)?;
     let mut buffer = Vec::new();

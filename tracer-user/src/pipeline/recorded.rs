@@ -1,13 +1,24 @@
 //! Recordings, read as if they were told now.
 
-use std::{path::PathBuf, sync::mpsc, thread};
+use std::{
+    ops::ControlFlow,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Result, anyhow};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     cli::{LiveOptions, Sources, UsageError},
     model::{Body, Event},
     replay::{Merge, ReplayError},
+    signals::Signals,
 };
 
 /// The recordings that are to be read; none if this host is to be watched.
@@ -23,48 +34,97 @@ pub(super) fn paths(sources: &Sources, live: &LiveOptions) -> Result<Option<Vec<
     Ok(paths)
 }
 
-/// Events that are handed over at once.
+/// Whether `path` is one of these files, by whatever name.
+pub(super) fn is_one_of(path: &Path, files: &[PathBuf]) -> bool {
+    let place = |path: &Path| path.metadata().ok().map(|it| (it.dev(), it.ino()));
+    place(path).is_some_and(|it| files.iter().any(|file| place(file) == Some(it)))
+}
+
+/// Events that are handed over at once, at most.
 const BATCH: usize = 512;
 /// Batches that may wait.
 const QUEUE: usize = 8;
+/// After a signal, how long to wait for the end: the program before us in a pipe had the same
+/// signal, and has its last words to say.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Hands over the events of `paths`, merged by time: they are read on a thread of its own. Returns
-/// how many were lost when they were recorded.
-pub(super) fn read(
+/// Hands over the events of `paths`, merged by time, until their end, a signal, or a `Break`: they
+/// are read on a thread of its own. Returns how many were lost when they were recorded.
+pub(super) async fn read(
     paths: &[PathBuf],
     skip_bad: bool,
-    mut take: impl FnMut(&Event) -> Result<()>,
+    mut take: impl FnMut(&[Event]) -> Result<ControlFlow<()>>,
 ) -> Result<u64> {
-    let mut merge = Merge::open(paths, skip_bad)?;
-    let (queue, batches) = mpsc::sync_channel(QUEUE);
-    let reader = thread::spawn(move || {
-        let mut batch = Vec::with_capacity(BATCH);
-        while let Some(event) = merge.next_event()? {
-            batch.push(event);
-            if batch.len() == BATCH {
-                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                if queue.send(full).is_err() {
-                    // Nobody wants the rest.
-                    break;
+    let mut signals = Signals::new()?;
+    let (queue, mut batches) = mpsc::channel(QUEUE);
+    let paths = paths.to_vec();
+    let reader = thread::spawn(move || pass_on(&paths, skip_bad, &queue));
+    let mut lost = 0;
+    let mut deadline = None;
+    loop {
+        tokio::select! {
+            biased;
+            () = signals.stop() => match deadline {
+                None => deadline = Some(Instant::now() + LAST_WORDS),
+                Some(_) => break,
+            },
+            () = until(deadline) => break,
+            batch = batches.recv() => {
+                let Some(batch) = batch else {
+                    let skipped = reader
+                        .join()
+                        .map_err(|_| anyhow!("the thread that reads recordings broke down"))??;
+                    for (name, lines) in skipped {
+                        tracing::warn!("{lines} lines of {name} could not be read and were left out");
+                    }
+                    return Ok(lost);
+                };
+                // What `loss` told, `stop` tells again.
+                for event in &batch {
+                    if let Body::Stop(stop) = &event.body {
+                        lost += stop.totals.lost().total();
+                    }
+                }
+                if take(&batch)?.is_break() {
+                    return Ok(lost);
                 }
             }
         }
-        let _ = queue.send(batch);
-        Ok::<_, ReplayError>(merge)
-    });
-    let mut lost = 0;
-    for event in batches.iter().flatten() {
-        // What `loss` told, `stop` tells again.
-        if let Body::Stop(stop) = &event.body {
-            lost += stop.totals.lost().total();
-        }
-        take(&event)?;
     }
-    let merge = reader
-        .join()
-        .map_err(|_| anyhow!("the thread that reads recordings broke down"))??;
-    for (name, lines) in merge.skipped() {
-        tracing::warn!("{lines} lines of {name} could not be read and were left out");
-    }
+    tracing::warn!("stopped before the end of what was recorded");
     Ok(lost)
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads to the end, or until nobody wants more. Returns how many lines were left out, by the name
+/// of the recording.
+fn pass_on(
+    paths: &[PathBuf],
+    skip_bad: bool,
+    queue: &mpsc::Sender<Vec<Event>>,
+) -> Result<Vec<(String, u64)>, ReplayError> {
+    let mut merge = Merge::open(paths, skip_bad)?;
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Some(event) = merge.next_event()? {
+        batch.push(event);
+        // What is told now is handed over before it is waited for more.
+        if batch.len() == BATCH || merge.may_wait() {
+            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+            if queue.blocking_send(full).is_err() {
+                break;
+            }
+        }
+    }
+    // Nobody may want it any more.
+    let _ = queue.blocking_send(batch);
+    let skipped = merge.skipped();
+    Ok(skipped
+        .map(|(name, lines)| (name.to_owned(), lines))
+        .collect())
 }

@@ -1,5 +1,7 @@
 //! `tracer stream`: events → lines on standard output.
 
+use std::ops::ControlFlow;
+
 use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, interval, sleep};
 
@@ -28,16 +30,18 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     let filter = Filter::new(&options.filter);
     let mut lines = Lines::new(&options);
     if let Some(paths) = recorded::paths(&options.sources, &options.live)? {
-        let lost = recorded::read(&paths, options.sources.skip_bad, |event| {
-            if filter.admits(event) {
+        let take = |batch: &[Event]| {
+            for event in batch.iter().filter(|event| filter.admits(event)) {
                 lines.push(event);
             }
-            match lines.is_full() {
-                true => sink::print(&lines.take()).context("writing the output"),
-                false => Ok(()),
-            }
-        })?;
-        sink::print(&lines.take()).context("writing the output")?;
+            // Whoever reads this while it is still told is not kept waiting.
+            let is_read = sink::pass(&lines.take()).context("writing the output")?;
+            Ok(match is_read {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        };
+        let lost = recorded::read(&paths, options.sources.skip_bad, take).await?;
         return Ok(Exit::of(options.strict && lost > 0));
     }
     let enricher = live::enricher(&options.live)?;

@@ -116,6 +116,11 @@ impl Merge {
         Ok(())
     }
 
+    /// Whether the next event may have to be waited for, as where another program tells it.
+    pub fn may_wait(&self) -> bool {
+        self.recordings.iter().any(Recording::may_wait)
+    }
+
     /// How many lines were left out of each recording that has some, by its name.
     pub fn skipped(&self) -> impl Iterator<Item = (&str, u64)> {
         self.recordings

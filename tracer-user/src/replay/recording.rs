@@ -83,6 +83,11 @@ impl Recording {
         self.skipped
     }
 
+    /// Whether the rest of the next line has not been read yet.
+    pub fn may_wait(&self) -> bool {
+        memchr::memchr(b'\n', self.reader.buffer()).is_none()
+    }
+
     /// The next event; none at the end.
     ///
     /// # Errors

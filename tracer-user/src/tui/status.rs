@@ -25,7 +25,7 @@ pub struct Status {
     pub missed: u64,
     /// What all of tracer takes of one processor.
     pub cpu_percent: Option<f32>,
-    /// Memory that tracer has in use.
+    /// The most memory that tracer had at once, with what it shares with the kernel.
     pub memory_bytes: Option<u64>,
     /// The set of hooks, or what else the events come from.
     pub hooks: String,
