@@ -58,6 +58,10 @@ pub(crate) static OFFSETS: Global<Offsets> =
 #[unsafe(no_mangle)]
 pub(crate) static HOOKS: Global<u32> = Global::new(0);
 
+/// Not zero where the kernel hands out the current task with its type (Linux 5.11).
+#[unsafe(no_mangle)]
+pub(crate) static TYPED_TASK: Global<u32> = Global::new(0);
+
 /// How many unread bytes in EVENTS are worth waking the reader for.
 #[unsafe(no_mangle)]
 pub(crate) static WAKE_BYTES: Global<u64> = Global::new(1 << 22);

@@ -39,6 +39,20 @@ fn read<T: Integers>(base: u64, offset: u32) -> T {
     unsafe { value.assume_init() }
 }
 
+/// Reads a `T` at `base + offset`, where `typed` says that the verifier knows what `base` points
+/// to: then it lets programs read without a helper, at a fifth of the cost. It follows that as a
+/// constant, and drops the other way.
+#[inline(always)]
+fn follow<T: Integers>(typed: bool, base: u64, offset: u32) -> T {
+    if typed {
+        let member = (base + u64::from(offset)) as *const T;
+        // SAFETY: the verifier checks that there is such a member. Should its page be gone, the
+        // kernel lets the program read zeros.
+        return unsafe { member.read_volatile() };
+    }
+    read(base, offset)
+}
+
 /// Reads a `T` at `base + offset` to where it is wanted: the stack has 512 bytes.
 #[inline(always)]
 fn read_into<T: Integers>(base: u64, offset: u32, to: *mut T) {

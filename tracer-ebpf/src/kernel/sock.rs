@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 
 use tracer_common::{Connection, Flow, Totals};
 
-use super::{Integers, offset, read, read_into};
+use super::{Integers, follow, offset, read, read_into};
 
 /// Whether `address`, a `struct sockaddr` in kernel memory, is one of the internet.
 #[inline(always)]
@@ -62,8 +62,7 @@ const SOCK_DONE: u64 = 1 << 1;
 #[derive(Clone, Copy)]
 pub(crate) struct Sock {
     pub(crate) address: u64,
-    /// Whether the verifier knows what is there: then it lets programs read without a helper,
-    /// at a fifth of the cost. It follows this as a constant, and drops the other way.
+    /// Whether the verifier knows what is there.
     typed: bool,
 }
 
@@ -89,19 +88,7 @@ impl Sock {
 
     #[inline(always)]
     fn get<T: Integers>(self, offset: u32) -> T {
-        self.follow(self.address, offset)
-    }
-
-    /// Reads at `base`, which is this socket or what a member of it points to.
-    #[inline(always)]
-    fn follow<T: Integers>(self, base: u64, offset: u32) -> T {
-        if self.typed {
-            let member = (base + u64::from(offset)) as *const T;
-            // SAFETY: the verifier checks that there is such a member. Should its page be
-            // gone, the kernel lets the program read zeros.
-            return unsafe { member.read_volatile() };
-        }
-        read(base, offset)
+        follow(self.typed, self.address, offset)
     }
 
     #[inline(always)]
@@ -267,7 +254,7 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn read_netns(self, to: &mut u32) {
         let net = self.get(offset!(sock_net));
-        *to = self.follow(net, offset!(net_inum));
+        *to = follow(self.typed, net, offset!(net_inum));
     }
 
     /// Writes the ends of a call of connect() to `to`, whose addresses must be zero: the

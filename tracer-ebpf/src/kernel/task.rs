@@ -1,13 +1,16 @@
 //! The current task.
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_probe_read_kernel_str, bpf_probe_read_user,
+};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
     bpf_get_current_uid_gid,
 };
-use tracer_common::{ARGS_LEN, PATH_LEN, Process, Source};
+use tracer_common::{ARGS_LEN, COMM_LEN, PATH_LEN, Process, Source};
 
-use super::{offset, read, read_into};
+use super::{follow, offset, read, read_into};
+use crate::maps::TYPED_TASK;
 
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -18,9 +21,15 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 pub(crate) fn read_current(source: Source, to: &mut Process) {
     let ids = bpf_get_current_pid_tgid();
     // The main thread stands for the process: threads may be named otherwise.
-    let leader: u64 = read(task(), offset!(task_group_leader));
-    read_into(leader, offset!(task_start_boottime), &raw mut to.start_ns);
-    read_into(leader, offset!(task_comm), &raw mut to.comm);
+    let (task, typed) = task();
+    let leader: u64 = follow(typed, task, offset!(task_group_leader));
+    to.start_ns = follow(typed, leader, offset!(task_start_boottime));
+    let comm = (&raw mut to.comm).cast::<u64>();
+    for word in 0..COMM_LEN / 8 {
+        let text = follow(typed, leader, offset!(task_comm) + 8 * word as u32);
+        // SAFETY: within the text, which is at a multiple of 8 in a process.
+        unsafe { comm.add(word).write(text) };
+    }
     // SAFETY: takes no argument and only reads the current task.
     to.cgroup = unsafe { bpf_get_current_cgroup_id() };
     to.tgid = (ids >> 32) as u32;
@@ -49,7 +58,7 @@ pub(crate) fn read_task(task: u64, source: Source, to: &mut Process) {
 /// Process id of the current task's parent.
 #[inline(always)]
 pub(crate) fn parent() -> u32 {
-    let parent: u64 = read(task(), offset!(task_real_parent));
+    let parent: u64 = read(address(), offset!(task_real_parent));
     read(parent, offset!(parent_tgid))
 }
 
@@ -67,7 +76,7 @@ pub(crate) fn read_path(binprm: u64, to: *mut [u8; PATH_LEN]) {
 /// many bytes they have.
 #[inline(always)]
 pub(crate) fn read_arguments(to: *mut [u8; ARGS_LEN]) -> u32 {
-    let mm: u64 = read(task(), offset!(task_mm));
+    let mm: u64 = read(address(), offset!(task_mm));
     let start: u64 = read(mm, offset!(mm_arg_start));
     let end: u64 = read(mm, offset!(mm_arg_end));
     let length = end.wrapping_sub(start);
@@ -88,7 +97,7 @@ pub(crate) fn read_arguments(to: *mut [u8; ARGS_LEN]) -> u32 {
 /// Whether the current task is the last of its process to go.
 #[inline(always)]
 pub(crate) fn is_last_thread() -> bool {
-    let signal: u64 = read(task(), offset!(task_signal));
+    let signal: u64 = read(address(), offset!(task_signal));
     read::<u32>(signal, offset!(signal_live)) == 0
 }
 
@@ -97,22 +106,34 @@ pub(crate) fn is_last_thread() -> bool {
 pub(crate) fn exit_status() -> u32 {
     /// `SIGNAL_GROUP_EXIT` of the kernel's `include/linux/sched/signal.h`.
     const GROUP_EXIT: u32 = 1 << 2;
-    let signal: u64 = read(task(), offset!(task_signal));
+    let signal: u64 = read(address(), offset!(task_signal));
     if read::<u32>(signal, offset!(signal_flags)) & GROUP_EXIT != 0 {
         read(signal, offset!(signal_group_exit_code))
     } else {
-        read(task(), offset!(task_exit_code))
+        read(address(), offset!(task_exit_code))
     }
 }
 
 /// Whether the current task is one of the kernel's own.
 #[inline(always)]
 pub(crate) fn is_kernel_thread() -> bool {
-    read::<u32>(task(), offset!(task_flags)) & PF_KTHREAD != 0
+    let (task, typed) = task();
+    follow::<u32>(typed, task, offset!(task_flags)) & PF_KTHREAD != 0
 }
 
+/// The current task, and whether the verifier knows that it is one.
 #[inline(always)]
-fn task() -> u64 {
+fn task() -> (u64, bool) {
+    if TYPED_TASK.load() == 0 {
+        return (address(), false);
+    }
+    // SAFETY: takes no argument; the verifier checks what is read there.
+    (unsafe { bpf_get_current_task_btf() } as u64, true)
+}
+
+/// Of the current task.
+#[inline(always)]
+fn address() -> u64 {
     // SAFETY: takes no argument; the address is only used through checked reads.
     unsafe { bpf_get_current_task() }
 }

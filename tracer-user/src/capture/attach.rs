@@ -85,6 +85,8 @@ pub(super) fn attach(
         let mut plan = plan.clone();
         loop {
             let hooks = plan.hooks();
+            // What a kernel refuses of the typed programs may be this.
+            let typed_task = u32::from(types.typed_task && plan.is_typed());
             // Makes the maps and readies the programs; none is loaded yet.
             let mut ebpf = EbpfLoader::new()
                 // The object has no CO-RE relocations.
@@ -92,6 +94,7 @@ pub(super) fn attach(
                 .verifier_log_level(VerifierLogLevel::DISABLE)
                 .override_global("OFFSETS", &offsets, true)
                 .override_global("HOOKS", &hooks, true)
+                .override_global("TYPED_TASK", &typed_task, true)
                 .override_global("WAKE_BYTES", &wake_bytes, true)
                 .override_global(aya_log::LEVEL, &log_level, true)
                 .map_max_entries("EVENTS", options.ring_bytes)

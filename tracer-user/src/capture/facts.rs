@@ -54,6 +54,8 @@ const STATES: &str = "btf_trace_inet_sock_set_state";
 /// Ends of sockets.
 const DESTROYED: &str = "btf_trace_tcp_destroy_sock";
 
+/// Hands out the current task with its type, since Linux 5.11.
+const TYPED_TASK: &str = "bpf_get_current_task_btf";
 /// The counter of readers that guards tracepoints where it is not a closed processor.
 const SRCU: &str = "tracepoint_srcu_srcu_data";
 /// A part of every tracepoint since Linux 6.13.
@@ -123,6 +125,8 @@ pub struct Types {
     pub state_arguments: Option<usize>,
     /// Arguments of the tracepoint `tcp_destroy_sock`.
     pub destroyed_arguments: Option<usize>,
+    /// Whether programs can have the current task with its type.
+    pub typed_task: bool,
     /// Whether a task can interrupt a program at a raw tracepoint (Linux 7.0).
     pub raw_tracepoints_interrupted: bool,
     /// Whether the records of the classic tracepoints are laid out as their programs read them.
@@ -217,7 +221,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
     let records = CLASSIC.iter().map(|(structure, ..)| *structure);
     let names = structures.chain(records).chain(FUNCTIONS).chain(ITERATED);
-    names.chain([RESETS, ERRORS, STATES, DESTROYED, SRCU, EXTENSION])
+    names.chain([RESETS, ERRORS, STATES, DESTROYED, TYPED_TASK, SRCU, EXTENSION])
 }
 
 /// What is asked of a kernel's type information.
@@ -260,6 +264,7 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         error_arguments: arguments(ERRORS),
         state_arguments: arguments(STATES),
         destroyed_arguments: arguments(DESTROYED),
+        typed_task: btf.parameters(TYPED_TASK).is_ok(),
         // Up to 6.12 tracepoints had that counter for idle processors only, and no extension.
         raw_tracepoints_interrupted: btf.has(SRCU) && btf.has(EXTENSION),
         classic_tracepoints: CLASSIC.iter().all(|(structure, member, expected)| {

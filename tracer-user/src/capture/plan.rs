@@ -128,6 +128,12 @@ impl Plan {
         }
     }
 
+    /// Whether it reads sockets through pointers whose types the verifier knows.
+    pub fn is_typed(&self) -> bool {
+        let mut programs = self.programs.iter();
+        programs.any(|program| matches!(program.attachment, Attachment::TypedTracepoint(_)))
+    }
+
     /// Whether a part is in.
     pub fn has(&self, part: Part) -> bool {
         self.programs.iter().any(|program| program.part == part)
@@ -678,6 +684,7 @@ mod tests {
                 error_arguments: Some(1),
                 state_arguments: Some(3),
                 destroyed_arguments: Some(1),
+                typed_task: true,
                 raw_tracepoints_interrupted: false,
                 classic_tracepoints: true,
                 missing: Vec::new(),
