@@ -221,7 +221,9 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let structures = Offsets::MEMBERS.iter().map(|(structure, ..)| *structure);
     let records = CLASSIC.iter().map(|(structure, ..)| *structure);
     let names = structures.chain(records).chain(FUNCTIONS).chain(ITERATED);
-    names.chain([RESETS, ERRORS, STATES, DESTROYED, TYPED_TASK, SRCU, EXTENSION])
+    names.chain([
+        RESETS, ERRORS, STATES, DESTROYED, TYPED_TASK, SRCU, EXTENSION,
+    ])
 }
 
 /// What is asked of a kernel's type information.

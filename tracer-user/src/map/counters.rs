@@ -70,6 +70,8 @@ pub(super) struct Counters {
     seen: Option<(Timestamp, Timestamp)>,
     last_success: Option<Timestamp>,
     last_failure: Option<LastFailure>,
+    /// The first failure after the last success, as far as it was told in order.
+    failing_since: Option<Timestamp>,
     client_only: u64,
     server_only: u64,
     both: u64,
@@ -96,6 +98,7 @@ impl Counters {
                 } else {
                     self.established += 1;
                     self.last_success = self.last_success.max(Some(share.first));
+                    self.forget_failures_before_success();
                 }
                 self.terminated += u64::from(ended);
                 self.sent_bytes = self.sent_bytes.saturating_add(sent_bytes);
@@ -119,6 +122,7 @@ impl Counters {
                     reason,
                     errno,
                 });
+                self.fails_since(Some(share.first));
             }
         }
         match (share.client, share.server) {
@@ -168,6 +172,8 @@ impl Counters {
         if let Some(failure) = other.last_failure {
             self.fail(failure);
         }
+        self.fails_since(other.failing_since);
+        self.forget_failures_before_success();
         self.client_only += other.client_only;
         self.server_only += other.server_only;
         self.both += other.both;
@@ -189,6 +195,25 @@ impl Counters {
             .is_none_or(|last| order(&last) < order(&failure))
         {
             self.last_failure = Some(failure);
+        }
+    }
+
+    fn fails_since(&mut self, time: Option<Timestamp>) {
+        if let Some(time) = time
+            && self.last_success.is_none_or(|success| success < time)
+        {
+            self.failing_since = Some(self.failing_since.map_or(time, |since| since.min(time)));
+        }
+    }
+
+    fn forget_failures_before_success(&mut self) {
+        let Some(success) = self.last_success else {
+            return;
+        };
+        if self.failing_since.is_some_and(|since| since <= success) {
+            // Which one was the first after it is no longer known, if there is one.
+            let last = self.last_failure.map(|it| it.time);
+            self.failing_since = last.filter(|time| *time > success);
         }
     }
 
@@ -228,6 +253,7 @@ impl Counters {
             last_seen,
             last_success: self.last_success,
             last_failure: self.last_failure,
+            failing_since: self.failing_since,
             evidence: EdgeEvidence {
                 ends: match (self.both, self.client_only, self.server_only) {
                     (0, _, 0) => SeenBy::Client,

@@ -82,6 +82,7 @@ impl Halves {
             },
             (process, _) => nodes.local(host, process.as_ref(), time),
         };
+        nodes.uses(node, connection.ends.local.ip());
         let remote = nodes.remote(
             host,
             connection.netns,

@@ -17,7 +17,7 @@ mod nodes;
 mod realms;
 mod snapshot;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::ValueEnum;
 
@@ -29,7 +29,10 @@ use self::{
     nodes::{HostId, Nodes},
     realms::Realms,
 };
-use crate::model::{Body, Direction, Event, ListenerEvent, ListeningAt, Timestamp, View};
+use crate::model::{
+    Body, Change, Direction, Event, Happened, ListenerEvent, ListeningAt, Process, ProcessEvidence,
+    Timestamp, View,
+};
 
 /// What nodes are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -155,9 +158,19 @@ impl Map {
                 self.attempts
                     .failed(it, half, is_client, time, &mut self.halves);
             }
-            Body::Listen(it) => self.listener(host, it, time, true),
-            Body::Unlisten(it) => self.listener(host, it, time, false),
+            Body::Listen(it) => self.listener(host, it, time, true, is_before),
+            Body::Unlisten(it) => self.listener(host, it, time, false, is_before),
             Body::Fail(_) | Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
+            Body::Exec(it) if !is_before => {
+                let process = &it.process;
+                let exe = process.exe.as_ref().unwrap_or(&process.comm);
+                let (pid, exe) = (process.pid, Arc::clone(exe));
+                self.happened(host, process, time, Happened::Exec { pid, exe });
+            }
+            Body::Exit(it) if !is_before => {
+                let (pid, status) = (it.process.pid, it.exit);
+                self.happened(host, &it.process, time, Happened::Exit { pid, status });
+            }
             Body::Exec(_) | Body::Exit(_) => {}
         }
         self.connections.expire(now, &mut self.halves);
@@ -182,7 +195,21 @@ impl Map {
         }
     }
 
-    fn listener(&mut self, host: HostId, event: &ListenerEvent, time: Timestamp, listens: bool) {
+    /// Of workloads that are in the map only: a host runs many programs that talk to nobody.
+    fn happened(&mut self, host: HostId, process: &Process, time: Timestamp, what: Happened) {
+        if let Some(node) = self.nodes.known(host, process) {
+            self.nodes.change(node, Change { time, what });
+        }
+    }
+
+    fn listener(
+        &mut self,
+        host: HostId,
+        event: &ListenerEvent,
+        time: Timestamp,
+        listens: bool,
+        is_before: bool,
+    ) {
         let node = self.nodes.local(host, event.process.as_ref(), time);
         let listener = &event.listener;
         let at = ListeningAt {
@@ -190,6 +217,15 @@ impl Map {
             port: listener.local.port(),
             netns: listener.netns,
         };
+        // What was found listening did not begin to just now.
+        if event.evidence.process != ProcessEvidence::Scan && !is_before {
+            let (address, port) = (at.address, at.port);
+            let what = match listens {
+                true => Happened::Listen { address, port },
+                false => Happened::Unlisten { address, port },
+            };
+            self.nodes.change(node, Change { time, what });
+        }
         if listens {
             self.nodes.listen(node, at);
             self.halves.listens(host, at.netns, at.port, node);

@@ -8,7 +8,7 @@ use std::{
 
 use super::GroupBy;
 use crate::model::{
-    AddressClass, Host, ListeningAt, Name, Process, Timestamp, Workload, WorkloadKind,
+    AddressClass, Change, Host, ListeningAt, Name, Process, Timestamp, Workload, WorkloadKind,
 };
 
 /// Most nodes; the next remotes are folded. Each takes some hundred bytes.
@@ -19,6 +19,10 @@ const MAX_PROCESSES: usize = 16;
 const MAX_REMEMBERED: usize = 8192;
 /// Listening addresses of one node that are kept.
 const MAX_LISTENERS: usize = 1024;
+/// Of what happened to a node, the last is kept.
+const MAX_CHANGES: usize = 16;
+/// Addresses of a workload that are kept.
+const MAX_ADDRESSES: usize = 16;
 /// Remotes that were folded and are remembered, to count each once.
 const MAX_FOLDED: usize = 262_144;
 
@@ -80,6 +84,10 @@ pub(super) struct Known {
     /// Those seen last.
     pub(super) processes: VecDeque<Arc<Process>>,
     pub(super) listeners: Vec<(ListeningAt, u32)>,
+    /// Its own addresses, but for loopback.
+    pub(super) addresses: Vec<IpAddr>,
+    /// What happened to it last.
+    pub(super) changes: VecDeque<Change>,
     pub(super) members: u64,
     pub(super) first_seen: Timestamp,
     pub(super) last_seen: Timestamp,
@@ -234,6 +242,8 @@ impl Nodes {
             workload: None,
             processes: VecDeque::new(),
             listeners: Vec::new(),
+            addresses: Vec::new(),
+            changes: VecDeque::new(),
             members: 0,
             first_seen: time,
             last_seen: time,
@@ -255,6 +265,31 @@ impl Nodes {
 
     pub(super) fn is_unknown(&self, id: NodeId) -> bool {
         matches!(self.get(id).key, Key::Unknown(_))
+    }
+
+    /// The workload uses that address itself.
+    pub(super) fn uses(&mut self, id: NodeId, address: IpAddr) {
+        let addresses = &mut self.nodes[id.index()].addresses;
+        if !addresses.contains(&address)
+            && addresses.len() < MAX_ADDRESSES
+            && !address.is_loopback()
+            && !address.is_unspecified()
+        {
+            addresses.push(address);
+        }
+    }
+
+    pub(super) fn change(&mut self, id: NodeId, change: Change) {
+        let changes = &mut self.nodes[id.index()].changes;
+        if changes.len() >= MAX_CHANGES {
+            changes.pop_front();
+        }
+        changes.push_back(change);
+    }
+
+    /// The node of a process, if there is one already.
+    pub(super) fn known(&self, host: HostId, process: &Process) -> Option<NodeId> {
+        self.by_key.get(&self.key_of(host, process)).copied()
     }
 
     pub(super) fn listen(&mut self, id: NodeId, at: ListeningAt) {

@@ -18,7 +18,9 @@ use crate::model::{Edge, Host, HostCoverage, Node, NodeKind, Process, View};
 
 /// Processes of a node that are shown.
 const MAX_PROCESSES: usize = 16;
-/// Addresses of a remote that are shown.
+/// Changes of a node that are shown.
+const MAX_CHANGES: usize = 16;
+/// Addresses of a node that are shown.
 const MAX_ADDRESSES: usize = 16;
 
 /// A view in the making.
@@ -154,7 +156,14 @@ fn port(port: u16) -> Option<u16> {
 /// The node that `draft` becomes; none if it is made of nothing.
 fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
     let parts = || draft.parts.iter().map(|id| map.nodes.get(*id));
-    let mut addresses: Vec<IpAddr> = parts().filter_map(|it| it.key.address()).collect();
+    let mut addresses: Vec<IpAddr> = parts()
+        .flat_map(|it| {
+            it.key
+                .address()
+                .into_iter()
+                .chain(it.addresses.iter().copied())
+        })
+        .collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses.truncate(MAX_ADDRESSES);
@@ -171,6 +180,10 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
     processes.dedup_by_key(|it| order(it));
     let surplus = processes.len().saturating_sub(MAX_PROCESSES);
     processes.drain(..surplus);
+    let mut changes: Vec<_> = parts().flat_map(|it| it.changes.iter().cloned()).collect();
+    changes.sort_by_key(|it| it.time);
+    let surplus = changes.len().saturating_sub(MAX_CHANGES);
+    changes.drain(..surplus);
     let folded: u64 = parts().map(|it| it.members).sum();
     // The newest is the most complete.
     let known = parts().filter(|it| it.key.shows_workload());
@@ -194,6 +207,7 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
         addresses,
         processes,
         listeners,
+        changes,
         members: draft.members.or((folded > 0).then_some(folded)),
         first_seen: parts().map(|it| it.first_seen).min()?,
         last_seen: parts().map(|it| it.last_seen).max()?,

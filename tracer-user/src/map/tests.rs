@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use proptest::prelude::*;
 
-use super::{focus::WhoError, *};
+use super::*;
+use crate::model::WhoError;
 use crate::model::{
     Closer, Connection, ConnectionEvent, ConnectionId, Coverage, DirectionEvidence, EdgeState,
     Ends, Evidence, Failure, Host, Ledger, Loss, Lost, NodeKind, Phase, Process, ProcessEvidence,
@@ -714,8 +715,8 @@ fn focus_follows_both_ways_and_round_circles() {
     assert_eq!(around("c", None), "abcd");
     assert_eq!(around("e", None), "ef");
     assert_eq!(around("b", Some(0)), "b");
-    assert_eq!(focus::find(&view, "one/systemd/a"), Ok(0));
-    let unknown = focus::find(&view, "A").expect_err("no such name");
+    assert_eq!(crate::model::find(&view, "one/systemd/a"), Ok(0));
+    let unknown = crate::model::find(&view, "A").expect_err("no such name");
     assert!(
         matches!(&unknown, WhoError::Unknown(names) if names[0] == "a"),
         "{unknown}"
@@ -732,12 +733,12 @@ fn a_name_that_two_have_is_ambiguous() {
         ..client.clone()
     };
     let view = map_of(&[client.opens(1.0), other.opens(1.0)]);
-    let error = focus::find(&view, "app.service").expect_err("there are two");
+    let error = crate::model::find(&view, "app.service").expect_err("there are two");
     assert_eq!(
         error.to_string(),
         "2 things in this map are called that: name one by its id, web-1/systemd/app.service or web-2/systemd/app.service"
     );
-    focus::find(&view, "web-1/systemd/app.service").expect("an id is unique");
+    crate::model::find(&view, "web-1/systemd/app.service").expect("an id is unique");
 }
 
 /// 40 clients of one server on one port, three of which are refused on another; and `app`, which

@@ -21,6 +21,7 @@ mod process;
 pub mod signal;
 mod time;
 mod view;
+mod who;
 mod workload;
 
 pub use class::AddressClass;
@@ -42,7 +43,8 @@ pub use name::{Name, NameSource};
 pub use process::{ExitStatus, Process, ProcessKey, Signal};
 pub use time::Timestamp;
 pub use view::{
-    Edge, EdgeEvidence, EdgeState, Gap, HostCoverage, LastFailure, ListeningAt, Node, NodeKind,
-    Quantiles, SeenBy, View,
+    Change, Edge, EdgeEvidence, EdgeState, Gap, Happened, HostCoverage, LastFailure, ListeningAt,
+    Node, NodeKind, Quantiles, SeenBy, View,
 };
+pub use who::{WhoError, find};
 pub use workload::{Container, Kubernetes, Owner, Workload, WorkloadKind};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::{Blind, Host, Ledger, Lost, Process, Reason, Timestamp, Workload};
+use super::{Blind, ExitStatus, Host, Ledger, Lost, Process, Reason, Timestamp, Workload};
 
 /// An immutable snapshot of a map. Nodes and edges are in a fixed order: nodes by `id`, edges by
 /// client, server and port. Every node is an end of an edge, or listens.
@@ -37,7 +37,8 @@ pub struct Node {
     /// What is known of the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<Arc<Workload>>,
-    /// Addresses of a remote, in order; the first ones where there are many.
+    /// Addresses of a remote, and those that a workload used itself, but for loopback; in order, the
+    /// first ones where there are many.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
     /// Its processes, those seen last, in order of pid; bounded.
@@ -46,6 +47,10 @@ pub struct Node {
     /// Where it listens now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListeningAt>,
+    /// What happened to it last, oldest first; bounded. What it was found doing when watching began
+    /// is not in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// How many nodes were folded into this one; none if it stands for itself. Their connections
     /// are counted exactly; of remotes that were folded as they came, this is the least number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +92,51 @@ pub struct ListeningAt {
     pub netns: u32,
 }
 
+/// Something that happened to a node: it may be why its edges are not what they were.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub what: Happened,
+}
+
+/// What happened to a node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Happened {
+    /// A process of it runs another program.
+    Exec {
+        /// The process.
+        pid: u32,
+        /// What it runs, as a path, or by its name.
+        exe: Arc<str>,
+    },
+    /// A process of it ended.
+    Exit {
+        /// The process.
+        pid: u32,
+        /// How, if that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<ExitStatus>,
+    },
+    /// It listens at another address.
+    Listen {
+        /// Which.
+        address: IpAddr,
+        /// Its port.
+        port: u16,
+    },
+    /// It listens there no more.
+    Unlisten {
+        /// Where.
+        address: IpAddr,
+        /// Its port.
+        port: u16,
+    },
+}
+
 /// What one client has with one port of one server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edge {
@@ -125,11 +175,19 @@ pub struct Edge {
     pub last_success: Option<Timestamp>,
     /// When an attempt last failed.
     pub last_failure: Option<LastFailure>,
+    /// Since when all attempts fail: the first one that did after the last success. None if the last
+    /// one succeeded.
+    pub failing_since: Option<Timestamp>,
     /// How all this is known.
     pub evidence: EdgeEvidence,
 }
 
 impl Edge {
+    /// Connections that were seen, whenever they were opened.
+    pub fn connections(&self) -> u64 {
+        self.live_at_start.saturating_add(self.established)
+    }
+
     /// Connections that are open: `live_at_start + established - terminated`.
     pub fn live(&self) -> u64 {
         (self.live_at_start + self.established).saturating_sub(self.terminated)
@@ -307,7 +365,7 @@ struct Named<'a>(&'a View, &'a Edge);
 impl Serialize for Named<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(view, edge) = self;
-        let mut out = serializer.serialize_struct("Edge", 20)?;
+        let mut out = serializer.serialize_struct("Edge", 21)?;
         out.serialize_field("client", &view.nodes[edge.client].id)?;
         out.serialize_field("server", &view.nodes[edge.server].id)?;
         if let Some(port) = &edge.port {
@@ -335,6 +393,9 @@ impl Serialize for Named<'_> {
         }
         if let Some(last_failure) = &edge.last_failure {
             out.serialize_field("last_failure", last_failure)?;
+        }
+        if let Some(failing_since) = &edge.failing_since {
+            out.serialize_field("failing_since", failing_since)?;
         }
         out.serialize_field("evidence", &edge.evidence)?;
         out.end()

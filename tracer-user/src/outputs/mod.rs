@@ -5,6 +5,7 @@
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod checks;
+mod grid;
 mod json;
 pub mod map;
 mod sanitise;

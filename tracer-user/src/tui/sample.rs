@@ -46,6 +46,7 @@ pub(super) fn remote(name: &str) -> Node {
         addresses: Vec::new(),
         processes: Vec::new(),
         listeners: Vec::new(),
+        changes: Vec::new(),
         members: None,
         first_seen: time(0),
         last_seen: time(0),
@@ -130,6 +131,7 @@ pub(super) fn edge(client: usize, server: usize, port: u16, opened: u64, live: u
         last_seen: time(60),
         last_success: (opened > 0).then(|| time(60)),
         last_failure: None,
+        failing_since: None,
         evidence: EdgeEvidence {
             ends: SeenBy::Both,
             both: opened,

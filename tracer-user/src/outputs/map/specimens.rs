@@ -66,6 +66,7 @@ fn workload(
         addresses: Vec::new(),
         processes: vec![Arc::new(process)],
         listeners: ports.iter().map(listener).collect(),
+        changes: Vec::new(),
         members: None,
         first_seen: at(0),
         last_seen: at(3_600),
@@ -82,6 +83,7 @@ fn remote(name: &str, address: [u8; 4]) -> Node {
         addresses: vec![address.into()],
         processes: Vec::new(),
         listeners: Vec::new(),
+        changes: Vec::new(),
         members: None,
         first_seen: at(0),
         last_seen: at(3_600),
@@ -116,6 +118,7 @@ fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
         last_seen: at(3_599),
         last_success: Some(at(3_599)),
         last_failure: None,
+        failing_since: None,
         evidence: EdgeEvidence {
             ends: SeenBy::Both,
             client_only: 0,

@@ -63,7 +63,8 @@ pub(super) fn nature(node: &Node) -> String {
     }
     out.push_str(kind(node));
     // An address that is the name already says nothing new.
-    if let Some(address) = node.addresses.first().map(ToString::to_string)
+    if node.kind == NodeKind::Remote
+        && let Some(address) = node.addresses.first().map(ToString::to_string)
         && *address != *node.name
     {
         let _ = write!(out, ", {address}");

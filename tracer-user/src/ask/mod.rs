@@ -1,0 +1,52 @@
+//! Questions about a map, and what they rest on.
+//!
+//! Each question is a file, and a pure function of one [`View`] or two: the same views give the same
+//! answer. An answer says what was watched, and with it what it does not prove.
+
+pub mod balance;
+pub mod diff;
+pub mod failures;
+pub mod groups;
+pub mod idle;
+pub mod impact;
+pub mod recovery_order;
+pub mod verify;
+
+mod graph;
+mod matching;
+mod pattern;
+mod proof;
+mod service;
+#[cfg(test)]
+mod tests;
+mod who;
+
+pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
+pub use proof::{Doubt, Proof};
+pub use who::{Link, Who};
+
+use serde::Serialize;
+
+/// An answer, as it is printed: what was asked, the answer itself, and what it rests on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer<T> {
+    v: u32,
+    question: &'static str,
+    /// What was found.
+    #[serde(flatten)]
+    pub found: T,
+    /// What that rests on.
+    #[serde(rename = "coverage")]
+    pub proof: Proof,
+}
+
+impl<T> Answer<T> {
+    fn new(question: &'static str, found: T, proof: Proof) -> Self {
+        Self {
+            v: 1,
+            question,
+            found,
+            proof,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Patterns for nodes and edges, and the files that are made of them.
+
+use std::{net::IpAddr, str::FromStr};
+
+use globset::{Glob, GlobMatcher};
+use ipnet::IpNet;
+
+use crate::model::{Node, NodeKind};
+
+/// A pattern for nodes: a glob on name or id, or a network that one of its addresses is in.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: String,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Name(GlobMatcher),
+    Net(IpNet),
+}
+
+impl Pattern {
+    /// Whether it means `node`.
+    pub fn matches(&self, node: &Node) -> bool {
+        match &self.what {
+            What::Name(glob) => glob.is_match(&*node.name) || glob.is_match(&*node.id),
+            What::Net(net) => node.addresses.iter().any(|it| net.contains(it)),
+        }
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let what = if let Ok(net) = text.parse::<IpNet>() {
+            What::Net(net)
+        } else if let Ok(address) = text.parse::<IpAddr>() {
+            What::Net(address.into())
+        } else if text.is_empty() || text.contains(char::is_whitespace) {
+            return Err(format!("`{text}` is no pattern: write a name such as nginx.service, with * for any text, or a network such as 10.0.0.0/8"));
+        } else {
+            let glob = Glob::new(text).map_err(|error| format!("`{text}`: {}", error.kind()))?;
+            What::Name(glob.compile_matcher())
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            what,
+        })
+    }
+}
+
+/// A pattern for edges: `CLIENT -> SERVER[:PORT]`.
+#[derive(Clone, Debug)]
+pub struct EdgePattern {
+    client: Pattern,
+    server: Pattern,
+    port: Option<u16>,
+}
+
+impl EdgePattern {
+    /// Whether it means an edge between these.
+    pub fn matches(&self, client: &Node, server: &Node, port: Option<u16>) -> bool {
+        (self.port.is_none() || self.port == port)
+            && self.client.matches(client)
+            && self.server.matches(server)
+    }
+}
+
+impl FromStr for EdgePattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (client, server) = text
+            .split_once("->")
+            .ok_or_else(|| format!("`{text}` names no two ends: write CLIENT -> SERVER[:PORT]"))?;
+        let (server, port) = with_port(server.trim())?;
+        Ok(Self {
+            client: client.trim().parse()?,
+            server: server.parse()?,
+            port,
+        })
+    }
+}
+
+/// `NAME:PORT`, `[v6]:PORT`, or without a port.
+fn with_port(text: &str) -> Result<(&str, Option<u16>), String> {
+    if text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() {
+        return Ok((text, None));
+    }
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, "*")) => (name, None),
+        Some((name, port)) if port.bytes().all(|it| it.is_ascii_digit()) && !port.is_empty() => {
+            let number = port.parse().ok().filter(|it| *it != 0);
+            let number =
+                number.ok_or_else(|| format!("{port} is no port: write 1 to 65535, or *"))?;
+            (name, Some(number))
+        }
+        _ => (text, None),
+    };
+    let bare = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let is_v6 = |text: &&str| text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
+    Ok((bare.filter(is_v6).unwrap_or(name), port))
+}
+
+/// A line of a file that is not understood.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("line {line}: {why}")]
+pub struct RuleError {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What is wrong with it, and what to write.
+    pub why: String,
+}
+
+/// The lines of `text` that say something, with their numbers.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().filter_map(|(at, line)| {
+        // A # within a name is part of it.
+        let line = match line.find(" #") {
+            Some(end) => &line[..end],
+            None => line,
+        };
+        let line = line.trim();
+        (!line.is_empty() && !line.starts_with('#')).then_some((at + 1, line))
+    })
+}
+
+fn each<T>(
+    text: &str,
+    mut read: impl FnMut(&str) -> Result<T, String>,
+) -> Result<Vec<T>, RuleError> {
+    lines(text)
+        .map(|(line, text)| read(text).map_err(|why| RuleError { line, why }))
+        .collect()
+}
+
+/// Changes that are known and do not count: a file with a line each, `CLIENT -> SERVER[:PORT]` or
+/// the name of a workload, for whatever changes about it.
+#[derive(Clone, Debug, Default)]
+pub struct Allowed(Vec<AllowedLine>);
+
+#[derive(Clone, Debug)]
+enum AllowedLine {
+    Edge(EdgePattern),
+    Node(Pattern),
+}
+
+impl Allowed {
+    /// Whether a change of an edge is known.
+    pub fn has_edge(&self, client: &Node, server: &Node, port: Option<u16>) -> bool {
+        self.0.iter().any(|line| match line {
+            AllowedLine::Edge(edge) => edge.matches(client, server, port),
+            AllowedLine::Node(node) => node.matches(client) || node.matches(server),
+        })
+    }
+
+    /// Whether a change of a node is.
+    pub fn has_node(&self, node: &Node) -> bool {
+        self.0.iter().any(|line| match line {
+            AllowedLine::Edge(_) => false,
+            AllowedLine::Node(pattern) => pattern.matches(node),
+        })
+    }
+}
+
+impl FromStr for Allowed {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        each(text, |line| {
+            Ok(match line.contains("->") {
+                true => AllowedLine::Edge(line.parse()?),
+                false => AllowedLine::Node(line.parse()?),
+            })
+        })
+        .map(Self)
+    }
+}
+
+/// Who may talk to whom: a file with a line each, `allow CLIENT -> SERVER[:PORT]` or `deny ...`. The
+/// first that matches decides; what none matches is allowed, unless the last line is `deny * -> *`.
+#[derive(Clone, Debug, Default)]
+pub struct Policy(Vec<(bool, EdgePattern, String)>);
+
+impl Policy {
+    /// The line that forbids an edge between these, if one does.
+    pub fn forbids(&self, client: &Node, server: &Node, port: Option<u16>) -> Option<&str> {
+        let mut lines = self.0.iter();
+        let decides = lines.find(|(_, edge, _)| edge.matches(client, server, port));
+        decides
+            .filter(|(allows, ..)| !allows)
+            .map(|(.., text)| text.as_str())
+    }
+}
+
+impl FromStr for Policy {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        each(text, |line| {
+            let (verb, edge) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+            let allows = match verb {
+                "allow" => true,
+                "deny" => false,
+                _ => {
+                    return Err(format!(
+                        "`{verb}` is neither allow nor deny: write allow CLIENT -> SERVER[:PORT]"
+                    ));
+                }
+            };
+            Ok((allows, edge.trim().parse()?, line.to_owned()))
+        })
+        .map(Self)
+    }
+}
+
+/// A division of workloads into parts: a file with a line each, `PART = PATTERN [PATTERN...]`. The
+/// first that matches decides; what none matches is in the part `rest`.
+#[derive(Clone, Debug, Default)]
+pub struct Split(Vec<(String, Vec<Pattern>)>);
+
+/// The part of what no line of a [`Split`] names.
+pub const REST: &str = "rest";
+
+impl Split {
+    /// The part that `node` is in; none for what is beyond what was watched and is not named.
+    pub fn part(&self, node: &Node) -> Option<&str> {
+        let named = |(_, patterns): &&(String, Vec<Pattern>)| patterns.iter().any(|it| it.matches(node));
+        match self.0.iter().find(named) {
+            Some((part, _)) => Some(part),
+            None if node.kind == NodeKind::Remote => None,
+            None => Some(REST),
+        }
+    }
+
+    /// Patterns that mean none of these nodes: mistakes, as a rule.
+    pub fn unused<'a>(&'a self, nodes: &[Node]) -> Vec<&'a str> {
+        let patterns = self.0.iter().flat_map(|(_, patterns)| patterns);
+        let unused = patterns.filter(|it| !nodes.iter().any(|node| it.matches(node)));
+        unused.map(Pattern::text).collect()
+    }
+}
+
+impl FromStr for Split {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        each(text, |line| {
+            let (part, patterns) = line.split_once('=').ok_or_else(|| {
+                format!("`{line}` names no part: write PART = PATTERN, such as east = app@1.service redis*")
+            })?;
+            let patterns: Vec<Pattern> = patterns
+                .split_whitespace()
+                .map(str::parse)
+                .collect::<Result<_, _>>()?;
+            if part.trim().is_empty() || patterns.is_empty() {
+                return Err("a part has a name and at least one pattern: east = app@1.service".to_owned());
+            }
+            Ok((part.trim().to_owned(), patterns))
+        })
+        .map(Self)
+    }
+}
