@@ -10,6 +10,7 @@
 //! - [`filter`]: which events the user asked for
 //! - [`anonymise`]: model → model: names and addresses that say nothing
 //! - [`map`]: events → who depends on whom; pure
+//! - [`ask`]: questions about views, each a pure function
 //! - [`outputs`]: model → bytes; text from outside is made harmless here
 //! - [`sink`]: bytes → standard output
 //! - [`tui`]: snapshots of a map → a live view on a terminal
@@ -18,6 +19,7 @@
 //! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich).
 
 pub mod anonymise;
+pub mod ask;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;

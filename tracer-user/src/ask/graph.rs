@@ -58,10 +58,7 @@ impl<'a> Graph<'a> {
 
 /// The strongly connected components of a graph with `nodes` nodes and these edges, each in order
 /// of its nodes; every component comes after those that its edges lead to.
-pub(super) fn cycles(
-    nodes: usize,
-    edges: impl Iterator<Item = (usize, usize)>,
-) -> Vec<Vec<usize>> {
+pub(super) fn cycles(nodes: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
     let mut graph = DiGraph::<(), (), usize>::with_capacity(nodes, 0);
     for _ in 0..nodes {
         graph.add_node(());

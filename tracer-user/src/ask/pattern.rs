@@ -44,7 +44,9 @@ impl FromStr for Pattern {
         } else if let Ok(address) = text.parse::<IpAddr>() {
             What::Net(address.into())
         } else if text.is_empty() || text.contains(char::is_whitespace) {
-            return Err(format!("`{text}` is no pattern: write a name such as nginx.service, with * for any text, or a network such as 10.0.0.0/8"));
+            return Err(format!(
+                "`{text}` is no pattern: write a name such as nginx.service, with * for any text, or a network such as 10.0.0.0/8"
+            ));
         } else {
             let glob = Glob::new(text).map_err(|error| format!("`{text}`: {}", error.kind()))?;
             What::Name(glob.compile_matcher())
@@ -227,12 +229,13 @@ impl FromStr for Policy {
 pub struct Split(Vec<(String, Vec<Pattern>)>);
 
 /// The part of what no line of a [`Split`] names.
-pub const REST: &str = "rest";
+pub(super) const REST: &str = "rest";
 
 impl Split {
     /// The part that `node` is in; none for what is beyond what was watched and is not named.
     pub fn part(&self, node: &Node) -> Option<&str> {
-        let named = |(_, patterns): &&(String, Vec<Pattern>)| patterns.iter().any(|it| it.matches(node));
+        let named =
+            |(_, patterns): &&(String, Vec<Pattern>)| patterns.iter().any(|it| it.matches(node));
         match self.0.iter().find(named) {
             Some((part, _)) => Some(part),
             None if node.kind == NodeKind::Remote => None,

@@ -98,7 +98,8 @@ impl Proof {
             }
         }
         for host in &before.coverage {
-            let is_same = |it: &HostCoverage| it.host.id == host.host.id || it.host.name == host.host.name;
+            let is_same =
+                |it: &HostCoverage| it.host.id == host.host.id || it.host.name == host.host.name;
             // After a move everything is on other hosts: then none is missing.
             if !after.coverage.iter().any(is_same) && after.coverage.len() < before.coverage.len() {
                 doubts.push(Doubt::HostMissing {

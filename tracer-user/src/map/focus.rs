@@ -42,31 +42,5 @@ pub fn focus(view: &View, who: &str, depth: Option<u32>) -> Result<View, WhoErro
             }
         }
     }
-    Ok(part(view, &keeps_node, &keeps_edge))
-}
-
-/// The nodes and edges of `view` that are kept; an edge keeps its ends.
-fn part(view: &View, keeps_node: &[bool], keeps_edge: &[bool]) -> View {
-    let mut places = vec![0; view.nodes.len()];
-    let mut nodes = Vec::new();
-    for (at, node) in view.nodes.iter().enumerate() {
-        if keeps_node[at] {
-            places[at] = nodes.len();
-            nodes.push(node.clone());
-        }
-    }
-    let edges = view.edges.iter().zip(keeps_edge);
-    View {
-        generated: view.generated,
-        coverage: view.coverage.clone(),
-        nodes,
-        edges: edges
-            .filter(|(_, keeps)| **keeps)
-            .map(|(edge, _)| {
-                let mut edge = edge.clone();
-                (edge.client, edge.server) = (places[edge.client], places[edge.server]);
-                edge
-            })
-            .collect(),
-    }
+    Ok(view.part(&keeps_node, &keeps_edge))
 }

@@ -336,6 +336,34 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+impl View {
+    /// The nodes and edges that are kept, by their indices; an edge keeps its ends.
+    pub fn part(&self, keeps_node: &[bool], keeps_edge: &[bool]) -> Self {
+        let mut places = vec![0; self.nodes.len()];
+        let mut nodes = Vec::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            if keeps_node[at] {
+                places[at] = nodes.len();
+                nodes.push(node.clone());
+            }
+        }
+        let edges = self.edges.iter().zip(keeps_edge);
+        Self {
+            generated: self.generated,
+            coverage: self.coverage.clone(),
+            nodes,
+            edges: edges
+                .filter(|(_, keeps)| **keeps)
+                .map(|(edge, _)| {
+                    let mut edge = edge.clone();
+                    (edge.client, edge.server) = (places[edge.client], places[edge.server]);
+                    edge
+                })
+                .collect(),
+        }
+    }
+}
+
 impl Serialize for View {
     /// `{v, generated, coverage, nodes, edges}`; edges name their nodes by id.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -11,6 +11,9 @@ pub enum WhoError {
     /// Nothing goes by that name.
     #[error("nothing in this map is called that{}", suggestions(.0))]
     Unknown(Vec<String>),
+    /// Nothing runs that.
+    #[error("nothing in this map runs that{}", suggestions(.0))]
+    Nobody(Vec<String>),
     /// Several do.
     #[error("{} things in this map are called that: name one by its id, {}", .0.len(), .0.join(" or "))]
     Ambiguous(Vec<String>),

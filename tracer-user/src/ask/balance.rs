@@ -1,0 +1,344 @@
+//! How evenly a service's load is spread over its instances, who loads it most, and who should not.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+
+use super::{Answer, Link, Policy, Proof, Who, service};
+use crate::model::{Edge, NodeKind, View};
+
+/// How load is spread.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Balance {
+    /// Services with several instances, the most uneven first.
+    pub services: Vec<Service>,
+    /// Who opens the most connections, beyond what services do among themselves.
+    pub busiest: Vec<Busy>,
+    /// Edges that a policy forbids, the busiest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub violations: Option<Vec<Violation>>,
+}
+
+/// A port that several instances of one service answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Service {
+    /// What the instances have in common.
+    pub service: String,
+    /// Its port.
+    pub port: u16,
+    /// Connections to all of them.
+    pub connections: u64,
+    /// The share of the busiest, over an even share: 1 is even, the number of instances is all on one.
+    pub skew: f64,
+    /// The instances, the busiest first.
+    pub backends: Vec<Backend>,
+    /// Who dials them, the busiest first.
+    pub clients: Vec<Client>,
+}
+
+/// An instance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Backend {
+    /// Which.
+    #[serde(flatten)]
+    pub who: Who,
+    /// Connections to it.
+    pub connections: u64,
+    /// Those that are open.
+    pub live: u64,
+    /// Its share of the connections, from 0 to 1.
+    pub share: f64,
+    /// Payload bytes to and from it.
+    pub bytes: u64,
+    /// Its share of these.
+    pub bytes_share: f64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// How it stands.
+    pub load: Load,
+}
+
+/// How the load of an instance compares with an even share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Load {
+    /// Nobody calls it.
+    Unused,
+    /// Less than half of an even share.
+    Under,
+    /// About an even share.
+    Even,
+    /// More than one and a half of it.
+    Over,
+}
+
+impl Load {
+    /// The word in the answer.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::Under => "under",
+            Self::Even => "even",
+            Self::Over => "over",
+        }
+    }
+
+    fn of(connections: u64, all: u64, backends: usize) -> Self {
+        let (this, even) = (u128::from(connections) * backends as u128, u128::from(all));
+        if connections == 0 {
+            Self::Unused
+        } else if this * 2 < even {
+            Self::Under
+        } else if this * 2 > even * 3 {
+            Self::Over
+        } else {
+            Self::Even
+        }
+    }
+}
+
+/// Who dials a service.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Client {
+    /// Who.
+    #[serde(flatten)]
+    pub who: Who,
+    /// Its connections to all instances.
+    pub connections: u64,
+    /// How many of the instances it dialled.
+    pub backends: usize,
+}
+
+/// Who opens many connections.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Busy {
+    /// Who.
+    #[serde(flatten)]
+    pub who: Who,
+    /// Connections that it opened.
+    pub connections: u64,
+    /// To how many servers.
+    pub servers: usize,
+    /// Payload bytes, both ways.
+    pub bytes: u64,
+}
+
+/// An edge that a policy forbids.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Violation {
+    /// The line of the policy.
+    pub rule: String,
+    /// Processes of the client, as far as they are known: pid and what it runs.
+    pub processes: Vec<Offender>,
+    /// The edge.
+    #[serde(flatten)]
+    pub link: Link,
+}
+
+/// A process of a client.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Offender {
+    /// Its id.
+    pub pid: u32,
+    /// What it runs: a path, or a name.
+    pub exe: String,
+}
+
+/// Clients that are named.
+const MAX_BUSY: usize = 10;
+
+/// How load is spread in `view`, and what `policy` forbids of it.
+pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
+    let mut services: Vec<Service> = backends(view)
+        .into_iter()
+        .map(|((name, port), backends)| measure(view, name, port, &backends))
+        .collect();
+    services.sort_by(|one, other| {
+        let skew = other.skew.total_cmp(&one.skew);
+        skew.then_with(|| (&one.service, one.port).cmp(&(&other.service, other.port)))
+    });
+    let violations = policy.map(|policy| {
+        let forbidden = view.edges.iter().filter_map(|edge| {
+            let (client, server) = (&view.nodes[edge.client], &view.nodes[edge.server]);
+            let rule = policy.forbids(client, server, edge.port)?;
+            let mut processes: Vec<Offender> = client
+                .processes
+                .iter()
+                .map(|it| Offender {
+                    pid: it.pid,
+                    exe: it.exe.as_ref().unwrap_or(&it.comm).to_string(),
+                })
+                .collect();
+            processes.sort();
+            Some(Violation {
+                rule: rule.to_owned(),
+                processes,
+                link: Link::of(view, edge),
+            })
+        });
+        let mut forbidden: Vec<_> = forbidden.collect();
+        forbidden.sort_by_key(|it| std::cmp::Reverse(it.link.connections));
+        forbidden
+    });
+    let found = Balance {
+        services,
+        busiest: busiest(view),
+        violations,
+    };
+    Answer::new("balance", found, Proof::of(view))
+}
+
+/// The ports that several instances of one service answer, with these instances: those that serve it,
+/// and those that listen there and nobody calls.
+fn backends(view: &View) -> BTreeMap<(String, u16), BTreeSet<usize>> {
+    let mut backends: BTreeMap<(String, u16), BTreeSet<usize>> = BTreeMap::new();
+    let served = view
+        .edges
+        .iter()
+        .filter_map(|edge| Some((edge.server, edge.port?)));
+    let listened = view.nodes.iter().enumerate().flat_map(|(at, node)| {
+        node.listeners
+            .iter()
+            .filter(|it| it.port != 0)
+            .map(move |it| (at, it.port))
+    });
+    for (at, port) in served.chain(listened) {
+        if view.nodes[at].kind == NodeKind::Workload {
+            let name = service::of(&view.nodes[at]);
+            backends.entry((name, port)).or_default().insert(at);
+        }
+    }
+    backends.retain(|_, nodes| nodes.len() > 1);
+    let known: BTreeSet<(usize, u16)> = backends
+        .iter()
+        .flat_map(|((_, port), nodes)| nodes.iter().map(|at| (*at, *port)))
+        .collect();
+    // One client that dials several servers at one port, which run the same program: they are behind
+    // a balancer, whatever their names are.
+    let mut dialled: BTreeMap<(usize, u16, String), BTreeSet<usize>> = BTreeMap::new();
+    for edge in &view.edges {
+        if let (Some(port), Some(program)) = (edge.port, program(view, edge))
+            && !known.contains(&(edge.server, port))
+        {
+            let place = (edge.client, port, program);
+            dialled.entry(place).or_default().insert(edge.server);
+        }
+    }
+    for ((_, port, program), nodes) in dialled {
+        if nodes.len() > 1 {
+            backends.entry((program, port)).or_default().extend(nodes);
+        }
+    }
+    backends
+}
+
+/// The file name of what the server of `edge` runs.
+fn program(view: &View, edge: &Edge) -> Option<String> {
+    let node = &view.nodes[edge.server];
+    let exe = node.processes.first()?.exe.as_deref()?;
+    exe.rsplit('/').next().map(str::to_owned)
+}
+
+fn measure(view: &View, service: String, port: u16, backends: &BTreeSet<usize>) -> Service {
+    let edges = || {
+        let at_port = view.edges.iter().filter(|it| it.port == Some(port));
+        at_port.filter(|it| backends.contains(&it.server))
+    };
+    let mut of: HashMap<usize, [u64; 4]> = backends.iter().map(|at| (*at, [0; 4])).collect();
+    let mut clients: BTreeMap<usize, (u64, BTreeSet<usize>)> = BTreeMap::new();
+    for edge in edges() {
+        let sums = of.entry(edge.server).or_default();
+        let bytes = edge.sent_bytes.saturating_add(edge.received_bytes);
+        for (sum, more) in
+            sums.iter_mut()
+                .zip([edge.connections(), edge.live(), bytes, edge.failures()])
+        {
+            *sum = sum.saturating_add(more);
+        }
+        let client = clients.entry(edge.client).or_default();
+        client.0 = client.0.saturating_add(edge.connections());
+        client.1.insert(edge.server);
+    }
+    let all = of.values().map(|it| it[0]).fold(0, u64::saturating_add);
+    let all_bytes = of.values().map(|it| it[2]).fold(0, u64::saturating_add);
+    let share = |of: u64, all: u64| {
+        if all == 0 {
+            0.0
+        } else {
+            rounded(of as f64 / all as f64)
+        }
+    };
+    let mut list: Vec<Backend> = of
+        .iter()
+        .map(|(at, [connections, live, bytes, failures])| Backend {
+            who: Who::of(view, *at),
+            connections: *connections,
+            live: *live,
+            share: share(*connections, all),
+            bytes: *bytes,
+            bytes_share: share(*bytes, all_bytes),
+            failures: *failures,
+            load: Load::of(*connections, all, backends.len()),
+        })
+        .collect();
+    list.sort_by(|one, other| {
+        let busiest = other.connections.cmp(&one.connections);
+        busiest.then_with(|| one.who.cmp(&other.who))
+    });
+    let mut clients: Vec<Client> = clients
+        .into_iter()
+        .map(|(at, (connections, backends))| Client {
+            who: Who::of(view, at),
+            connections,
+            backends: backends.len(),
+        })
+        .collect();
+    clients.sort_by(|one, other| {
+        let busiest = other.connections.cmp(&one.connections);
+        busiest.then_with(|| one.who.cmp(&other.who))
+    });
+    let most = list.first().map_or(0, |it| it.connections);
+    Service {
+        service,
+        port,
+        connections: all,
+        skew: match all {
+            0 => 1.0,
+            _ => rounded(most as f64 * list.len() as f64 / all as f64),
+        },
+        backends: list,
+        clients,
+    }
+}
+
+/// To a thousandth: more is not worth reading.
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+fn busiest(view: &View) -> Vec<Busy> {
+    let mut clients: HashMap<usize, (u64, BTreeSet<usize>, u64)> = HashMap::new();
+    for edge in view.edges.iter().filter(|it| it.port.is_some()) {
+        let client = clients.entry(edge.client).or_default();
+        client.0 = client.0.saturating_add(edge.connections());
+        client.1.insert(edge.server);
+        let bytes = edge.sent_bytes.saturating_add(edge.received_bytes);
+        client.2 = client.2.saturating_add(bytes);
+    }
+    let mut busiest: Vec<Busy> = clients
+        .into_iter()
+        .filter(|(_, (connections, ..))| *connections > 0)
+        .map(|(at, (connections, servers, bytes))| Busy {
+            who: Who::of(view, at),
+            connections,
+            servers: servers.len(),
+            bytes,
+        })
+        .collect();
+    busiest.sort_by(|one, other| {
+        let order = other.connections.cmp(&one.connections);
+        order.then_with(|| one.who.cmp(&other.who))
+    });
+    busiest.truncate(MAX_BUSY);
+    busiest
+}

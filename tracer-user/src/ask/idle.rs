@@ -1,0 +1,133 @@
+//! What could be switched off: listeners that nobody uses, and servers that never answer.
+
+use std::{collections::HashMap, net::IpAddr, time::Duration};
+
+use serde::Serialize;
+
+use super::{Answer, Link, Proof, Who};
+use crate::model::{Happened, NodeKind, Timestamp, View};
+
+/// What is idle.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Idle {
+    /// Where somebody listens and nobody calls, longest unused first.
+    pub listeners: Vec<IdleListener>,
+    /// Whom somebody dials who never answered.
+    pub unanswered: Vec<Link>,
+    /// What would not have been seen, as it comes less often than was watched.
+    pub too_short_for: Vec<&'static str>,
+}
+
+/// A listener that nobody uses.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct IdleListener {
+    /// Who listens.
+    #[serde(flatten)]
+    pub who: Who,
+    /// Where.
+    pub addresses: Vec<IpAddr>,
+    /// At which port.
+    pub port: u16,
+    /// Since when, if it began while it was watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// When a connection to it was last there; none if never while it was watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Timestamp>,
+    /// Who used to call, or tries to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<Link>,
+}
+
+/// How long a job may sleep, and what such a job is called.
+const PERIODS: [(u64, &str); 4] = [
+    (3_600, "hourly jobs"),
+    (86_400, "daily jobs"),
+    (7 * 86_400, "weekly jobs"),
+    (31 * 86_400, "monthly jobs"),
+];
+
+/// What nobody used for `unused_for`; none for all the time that was watched.
+pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
+    let proof = Proof::of(view);
+    let mut callers: HashMap<(usize, u16), Vec<usize>> = HashMap::new();
+    for (at, edge) in view.edges.iter().enumerate() {
+        if let Some(port) = edge.port {
+            callers.entry((edge.server, port)).or_default().push(at);
+        }
+    }
+    let now = proof.span().map(|(_, to)| to.as_ns());
+    let limit = unused_for.zip(now).map(|(unused_for, now)| {
+        let ns = u64::try_from(unused_for.as_nanos()).unwrap_or(u64::MAX);
+        Timestamp::from_ns(now.saturating_sub(ns))
+    });
+    let mut listeners = Vec::new();
+    for (at, node) in view.nodes.iter().enumerate() {
+        let mut ports: Vec<u16> = node.listeners.iter().map(|it| it.port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        // The kernel had not chosen a port yet: which one it became is told by another event.
+        for port in ports.into_iter().filter(|it| *it != 0) {
+            let edges = callers.get(&(at, port)).map_or(&[][..], Vec::as_slice);
+            let edges = || edges.iter().map(|at| &view.edges[*at]);
+            let used = edges().filter(|it| it.connections() > 0);
+            let last_used = used.map(|it| it.last_seen).max();
+            let is_live = edges().any(|it| it.live() > 0);
+            let is_used = match (last_used, limit) {
+                (Some(last), Some(limit)) => last >= limit,
+                (used, _) => used.is_some(),
+            };
+            if is_used || is_live {
+                continue;
+            }
+            let here = || node.listeners.iter().filter(|it| it.port == port);
+            let since = node
+                .changes
+                .iter()
+                .rev()
+                .find(|it| matches!(it.what, Happened::Listen { port: of, .. } if of == port));
+            let mut addresses: Vec<_> = here().map(|it| it.address).collect();
+            addresses.sort_unstable();
+            addresses.dedup();
+            listeners.push(IdleListener {
+                who: Who::of(view, at),
+                addresses,
+                port,
+                since: since.map(|it| it.time),
+                last_used,
+                callers: edges().map(|it| Link::of(view, it)).collect(),
+            });
+        }
+    }
+    listeners.sort_by(|one, other| {
+        let order = |it: &IdleListener| (it.last_used, it.since);
+        order(one)
+            .cmp(&order(other))
+            .then_with(|| (&one.who, one.port).cmp(&(&other.who, other.port)))
+    });
+    // What dials from outside in vain is a stranger's business, as scanners are.
+    let unanswered = view.edges.iter().filter(|it| {
+        it.connections() == 0
+            && it.failures() > 0
+            && view.nodes[it.client].kind == NodeKind::Workload
+    });
+    let mut unanswered: Vec<_> = unanswered.map(|it| Link::of(view, it)).collect();
+    unanswered.sort_by(|one, other| {
+        let order = |it: &Link| std::cmp::Reverse(it.failed.values().sum::<u64>());
+        order(one).cmp(&order(other)).then_with(|| {
+            (&one.client, &one.server, one.port).cmp(&(&other.client, &other.server, other.port))
+        })
+    });
+    let watched = proof.watched_ns() / 1_000_000_000;
+    let too_short_for = PERIODS
+        .into_iter()
+        .filter(|(seconds, _)| watched < *seconds)
+        .map(|(_, jobs)| jobs)
+        .collect();
+    let found = Idle {
+        listeners,
+        unanswered,
+        too_short_for,
+    };
+    Answer::new("idle", found, proof)
+}

@@ -1,0 +1,190 @@
+//! Who depends on something, directly or not; or on what it depends.
+
+use std::collections::BTreeSet;
+
+use globset::GlobMatcher;
+use serde::Serialize;
+
+use super::{Answer, Doubt, Link, Proof, Who, graph::Graph};
+use crate::model::{Node, Timestamp, View, WhoError, find};
+
+/// What is asked about.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A node, by name or id.
+    Who(String),
+    /// Whatever runs an executable whose path matches.
+    Exe(GlobMatcher),
+    /// Containers of an image that matches.
+    Image(GlobMatcher),
+    /// Processes that use files, of a package as a rule: by pid, and whatever runs one of these
+    /// executables.
+    Files {
+        /// Processes that run or have mapped one of them, now.
+        pids: BTreeSet<u32>,
+        /// Their paths.
+        paths: BTreeSet<String>,
+    },
+}
+
+impl Target {
+    /// The nodes of `view` that are meant.
+    ///
+    /// # Errors
+    /// If there is none, or if a name means several.
+    pub fn find(&self, view: &View) -> Result<Vec<usize>, WhoError> {
+        let found = match self {
+            Self::Who(who) => return find(view, who).map(|at| vec![at]),
+            Self::Exe(glob) => of(view, |node| {
+                node.processes
+                    .iter()
+                    .any(|it| it.exe.as_deref().is_some_and(|exe| glob.is_match(exe)))
+            }),
+            Self::Image(glob) => of(view, |node| {
+                let container = node.workload.as_ref().and_then(|it| it.container.as_ref());
+                let image = container.and_then(|it| it.image.as_deref());
+                image.is_some_and(|image| glob.is_match(image))
+            }),
+            Self::Files { pids, paths } => of(view, |node| {
+                let runs = |exe: &str| paths.contains(exe.trim_end_matches(" (deleted)"));
+                node.processes
+                    .iter()
+                    .any(|it| pids.contains(&it.pid) || it.exe.as_deref().is_some_and(runs))
+            }),
+        };
+        match found.is_empty() {
+            true => Err(WhoError::Nobody(self.nearest(view))),
+            false => Ok(found),
+        }
+    }
+
+    /// What could have been meant instead.
+    fn nearest(&self, view: &View) -> Vec<String> {
+        let processes = view.nodes.iter().flat_map(|it| &it.processes);
+        let images = view.nodes.iter().filter_map(|it| {
+            let container = it.workload.as_ref()?.container.as_ref()?;
+            container.image.as_deref()
+        });
+        let all: BTreeSet<&str> = match self {
+            Self::Image(_) => images.collect(),
+            _ => processes.filter_map(|it| it.exe.as_deref()).collect(),
+        };
+        all.into_iter().map(str::to_owned).take(8).collect()
+    }
+}
+
+fn of(view: &View, is: impl Fn(&Node) -> bool) -> Vec<usize> {
+    let nodes = view.nodes.iter().enumerate();
+    nodes.filter(|(_, it)| is(it)).map(|(at, _)| at).collect()
+}
+
+/// Which way dependence is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// To what depends on it.
+    Dependents,
+    /// To what it depends on.
+    Dependencies,
+}
+
+/// What is reached.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Impact {
+    /// What was asked about.
+    pub of: Vec<Who>,
+    /// Which way.
+    pub way: Way,
+    /// What is reached, nearest first.
+    pub reached: Vec<Reached>,
+}
+
+/// A node that is reached.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reached {
+    /// Which.
+    #[serde(flatten)]
+    pub who: Who,
+    /// How many edges away.
+    pub distance: u32,
+    /// The edges by which it is reached, from nodes one step nearer.
+    pub by: Vec<Link>,
+    /// Connections on these edges.
+    pub connections: u64,
+    /// Those that are open.
+    pub live: u64,
+    /// Attempts on them that failed.
+    pub failures: u64,
+    /// Payload bytes, both ways.
+    pub bytes: u64,
+    /// The last event about any of them.
+    pub last_seen: Timestamp,
+}
+
+/// Who depends on the nodes `of`, or on whom they depend.
+pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer<Impact> {
+    let upstream = way == Way::Dependents;
+    let graph = Graph::of(view, |_| true);
+    let distances = graph.distances(of, upstream);
+    let mut reached = Vec::new();
+    for (at, distance) in distances.iter().enumerate() {
+        let Some(distance) = distance.filter(|it| *it > 0 && depth.is_none_or(|max| *it <= max))
+        else {
+            continue;
+        };
+        // What leads from here one step nearer.
+        let edges = if upstream { &graph.from } else { &graph.into };
+        let nearer = edges[at]
+            .iter()
+            .map(|edge| &view.edges[*edge])
+            .filter(|it| {
+                let other = if upstream { it.server } else { it.client };
+                distances[other] == Some(distance - 1)
+            });
+        let by: Vec<Link> = nearer.map(|it| Link::of(view, it)).collect();
+        let sum = |of: fn(&Link) -> u64| by.iter().map(of).fold(0, u64::saturating_add);
+        reached.push(Reached {
+            who: Who::of(view, at),
+            distance,
+            connections: sum(|it| it.connections),
+            live: sum(|it| it.live),
+            failures: sum(|it| it.failed.values().sum()),
+            bytes: sum(|it| it.sent_bytes.saturating_add(it.received_bytes)),
+            last_seen: by
+                .iter()
+                .map(|it| it.last_seen)
+                .max()
+                .unwrap_or(view.nodes[at].last_seen),
+            by,
+        });
+    }
+    reached.sort_by(|one, other| {
+        let order = |it: &Reached| (it.distance, std::cmp::Reverse(it.connections));
+        order(one)
+            .cmp(&order(other))
+            .then_with(|| one.who.cmp(&other.who))
+    });
+    let mut proof = Proof::of(view);
+    let undirected = view.edges.iter().filter(|it| it.port.is_none()).count() as u64;
+    if undirected > 0 {
+        proof.doubt(Doubt::Undirected { edges: undirected });
+    }
+    let of = of.iter().map(|at| Who::of(view, *at)).collect();
+    Answer::new("impact", Impact { of, way, reached }, proof)
+}
+
+/// The nodes and edges of `view` that an answer is about, as a picture shows them.
+pub fn picture(view: &View, answer: &Impact) -> View {
+    let ids: BTreeSet<&str> = answer
+        .of
+        .iter()
+        .map(|it| &*it.id)
+        .chain(answer.reached.iter().map(|it| &*it.who.id))
+        .collect();
+    let keeps_node: Vec<bool> = view.nodes.iter().map(|it| ids.contains(&*it.id)).collect();
+    let edges = view.edges.iter();
+    let keeps_edge: Vec<bool> = edges
+        .map(|it| keeps_node[it.client] && keeps_node[it.server])
+        .collect();
+    view.part(&keeps_node, &keeps_edge)
+}

@@ -1,0 +1,261 @@
+//! In what order to bring things back: first what others need.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::{
+    Answer, Doubt, Link, Proof, Who,
+    graph::{Graph, cycles},
+};
+use crate::model::{Edge, NodeKind, Timestamp, View};
+
+/// The order.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecoveryOrder {
+    /// What may start at once, one after the other.
+    pub waves: Vec<Wave>,
+    /// What has to be there and is not one of those: servers beyond what was watched.
+    pub outside: Vec<Outside>,
+}
+
+/// What may start at once: all that it needs is in waves before.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wave {
+    /// Each by itself.
+    pub steps: Vec<Step>,
+}
+
+/// A workload, or several that need each other.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// Which; of a cycle, in the order that remains when its weakest edges are left out.
+    pub members: Vec<Who>,
+    /// What it needs, and when it dials that.
+    pub needs: Vec<Need>,
+    /// Of a cycle, the edges that were left out for that, the weakest first: what dials there must do
+    /// without for a while.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weakest: Vec<Link>,
+}
+
+/// Something that is needed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Need {
+    /// When it is dialled.
+    pub when: When,
+    /// The edge.
+    #[serde(flatten)]
+    pub link: Link,
+}
+
+/// When a dependency is dialled, as far as processes began while they were watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Only within the first seconds of a process: it may not start without.
+    StartUp,
+    /// Then, and later.
+    Both,
+    /// Only later: it can start without.
+    Steady,
+    /// Nobody saw a process of the client begin.
+    Unknown,
+}
+
+/// Something beyond what was watched that is needed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outside {
+    /// Which.
+    #[serde(flatten)]
+    pub who: Who,
+    /// Who needs it.
+    pub needed_by: Vec<Who>,
+}
+
+/// The order in which to bring back what `view` shows. What a process dials in its first
+/// `start_up_ns` nanoseconds counts as its start.
+pub fn recovery_order(view: &View, start_up_ns: u64) -> Answer<RecoveryOrder> {
+    let is_workload = |at: usize| view.nodes[at].kind == NodeKind::Workload;
+    // Without a port it is not known who depends on whom.
+    let graph = Graph::of(view, |edge| {
+        edge.port.is_some() && is_workload(edge.client) && is_workload(edge.server)
+    });
+    let edges = || {
+        graph
+            .from
+            .iter()
+            .flatten()
+            .map(|at| (view.edges[*at].client, view.edges[*at].server))
+    };
+    // Servers first.
+    let components = cycles(view.nodes.len(), edges());
+    let mut component_of = vec![0; view.nodes.len()];
+    for (at, component) in components.iter().enumerate() {
+        component.iter().for_each(|node| component_of[*node] = at);
+    }
+    let mut levels = vec![0_usize; components.len()];
+    for (at, component) in components.iter().enumerate() {
+        let servers = component
+            .iter()
+            .flat_map(|node| &graph.from[*node])
+            .map(|edge| component_of[view.edges[*edge].server])
+            .filter(|server| *server != at);
+        levels[at] = servers.map(|server| levels[server] + 1).max().unwrap_or(0);
+    }
+    let mut waves: Vec<Wave> = Vec::new();
+    for (component, level) in components.iter().zip(&levels) {
+        if !component.iter().all(|it| is_workload(*it)) {
+            continue;
+        }
+        while waves.len() <= *level {
+            waves.push(Wave { steps: Vec::new() });
+        }
+        waves[*level]
+            .steps
+            .push(step(&graph, component, start_up_ns));
+    }
+    for wave in &mut waves {
+        wave.steps
+            .sort_by(|one, other| one.members.cmp(&other.members));
+    }
+    waves.retain(|it| !it.steps.is_empty());
+    let mut outside: BTreeMap<usize, BTreeSet<Who>> = BTreeMap::new();
+    for edge in &view.edges {
+        if edge.port.is_some() && is_workload(edge.client) && !is_workload(edge.server) {
+            outside
+                .entry(edge.server)
+                .or_default()
+                .insert(Who::of(view, edge.client));
+        }
+    }
+    let outside = outside.into_iter().map(|(at, needed_by)| Outside {
+        who: Who::of(view, at),
+        needed_by: needed_by.into_iter().collect(),
+    });
+    let mut proof = Proof::of(view);
+    let undirected = view.edges.iter().filter(|it| it.port.is_none()).count() as u64;
+    if undirected > 0 {
+        proof.doubt(Doubt::Undirected { edges: undirected });
+    }
+    let found = RecoveryOrder {
+        waves,
+        outside: outside.collect(),
+    };
+    Answer::new("recovery_order", found, proof)
+}
+
+fn step(graph: &Graph, component: &[usize], start_up_ns: u64) -> Step {
+    let view = graph.view;
+    let (members, left_out) = match component {
+        [_] => (component.to_vec(), Vec::new()),
+        _ => unwind(graph, component),
+    };
+    let mut needs: Vec<Need> = members
+        .iter()
+        .flat_map(|node| &graph.from[*node])
+        .map(|at| &view.edges[*at])
+        .map(|edge| Need {
+            when: when(view, edge, start_up_ns),
+            link: Link::of(view, edge),
+        })
+        .collect();
+    needs.sort_by(|one, other| {
+        (one.when, &one.link.server, one.link.port).cmp(&(
+            other.when,
+            &other.link.server,
+            other.link.port,
+        ))
+    });
+    Step {
+        members: members.iter().map(|at| Who::of(view, *at)).collect(),
+        needs,
+        weakest: left_out
+            .iter()
+            .map(|at| Link::of(view, &view.edges[*at]))
+            .collect(),
+    }
+}
+
+/// The order of nodes that need each other, and the edges that had to be left out for it: always
+/// the one with the fewest connections of those that are still in a cycle.
+fn unwind(graph: &Graph, component: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let edges = &graph.view.edges;
+    let is_member = |node: usize| component.binary_search(&node).is_ok();
+    let mut left: Vec<usize> = component
+        .iter()
+        .flat_map(|node| &graph.from[*node])
+        .copied()
+        .filter(|at| is_member(edges[*at].server))
+        .collect();
+    // Ports between the same two nodes count together: leaving one out does not help.
+    let mut strength: BTreeMap<(usize, usize), u64> = BTreeMap::new();
+    for at in &left {
+        let edge = &edges[*at];
+        *strength.entry((edge.client, edge.server)).or_default() += edge.connections();
+    }
+    let place = |node: usize| component.binary_search(&node).unwrap_or_default();
+    let mut left_out = Vec::new();
+    loop {
+        let pairs: BTreeSet<_> = left
+            .iter()
+            .map(|at| (place(edges[*at].client), place(edges[*at].server)))
+            .collect();
+        let order = cycles(component.len(), pairs.iter().copied());
+        if order.iter().all(|it| it.len() == 1) {
+            let order = order.into_iter().flatten().map(|at| component[at]);
+            return (order.collect(), left_out);
+        }
+        let mut round = vec![0; component.len()];
+        for (at, cycle) in order.iter().enumerate() {
+            cycle.iter().for_each(|node| round[*node] = at);
+        }
+        // One of each cycle that is left at once: they do not touch each other.
+        let mut weakest: BTreeMap<usize, (u64, usize, usize)> = BTreeMap::new();
+        for at in &left {
+            let edge = &edges[*at];
+            let (client, server) = (place(edge.client), place(edge.server));
+            if round[client] == round[server] {
+                let weight = strength[&(edge.client, edge.server)];
+                let this = (weight, edge.client, edge.server);
+                let least = weakest.entry(round[client]).or_insert(this);
+                *least = this.min(*least);
+            }
+        }
+        for (_, client, server) in weakest.into_values() {
+            let is_it = |at: &usize| (edges[*at].client, edges[*at].server) == (client, server);
+            left_out.extend(left.iter().copied().filter(is_it));
+            left.retain(|at| !is_it(at));
+        }
+    }
+}
+
+/// When `edge` is dialled.
+fn when(view: &View, edge: &Edge, start_up_ns: u64) -> When {
+    let watched_from = |host: &str| {
+        let hosts = view.coverage.iter().find(|it| it.host.id == host);
+        hosts.map(|it| it.from)
+    };
+    let client = &view.nodes[edge.client];
+    let from = client.host.as_ref().and_then(|it| watched_from(&it.id));
+    let begun: Vec<Timestamp> = client
+        .processes
+        .iter()
+        .filter_map(|it| it.started)
+        .filter(|started| from.is_some_and(|from| *started >= from))
+        .collect();
+    if begun.is_empty() || edge.live_at_start > 0 {
+        return When::Unknown;
+    }
+    let is_start = |time: Timestamp| {
+        begun
+            .iter()
+            .any(|it| time >= *it && time.as_ns() - it.as_ns() <= start_up_ns)
+    };
+    let last = edge.last_success.or(edge.last_failure.map(|it| it.time));
+    match (is_start(edge.first_seen), last.is_none_or(is_start)) {
+        (true, true) => When::StartUp,
+        (true, false) => When::Both,
+        (false, _) => When::Steady,
+    }
+}
