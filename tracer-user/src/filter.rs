@@ -122,6 +122,16 @@ impl Filter {
         }
     }
 
+    /// The same, and beginnings and ends of processes unless other kinds were asked for: they may be
+    /// why connections come and go.
+    #[must_use]
+    pub fn with_processes(mut self) -> Self {
+        if self.options.event.is_empty() {
+            self.options.event = Kind::ALL.to_vec();
+        }
+        self
+    }
+
     /// Whether any event of this kind may be admitted.
     pub fn wants(&self, kind: Kind) -> bool {
         match kind {

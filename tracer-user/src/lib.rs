@@ -16,7 +16,8 @@
 //! - [`tui`]: snapshots of a map → a live view on a terminal
 //!
 //! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
-//! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich).
+//! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich),
+//! [`packages`] (who uses the files of a package).
 
 pub mod anonymise;
 pub mod ask;
@@ -35,6 +36,7 @@ pub mod fuzz;
 pub mod map;
 pub mod model;
 pub mod outputs;
+pub mod packages;
 pub mod pipeline;
 pub mod procfs;
 pub mod replay;

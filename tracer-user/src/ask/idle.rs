@@ -14,7 +14,7 @@ pub struct Idle {
     pub listeners: Vec<IdleListener>,
     /// Whom somebody dials who never answered.
     pub unanswered: Vec<Link>,
-    /// What would not have been seen, as it comes less often than was watched.
+    /// Jobs that would not have been seen, as they come less often than was watched: `daily`.
     pub too_short_for: Vec<&'static str>,
 }
 
@@ -39,12 +39,12 @@ pub struct IdleListener {
     pub callers: Vec<Link>,
 }
 
-/// How long a job may sleep, and what such a job is called.
+/// How long a job may sleep, in seconds, and what such a job is called.
 const PERIODS: [(u64, &str); 4] = [
-    (3_600, "hourly jobs"),
-    (86_400, "daily jobs"),
-    (7 * 86_400, "weekly jobs"),
-    (31 * 86_400, "monthly jobs"),
+    (3_600, "hourly"),
+    (86_400, "daily"),
+    (7 * 86_400, "weekly"),
+    (31 * 86_400, "monthly"),
 ];
 
 /// What nobody used for `unused_for`; none for all the time that was watched.

@@ -72,7 +72,7 @@ impl Sources {
     }
 }
 
-fn source(text: &str) -> Result<Source, String> {
+pub(super) fn source(text: &str) -> Result<Source, String> {
     match text {
         "" => Err("write live, the path of a file, or -".to_owned()),
         "live" => Ok(Source::Live),

@@ -10,6 +10,11 @@ use crate::model::Timestamp;
 /// Largest ring: 1 GiB.
 const MAX_RING_BYTES: u64 = 1 << 30;
 
+/// A pattern for text.
+pub(super) fn glob(text: &str) -> Result<globset::Glob, String> {
+    globset::Glob::new(text).map_err(|error| format!("{}; write text with * for any", error.kind()))
+}
+
 /// A time span with its unit, as `1h 30min`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)

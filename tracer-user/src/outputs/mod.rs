@@ -1,13 +1,16 @@
-//! Model → bytes: one line an event, for programs or for people; a map in the formats of [`map`].
+//! Model → bytes: one line an event, for programs or for people; a map in the formats of [`map`];
+//! answers in those of [`answers`].
 //!
 //! Text that comes from outside (names, paths, arguments) is hostile: nothing of it
 //! reaches a terminal but through [`sanitise`] or the JSON serialiser.
 
+pub mod answers;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod checks;
 mod grid;
 mod json;
 pub mod map;
+mod row;
 mod sanitise;
 mod text;
 pub(crate) mod units;

@@ -1,31 +1,23 @@
 //! `tracer map`: events → who depends on whom.
 
-use std::{fs::File, io::Write, ops::ControlFlow, path::Path, time::Duration};
+use std::ops::ControlFlow;
 
 use anyhow::{Context, Result};
-use tokio::time::{Instant, interval, sleep};
 
 use super::{
-    live::{self, CHECK, Live, SETTLE},
     recorded,
-    screen::{self, Display, Figures},
+    screen::{self, Figures},
+    watch::{Onlooker, Save, watch},
 };
 use crate::{
     cli::{MapOptions, UsageError},
     exit::Exit,
     filter::Filter,
     map::{self, Map, focus},
-    model::{Body, Event, View},
-    outputs::{self, Format, Writer, map::MapFormat},
-    signals::Signals,
+    model::{Event, View},
+    outputs::{self, map::MapFormat},
     sink,
-    tui::Input,
 };
-
-/// How often the terminal has a new snapshot.
-const FRAME: Duration = Duration::from_millis(500);
-/// How much of a recording is written at a time.
-const BATCH_BYTES: usize = 256 << 10;
 
 /// `tracer map`: shows who depends on whom.
 ///
@@ -65,9 +57,21 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
                 }
                 Ok(ControlFlow::Continue(()))
             };
-            recorded::read(paths, options.sources.skip_bad, take).await?
+            recorded::read(paths, options.sources.skip_bad, take)
+                .await?
+                .lost
         }
-        None => watch(&options, filter, &mut map, save.as_mut(), on_screen).await?,
+        None => {
+            let choose = |view: View| {
+                // Who is asked for may not have been seen yet.
+                chosen(view.clone(), &options).unwrap_or(view)
+            };
+            let onlooker = match on_screen {
+                true => Onlooker::Terminal(&choose),
+                false => Onlooker::Nobody,
+            };
+            watch(&options.live, filter, &mut map, save.as_mut(), onlooker).await?
+        }
     };
     if let Some(mut save) = save {
         save.flush()?;
@@ -111,171 +115,5 @@ fn chosen(view: View, options: &MapOptions) -> Result<View> {
             focus::focus(&view, who, options.depth).with_context(|| format!("--focus {who}"))
         }
         None => Ok(view),
-    }
-}
-
-/// Watches this host until it is told to stop. Returns how many events were lost.
-async fn watch(
-    options: &MapOptions,
-    filter: Filter,
-    map: &mut Map,
-    save: Option<&mut Save>,
-    on_screen: bool,
-) -> Result<u64> {
-    let enricher = live::enricher(&options.live)?;
-    let mut signals = Signals::new()?;
-    let mut live = Live::start(&options.live, enricher, filter)?;
-    let mut intake = Intake {
-        map,
-        save,
-        events: 0,
-    };
-    let start = live.start_event();
-    intake.take(&start);
-    let mut display = match (on_screen, &start.body) {
-        (true, Body::Start(start)) => Some(Display::open(start.tracer.hooks.clone())?),
-        _ => None,
-    };
-    let mut check = interval(CHECK);
-    let mut frame = interval(FRAME);
-    let mut more = false;
-    loop {
-        tokio::select! {
-            biased;
-            () = signals.stop() => break,
-            () = live.over() => break,
-            _ = check.tick() => {
-                if let Some(loss) = live.check(true)? {
-                    intake.take(&loss);
-                }
-                // Whoever reads the file meanwhile is not kept waiting.
-                intake.flush()?;
-            }
-            input = input(&mut display) => {
-                if let Some(display) = &mut display
-                    && !display.act(input)?
-                {
-                    break;
-                }
-            }
-            _ = frame.tick(), if display.is_some() => {
-                if let Some(display) = &mut display {
-                    let view = intake.map.view();
-                    let figures = Figures {
-                        events: intake.events,
-                        lost: live.lost()?,
-                        cost: Some(live.capture.cost()),
-                    };
-                    // Who is asked for may not have been seen yet.
-                    let part = chosen(view.clone(), options);
-                    display.show(part.unwrap_or(view), &figures)?;
-                }
-            }
-            () = tokio::task::yield_now(), if more => {
-                more = live.drain(|event| intake.take(event));
-                intake.flush_if_full()?;
-            }
-            () = live.capture.ready(), if !more => {
-                more = live.drain(|event| intake.take(event));
-                intake.flush_if_full()?;
-            }
-        }
-    }
-    // The terminal is given back before anything can take long.
-    drop(display);
-    live.capture.detach();
-    let limit = Instant::now() + SETTLE;
-    while live.drain(|event| intake.take(event))
-        || (!live.capture.is_settled()? && Instant::now() < limit)
-    {
-        intake.flush()?;
-        sleep(Duration::from_millis(1)).await;
-    }
-    if let Some(loss) = live.loss()? {
-        intake.take(&loss);
-    }
-    intake.take(&live.capture.stop_event()?);
-    intake.flush()?;
-    live.lost()
-}
-
-/// What the user does next, where there is a display.
-async fn input(display: &mut Option<Display>) -> Option<Input> {
-    match display {
-        Some(display) => display.input().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Where live events go.
-struct Intake<'a> {
-    map: &'a mut Map,
-    save: Option<&'a mut Save>,
-    events: u64,
-}
-
-impl Intake<'_> {
-    /// Always has room for more, but looks around now and then.
-    fn take(&mut self, event: &Event) -> bool {
-        self.map.push(event);
-        self.events += 1;
-        match &mut self.save {
-            Some(save) => {
-                save.write(event);
-                save.buffer.len() < BATCH_BYTES
-            }
-            None => true,
-        }
-    }
-
-    fn flush_if_full(&mut self) -> Result<()> {
-        match &mut self.save {
-            Some(save) if save.buffer.len() >= BATCH_BYTES => save.flush(),
-            _ => Ok(()),
-        }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.save.as_mut().map_or(Ok(()), |save| save.flush())
-    }
-}
-
-/// Events, written to a file as they come.
-struct Save {
-    name: String,
-    file: File,
-    writer: Writer,
-    buffer: Vec<u8>,
-}
-
-impl Save {
-    fn create(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let file = File::create(path).with_context(|| format!("--save: cannot write {name}"))?;
-        Ok(Self {
-            name,
-            file,
-            writer: Writer::new(Format::Json, false),
-            buffer: Vec::new(),
-        })
-    }
-
-    fn write(&mut self, event: &Event) {
-        self.writer.write(event, &mut self.buffer);
-    }
-
-    /// Like [`Self::write`], and now and then to the file.
-    fn push(&mut self, event: &Event) -> Result<()> {
-        self.write(event);
-        match self.buffer.len() < BATCH_BYTES {
-            true => Ok(()),
-            false => self.flush(),
-        }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let written = self.file.write_all(&self.buffer);
-        self.buffer.clear();
-        written.with_context(|| format!("--save: cannot write {}", self.name))
     }
 }

@@ -1,13 +1,16 @@
 //! Runs: the stages joined. The only place that knows more than one of them.
 //!
 //! `live` is this host, watched; `stream` and `map` are what is made of events, whether they are
-//! told now or were recorded.
+//! told now or were recorded; `ask` what questions are answered from.
 
+mod ask;
 mod live;
 mod map;
 mod recorded;
 mod screen;
 mod stream;
+mod watch;
 
+pub use ask::{Question, ask};
 pub use map::map;
 pub use stream::stream;

@@ -48,18 +48,27 @@ const QUEUE: usize = 8;
 /// signal, and has its last words to say.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// What was read, beside the events.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Read {
+    /// Events that were lost when they were recorded.
+    pub(super) lost: u64,
+    /// Lines that could not be read.
+    pub(super) skipped: u64,
+}
+
 /// Hands over the events of `paths`, merged by time, until their end, a signal, or a `Break`: they
-/// are read on a thread of its own. Returns how many were lost when they were recorded.
+/// are read on a thread of its own.
 pub(super) async fn read(
     paths: &[PathBuf],
     skip_bad: bool,
     mut take: impl FnMut(&[Event]) -> Result<ControlFlow<()>>,
-) -> Result<u64> {
+) -> Result<Read> {
     let mut signals = Signals::new()?;
     let (queue, mut batches) = mpsc::channel(QUEUE);
     let paths = paths.to_vec();
     let reader = thread::spawn(move || pass_on(&paths, skip_bad, &queue));
-    let mut lost = 0;
+    let mut read = Read::default();
     let mut deadline = None;
     loop {
         tokio::select! {
@@ -76,23 +85,24 @@ pub(super) async fn read(
                         .map_err(|_| anyhow!("the thread that reads recordings broke down"))??;
                     for (name, lines) in skipped {
                         tracing::warn!("{lines} lines of {name} could not be read and were left out");
+                        read.skipped += lines;
                     }
-                    return Ok(lost);
+                    return Ok(read);
                 };
                 // What `loss` told, `stop` tells again.
                 for event in &batch {
                     if let Body::Stop(stop) = &event.body {
-                        lost += stop.totals.lost().total();
+                        read.lost += stop.totals.lost().total();
                     }
                 }
                 if take(&batch)?.is_break() {
-                    return Ok(lost);
+                    return Ok(read);
                 }
             }
         }
     }
     tracing::warn!("stopped before the end of what was recorded");
-    Ok(lost)
+    Ok(read)
 }
 
 async fn until(deadline: Option<Instant>) {

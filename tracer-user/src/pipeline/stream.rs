@@ -41,8 +41,8 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
                 false => ControlFlow::Break(()),
             })
         };
-        let lost = recorded::read(&paths, options.sources.skip_bad, take).await?;
-        return Ok(Exit::of(options.strict && lost > 0));
+        let read = recorded::read(&paths, options.sources.skip_bad, take).await?;
+        return Ok(Exit::of(options.strict && read.lost > 0));
     }
     let enricher = live::enricher(&options.live)?;
     let mut signals = Signals::new()?;

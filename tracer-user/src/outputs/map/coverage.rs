@@ -11,7 +11,7 @@ use super::{
     },
     words::clock,
 };
-use crate::model::{Timestamp, View};
+use crate::model::{HostCoverage, Timestamp};
 
 /// Columns that the name of a host may take.
 const HOST_COLUMNS: usize = 40;
@@ -20,8 +20,7 @@ const HOST_COLUMNS: usize = 40;
 const NAMED_HOSTS: usize = 3;
 
 /// Who was watched, from when until when, and what was lost.
-pub(super) fn line(view: &View) -> String {
-    let hosts = &view.coverage;
+pub(in crate::outputs) fn line(hosts: &[HostCoverage]) -> String {
     let from = hosts.iter().map(|it| it.from).min();
     let to = hosts.iter().map(|it| it.to).max();
     let (Some(from), Some(to)) = (from, to) else {

@@ -3,13 +3,11 @@
 //! CSV has no escapes, so text from outside has the visible form that [`sanitise`] gives it: no
 //! cell has a line break, and a file on a terminal is harmless. The exact text is in JSON.
 
-use std::{fmt::Display, io::Write as _};
-
 use super::{
-    super::sanitise,
+    super::row::Row,
     words::{kind, pairs},
 };
-use crate::model::{Edge, Node, Quantiles, View};
+use crate::model::{Edge, Node, View};
 
 /// The header row.
 pub(super) const COLUMNS: [&str; 52] = [
@@ -140,69 +138,4 @@ fn row(view: &View, edge: &Edge, mut row: Row) {
 fn addresses(node: &Node) -> String {
     let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
     addresses.join(";")
-}
-
-/// A row that is being written.
-struct Row<'a> {
-    buf: &'a mut Vec<u8>,
-    is_first: bool,
-}
-
-impl<'a> Row<'a> {
-    fn new(buf: &'a mut Vec<u8>) -> Self {
-        Self {
-            buf,
-            is_first: true,
-        }
-    }
-
-    /// A cell that needs no quotes: numbers, times, words of ours.
-    fn plain(&mut self, cell: impl Display) {
-        self.comma();
-        // Writing to memory does not fail.
-        let _ = write!(self.buf, "{cell}");
-    }
-
-    /// The same, empty if it is not known.
-    fn known(&mut self, cell: Option<impl Display>) {
-        match cell {
-            Some(cell) => self.plain(cell),
-            None => self.comma(),
-        }
-    }
-
-    fn quantiles(&mut self, quantiles: Option<Quantiles>) {
-        let cells = quantiles.map(|it| [it.count, it.min, it.p50, it.p95, it.p99, it.max]);
-        for at in 0..6 {
-            self.known(cells.map(|cells| cells[at]));
-        }
-    }
-
-    /// A cell of text from outside.
-    fn text(&mut self, text: &str) {
-        self.comma();
-        let text = sanitise(text, usize::MAX).to_string();
-        let guard = if is_formula(&text) { "'" } else { "" };
-        let _ = if text.contains([',', '"']) {
-            write!(self.buf, "\"{guard}{}\"", text.replace('"', "\"\""))
-        } else {
-            write!(self.buf, "{guard}{text}")
-        };
-    }
-
-    fn comma(&mut self) {
-        if !std::mem::take(&mut self.is_first) {
-            self.buf.push(b',');
-        }
-    }
-
-    fn end(self) {
-        self.buf.extend_from_slice(b"\r\n");
-    }
-}
-
-/// Whether a spreadsheet may take `cell` for a formula, which could start programs.
-fn is_formula(cell: &str) -> bool {
-    const BEGINNINGS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
-    cell.starts_with(BEGINNINGS)
 }

@@ -23,7 +23,7 @@ const HEAD: &str = r##"digraph tracer {
 pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
     put(buf, HEAD);
     // `\\l` ends a line that begins at the left.
-    let coverage = escaped(&coverage::line(view)).replace("; ", "\\l");
+    let coverage = escaped(&coverage::line(&view.coverage)).replace("; ", "\\l");
     put(buf, format_args!("  label=\"{coverage}\\l\"\n"));
     for (at, (host, nodes)) in by_host(view).into_iter().enumerate() {
         let indent = if let Some(host) = host {

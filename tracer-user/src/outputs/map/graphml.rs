@@ -91,7 +91,7 @@ pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
     put(buf, "<graph id=\"tracer\" edgedefault=\"directed\">\n");
     let mut data = Data { of: "graph", buf };
     data.known("generated", view.generated);
-    data.text("coverage", &coverage::line(view));
+    data.text("coverage", &coverage::line(&view.coverage));
     data.number("lost", view.coverage.iter().map(|it| it.lost.total()).sum());
     data.number("missed", view.coverage.iter().map(|it| it.missed).sum());
     for (index, each) in view.nodes.iter().enumerate() {

@@ -21,7 +21,7 @@ pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
     let mut data = Vec::new();
     json::write(view, &mut data);
     let mut line = Vec::new();
-    if let Err(error) = value::value(&coverage::line(view), &mut line) {
+    if let Err(error) = value::value(&coverage::line(&view.coverage), &mut line) {
         tracing::error!("cannot write the coverage as JSON: {error}");
     }
     let (head, rest) = PAGE.split_once(VIEW).unwrap_or((PAGE, ""));

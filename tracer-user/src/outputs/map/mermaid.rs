@@ -81,7 +81,7 @@ pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
         "stroke:#d9730d,stroke-width:2px,color:#a85508",
         &mut out,
     );
-    let coverage = coverage::line(view).replace("; ", "\n");
+    let coverage = coverage::line(&view.coverage).replace("; ", "\n");
     let coverage: Vec<_> = coverage.lines().map(escaped).collect();
     let _ = writeln!(out, "  coverage[\"{}\"]:::note", coverage.join("<br/>"));
     if edges.len() < view.edges.len() {

@@ -5,7 +5,7 @@
 //! bytes. Names are hostile. Whatever the format, what comes out is harmless on a terminal, and no
 //! name can leave the place that it was put into.
 
-mod coverage;
+pub(super) mod coverage;
 mod csv;
 mod dot;
 mod graphml;
@@ -13,7 +13,7 @@ mod html;
 mod json;
 mod mermaid;
 mod table;
-mod words;
+pub(super) mod words;
 
 use clap::ValueEnum;
 

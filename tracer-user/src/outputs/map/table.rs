@@ -28,7 +28,7 @@ pub(super) fn write(view: &View, colour: bool, width: Option<usize>, buf: &mut V
         grid::write(columns(view, &edges), width, style, buf);
     }
     buf.push(b'\n');
-    let coverage = coverage::line(view);
+    let coverage = coverage::line(&view.coverage);
     wrap(&coverage, width, buf);
 }
 

@@ -111,7 +111,7 @@ pub(super) fn label(edge: &Edge) -> String {
 }
 
 /// A time of day of a day, in UTC, to the second.
-pub(super) fn clock(time: Timestamp) -> String {
+pub(in crate::outputs) fn clock(time: Timestamp) -> String {
     let text = time.to_string();
     let (date, clock) = text.split_at_checked(10).unwrap_or((&text, ""));
     format!("{date} {}", clock.get(1..9).unwrap_or_default())

@@ -1,0 +1,108 @@
+//! What is idle, for people.
+
+use super::{
+    super::{grid::Part, map::words::clock},
+    page::{Cell, Mark, Names, Page, Shown, Table, plural, reasons},
+};
+use crate::ask::{
+    Answer, Link, Proof,
+    idle::{Idle, IdleListener},
+};
+
+impl Shown for Answer<Idle> {
+    fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    fn page(&self) -> Page {
+        let found = &self.found;
+        let names = Names::of(&self.proof);
+        let listener = |it: &IdleListener| {
+            let addresses: Vec<_> = it.addresses.iter().map(ToString::to_string).collect();
+            let callers = it.callers.iter().map(|link| caller(link, names));
+            let cells = vec![
+                Cell::text(names.at_port(&it.who, Some(it.port))),
+                Cell::text(addresses.join(", ")),
+                Cell::text(match it.last_used {
+                    Some(time) => clock(time),
+                    None => "never seen".to_owned(),
+                }),
+                Cell::text(callers.collect::<Vec<_>>().join(", ")),
+                Cell::text(match it.since {
+                    Some(time) => clock(time),
+                    None => "before watching".to_owned(),
+                }),
+            ];
+            (Mark::Plain, cells)
+        };
+        let unanswered = |it: &Link| {
+            let cells = vec![
+                Cell::text(names.at_port(&it.server, it.port)),
+                Cell::text(names.of_node(&it.client)),
+                Cell::text(reasons(&it.failed)),
+                Cell::Time(it.last_failure.map(|it| it.time)),
+            ];
+            (Mark::Warn, cells)
+        };
+        let listeners: Vec<_> = found.listeners.iter().map(listener).collect();
+        let dialled: Vec<_> = found.unanswered.iter().map(unanswered).collect();
+        let mut remarks = Vec::new();
+        if let [periods @ .., last] = &found.too_short_for[..] {
+            let periods = match periods {
+                [] => (*last).to_owned(),
+                periods => format!("{} or {last}", periods.join(", ")),
+            };
+            remarks.push(format!(
+                "Careful: a job that is {periods} would not have shown in so short a time."
+            ));
+        }
+        Page {
+            headline: match (listeners.len(), dialled.len()) {
+                (0, 0) => "Nothing is idle: every listener was used, and everything dialled \
+                           answered."
+                    .to_owned(),
+                (listeners, dialled) => format!(
+                    "{} unused, {} in vain.",
+                    plural(listeners, "listener"),
+                    plural(dialled, "destination") + " dialled",
+                ),
+            },
+            tables: vec![
+                Table {
+                    title: "Unused listeners:".to_owned(),
+                    heads: vec![
+                        ("listener", Part::Name),
+                        ("at", Part::Extra(1)),
+                        ("last used", Part::Fact),
+                        ("callers", Part::Name),
+                        ("since", Part::Extra(0)),
+                    ],
+                    rows: listeners,
+                },
+                Table {
+                    title: "Never answered:".to_owned(),
+                    heads: vec![
+                        ("destination", Part::Name),
+                        ("client", Part::Name),
+                        ("failed", Part::Reason),
+                        ("last tried", Part::Extra(0)),
+                    ],
+                    rows: dialled,
+                },
+            ],
+            remarks,
+            absent: [
+                "nobody connected to these listeners, and none of these destinations answered",
+                "They may have been used all the same",
+            ],
+        }
+    }
+}
+
+fn caller(link: &Link, names: Names) -> String {
+    let name = names.of_node(&link.client);
+    match link.connections {
+        0 => format!("{name} in vain ({})", reasons(&link.failed)),
+        _ => name,
+    }
+}

@@ -1,0 +1,123 @@
+//! Answers → bytes: for people as tables, for programs as JSON, for sheets as CSV, and what other
+//! tools take up: pictures, units, rules of firewalls.
+//!
+//! What an answer says in words is a [`Page`]; each question has a file that makes one.
+
+mod balance;
+mod compose;
+mod diff;
+mod failures;
+mod groups;
+mod idle;
+mod impact;
+mod networkpolicy;
+mod nftables;
+mod page;
+mod proof;
+mod recovery_order;
+mod systemd;
+mod verify;
+
+use serde::Serialize;
+
+use super::{colour_for_stdout, map, width_of_stdout};
+use crate::{
+    ask::{
+        Answer,
+        failures::{Failing, Failures},
+        groups::Groups,
+        recovery_order::RecoveryOrder,
+    },
+    model::View,
+};
+
+pub use page::Shown;
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum AnswerFormat {
+    /// For people: may change with any release
+    Table,
+    /// One JSON object, for programs: every field
+    Json,
+    /// For spreadsheets
+    Csv,
+    /// A picture for Graphviz
+    Dot,
+    /// A picture for Mermaid
+    Mermaid,
+    /// Drop-ins for units of systemd
+    Systemd,
+    /// An override file for compose
+    Compose,
+    /// Rules for nftables, which let through what crosses
+    Nftables,
+    /// Network policies of Kubernetes, which do
+    Networkpolicy,
+}
+
+impl AnswerFormat {
+    /// For people on a terminal, else for programs.
+    pub fn for_stdout() -> Self {
+        match super::Format::for_stdout() {
+            super::Format::Json => Self::Json,
+            super::Format::Text => Self::Table,
+        }
+    }
+
+    /// The picture that it is, if it is one.
+    fn picture(self) -> Option<map::MapFormat> {
+        match self {
+            Self::Dot => Some(map::MapFormat::Dot),
+            Self::Mermaid => Some(map::MapFormat::Mermaid),
+            _ => None,
+        }
+    }
+}
+
+/// The answer as a table, as JSON or as CSV, for standard output.
+pub fn write<T: Shown + Serialize>(answer: &T, format: AnswerFormat, buf: &mut Vec<u8>) {
+    match format {
+        AnswerFormat::Csv => page::csv(&answer.page(), answer.proof(), buf),
+        AnswerFormat::Table => {
+            page::table(answer, colour_for_stdout(), width_of_stdout(), buf);
+        }
+        _ => {
+            // Writing to memory does not fail, and every key is text.
+            let _ = serde_json::to_writer(&mut *buf, answer);
+            buf.push(b'\n');
+        }
+    }
+}
+
+/// A line about an edge with failures, for people.
+pub fn line(failing: &Failing, of: &Answer<Failures>, buf: &mut Vec<u8>) {
+    failures::line(failing, of, colour_for_stdout(), buf);
+}
+
+/// A picture of the part of a map that an answer is about; none if `format` is no picture.
+pub fn picture(view: &View, format: AnswerFormat) -> Option<Vec<u8>> {
+    let format = format.picture()?;
+    let mut buf = Vec::new();
+    map::write(view, format, false, None, &mut buf);
+    Some(buf)
+}
+
+/// An order of recovery for systemd or compose; none if `format` is neither.
+pub fn order(found: &RecoveryOrder, view: &View, format: AnswerFormat) -> Option<String> {
+    match format {
+        AnswerFormat::Systemd => Some(systemd::write(found, view)),
+        AnswerFormat::Compose => Some(compose::write(found, view)),
+        _ => None,
+    }
+}
+
+/// What crosses a division as rules that let it through; none if `format` has no rules.
+pub fn rules(found: &Groups, view: &View, format: AnswerFormat) -> Option<String> {
+    let crossing = found.split.as_ref().map_or(&[][..], |it| &it.crossing);
+    match format {
+        AnswerFormat::Nftables => Some(nftables::write(crossing)),
+        AnswerFormat::Networkpolicy => Some(networkpolicy::write(crossing, view)),
+        _ => None,
+    }
+}

@@ -1,0 +1,95 @@
+//! What crosses a division as rules for nftables.
+
+use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr};
+
+use super::page::inert;
+use crate::ask::groups::Crossing;
+
+/// A table with a chain that lets through what crosses, for the firewall between the parts. It drops
+/// nothing by itself: what else there is may be needed too.
+pub(super) fn write(crossing: &[Crossing]) -> String {
+    let mut out = String::from(
+        "# Lets through what was seen to cross. Include it in the firewall between the parts; when\n\
+         # nothing is missing, end the chain with `drop`.\n\
+         table inet tracer_split {\n    chain forward {\n        type filter hook forward priority 0; policy accept;\n        ct state established,related accept\n",
+    );
+    for it in crossing {
+        let comment = comment(it);
+        let Some(port) = it.link.port else {
+            // Writing to memory does not fail.
+            let _ = writeln!(out, "        # not known who opens it: {comment}");
+            continue;
+        };
+        let mut is_written = false;
+        for family in [Family::V4, Family::V6] {
+            let clients = family.of(&it.client_addresses);
+            let servers = family.of(&it.server_addresses);
+            if let (Some(clients), Some(servers)) = (clients, servers) {
+                is_written = true;
+                let ip = family.word();
+                let _ = writeln!(
+                    out,
+                    "        {ip} saddr {clients} {ip} daddr {servers} tcp dport {port} accept comment \"{comment}\"",
+                );
+            }
+        }
+        if !is_written {
+            let _ = writeln!(
+                out,
+                "        # addresses are not known, as both ends are on one host: tcp dport {port}, {comment}"
+            );
+        }
+    }
+    out.push_str("    }\n}\n");
+    out
+}
+
+/// Who dials whom. nft takes at most 128 bytes, and no quotation marks.
+fn comment(crossing: &Crossing) -> String {
+    let link = &crossing.link;
+    let text = inert(&format!("{} to {}", link.client.name, link.server.name));
+    let text: String = text
+        .chars()
+        .map(|it| {
+            if it.is_ascii_graphic() || it == ' ' {
+                it
+            } else {
+                '?'
+            }
+        })
+        .filter(|it| *it != '"' && *it != '\\')
+        .collect();
+    text.chars().take(120).collect()
+}
+
+#[derive(Clone, Copy)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn word(self) -> &'static str {
+        match self {
+            Self::V4 => "ip",
+            Self::V6 => "ip6",
+        }
+    }
+
+    /// The addresses of this family as a set; none if there are none.
+    fn of(self, addresses: &[IpAddr]) -> Option<String> {
+        let addresses: BTreeSet<&IpAddr> = addresses
+            .iter()
+            .filter(|it| match self {
+                Self::V4 => it.is_ipv4(),
+                Self::V6 => it.is_ipv6(),
+            })
+            .collect();
+        let addresses: Vec<String> = addresses.into_iter().map(ToString::to_string).collect();
+        match &addresses[..] {
+            [] => None,
+            [one] => Some(one.clone()),
+            many => Some(format!("{{ {} }}", many.join(", "))),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What an answer says in words: a sentence, tables, remarks, and what it rests on.
+
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use super::{
+    super::{
+        grid::{self, Column, Part},
+        map::words::clock,
+        row::Row,
+        sanitise,
+        units::{Bytes, Count},
+    },
+    proof,
+};
+use crate::{
+    ask::{Proof, Who},
+    model::{EdgeState, Timestamp},
+};
+
+/// An answer that can be shown to people.
+pub trait Shown {
+    /// What it says.
+    fn page(&self) -> Page;
+
+    /// What it rests on.
+    fn proof(&self) -> &Proof;
+}
+
+/// What an answer says.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The answer, in a sentence.
+    pub(super) headline: String,
+    /// Its tables.
+    pub(super) tables: Vec<Table>,
+    /// What else there is to say.
+    pub(super) remarks: Vec<String>,
+    /// What it means that something is not listed: where nothing was lost, and where something was.
+    pub(super) absent: [&'static str; 2],
+}
+
+/// A table of a page.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// What it lists; empty if the page says so.
+    pub(super) title: String,
+    pub(super) heads: Vec<(&'static str, Part)>,
+    pub(super) rows: Vec<(Mark, Vec<Cell>)>,
+}
+
+/// How urgent a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Plain,
+    Warn,
+    Bad,
+}
+
+impl From<EdgeState> for Mark {
+    fn from(state: EdgeState) -> Self {
+        match state {
+            EdgeState::Ok => Self::Plain,
+            EdgeState::Mixed => Self::Warn,
+            EdgeState::Failed => Self::Bad,
+        }
+    }
+}
+
+/// A cell of a table.
+#[derive(Clone, Debug)]
+pub(super) enum Cell {
+    /// Text from outside, made harmless here.
+    Text(String),
+    Count(u64),
+    Bytes(u64),
+    /// From 0 to 1.
+    Share(f64),
+    /// Any other number.
+    Number(f64),
+    Time(Option<Timestamp>),
+}
+
+impl Cell {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => sanitise(text, usize::MAX).to_string(),
+            Self::Count(number) => Count(*number).to_string(),
+            Self::Bytes(number) => Bytes(*number).to_string(),
+            Self::Share(share) => format!("{:.1} %", share * 100.0),
+            Self::Number(number) => number.to_string(),
+            Self::Time(Some(time)) => clock(*time),
+            Self::Time(None) => String::new(),
+        }
+    }
+
+    fn is_number(&self) -> bool {
+        !matches!(self, Self::Text(_) | Self::Time(_))
+    }
+}
+
+/// Appends `answer` for people. Without a width nothing is cut.
+pub(super) fn table<T: Shown>(answer: &T, colour: bool, width: Option<usize>, buf: &mut Vec<u8>) {
+    let page = answer.page();
+    grid::wrap(&page.headline, width, buf);
+    for table in &page.tables {
+        if table.rows.is_empty() {
+            continue;
+        }
+        buf.push(b'\n');
+        if !table.title.is_empty() {
+            grid::wrap(&table.title, width, buf);
+        }
+        let columns = table.heads.iter().enumerate().map(|(at, (head, part))| {
+            let cells = table.rows.iter().filter_map(|(_, cells)| cells.get(at));
+            let is_number = cells.clone().any(Cell::is_number);
+            let column = Column::new(head, *part, cells.map(Cell::shown).collect());
+            match is_number {
+                true => column.of_numbers(),
+                false => column,
+            }
+        });
+        let style = |row: usize| match table.rows.get(row) {
+            Some((Mark::Bad, _)) if colour => AnsiColor::Red.on_default().bold(),
+            Some((Mark::Warn, _)) if colour => AnsiColor::Yellow.on_default(),
+            _ => Style::new(),
+        };
+        grid::write(columns.collect(), width, style, buf);
+    }
+    if !page.remarks.is_empty() {
+        buf.push(b'\n');
+    }
+    for remark in &page.remarks {
+        grid::wrap(remark, width, buf);
+    }
+    buf.push(b'\n');
+    for line in proof::lines(answer.proof(), page.absent) {
+        grid::wrap(&line, width, buf);
+    }
+}
+
+/// Appends the tables of `page` as one sheet: the columns of all, and first which table a row is of.
+/// The last rows say what it rests on, in the first column after that.
+pub(super) fn csv(page: &Page, proof: &Proof, buf: &mut Vec<u8>) {
+    let mut heads: Vec<&str> = Vec::new();
+    for (head, _) in page.tables.iter().flat_map(|it| &it.heads) {
+        if !heads.contains(head) {
+            heads.push(head);
+        }
+    }
+    let mut header = Row::new(buf);
+    header.plain("table");
+    heads
+        .iter()
+        .for_each(|head| header.plain(head.replace(' ', "_")));
+    header.end();
+    for table in &page.tables {
+        for (_, cells) in &table.rows {
+            let mut row = Row::new(buf);
+            row.text(table.title.split(':').next().unwrap_or_default());
+            for head in &heads {
+                let at = table.heads.iter().position(|(it, _)| it == head);
+                match at.and_then(|at| cells.get(at)) {
+                    Some(Cell::Text(text)) => row.text(text.trim_start()),
+                    Some(Cell::Count(number) | Cell::Bytes(number)) => row.plain(number),
+                    Some(Cell::Share(number) | Cell::Number(number)) => row.plain(number),
+                    Some(Cell::Time(time)) => row.known(*time),
+                    None => row.known(None::<u64>),
+                }
+            }
+            row.end();
+        }
+    }
+    for line in proof::lines(proof, page.absent) {
+        let mut row = Row::new(buf);
+        row.plain("coverage");
+        row.text(&line);
+        (1..heads.len()).for_each(|_| row.known(None::<u64>));
+        row.end();
+    }
+}
+
+/// Names of nodes: with their hosts where there is more than one.
+#[derive(Clone, Copy)]
+pub(super) struct Names {
+    with_host: bool,
+}
+
+impl Names {
+    pub(super) fn of(proof: &Proof) -> Self {
+        let hosts = proof.hosts.iter().chain(&proof.baseline);
+        let names: std::collections::BTreeSet<&str> =
+            hosts.map(|it| it.host.name.as_str()).collect();
+        Self {
+            with_host: names.len() > 1,
+        }
+    }
+
+    pub(super) fn of_node(self, who: &Who) -> String {
+        match &who.host {
+            Some(host) if self.with_host => format!("{}@{host}", who.name),
+            _ => who.name.to_string(),
+        }
+    }
+
+    /// `name:port`.
+    pub(super) fn at_port(self, who: &Who, port: Option<u16>) -> String {
+        match port {
+            Some(port) if who.name.contains(':') => format!("[{}]:{port}", self.of_node(who)),
+            Some(port) => format!("{}:{port}", self.of_node(who)),
+            None => format!("{} (direction unknown)", self.of_node(who)),
+        }
+    }
+
+    pub(super) fn list<'a>(self, all: impl Iterator<Item = &'a Who>) -> String {
+        all.map(|it| self.of_node(it))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// `1 workload`, `2 workloads`.
+pub(super) fn plural(number: usize, word: &str) -> String {
+    let number = number as u64;
+    match (number, word.strip_suffix('y')) {
+        (1, _) => format!("1 {word}"),
+        (_, Some(stem)) => format!("{} {stem}ies", Count(number)),
+        (_, None) => format!("{} {word}s", Count(number)),
+    }
+}
+
+/// The reasons of failures, the most frequent first.
+pub(super) fn reasons(failed: &std::collections::BTreeMap<crate::model::Reason, u64>) -> String {
+    let mut reasons: Vec<_> = failed.iter().collect();
+    reasons.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+    let reasons = reasons
+        .iter()
+        .map(|(reason, times)| format!("{} {}", reason.name(), Count(**times)));
+    reasons.collect::<Vec<_>>().join(", ")
+}
+
+/// A state with a sign, so that colour is not all that tells.
+pub(super) fn state(state: EdgeState) -> Cell {
+    Cell::text(match state {
+        EdgeState::Ok => "  ok",
+        EdgeState::Mixed => "! mixed",
+        EdgeState::Failed => "✗ failed",
+    })
+}
+
+/// Text of our own files, which names from outside are put into: on one line, harmless.
+pub(super) fn inert(text: &str) -> String {
+    let mut out = Vec::new();
+    // Writing to memory does not fail.
+    let _ = write!(out, "{}", sanitise(text, usize::MAX));
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,211 @@
+//! This host, watched for a map.
+
+use std::{fs::File, io::Write, ops::ControlFlow, path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::time::{Instant, interval, sleep};
+
+use super::{
+    live::{self, CHECK, Live, SETTLE},
+    screen::{Display, Figures},
+};
+use crate::{
+    cli::LiveOptions,
+    filter::Filter,
+    map::Map,
+    model::{Body, Event, View},
+    outputs::{Format, Writer},
+    signals::Signals,
+    tui::Input,
+};
+
+/// How often whoever looks on has a new snapshot.
+const FRAME: Duration = Duration::from_millis(500);
+/// How much of a recording is written at a time.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// Who looks on while a host is watched.
+pub(super) enum Onlooker<'a> {
+    /// Nobody: what counts is the end.
+    Nobody,
+    /// Somebody at a terminal, which is taken over; shown is the part of the map that this chooses.
+    Terminal(&'a dyn Fn(View) -> View),
+    /// Somebody who may have seen enough. Has the number of events besides.
+    Each(&'a mut dyn FnMut(View, u64) -> Result<ControlFlow<()>>),
+}
+
+/// Watches this host until it is told to stop, or `onlooker` has seen enough. Returns how many events
+/// were lost.
+pub(super) async fn watch(
+    options: &LiveOptions,
+    filter: Filter,
+    map: &mut Map,
+    save: Option<&mut Save>,
+    mut onlooker: Onlooker<'_>,
+) -> Result<u64> {
+    let enricher = live::enricher(options)?;
+    let mut signals = Signals::new()?;
+    let mut live = Live::start(options, enricher, filter)?;
+    let mut intake = Intake {
+        map,
+        save,
+        events: 0,
+    };
+    let start = live.start_event();
+    intake.take(&start);
+    let mut display = match (&onlooker, &start.body) {
+        (Onlooker::Terminal(_), Body::Start(start)) => {
+            Some(Display::open(start.tracer.hooks.clone())?)
+        }
+        _ => None,
+    };
+    let mut check = interval(CHECK);
+    let mut frame = interval(FRAME);
+    let mut more = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = signals.stop() => break,
+            () = live.over() => break,
+            _ = check.tick() => {
+                if let Some(loss) = live.check(true)? {
+                    intake.take(&loss);
+                }
+                // Whoever reads the file meanwhile is not kept waiting.
+                intake.flush()?;
+            }
+            input = input(&mut display) => {
+                if let Some(display) = &mut display
+                    && !display.act(input)?
+                {
+                    break;
+                }
+            }
+            _ = frame.tick(), if !matches!(onlooker, Onlooker::Nobody) => {
+                let view = intake.map.view();
+                match (&mut onlooker, &mut display) {
+                    (Onlooker::Terminal(choose), Some(display)) => {
+                        let figures = Figures {
+                            events: intake.events,
+                            lost: live.lost()?,
+                            cost: Some(live.capture.cost()),
+                        };
+                        display.show(choose(view), &figures)?;
+                    }
+                    (Onlooker::Each(look), _) => {
+                        if look(view, intake.events)?.is_break() {
+                            break;
+                        }
+                    }
+                    (Onlooker::Nobody | Onlooker::Terminal(_), _) => {}
+                }
+            }
+            () = tokio::task::yield_now(), if more => {
+                more = live.drain(|event| intake.take(event));
+                intake.flush_if_full()?;
+            }
+            () = live.capture.ready(), if !more => {
+                more = live.drain(|event| intake.take(event));
+                intake.flush_if_full()?;
+            }
+        }
+    }
+    // The terminal is given back before anything can take long.
+    drop(display);
+    live.capture.detach();
+    let limit = Instant::now() + SETTLE;
+    while live.drain(|event| intake.take(event))
+        || (!live.capture.is_settled()? && Instant::now() < limit)
+    {
+        intake.flush()?;
+        sleep(Duration::from_millis(1)).await;
+    }
+    if let Some(loss) = live.loss()? {
+        intake.take(&loss);
+    }
+    intake.take(&live.capture.stop_event()?);
+    intake.flush()?;
+    live.lost()
+}
+
+/// What the user does next, where there is a display.
+async fn input(display: &mut Option<Display>) -> Option<Input> {
+    match display {
+        Some(display) => display.input().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Where live events go.
+struct Intake<'a> {
+    map: &'a mut Map,
+    save: Option<&'a mut Save>,
+    events: u64,
+}
+
+impl Intake<'_> {
+    /// Always has room for more, but looks around now and then.
+    fn take(&mut self, event: &Event) -> bool {
+        self.map.push(event);
+        self.events += 1;
+        match &mut self.save {
+            Some(save) => {
+                save.write(event);
+                save.buffer.len() < BATCH_BYTES
+            }
+            None => true,
+        }
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        match &mut self.save {
+            Some(save) if save.buffer.len() >= BATCH_BYTES => save.flush(),
+            _ => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.save.as_mut().map_or(Ok(()), |save| save.flush())
+    }
+}
+
+/// Events, written to a file as they come.
+pub(super) struct Save {
+    name: String,
+    file: File,
+    writer: Writer,
+    buffer: Vec<u8>,
+}
+
+impl Save {
+    /// Empties the file at `path`.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = File::create(path).with_context(|| format!("--save: cannot write {name}"))?;
+        Ok(Self {
+            name,
+            file,
+            writer: Writer::new(Format::Json, false),
+            buffer: Vec::new(),
+        })
+    }
+
+    fn write(&mut self, event: &Event) {
+        self.writer.write(event, &mut self.buffer);
+    }
+
+    /// Like [`Self::write`], and now and then to the file.
+    pub(super) fn push(&mut self, event: &Event) -> Result<()> {
+        self.write(event);
+        match self.buffer.len() < BATCH_BYTES {
+            true => Ok(()),
+            false => self.flush(),
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let written = self.file.write_all(&self.buffer);
+        self.buffer.clear();
+        written.with_context(|| format!("--save: cannot write {}", self.name))
+    }
+}
