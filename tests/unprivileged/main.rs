@@ -1,6 +1,7 @@
 //! The suite that needs no privileges: the command line, and what tracer says when it may not.
 
 mod formats;
+mod questions;
 mod recordings;
 
 use std::{io::Write as _, process::Command};
@@ -11,7 +12,19 @@ use tracer_tests::{
     tracer::{Run, command, output, public_copy, unprivileged},
 };
 
-const COMMANDS: [&str; 3] = ["stream", "map", "doctor"];
+const COMMANDS: [&str; 11] = [
+    "stream",
+    "map",
+    "impact",
+    "diff",
+    "groups",
+    "recovery-order",
+    "idle",
+    "failures",
+    "balance",
+    "verify",
+    "doctor",
+];
 
 fn run(args: &[&str]) -> Result<Run> {
     output(command()?.args(args))

@@ -67,6 +67,8 @@ impl Happening {
 
 /// Causes that are told of one edge.
 const MAX_CAUSES: usize = 8;
+/// What happened to a client more often than this is its business as usual.
+const MAX_OF_CLIENT: usize = 2;
 /// What happens so shortly after the first failure may have been told late.
 const LATE_NS: u64 = 1_000_000_000;
 
@@ -100,11 +102,17 @@ fn failure(view: &View, edge: &Edge, window: Duration) -> Failing {
     let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
     let from = Timestamp::from_ns(began.as_ns().saturating_sub(window_ns));
     let to = Timestamp::from_ns(began.as_ns().saturating_add(LATE_NS));
-    let mut before: Vec<Cause> = [edge.server, edge.client]
-        .into_iter()
-        .flat_map(|at| happenings(view, at))
-        .filter(|it| (from..=to).contains(&it.change.time()))
-        .collect();
+    let around = |at: usize| {
+        let happenings = happenings(view, at);
+        let near = happenings.filter(|it| (from..=to).contains(&it.change.time()));
+        near.collect::<Vec<Cause>>()
+    };
+    let mut before = around(edge.server);
+    let client = around(edge.client);
+    // A client that is started again and again, as by a timer, always was just before.
+    if client.len() <= MAX_OF_CLIENT {
+        before.extend(client);
+    }
     before.sort_by_key(|it| std::cmp::Reverse(it.change.time()));
     before.dedup();
     before.truncate(MAX_CAUSES);

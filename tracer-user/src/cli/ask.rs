@@ -305,7 +305,7 @@ pub struct BalanceOptions {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
-  tracer stream -o json --event exec,exit,connect,accept,close,existing,fail,listen,unlisten --for 1h > before.jsonl
+  tracer stream -o json --for 1h > before.jsonl            before the restart
   tracer verify before.jsonl --wait 10min                  after the restart: until all is back
   tracer verify before.jsonl --from after.jsonl")]
 pub struct VerifyOptions {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
 use super::{
@@ -86,7 +86,7 @@ pub async fn ask(question: Question) -> Result<Exit> {
 }
 
 async fn impact(options: &ImpactOptions) -> Result<Exit> {
-    let mut outdated = 0;
+    let (mut outdated, mut users) = (0, 0);
     // Before anything is watched: a mistake is told at once.
     let target = match (&options.who, &options.exe, &options.image, &options.package) {
         (Some(who), ..) => Target::Who(who.clone()),
@@ -94,7 +94,7 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
         (_, _, Some(image), _) => Target::Image(image.compile_matcher()),
         (_, _, _, Some(package)) => {
             let used = packages::used(package).context("--package")?;
-            outdated = used.outdated.len();
+            (outdated, users) = (used.outdated.len(), used.pids.len());
             Target::Files {
                 pids: used.pids,
                 paths: used.paths,
@@ -103,7 +103,13 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
         _ => return Err(UsageError("name a workload, or give --exe, --image or --package").into()),
     };
     let seen = see(&options.sources, &options.about).await?;
-    let of = target.find(&seen.view)?;
+    let of = target.find(&seen.view).map_err(|error| match users {
+        0 => anyhow::Error::new(error),
+        _ => anyhow!(
+            "{users} processes of this host use that package now, and none of them is in this map: \
+             they did not connect to anything, nor listen, while it was watched"
+        ),
+    })?;
     let way = match options.down {
         true => Way::Dependencies,
         false => Way::Dependents,

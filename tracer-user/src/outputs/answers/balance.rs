@@ -92,11 +92,11 @@ fn service(service: &Service, names: Names) -> Table {
     Table {
         title: format!(
             "{} at port {}: skew {}, where 1 is even and {} all on one; clients: {}",
-            super::page::inert(&service.service),
+            service.service,
             service.port,
             service.skew,
             service.backends.len(),
-            super::page::inert(&clients.collect::<Vec<_>>().join(", ")),
+            clients.collect::<Vec<_>>().join(", "),
         ),
         heads: vec![
             ("instance", Part::Name),

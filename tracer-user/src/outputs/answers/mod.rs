@@ -121,3 +121,6 @@ pub fn rules(found: &Groups, view: &View, format: AnswerFormat) -> Option<String
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,5 @@
 //! What an answer says in words: a sentence, tables, remarks, and what it rests on.
 
-use std::io::Write as _;
-
 use anstyle::{AnsiColor, Style};
 
 use super::{
@@ -107,14 +105,14 @@ impl Cell {
 /// Appends `answer` for people. Without a width nothing is cut.
 pub(super) fn table<T: Shown>(answer: &T, colour: bool, width: Option<usize>, buf: &mut Vec<u8>) {
     let page = answer.page();
-    grid::wrap(&page.headline, width, buf);
+    grid::wrap(&inert(&page.headline), width, buf);
     for table in &page.tables {
         if table.rows.is_empty() {
             continue;
         }
         buf.push(b'\n');
         if !table.title.is_empty() {
-            grid::wrap(&table.title, width, buf);
+            grid::wrap(&inert(&table.title), width, buf);
         }
         let columns = table.heads.iter().enumerate().map(|(at, (head, part))| {
             let cells = table.rows.iter().filter_map(|(_, cells)| cells.get(at));
@@ -136,7 +134,7 @@ pub(super) fn table<T: Shown>(answer: &T, colour: bool, width: Option<usize>, bu
         buf.push(b'\n');
     }
     for remark in &page.remarks {
-        grid::wrap(remark, width, buf);
+        grid::wrap(&inert(remark), width, buf);
     }
     buf.push(b'\n');
     for line in proof::lines(answer.proof(), page.absent) {
@@ -253,10 +251,7 @@ pub(super) fn state(state: EdgeState) -> Cell {
     })
 }
 
-/// Text of our own files, which names from outside are put into: on one line, harmless.
+/// Text with names from outside in it: on one line, harmless.
 pub(super) fn inert(text: &str) -> String {
-    let mut out = Vec::new();
-    // Writing to memory does not fail.
-    let _ = write!(out, "{}", sanitise(text, usize::MAX));
-    String::from_utf8_lossy(&out).into_owned()
+    sanitise(text, usize::MAX).to_string()
 }

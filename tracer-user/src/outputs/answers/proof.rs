@@ -14,9 +14,17 @@ use crate::ask::{Doubt, Proof};
 pub(super) fn lines(proof: &Proof, absent: [&'static str; 2]) -> Vec<String> {
     let mut lines = Vec::new();
     if !proof.baseline.is_empty() {
-        lines.push(format!("baseline: {}", coverage::line(&proof.baseline)));
+        lines.push(format!("baseline: {}", coverage::short(&proof.baseline)));
     }
-    lines.push(coverage::line(&proof.hosts));
+    let mut line = coverage::short(&proof.hosts);
+    match coverage::blind(&proof.hosts).len() {
+        0 => {}
+        1 => line.push_str("; blind to 1 thing, which -o json names"),
+        number => {
+            let _ = write!(line, "; blind to {number} things, which -o json names");
+        }
+    }
+    lines.push(line);
     let [proven, unproven] = absent;
     if proof.proven {
         lines.push(format!("Proven for that time: {proven}."));

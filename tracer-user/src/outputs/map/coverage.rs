@@ -19,8 +19,25 @@ const HOST_COLUMNS: usize = 40;
 /// Hosts that are named; of more there is only the number.
 const NAMED_HOSTS: usize = 3;
 
+/// Who was watched, from when until when, what was lost, and what cannot be seen.
+pub(super) fn line(hosts: &[HostCoverage]) -> String {
+    let mut out = short(hosts);
+    let blind = blind(hosts);
+    if !blind.is_empty() {
+        let blind: Vec<_> = blind.into_iter().collect();
+        let _ = write!(out, "; blind to: {}", blind.join(", "));
+    }
+    out
+}
+
+/// What cannot be seen.
+pub(in crate::outputs) fn blind(hosts: &[HostCoverage]) -> BTreeSet<&str> {
+    let blind = hosts.iter().flat_map(|it| &it.blind);
+    blind.map(|it| &*it.what).collect()
+}
+
 /// Who was watched, from when until when, and what was lost.
-pub(in crate::outputs) fn line(hosts: &[HostCoverage]) -> String {
+pub(in crate::outputs) fn short(hosts: &[HostCoverage]) -> String {
     let from = hosts.iter().map(|it| it.from).min();
     let to = hosts.iter().map(|it| it.to).max();
     let (Some(from), Some(to)) = (from, to) else {
@@ -63,15 +80,6 @@ pub(in crate::outputs) fn line(hosts: &[HostCoverage]) -> String {
     let untracked: u64 = hosts.iter().map(|it| it.untracked).sum();
     if untracked > 0 {
         let _ = write!(out, "; no room to follow {} connections", Count(untracked));
-    }
-    let blind: BTreeSet<_> = hosts
-        .iter()
-        .flat_map(|it| &it.blind)
-        .map(|it| &*it.what)
-        .collect();
-    if !blind.is_empty() {
-        let blind: Vec<_> = blind.into_iter().collect();
-        let _ = write!(out, "; blind to: {}", blind.join(", "));
     }
     out
 }

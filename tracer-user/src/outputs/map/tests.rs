@@ -75,7 +75,7 @@ fn check(view: &View) {
 
     let page = bytes(view, MapFormat::Html);
     assert_eq!(embedded(&page, "data"), json);
-    assert_eq!(embedded(&page, "line"), coverage::line(view));
+    assert_eq!(embedded(&page, "line"), coverage::line(&view.coverage));
 
     let csv = rows(&bytes(view, MapFormat::Csv));
     assert_eq!(csv.len(), view.edges.len() + 1);

@@ -1,0 +1,138 @@
+//! Every answer in every form: harmless whatever the names, and as other tools take it.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    ask::{
+        Allowed, Policy, Split, balance, diff, failures, groups,
+        impact::{self, Way},
+        recovery_order, verify,
+    },
+    outputs::{map::specimens, sanitise::is_printable},
+};
+
+/// All answers about `view` in all forms that are no JSON.
+fn texts(view: &View) -> Vec<String> {
+    let split: Split = "one = a*\ntwo = *".parse().expect("a split");
+    let policy: Policy = "deny * -> *".parse().expect("a policy");
+    let mut out = Vec::new();
+    let mut both = |bytes: &mut dyn FnMut(AnswerFormat, &mut Vec<u8>)| {
+        for format in [AnswerFormat::Table, AnswerFormat::Csv] {
+            let mut buf = Vec::new();
+            bytes(format, &mut buf);
+            out.push(String::from_utf8(buf).expect("UTF-8"));
+        }
+    };
+    let all: Vec<usize> = (0..view.nodes.len().min(1)).collect();
+    for way in [Way::Dependents, Way::Dependencies] {
+        let answer = impact::impact(view, &all, way, None);
+        both(&mut |format, buf| write(&answer, format, buf));
+    }
+    let nothing = View::default();
+    for (before, after) in [(view, &nothing), (&nothing, view)] {
+        let answer = diff::diff(before, after, &Allowed::default());
+        both(&mut |format, buf| write(&answer, format, buf));
+        let answer = verify::verify(before, after);
+        both(&mut |format, buf| write(&answer, format, buf));
+    }
+    let cut = groups::groups(view, &groups::Shared::default(), Some(&split));
+    both(&mut |format, buf| write(&cut, format, buf));
+    let whole = groups::groups(view, &groups::Shared::default(), None);
+    both(&mut |format, buf| write(&whole, format, buf));
+    let order_of = recovery_order::recovery_order(view, 10_000_000_000);
+    both(&mut |format, buf| write(&order_of, format, buf));
+    let idle = crate::ask::idle::idle(view, None);
+    both(&mut |format, buf| write(&idle, format, buf));
+    let failing = failures::failures(view, Duration::from_secs(60));
+    both(&mut |format, buf| write(&failing, format, buf));
+    let mut lines = Vec::new();
+    for it in &failing.found.edges {
+        line(it, &failing, &mut lines);
+    }
+    let balance = balance::balance(view, Some(&policy));
+    both(&mut |format, buf| write(&balance, format, buf));
+    out.push(String::from_utf8(lines).expect("UTF-8"));
+    for format in [AnswerFormat::Nftables, AnswerFormat::Networkpolicy] {
+        out.extend(rules(&cut.found, view, format));
+    }
+    for format in [AnswerFormat::Systemd, AnswerFormat::Compose] {
+        out.extend(order(&order_of.found, view, format));
+    }
+    out
+}
+
+/// `view` with this name for everything that has one.
+fn named(mut view: View, name: &str) -> View {
+    for (node, at) in view.nodes.iter_mut().zip(0..) {
+        node.name = name.into();
+        node.id = format!("{name}{at}").into();
+        if let Some(workload) = &node.workload {
+            let mut workload = crate::model::Workload::clone(workload);
+            workload.name = name.into();
+            workload.unit = Some(name.into());
+            node.workload = Some(workload.into());
+        }
+        node.changes = vec![crate::model::Change {
+            time: node.first_seen,
+            what: crate::model::Happened::Exec {
+                pid: 1,
+                exe: name.into(),
+            },
+        }];
+    }
+    view
+}
+
+#[test]
+fn whatever_the_names_every_form_is_harmless_on_a_terminal() {
+    for name in [
+        "a\u{1b}]0;x\u{7}\r\nb",
+        "\"; drop\n  evil: [",
+        "\u{202e}txt.exe",
+        "=cmd|' /C calc'!A0",
+        "",
+    ] {
+        for text in texts(&named(specimens::three_tiers(), name)) {
+            let bad = text
+                .chars()
+                .find(|it| !is_printable(*it) && !matches!(it, '\n' | '\r'));
+            assert_eq!(bad, None, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn names_break_out_of_no_line_of_rules_or_units() {
+    let hostile = "x\" accept\n}\nUnit]\nExecStart=/bin/sh\n- evil: {";
+    let view = named(specimens::three_tiers(), hostile);
+    for text in texts(&view) {
+        let lines = text.lines().map(str::trim_start);
+        for line in lines {
+            assert!(!line.starts_with("ExecStart"), "{text}");
+            assert!(!line.starts_with("- evil"), "{text}");
+            assert!(!line.starts_with("Unit]"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_map_has_answers_that_say_that_nobody_watched() {
+    for text in texts(&View::default()) {
+        assert!(!text.contains("Proven for"), "{text}");
+    }
+}
+
+#[test]
+fn every_answer_ends_with_what_it_rests_on() {
+    let view = specimens::three_tiers();
+    let answer = crate::ask::idle::idle(&view, None);
+    let mut buf = Vec::new();
+    write(&answer, AnswerFormat::Table, &mut buf);
+    let text = String::from_utf8(buf).expect("UTF-8");
+    let last = text.lines().last().expect("lines");
+    assert!(
+        last.starts_with("Proven for that time:") || last.starts_with("NOT PROVEN:"),
+        "{text}"
+    );
+}
