@@ -37,6 +37,7 @@ mod services;
 mod sharing;
 mod sockets;
 mod storm;
+mod system;
 mod tiers;
 mod translated;
 mod watch;
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
             filters::tests(),
             hosts::tests(),
             tiers::tests(),
+            system::tests(),
         ]);
     }
     // Asked for by name alone: it takes long, and finds nothing wrong.

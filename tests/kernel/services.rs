@@ -206,12 +206,32 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn data(&self) -> std::path::PathBuf {
         self.folder.path().join("data")
     }
 
     /// Serves it at an address, and waits until it answers.
     pub(crate) fn serve(&self, netns: &Netns, host: &str, port: u16) -> Result<Helper> {
+        let by = |program: &Path, args: &[String]| {
+            let args: Vec<_> = args.iter().map(String::as_str).collect();
+            start(netns, program, &args)
+        };
+        self.serve_by(by, netns, host, port)
+    }
+
+    /// Likewise, started by `start`.
+    pub(crate) fn serve_by(
+        &self,
+        start: impl FnOnce(&Path, &[String]) -> Result<Helper>,
+        netns: &Netns,
+        host: &str,
+        port: u16,
+    ) -> Result<Helper> {
         let (postgres, at) = (
             skip::need_postgres("postgres")?.display().to_string(),
             self.folder.path().display().to_string(),
@@ -233,8 +253,7 @@ impl Postgres {
             "log_min_messages=panic",
         ];
         let (setpriv, args) = as_nobody(&serve)?;
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let program = start(netns, &setpriv, &args)?;
+        let program = start(&setpriv, &args)?;
         // It listens before it lets anybody in. Its socket in the file system is no connection of
         // TCP.
         wait::until("PostgreSQL's first answer", || {

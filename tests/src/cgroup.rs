@@ -110,6 +110,11 @@ impl Cgroup {
         Ok(group)
     }
 
+    /// Makes `command` start in it.
+    pub fn enter(&self, command: &mut Command) {
+        enter_by(command, self.path.join("cgroup.procs"));
+    }
+
     /// Moves a process into it.
     pub fn take(&self, pid: u32) -> Result<()> {
         enter(&self.path, pid).context("move a process into a control group")

@@ -25,6 +25,7 @@ pub(crate) const SUITES: &[Needed] = &[
         "/usr/lib/python3/dist-packages/networkx/__init__.py",
         "python3-networkx",
     ),
+    ("haproxy", "haproxy"),
     ("redis-server", "redis-server"),
     ("tmux", "tmux"),
     ("wrk", "wrk"),
