@@ -143,3 +143,478 @@ fn a_map_compared_with_itself_has_not_changed_and_is_all_back() {
     let back = answer(&["verify", "before.jsonl", "--from", "before.jsonl"], 0);
     assert_eq!(back["complete"], true);
 }
+
+/// The texts at these pointers of each value of a list.
+fn table(list: &Value, pointers: &[&str]) -> Vec<Vec<String>> {
+    let values = list.as_array().expect("a list").iter();
+    let cell = |value: &Value, pointer: &str| match value.pointer(pointer) {
+        Some(Value::String(text)) => text.trim_end_matches(".service").to_owned(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    values
+        .map(|value| pointers.iter().map(|it| cell(value, it)).collect())
+        .collect()
+}
+
+/// Words to compare such a table with: a row a line.
+fn rows(text: &str) -> Vec<Vec<String>> {
+    let lines = text.lines().map(str::trim).filter(|it| !it.is_empty());
+    lines
+        .map(|line| line.split_whitespace().map(str::to_owned).collect())
+        .collect()
+}
+
+// What follows is worked out by hand from `tests/recordings/README.md`.
+
+#[test]
+fn who_depends_on_the_database() {
+    let found = answer(
+        &["impact", "postgresql.service", "--from", "before.jsonl"],
+        0,
+    );
+    assert_eq!(
+        table(&found["reached"], &["/distance", "/name", "/connections"]),
+        rows(
+            "1 app@1 22
+             1 app@2 10
+             1 report 4
+             1 monitor 3
+             2 haproxy 24
+             3 nginx 24
+             4 browser 24"
+        )
+    );
+    assert_eq!(found["coverage"]["proven"], true);
+}
+
+#[test]
+fn what_the_balancer_depends_on() {
+    let found = answer(
+        &[
+            "impact",
+            "haproxy.service",
+            "--down",
+            "--from",
+            "before.jsonl",
+        ],
+        0,
+    );
+    assert_eq!(
+        table(&found["reached"], &["/distance", "/name", "/connections"]),
+        rows(
+            "1 app@1 18
+             1 app@2 6
+             2 postgresql 32
+             2 redis 30
+             2 users 2
+             3 auth 3"
+        )
+    );
+}
+
+#[test]
+fn by_what_a_workload_runs() {
+    let found = answer(
+        &[
+            "impact",
+            "--exe",
+            "*/shopd",
+            "--depth",
+            "1",
+            "--from",
+            "before.jsonl",
+        ],
+        0,
+    );
+    assert_eq!(table(&found["of"], &["/name"]), rows("app@1\napp@2"));
+    assert_eq!(
+        table(&found["reached"], &["/name", "/connections"]),
+        rows("haproxy 24\nmonitor 6")
+    );
+}
+
+#[test]
+fn what_changed() {
+    let found = answer(&["diff", "before.jsonl", "after.jsonl"], 3);
+    let cells = ["/change", "/what", "/who/name", "/port", "/of"];
+    let changes = found["changes"].as_array().expect("a list");
+    let is_edge = |it: &&Value| it["what"] == "edge";
+    let (edges, others): (Vec<_>, Vec<_>) = changes.iter().partition(is_edge);
+    let others = Value::from(others.into_iter().cloned().collect::<Vec<_>>());
+    let others: Vec<_> = table(&others, &cells)
+        .into_iter()
+        .map(|row| {
+            row.into_iter()
+                .filter(|it| !it.is_empty())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(
+        others,
+        rows(
+            "gone workload auth
+             gone workload cache
+             gone workload report
+             gone listener auth 8090
+             moved workload app@2 executable
+             moved listener redis 6380 port
+             new workload analytics
+             new workload relay
+             new listener relay 2525"
+        )
+    );
+    // As they are, or, of those that are gone, as they were.
+    let edges: Vec<_> = edges
+        .into_iter()
+        .map(|it| {
+            let link = it.get("after").unwrap_or(&it["before"]);
+            let mut link = link.clone();
+            link["change"] = it["change"].clone();
+            link
+        })
+        .collect();
+    assert_eq!(
+        table(
+            &edges.into(),
+            &[
+                "/change",
+                "/client/name",
+                "/server/name",
+                "/port",
+                "/connections"
+            ]
+        ),
+        rows(
+            "failing browser 10.88.0.13 8090 0
+             failing users 10.88.0.13 8090 0
+             gone auth users 8091 12
+             gone mailer cache 6379 5
+             gone monitor auth 8090 3
+             gone monitor cache 6379 3
+             gone report postgresql 5432 4
+             moved app@1 redis 6380 21
+             moved app@2 redis 6380 9
+             moved monitor redis 6380 3
+             new analytics postgresql 5432 4
+             new monitor relay 2525 3
+             recovered mailer relay 2525 6"
+        )
+    );
+}
+
+#[test]
+fn what_is_known_does_not_count_as_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("allow");
+    let allowed = "*.service # all of it\n10.88.0.0/16 -> *\n";
+    std::fs::write(&path, allowed).expect("written");
+    let path = path.display().to_string();
+    let found = answer(
+        &["diff", "before.jsonl", "after.jsonl", "--allow", &path],
+        0,
+    );
+    assert_eq!(found["changes"], Value::Array(Vec::new()));
+    assert_eq!(found["allowed"], 22);
+}
+
+#[test]
+fn what_must_move_together() {
+    let found = answer(&["groups", "--from", "before.jsonl"], 0);
+    let groups: Vec<Vec<String>> = found["groups"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| table(&it["members"], &["/name"]).concat())
+        .collect();
+    assert_eq!(
+        groups,
+        rows(
+            "app@1 app@2 auth browser haproxy nginx postgresql redis report users
+             10.88.0.16 cache mailer
+             legacy"
+        )
+    );
+    assert_eq!(
+        table(&found["shared"], &["/name", "/why"]),
+        rows("monitor monitoring")
+    );
+}
+
+#[test]
+fn what_a_division_cuts() {
+    let words = ["groups", "--split", "plan.txt", "--from", "before.jsonl"];
+    let found = answer(&words, 0);
+    assert_eq!(
+        table(
+            &found["split"]["crossing"],
+            &[
+                "/from",
+                "/to",
+                "/client/name",
+                "/server/name",
+                "/port",
+                "/connections"
+            ]
+        ),
+        rows(
+            "rest east browser nginx 8080 24
+             east rest app@1 postgresql 5432 22
+             east rest app@1 redis 6379 21
+             east rest app@2 postgresql 5432 10
+             east rest app@2 redis 6379 9
+             rest east monitor app@1 8081 3
+             rest east monitor app@2 8081 3
+             rest east monitor haproxy 8082 3
+             rest east monitor nginx 8080 3
+             east rest app@1 users 8091 1
+             east rest app@2 users 8091 1"
+        )
+    );
+    // And as rules: a line for each edge, with the addresses of both ends.
+    let run = ask(&[&words[..], &["-o", "nftables"]].concat());
+    run.expect_code(0).expect("rules");
+    let rules = run.text().expect("text");
+    let accepts: Vec<_> = rules
+        .lines()
+        .filter(|it| it.contains("tcp dport"))
+        .collect();
+    assert_eq!(accepts.len(), 11, "{rules}");
+    assert!(
+        rules.contains("ip saddr 10.88.0.4 ip daddr 10.88.0.6 tcp dport 5432 accept"),
+        "{rules}"
+    );
+}
+
+#[test]
+fn in_what_order_to_recover() {
+    let words = [
+        "recovery-order",
+        "--start-up",
+        "1s",
+        "--from",
+        "before.jsonl",
+    ];
+    let found = answer(&words, 0);
+    let waves: Vec<Vec<String>> = found["waves"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|wave| {
+            let steps = wave["steps"].as_array().expect("a list").iter();
+            steps
+                .map(|it| table(&it["members"], &["/name"]).concat().join("+"))
+                .collect()
+        })
+        .collect();
+    assert_eq!(
+        waves,
+        rows(
+            "cache legacy postgresql redis users+auth
+             app@1 app@2 mailer report
+             haproxy
+             nginx
+             browser monitor"
+        )
+    );
+    let step = |wave: usize, at: usize| &found["waves"][wave]["steps"][at];
+    assert_eq!(
+        table(
+            &step(0, 4)["weakest"],
+            &["/client/name", "/server/name", "/connections"]
+        ),
+        rows("users auth 3")
+    );
+    // It asks whether users are there as it starts, the database then and later, redis later.
+    assert_eq!(
+        table(&step(1, 0)["needs"], &["/server/name", "/when"]),
+        rows("users start_up\npostgresql both\nredis steady")
+    );
+    assert_eq!(
+        table(&step(1, 3)["needs"], &["/server/name", "/when"]),
+        rows("postgresql each_run")
+    );
+    assert_eq!(table(&found["outside"], &["/name"]), rows("10.88.0.16"));
+    let run = ask(&[&words[..], &["-o", "systemd"]].concat());
+    let units = run.text().expect("text");
+    assert!(
+        units.contains("/etc/systemd/system/haproxy.service.d/after.conf")
+            && units.contains("\nAfter=app@1.service app@2.service\n"),
+        "{units}"
+    );
+    // systemd would refuse the whole cycle.
+    assert!(units.contains("\nAfter=users.service\n"), "{units}");
+    assert!(!units.contains("users.service.d/"), "{units}");
+}
+
+#[test]
+fn what_is_idle() {
+    let found = answer(&["idle", "--from", "before.jsonl"], 0);
+    assert_eq!(
+        table(&found["listeners"], &["/name", "/port", "/last_used"]),
+        [["legacy", "6390", ""]]
+    );
+    assert_eq!(
+        table(
+            &found["unanswered"],
+            &["/client/name", "/server/name", "/port", "/failed/refused"]
+        ),
+        rows("mailer 10.88.0.16 2525 6")
+    );
+    assert_eq!(
+        found["too_short_for"],
+        serde_json::json!(["hourly", "daily", "weekly", "monthly"])
+    );
+}
+
+#[test]
+fn what_fails_and_what_happened_before() {
+    let found = answer(&["failures", "--from", "before.jsonl"], 0);
+    assert_eq!(
+        table(
+            &found["edges"],
+            &[
+                "/client/name",
+                "/server/name",
+                "/state",
+                "/failed/refused",
+                "/connections"
+            ]
+        ),
+        rows("mailer cache failed 8 5\nmailer 10.88.0.16 failed 6 0")
+    );
+    let cache = &found["edges"][0];
+    assert!(cache["last_success"].as_str() < cache["failing_since"].as_str());
+    assert_eq!(found["edges"][1].get("last_success"), None);
+    // The newest first: its process ended after its listener went.
+    assert_eq!(
+        table(&cache["before"], &["/who/name", "/what"])[..2],
+        rows("cache exit\ncache unlisten")
+    );
+}
+
+#[test]
+fn how_even_the_load_is_and_who_should_not_be_there() {
+    let words = [
+        "balance",
+        "--policy",
+        "policy.txt",
+        "--from",
+        "before.jsonl",
+    ];
+    let found = answer(&words, 3);
+    let services = &found["services"];
+    // 21 + 9 with what the monitor asks: 21 is 1.4 times the even share of 15.
+    assert_eq!(
+        table(services, &["/service", "/port", "/connections", "/skew"]),
+        rows("app@ 8081 30 1.4")
+    );
+    assert_eq!(
+        table(
+            &services[0]["backends"],
+            &["/name", "/connections", "/share", "/load"]
+        ),
+        rows("app@1 21 0.7 even\napp@2 9 0.3 even")
+    );
+    assert_eq!(
+        table(
+            &services[0]["clients"],
+            &["/name", "/connections", "/backends"]
+        ),
+        rows("haproxy 24 2\nmonitor 6 2")
+    );
+    assert_eq!(
+        table(&found["busiest"], &["/name", "/connections"])[..4],
+        rows("app@1 44\nbrowser 39\nmonitor 27\nhaproxy 24")
+    );
+    assert_eq!(
+        table(
+            &found["violations"],
+            &["/client/name", "/server/name", "/connections"]
+        ),
+        rows("report postgresql 4\nusers auth 3")
+    );
+    let processes = &found["violations"][0]["processes"];
+    assert!(
+        table(processes, &["/exe"])
+            .iter()
+            .all(|it| it[0].ends_with("/psql")),
+        "{processes}"
+    );
+}
+
+#[test]
+fn what_is_back_after_the_change() {
+    let found = answer(&["verify", "before.jsonl", "--from", "after.jsonl"], 3);
+    assert_eq!(found["complete"], false);
+    let cells = ["/client/name", "/server/name", "/port"];
+    assert_eq!(
+        table(&found["failing"], &cells),
+        rows("browser 10.88.0.13 8090\nusers 10.88.0.13 8090")
+    );
+    assert_eq!(
+        table(&found["missing"], &cells),
+        rows(
+            "monitor auth 8090
+             monitor cache 6379
+             report postgresql 5432
+             auth users 8091"
+        )
+    );
+    assert_eq!(
+        table(&found["new"], &cells),
+        rows("analytics postgresql 5432\nmonitor relay 2525")
+    );
+    // 24 worked when the recording ended, of which these 6 do not.
+    assert_eq!(found["back"].as_array().expect("a list").len(), 18);
+}
+
+#[test]
+fn with_losses_or_gaps_nothing_is_proven() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = std::fs::read_to_string(recordings().join("before.jsonl")).expect("a recording");
+    let (all, stop) = text.trim_end().rsplit_once('\n').expect("lines");
+    let lost = r#"{"v":1,"time":"TIME","event":"loss","host":HOST,"lost":{"close":{"ring_full":7}},"missed":0,"from":"TIME","to":"TIME"}"#;
+    let last: Value = serde_json::from_str(stop).expect("JSON");
+    let lost = lost
+        .replace("TIME", last["time"].as_str().expect("a time"))
+        .replace("HOST", &last["host"].to_string());
+    // Without its last line, whose account would say that nothing was lost.
+    let path = folder.path().join("lost.jsonl");
+    std::fs::write(&path, format!("{all}\n{lost}\n")).expect("written");
+    let path = path.display().to_string();
+    // And the same twice in turn: nobody watched in between.
+    let both = folder.path().join("gap.jsonl");
+    let later = text.replace("\"time\":\"2026-", "\"time\":\"2027-");
+    std::fs::write(&both, format!("{text}{later}")).expect("written");
+    let gap = both.display().to_string();
+    for (path, doubt, words) in [
+        (&path, "lost", "7 events of shop-1 were lost"),
+        (&gap, "gap", "nobody watched shop-1 for"),
+    ] {
+        for question in [
+            &["impact", "postgresql.service"][..],
+            &["groups"],
+            &["recovery-order"],
+            &["idle"],
+            &["failures"],
+            &["balance"],
+        ] {
+            let words_of = [question, &["--from", path]].concat();
+            let found = answer(&words_of, 0);
+            assert_eq!(found["coverage"]["proven"], false, "{question:?}");
+            assert_eq!(found["coverage"]["doubts"][0]["why"], doubt, "{question:?}");
+            let run = ask(&[&words_of[..], &["-o", "table"]].concat());
+            let text = run.text().expect("text");
+            assert!(
+                text.contains("NOT PROVEN: ") && text.contains(words),
+                "{text}"
+            );
+            assert!(!text.contains("Proven for that time"), "{text}");
+        }
+        let run = ask(&["diff", "before.jsonl", path, "-o", "table"]);
+        assert!(run.text().expect("text").contains("NOT PROVEN: "));
+        let run = ask(&["verify", "before.jsonl", "--from", path, "-o", "table"]);
+        assert!(run.text().expect("text").contains("NOT PROVEN: "));
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::{Answer, Link, Policy, Proof, Who, service};
-use crate::model::{Edge, NodeKind, View};
+use crate::model::{Node, NodeKind, View};
 
 /// How load is spread.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -213,28 +213,40 @@ fn backends(view: &View) -> BTreeMap<(String, u16), BTreeSet<usize>> {
         .iter()
         .flat_map(|((_, port), nodes)| nodes.iter().map(|at| (*at, *port)))
         .collect();
-    // One client that dials several servers at one port, which run the same program: they are behind
-    // a balancer, whatever their names are.
-    let mut dialled: BTreeMap<(usize, u16, String), BTreeSet<usize>> = BTreeMap::new();
+    // Servers that run the same program and that just the same clients dial at one port are behind one
+    // balancer, whatever their names are.
+    let mut clients: BTreeMap<(usize, u16), BTreeSet<usize>> = BTreeMap::new();
     for edge in &view.edges {
-        if let (Some(port), Some(program)) = (edge.port, program(view, edge))
+        if let Some(port) = edge.port
             && !known.contains(&(edge.server, port))
         {
-            let place = (edge.client, port, program);
-            dialled.entry(place).or_default().insert(edge.server);
+            clients
+                .entry((edge.server, port))
+                .or_default()
+                .insert(edge.client);
         }
     }
-    for ((_, port, program), nodes) in dialled {
+    let mut twins: BTreeMap<(u16, String, BTreeSet<usize>), BTreeSet<usize>> = BTreeMap::new();
+    for ((server, port), clients) in clients {
+        if let Some(program) = program(&view.nodes[server]) {
+            twins
+                .entry((port, program, clients))
+                .or_default()
+                .insert(server);
+        }
+    }
+    for ((port, program, _), nodes) in twins {
         if nodes.len() > 1 {
-            backends.entry((program, port)).or_default().extend(nodes);
+            // Two pairs of one program are two services: the first instance tells them apart.
+            let first = nodes.first().map_or("", |at| &*view.nodes[*at].name);
+            backends.insert((format!("{program} as {first}"), port), nodes);
         }
     }
     backends
 }
 
-/// The file name of what the server of `edge` runs.
-fn program(view: &View, edge: &Edge) -> Option<String> {
-    let node = &view.nodes[edge.server];
+/// The file name of what a server runs.
+fn program(node: &Node) -> Option<String> {
     let exe = node.processes.first()?.exe.as_deref()?;
     exe.rsplit('/').next().map(str::to_owned)
 }

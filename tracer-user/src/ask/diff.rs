@@ -118,7 +118,9 @@ pub fn diff(before: &View, after: &View, allowed: &Allowed) -> Answer<Diff> {
     };
     for (at, same) in matching.nodes.iter().enumerate() {
         let node = &before.nodes[at];
-        match same {
+        // What is only dialled any more, or was only dialled before, is known by its address alone.
+        let same = same.filter(|same| after.nodes[*same].kind == node.kind);
+        match &same {
             Some(same) => {
                 let other = &after.nodes[*same];
                 for to in moves(node, other) {
@@ -135,7 +137,7 @@ pub fn diff(before: &View, after: &View, allowed: &Allowed) -> Answer<Diff> {
             None => {}
         }
     }
-    for at in &matching.new_nodes {
+    for at in matching.new_nodes.iter().chain(&matching.appeared) {
         if after.nodes[*at].kind == NodeKind::Workload {
             found.workload(How::New, after, *at, None);
             for port in ports(&after.nodes[*at]) {
@@ -318,9 +320,16 @@ fn moves(before: &Node, after: &Node) -> Vec<Step> {
     };
     step("image", image(before), image(after));
     let (old, new) = (programs(before), programs(after));
-    // A service runs many programs; it moved if it runs none of those that it ran.
+    // A service runs many programs. It moved if it runs none of those that it ran, or one of them from
+    // another place.
     if !old.is_empty() && old.is_disjoint(&new) && !new.is_empty() {
         step("executable", Some(list(&old)), Some(list(&new)));
+    } else {
+        for gone in old.difference(&new) {
+            let name = file_name(gone);
+            let elsewhere = new.difference(&old).find(|it| file_name(it) == name);
+            step("executable", Some(gone.clone()), elsewhere.cloned());
+        }
     }
     let is_ours = |node: &Node| {
         // Those of containers and pods are others after every start.
@@ -340,6 +349,10 @@ fn programs(node: &Node) -> BTreeSet<String> {
     paths
         .map(|it| it.trim_end_matches(" (deleted)").to_owned())
         .collect()
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn list<T: ToString + Ord>(all: &BTreeSet<T>) -> String {

@@ -2,7 +2,10 @@
 //! ends. What changes with every start (pids, ports that the kernel chose, suffixes of pods) does
 //! not count.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use super::service::lasting_name;
 use crate::model::{Edge, NodeKind, View};
@@ -18,6 +21,8 @@ pub(super) struct Matching<'a> {
     pub(super) nodes: Vec<Option<usize>>,
     /// Nodes of `after` that are not in `before`.
     pub(super) new_nodes: Vec<usize>,
+    /// Workloads of `after` of which `before` knows the address alone.
+    pub(super) appeared: Vec<usize>,
     /// Edges in both, by their indices.
     pub(super) edges: Vec<(usize, usize)>,
     /// Edges that another port has replaced.
@@ -30,12 +35,14 @@ pub(super) struct Matching<'a> {
 
 impl<'a> Matching<'a> {
     pub(super) fn of(before: &'a View, after: &'a View) -> Self {
-        let (nodes, new_nodes) = match_nodes(before, after);
+        let (mut nodes, mut new_nodes) = match_nodes(before, after);
+        let appeared = match_addresses(before, after, &mut nodes, &mut new_nodes);
         let mut matching = Self {
             before,
             after,
             nodes,
             new_nodes,
+            appeared,
             edges: Vec::new(),
             moved_edges: Vec::new(),
             gone_edges: Vec::new(),
@@ -96,6 +103,50 @@ impl<'a> Matching<'a> {
         self.gone_edges.sort_unstable();
         self.new_edges.sort_unstable();
     }
+}
+
+/// Matches what is a workload in one map and only an address in the other, as nothing answered there:
+/// if just one has that address. Takes what is matched out of `left`, and returns those that are
+/// workloads in `after`.
+fn match_addresses(
+    before: &View,
+    after: &View,
+    matched: &mut [Option<usize>],
+    left: &mut Vec<usize>,
+) -> Vec<usize> {
+    /// By address, what has it; none if several have.
+    fn owners(view: &View, of: impl Iterator<Item = usize>) -> HashMap<IpAddr, Option<usize>> {
+        let mut owners = HashMap::new();
+        for at in of {
+            for address in &view.nodes[at].addresses {
+                owners
+                    .entry(*address)
+                    .and_modify(|it| *it = None)
+                    .or_insert(Some(at));
+            }
+        }
+        owners
+    }
+    let open = (0..before.nodes.len()).filter(|at| matched[*at].is_none());
+    let old = owners(before, open);
+    let new = owners(after, left.iter().copied());
+    let mut appeared = Vec::new();
+    let mut pairs: Vec<(usize, usize)> = old
+        .iter()
+        .filter_map(|(address, at)| (*at).zip(new.get(address).copied().flatten()))
+        .filter(|(old, new)| before.nodes[*old].kind != after.nodes[*new].kind)
+        .collect();
+    pairs.sort_unstable();
+    for (old, new) in pairs {
+        if matched[old].is_none() && left.contains(&new) {
+            matched[old] = Some(new);
+            left.retain(|at| *at != new);
+            if after.nodes[new].kind == NodeKind::Workload {
+                appeared.push(new);
+            }
+        }
+    }
+    appeared
 }
 
 /// For each node of `before` the same in `after`, and those of `after` that are left.

@@ -57,6 +57,8 @@ pub enum When {
     StartUp,
     /// Then, and later.
     Both,
+    /// Whenever one of its processes begins, as with what a timer starts.
+    EachRun,
     /// Only later: it can start without.
     Steady,
     /// Nobody saw a process of the client begin.
@@ -244,18 +246,25 @@ fn when(view: &View, edge: &Edge, start_up_ns: u64) -> When {
         .filter_map(|it| it.started)
         .filter(|started| from.is_some_and(|from| *started >= from))
         .collect();
-    if begun.is_empty() || edge.live_at_start > 0 {
+    let Some(oldest) = begun.iter().min() else {
+        return When::Unknown;
+    };
+    if edge.live_at_start > 0 {
         return When::Unknown;
     }
-    let is_start = |time: Timestamp| {
-        begun
-            .iter()
-            .any(|it| time >= *it && time.as_ns() - it.as_ns() <= start_up_ns)
+    // The process that began last before, if that is not long ago.
+    let start_before = |time: Timestamp| {
+        let start = begun.iter().filter(|it| **it <= time).max()?;
+        (time.as_ns() - start.as_ns() <= start_up_ns).then_some(*start)
     };
-    let last = edge.last_success.or(edge.last_failure.map(|it| it.time));
-    match (is_start(edge.first_seen), last.is_none_or(is_start)) {
-        (true, true) => When::StartUp,
-        (true, false) => When::Both,
-        (false, _) => When::Steady,
+    let last = edge.last_success.max(edge.last_failure.map(|it| it.time));
+    let last = last.unwrap_or(edge.first_seen);
+    match (start_before(edge.first_seen), start_before(last)) {
+        // Of many processes, only the last ones are known.
+        (None, Some(_)) if edge.first_seen < *oldest => When::EachRun,
+        (None, _) => When::Steady,
+        (Some(_), None) => When::Both,
+        (Some(first), Some(last)) if first == last => When::StartUp,
+        (Some(_), Some(_)) => When::EachRun,
     }
 }

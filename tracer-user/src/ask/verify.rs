@@ -30,7 +30,10 @@ impl Verify {
 /// Whether what worked in `baseline` works in `now`. What failed before is not expected to.
 pub fn verify(baseline: &View, now: &View) -> Answer<Verify> {
     let matching = Matching::of(baseline, now);
-    let worked = |at: usize| baseline.edges[at].connections() > 0;
+    let worked = |at: usize| {
+        let edge = &baseline.edges[at];
+        edge.connections() > 0 && edge.state != EdgeState::Failed
+    };
     let mut found = Verify {
         complete: false,
         back: Vec::new(),

@@ -1,5 +1,7 @@
 //! How load is spread, for people.
 
+use std::collections::BTreeMap;
+
 use super::{
     super::grid::Part,
     page::{Cell, Mark, Names, Page, Shown, Table, plural},
@@ -114,10 +116,15 @@ fn service(service: &Service, names: Names) -> Table {
 
 fn forbidden(violations: &[Violation], names: Names) -> Table {
     let rows = violations.iter().map(|it| {
-        let processes = it
-            .processes
-            .iter()
-            .map(|process| format!("{} {}", process.pid, process.exe));
+        let mut pids: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for process in &it.processes {
+            pids.entry(&process.exe)
+                .or_default()
+                .push(process.pid.to_string());
+        }
+        let processes = pids
+            .into_iter()
+            .map(|(exe, pids)| format!("{exe} ({})", pids.join(", ")));
         let cells = vec![
             Cell::text(names.of_node(&it.link.client)),
             Cell::text(names.at_port(&it.link.server, it.link.port)),

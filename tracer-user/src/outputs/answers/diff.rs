@@ -96,6 +96,12 @@ fn row(changed: &Changed, names: Names) -> (Mark, Vec<Cell>) {
                 )),
                 _ => {}
             }
+            // Nothing answers there any more, so the map knows it by its address alone.
+            if let (Some(before), Some(after)) = (before.as_deref(), after.as_deref())
+                && before.server.name != after.server.name
+            {
+                how.push(format!("was {}", names.of_node(&before.server)));
+            }
             how.retain(|it| !it.is_empty());
             ("edge", which, how.join(", "))
         }

@@ -116,6 +116,7 @@ fn needs(step: &Step, names: Names) -> String {
         let server = names.at_port(&it.link.server, it.link.port);
         match it.when {
             When::StartUp => format!("{server} (only at start-up)"),
+            When::EachRun => format!("{server} (each run)"),
             When::Both => format!("{server} (from start-up on)"),
             When::Steady => format!("{server} (later)"),
             When::Unknown => server,
