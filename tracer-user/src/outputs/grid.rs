@@ -8,7 +8,7 @@ use std::{fmt::Display, io::Write as _};
 use anstyle::Style;
 
 /// Between two columns.
-const GAP: usize = 2;
+pub(super) const GAP: usize = 2;
 
 /// What names and reasons are cut to before anything else is left out.
 const FAIR: usize = 16;

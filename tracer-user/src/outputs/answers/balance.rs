@@ -129,7 +129,7 @@ fn forbidden(violations: &[Violation], names: Names) -> Table {
             Cell::text(names.of_node(&it.link.client)),
             Cell::text(names.at_port(&it.link.server, it.link.port)),
             Cell::Count(it.link.connections),
-            Cell::text(processes.collect::<Vec<_>>().join(", ")),
+            Cell::List(processes.collect()),
             Cell::text(&*it.rule),
         ];
         (Mark::Bad, cells)

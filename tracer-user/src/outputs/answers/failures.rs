@@ -48,15 +48,15 @@ impl Shown for Answer<Failures> {
                     ("server", Part::Name),
                     ("state", Part::Mark),
                     ("failed", Part::Reason),
-                    ("per minute", Part::Extra(1)),
-                    ("failing since", Part::Fact),
-                    ("last success", Part::Extra(2)),
-                    ("last failure", Part::Extra(0)),
-                    ("just before", Part::Name),
+                    ("a minute", Part::Extra(1)),
+                    ("errno", Part::Extra(0)),
+                    ("since", Part::Fact),
+                    ("last success", Part::Extra(3)),
+                    ("last failure", Part::Extra(2)),
                 ],
                 rows: edges.iter().map(|it| row(it, names)).collect(),
             }],
-            remarks: Vec::new(),
+            remarks: edges.iter().filter_map(|it| story(it, names)).collect(),
             absent: [
                 "no other edge had an attempt that failed",
                 "More may have failed than is listed",
@@ -68,27 +68,38 @@ impl Shown for Answer<Failures> {
 fn row(failing: &Failing, names: Names) -> (Mark, Vec<Cell>) {
     let link = &failing.link;
     let errno = link.last_failure.and_then(|it| it.errno);
-    let mut why = reasons(&link.failed);
-    if let Some(errno) = errno {
-        why = format!("{why} ({errno})");
-    }
-    let before: Vec<String> = failing.before.iter().map(|it| cause(it, names)).collect();
     let cells = vec![
         Cell::text(names.of_node(&link.client)),
         Cell::text(names.at_port(&link.server, link.port)),
         state(link.state),
-        Cell::text(why),
+        Cell::text(reasons(&link.failed)),
         Cell::Number(failing.per_minute),
+        Cell::text(errno.unwrap_or_default()),
         Cell::Time(link.failing_since),
-        Cell::text(match link.last_success {
-            Some(time) => clock(time),
-            None if link.live > 0 => "still open".to_owned(),
-            None => "never seen".to_owned(),
-        }),
+        Cell::When(
+            link.last_success,
+            match link.live {
+                0 => "never seen",
+                _ => "still open",
+            },
+        ),
         Cell::Time(link.last_failure.map(|it| it.time)),
-        Cell::text(before.join("; ")),
     ];
     (Mark::from(link.state), cells)
+}
+
+/// What happened just before an edge began to fail.
+fn story(failing: &Failing, names: Names) -> Option<String> {
+    let link = &failing.link;
+    let before: Vec<String> = failing.before.iter().map(|it| cause(it, names)).collect();
+    (!before.is_empty()).then(|| {
+        format!(
+            "Just before {} → {} failed: {}.",
+            names.of_node(&link.client),
+            names.at_port(&link.server, link.port),
+            before.join("; ")
+        )
+    })
 }
 
 /// A line about an edge that begins to fail, or recovers.

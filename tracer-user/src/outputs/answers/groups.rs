@@ -31,10 +31,10 @@ fn whole(found: &Groups, names: Names) -> Page {
         let cells = vec![
             Cell::Count(at),
             Cell::Count(it.members.len() as u64),
-            Cell::text(names.list(it.members.iter())),
+            names.cell(it.members.iter()),
             Cell::Count(it.connections),
             Cell::Bytes(it.bytes),
-            Cell::text(names.list(it.shared.iter())),
+            names.cell(it.shared.iter()),
         ];
         (Mark::Plain, cells)
     });
@@ -100,7 +100,7 @@ fn split(cut: &Cut, names: Names) -> Page {
         let cells = vec![
             Cell::text(part),
             Cell::Count(members.len() as u64),
-            Cell::text(names.list(members.iter())),
+            names.cell(members.iter()),
         ];
         (Mark::Plain, cells)
     });

@@ -1,7 +1,7 @@
 //! What is idle, for people.
 
 use super::{
-    super::{grid::Part, map::words::clock},
+    super::grid::Part,
     page::{Cell, Mark, Names, Page, Shown, Table, plural, reasons},
 };
 use crate::ask::{
@@ -22,16 +22,10 @@ impl Shown for Answer<Idle> {
             let callers = it.callers.iter().map(|link| caller(link, names));
             let cells = vec![
                 Cell::text(names.at_port(&it.who, Some(it.port))),
-                Cell::text(addresses.join(", ")),
-                Cell::text(match it.last_used {
-                    Some(time) => clock(time),
-                    None => "never seen".to_owned(),
-                }),
-                Cell::text(callers.collect::<Vec<_>>().join(", ")),
-                Cell::text(match it.since {
-                    Some(time) => clock(time),
-                    None => "before watching".to_owned(),
-                }),
+                Cell::List(addresses),
+                Cell::When(it.last_used, "never seen"),
+                Cell::List(callers.collect()),
+                Cell::When(it.since, "before watching"),
             ];
             (Mark::Plain, cells)
         };

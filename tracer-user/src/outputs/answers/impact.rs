@@ -55,7 +55,7 @@ impl Shown for Answer<Impact> {
             let cells = vec![
                 Cell::Count(it.distance.into()),
                 Cell::text(names.of_node(&it.who)),
-                Cell::text(it.by.iter().map(by).collect::<Vec<_>>().join(", ")),
+                Cell::List(it.by.iter().map(by).collect()),
                 state(state_of),
                 Cell::Count(it.connections),
                 Cell::Count(it.live),

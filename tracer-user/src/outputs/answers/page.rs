@@ -71,6 +71,8 @@ impl From<EdgeState> for Mark {
 pub(super) enum Cell {
     /// Text from outside, made harmless here.
     Text(String),
+    /// Several, none of which may be cut away: they go on below where there is too little room.
+    List(Vec<String>),
     Count(u64),
     Bytes(u64),
     /// From 0 to 1.
@@ -78,6 +80,8 @@ pub(super) enum Cell {
     /// Any other number.
     Number(f64),
     Time(Option<Timestamp>),
+    /// A time, or what it means that there is none.
+    When(Option<Timestamp>, &'static str),
 }
 
 impl Cell {
@@ -85,26 +89,50 @@ impl Cell {
         Self::Text(text.into())
     }
 
-    fn shown(&self) -> String {
+    /// For people; without the date if that is `today`.
+    fn shown(&self, today: &str) -> String {
         match self {
             Self::Text(text) => sanitise(text, usize::MAX).to_string(),
+            Self::List(items) => sanitise(&items.join(", "), usize::MAX).to_string(),
             Self::Count(number) => Count(*number).to_string(),
             Self::Bytes(number) => Bytes(*number).to_string(),
             Self::Share(share) => format!("{:.1} %", share * 100.0),
             Self::Number(number) => number.to_string(),
-            Self::Time(Some(time)) => clock(*time),
+            Self::Time(Some(time)) | Self::When(Some(time), _) => short_clock(*time, today),
             Self::Time(None) => String::new(),
+            Self::When(None, word) => (*word).to_owned(),
         }
     }
 
     fn is_number(&self) -> bool {
-        !matches!(self, Self::Text(_) | Self::Time(_))
+        !matches!(
+            self,
+            Self::Text(_) | Self::List(_) | Self::Time(_) | Self::When(..)
+        )
+    }
+}
+
+/// The date of `time`.
+fn day(time: Timestamp) -> String {
+    clock(time).chars().take(10).collect()
+}
+
+/// `time` without its date if that is `today`.
+pub(super) fn short_clock(time: Timestamp, today: &str) -> String {
+    let text = clock(time);
+    match text.split_once(' ') {
+        Some((date, of_day)) if date == today => of_day.to_owned(),
+        _ => text,
     }
 }
 
 /// Appends `answer` for people. Without a width nothing is cut.
 pub(super) fn table<T: Shown>(answer: &T, colour: bool, width: Option<usize>, buf: &mut Vec<u8>) {
     let page = answer.page();
+    let today = answer
+        .proof()
+        .span()
+        .map_or_else(String::new, |(_, to)| day(to));
     grid::wrap(&inert(&page.headline), width, buf);
     for table in &page.tables {
         if table.rows.is_empty() {
@@ -114,21 +142,13 @@ pub(super) fn table<T: Shown>(answer: &T, colour: bool, width: Option<usize>, bu
         if !table.title.is_empty() {
             grid::wrap(&inert(&table.title), width, buf);
         }
-        let columns = table.heads.iter().enumerate().map(|(at, (head, part))| {
-            let cells = table.rows.iter().filter_map(|(_, cells)| cells.get(at));
-            let is_number = cells.clone().any(Cell::is_number);
-            let column = Column::new(head, *part, cells.map(Cell::shown).collect());
-            match is_number {
-                true => column.of_numbers(),
-                false => column,
-            }
-        });
-        let style = |row: usize| match table.rows.get(row) {
-            Some((Mark::Bad, _)) if colour => AnsiColor::Red.on_default().bold(),
-            Some((Mark::Warn, _)) if colour => AnsiColor::Yellow.on_default(),
+        let (marks, columns) = columns(table, &today, width);
+        let style = |row: usize| match marks.get(row) {
+            Some(Mark::Bad) if colour => AnsiColor::Red.on_default().bold(),
+            Some(Mark::Warn) if colour => AnsiColor::Yellow.on_default(),
             _ => Style::new(),
         };
-        grid::write(columns.collect(), width, style, buf);
+        grid::write(columns, width, style, buf);
     }
     if !page.remarks.is_empty() {
         buf.push(b'\n');
@@ -140,6 +160,82 @@ pub(super) fn table<T: Shown>(answer: &T, colour: bool, width: Option<usize>, bu
     for line in proof::lines(answer.proof(), page.absent) {
         grid::wrap(&line, width, buf);
     }
+}
+
+/// Columns that a list has at least, where it shares a line with others.
+const LEAST_OF_LIST: usize = 24;
+
+/// The lines of a table, of which lists may take several, with how urgent each is.
+fn columns(table: &Table, today: &str, width: Option<usize>) -> (Vec<Mark>, Vec<Column>) {
+    let is_list = |at: usize| {
+        let mut rows = table.rows.iter();
+        rows.any(|(_, cells)| matches!(cells.get(at), Some(Cell::List(_))))
+    };
+    let lists = (0..table.heads.len()).filter(|at| is_list(*at)).count();
+    // What the other columns leave of the line, for each list. What can be left out does not count.
+    let taken: usize = table
+        .heads
+        .iter()
+        .enumerate()
+        .filter(|(at, (_, part))| !is_list(*at) && !matches!(part, Part::Extra(_)))
+        .map(|(at, (head, _))| {
+            let cells = table.rows.iter().filter_map(|(_, cells)| cells.get(at));
+            let widths = cells.map(|it| it.shown(today).chars().count());
+            widths.max().unwrap_or_default().max(head.len()) + grid::GAP
+        })
+        .sum();
+    let room = width.map(|width| {
+        let left = width.saturating_sub(taken) / lists.max(1);
+        left.saturating_sub(grid::GAP).max(LEAST_OF_LIST)
+    });
+    let mut marks = Vec::new();
+    let mut cells: Vec<Vec<String>> = vec![Vec::new(); table.heads.len()];
+    for (mark, row) in &table.rows {
+        let lines: Vec<Vec<String>> = row
+            .iter()
+            .map(|cell| match (cell, room) {
+                (Cell::List(items), Some(room)) => packed(items, room),
+                (cell, _) => vec![cell.shown(today)],
+            })
+            .collect();
+        let height = lines.iter().map(Vec::len).max().unwrap_or_default();
+        marks.extend(std::iter::repeat_n(*mark, height));
+        for (column, lines) in cells.iter_mut().zip(lines) {
+            let missing = height - lines.len();
+            column.extend(lines);
+            column.extend(std::iter::repeat_n(String::new(), missing));
+        }
+    }
+    let heads = table.heads.iter().enumerate().zip(cells);
+    let columns = heads.map(|((at, (head, part)), cells)| {
+        let mut numbers = table.rows.iter().filter_map(|(_, cells)| cells.get(at));
+        let column = Column::new(head, *part, cells);
+        match numbers.any(Cell::is_number) {
+            true => column.of_numbers(),
+            false => column,
+        }
+    });
+    (marks, columns.collect())
+}
+
+/// `items` in lines of at most `room` characters, if they can be.
+fn packed(items: &[String], room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let last = items.len().saturating_sub(1);
+    for (at, item) in items.iter().enumerate() {
+        let comma = if at < last { "," } else { "" };
+        let item = format!("{}{comma}", sanitise(item, usize::MAX));
+        let taken = lines.last().map_or(0, |it| it.chars().count());
+        match lines.last_mut() {
+            Some(line) if taken > 0 && taken + 1 + item.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(&item);
+            }
+            Some(line) if taken == 0 => line.push_str(&item),
+            _ => lines.push(item),
+        }
+    }
+    lines
 }
 
 /// Appends the tables of `page` as one sheet: the columns of all, and first which table a row is of.
@@ -165,9 +261,10 @@ pub(super) fn csv(page: &Page, proof: &Proof, buf: &mut Vec<u8>) {
                 let at = table.heads.iter().position(|(it, _)| it == head);
                 match at.and_then(|at| cells.get(at)) {
                     Some(Cell::Text(text)) => row.text(text.trim_start()),
+                    Some(Cell::List(items)) => row.text(&items.join(", ")),
                     Some(Cell::Count(number) | Cell::Bytes(number)) => row.plain(number),
                     Some(Cell::Share(number) | Cell::Number(number)) => row.plain(number),
-                    Some(Cell::Time(time)) => row.known(*time),
+                    Some(Cell::Time(time) | Cell::When(time, _)) => row.known(*time),
                     None => row.known(None::<u64>),
                 }
             }
@@ -219,6 +316,11 @@ impl Names {
         all.map(|it| self.of_node(it))
             .collect::<Vec<_>>()
             .join(", ")
+    }
+
+    /// All of them, for a table.
+    pub(super) fn cell<'a>(self, all: impl Iterator<Item = &'a Who>) -> Cell {
+        Cell::List(all.map(|it| self.of_node(it)).collect())
     }
 }
 

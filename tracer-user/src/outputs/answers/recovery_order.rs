@@ -29,8 +29,8 @@ impl Shown for Answer<RecoveryOrder> {
                 };
                 let cells = vec![
                     Cell::Count(at),
-                    Cell::text(members(step, names)),
-                    Cell::text(needs(step, names)),
+                    Cell::List(members(step, names)),
+                    Cell::List(needs(step, names)),
                 ];
                 rows.push((mark, cells));
             }
@@ -59,7 +59,7 @@ impl Shown for Answer<RecoveryOrder> {
         let outside = found.outside.iter().map(|it| {
             let cells = vec![
                 Cell::text(names.of_node(&it.who)),
-                Cell::text(names.list(it.needed_by.iter())),
+                names.cell(it.needed_by.iter()),
             ];
             (Mark::Plain, cells)
         });
@@ -101,17 +101,15 @@ impl Shown for Answer<RecoveryOrder> {
     }
 }
 
-fn members(step: &Step, names: Names) -> String {
-    match &step.members[..] {
-        [one] => names.of_node(one),
-        many => {
-            let all: Vec<_> = many.iter().map(|it| names.of_node(it)).collect();
-            format!("cycle: {}", all.join(", then "))
-        }
+fn members(step: &Step, names: Names) -> Vec<String> {
+    let mut all: Vec<_> = step.members.iter().map(|it| names.of_node(it)).collect();
+    if let [first, _, ..] = &mut all[..] {
+        *first = format!("cycle: {first}");
     }
+    all
 }
 
-fn needs(step: &Step, names: Names) -> String {
+fn needs(step: &Step, names: Names) -> Vec<String> {
     let need = |it: &Need| {
         let server = names.at_port(&it.link.server, it.link.port);
         match it.when {
@@ -122,5 +120,5 @@ fn needs(step: &Step, names: Names) -> String {
             When::Unknown => server,
         }
     };
-    step.needs.iter().map(need).collect::<Vec<_>>().join(", ")
+    step.needs.iter().map(need).collect()
 }
