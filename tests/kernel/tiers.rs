@@ -24,6 +24,7 @@ use crate::services::{Postgres, ask, start};
 tests!("tiers":
     live_and_from_the_file_it_is_the_same_map,
     a_stopped_database_fails_its_edges_and_no_others,
+    questions_are_answered_while_it_happens,
 );
 
 const NGINX: u16 = 8080;
@@ -308,6 +309,74 @@ fn a_stopped_database_fails_its_edges_and_no_others() -> Result<()> {
         "{at_last:?} {edge}"
     );
     Ok(())
+}
+
+/// Live: what begins to fail and what recovers is told, and a baseline is waited for.
+fn questions_are_answered_while_it_happens() -> Result<()> {
+    let mut tiers = Tiers::new()?;
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let baseline = folder.path().join("baseline.jsonl");
+    let process = watch(&baseline)?;
+    tiers.load()?;
+    tiers.settle()?;
+    finished(process)?;
+    tiers.stop_database()?;
+
+    let follow = question(&["failures", "--follow", "-o", "json"])?;
+    // The server of each state, in the order in which they are told.
+    let told = || -> Result<Vec<String>> {
+        let text = follow.stdout_so_far();
+        let lines = text.split_inclusive(|it| *it == b'\n');
+        let whole = lines.filter(|it| it.ends_with(b"\n"));
+        let states = whole.map(|line| {
+            let line: Value = serde_json::from_slice(line).context("a line is JSON")?;
+            let is_ours = line["client"]["name"] == "shopd";
+            Ok(is_ours.then(|| format!("{} {}", line["port"], line["state"])))
+        });
+        states.filter_map(Result::transpose).collect()
+    };
+    wait::until("a failure to be told", || {
+        tiers.load()?;
+        Ok((!told()?.is_empty()).then_some(()))
+    })?;
+    let verify = |wait: &str| {
+        let baseline = baseline.display().to_string();
+        question(&["verify", &baseline, "--wait", wait, "-o", "json"])
+    };
+    // The database is missing, or fails if it is dialled meanwhile.
+    let run = verify("1s")?.finish()?;
+    run.expect_code(3)?;
+    tiers.start_database()?;
+    wait::until("the recovery to be told", || {
+        tiers.load()?;
+        Ok((told()?.len() > 1).then_some(()))
+    })?;
+    ensure!(
+        told()?[..2] == ["5432 \"failed\"", "5432 \"mixed\""],
+        "{:?}",
+        told()?
+    );
+    follow.signal(Signal::INT)?;
+    follow.finish()?.expect_code(0)?;
+
+    let mut back = verify("60s")?;
+    wait::until("all to be back", || {
+        tiers.load()?;
+        back.exited()
+    })?;
+    let run = back.finish()?;
+    run.expect_code(0)?;
+    let found: Value = serde_json::from_str(run.text()?).context("the answer is JSON")?;
+    ensure!(found["complete"] == true, "{found}");
+    ensure!(found["coverage"]["proven"] == true, "{found}");
+    Ok(())
+}
+
+/// `tracer` with these words, and the hooks under test.
+fn question(words: &[&str]) -> Result<Process> {
+    let mut command = tracer::command()?;
+    command.args(words).args(["--hooks", &tracer::hooks()]);
+    Process::spawn(&mut command, true)
 }
 
 /// A terminal with `tracer map` in it that shows what fails: that of tmux, as people have it.

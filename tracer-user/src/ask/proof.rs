@@ -131,6 +131,12 @@ impl Proof {
         self.settle();
     }
 
+    /// Takes back reasons for doubt.
+    pub fn forget(&mut self, which: impl Fn(&Doubt) -> bool) {
+        self.doubts.retain(|doubt| !which(doubt));
+        self.settle();
+    }
+
     /// The first and the last event of what was watched.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         span(&self.hosts)

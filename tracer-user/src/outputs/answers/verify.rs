@@ -65,10 +65,13 @@ impl Shown for Answer<Verify> {
                 rows: failing.chain(missing).chain(new).chain(back).collect(),
             }],
             remarks: Vec::new(),
-            absent: [
-                "what is missing did not connect",
-                "What is missing may have connected all the same, or not have had the time to",
-            ],
+            absent: match found.complete {
+                true => ["all of it connected again", "There may be more that is new"],
+                false => [
+                    "what is missing did not connect",
+                    "What is missing may have connected all the same, or not have had the time to",
+                ],
+            },
         }
     }
 }
