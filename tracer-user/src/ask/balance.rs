@@ -83,11 +83,11 @@ impl Load {
         }
     }
 
-    fn of(connections: u64, all: u64, backends: usize) -> Self {
+    fn of(connections: u64, failures: u64, all: u64, backends: usize) -> Self {
         let (this, even) = (u128::from(connections) * backends as u128, u128::from(all));
-        if connections == 0 {
+        if connections == 0 && failures == 0 {
             Self::Unused
-        } else if this * 2 < even {
+        } else if connections == 0 || this * 2 < even {
             Self::Under
         } else if this * 2 > even * 3 {
             Self::Over
@@ -185,7 +185,12 @@ pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
         busiest: busiest(view),
         violations,
     };
-    Answer::new("balance", found, Proof::of(view))
+    let mut proof = Proof::of(view);
+    if policy.is_some() {
+        // A rule says who dials: of these edges nobody knows.
+        proof.doubt_undirected(view.edges.iter());
+    }
+    Answer::new("balance", found, proof)
 }
 
 /// The ports that several instances of one service answer, with these instances: those that serve it,
@@ -248,6 +253,7 @@ fn backends(view: &View) -> BTreeMap<(String, u16), BTreeSet<usize>> {
 /// The file name of what a server runs.
 fn program(node: &Node) -> Option<String> {
     let exe = node.processes.first()?.exe.as_deref()?;
+    let exe = exe.trim_end_matches(" (deleted)");
     exe.rsplit('/').next().map(str::to_owned)
 }
 
@@ -290,7 +296,7 @@ fn measure(view: &View, service: String, port: u16, backends: &BTreeSet<usize>) 
             bytes: *bytes,
             bytes_share: share(*bytes, all_bytes),
             failures: *failures,
-            load: Load::of(*connections, all, backends.len()),
+            load: Load::of(*connections, *failures, all, backends.len()),
         })
         .collect();
     list.sort_by(|one, other| {

@@ -165,9 +165,10 @@ pub fn diff(before: &View, after: &View, allowed: &Allowed) -> Answer<Diff> {
             from: port(before.edges[*one].port),
             to: port(after.edges[*other].port),
         };
-        let how = match after.edges[*other].state {
-            EdgeState::Failed => How::Failing,
-            EdgeState::Ok | EdgeState::Mixed => How::Moved,
+        let states = (before.edges[*one].state, after.edges[*other].state);
+        let how = match states {
+            (EdgeState::Ok | EdgeState::Mixed, EdgeState::Failed) => How::Failing,
+            _ => How::Moved,
         };
         found.edge(how, &matching, Some(*one), Some(*other), Some(to));
     }

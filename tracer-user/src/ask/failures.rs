@@ -114,7 +114,14 @@ fn failure(view: &View, edge: &Edge, window: Duration) -> Failing {
         before.extend(client);
     }
     before.sort_by_key(|it| std::cmp::Reverse(it.change.time()));
-    before.dedup();
+    // What dials itself is both ends: told once.
+    let mut told: Vec<Cause> = Vec::new();
+    for cause in before {
+        if !told.contains(&cause) {
+            told.push(cause);
+        }
+    }
+    let mut before = told;
     before.truncate(MAX_CAUSES);
     let since = match edge.state {
         EdgeState::Failed => began,

@@ -243,8 +243,9 @@ fn shared_nodes(view: &View, asked: &Shared) -> Vec<Option<SharedBy>> {
     for (at, node) in view.nodes.iter().enumerate() {
         let port = |(port, why): &(u16, SharedBy)| {
             let ports = ports.get(&at)?;
-            // What also serves something else is more than that.
-            (ports.contains(port) && ports.len() == 1).then_some(*why)
+            // What also serves something else is more than that; a directory has several ports.
+            let is_shared = |port: &u16| SHARED_PORTS.iter().any(|(shared, _)| shared == port);
+            (ports.contains(port) && ports.iter().all(is_shared)).then_some(*why)
         };
         let role = |(role, why): &(&str, SharedBy)| {
             let is = node.workload.as_ref()?.role.as_deref() == Some(*role);

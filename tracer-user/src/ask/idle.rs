@@ -1,6 +1,10 @@
 //! What could be switched off: listeners that nobody uses, and servers that never answer.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -49,7 +53,7 @@ const PERIODS: [(u64, &str); 4] = [
 
 /// What nobody used for `unused_for`; none for all the time that was watched.
 pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
-    let proof = Proof::of(view);
+    let mut proof = Proof::of(view);
     let mut callers: HashMap<(usize, u16), Vec<usize>> = HashMap::new();
     for (at, edge) in view.edges.iter().enumerate() {
         if let Some(port) = edge.port {
@@ -62,6 +66,7 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
         Timestamp::from_ns(now.saturating_sub(ns))
     });
     let mut listeners = Vec::new();
+    let mut idle_at = HashSet::new();
     for (at, node) in view.nodes.iter().enumerate() {
         let mut ports: Vec<u16> = node.listeners.iter().map(|it| it.port).collect();
         ports.sort_unstable();
@@ -89,6 +94,7 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
             let mut addresses: Vec<_> = here().map(|it| it.address).collect();
             addresses.sort_unstable();
             addresses.dedup();
+            idle_at.insert(at);
             listeners.push(IdleListener {
                 who: Who::of(view, at),
                 addresses,
@@ -118,6 +124,12 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
             (&one.client, &one.server, one.port).cmp(&(&other.client, &other.server, other.port))
         })
     });
+    // What nobody knows the port of may be what uses a listener after all.
+    proof.doubt_undirected(
+        view.edges
+            .iter()
+            .filter(|it| idle_at.contains(&it.client) || idle_at.contains(&it.server)),
+    );
     let watched = proof.watched_ns() / 1_000_000_000;
     let too_short_for = PERIODS
         .into_iter()

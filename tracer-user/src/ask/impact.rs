@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use globset::GlobMatcher;
 use serde::Serialize;
 
-use super::{Answer, Doubt, Link, Proof, Who, graph::Graph};
+use super::{Answer, Link, Proof, Who, graph::Graph};
 use crate::model::{Node, Timestamp, View, WhoError, find};
 
 /// What is asked about.
@@ -36,9 +36,11 @@ impl Target {
         let found = match self {
             Self::Who(who) => return find(view, who).map(|at| vec![at]),
             Self::Exe(glob) => of(view, |node| {
+                // What was replaced since it began is what it was.
+                let runs = |exe: &str| glob.is_match(exe.trim_end_matches(" (deleted)"));
                 node.processes
                     .iter()
-                    .any(|it| it.exe.as_deref().is_some_and(|exe| glob.is_match(exe)))
+                    .any(|it| it.exe.as_deref().is_some_and(runs))
             }),
             Self::Image(glob) => of(view, |node| {
                 let container = node.workload.as_ref().and_then(|it| it.container.as_ref());
@@ -165,10 +167,7 @@ pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer
             .then_with(|| one.who.cmp(&other.who))
     });
     let mut proof = Proof::of(view);
-    let undirected = view.edges.iter().filter(|it| it.port.is_none()).count() as u64;
-    if undirected > 0 {
-        proof.doubt(Doubt::Undirected { edges: undirected });
-    }
+    proof.doubt_undirected(view.edges.iter());
     let of = of.iter().map(|at| Who::of(view, *at)).collect();
     Answer::new("impact", Impact { of, way, reached }, proof)
 }

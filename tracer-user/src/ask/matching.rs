@@ -3,7 +3,7 @@
 //! not count.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
 };
 
@@ -27,6 +27,9 @@ pub(super) struct Matching<'a> {
     pub(super) edges: Vec<(usize, usize)>,
     /// Edges that another port has replaced.
     pub(super) moved_edges: Vec<(usize, usize)>,
+    /// Edges of which it is not known who opened them, each with another one between the same two
+    /// that is known to be in both.
+    pub(super) covered: Vec<(usize, usize)>,
     /// Edges of `before` that are gone.
     pub(super) gone_edges: Vec<usize>,
     /// Edges of `after` that are new.
@@ -45,6 +48,7 @@ impl<'a> Matching<'a> {
             appeared,
             edges: Vec::new(),
             moved_edges: Vec::new(),
+            covered: Vec::new(),
             gone_edges: Vec::new(),
             new_edges: Vec::new(),
         };
@@ -53,13 +57,12 @@ impl<'a> Matching<'a> {
     }
 
     fn match_edges(&mut self) {
-        type Ends = (usize, usize);
         let mut after: HashMap<(Ends, Option<u16>), Vec<usize>> = HashMap::new();
         for (at, edge) in self.after.edges.iter().enumerate() {
             let place = ((edge.client, edge.server), edge.port);
             after.entry(place).or_default().push(at);
         }
-        let mut gone: BTreeMap<Ends, Vec<usize>> = BTreeMap::new();
+        let mut gone = ByEnds::new();
         for (at, edge) in self.before.edges.iter().enumerate() {
             let ends = self.nodes[edge.client].zip(self.nodes[edge.server]);
             let same = ends.and_then(|ends| after.get_mut(&(ends, edge.port))?.pop());
@@ -69,7 +72,7 @@ impl<'a> Matching<'a> {
                 (None, None) => self.gone_edges.push(at),
             }
         }
-        let mut new: BTreeMap<Ends, Vec<usize>> = BTreeMap::new();
+        let mut new = ByEnds::new();
         for (at, edge) in self.after.edges.iter().enumerate() {
             if after
                 .get(&((edge.client, edge.server), edge.port))
@@ -78,6 +81,7 @@ impl<'a> Matching<'a> {
                 new.entry((edge.client, edge.server)).or_default().push(at);
             }
         }
+        self.match_undirected(&mut gone, &mut new);
         for (ends, mut gone) in gone {
             let mut new = new.remove(&ends).unwrap_or_default();
             let is_ephemeral = |edge: &Edge| edge.port.is_some_and(|it| it >= EPHEMERAL);
@@ -149,6 +153,80 @@ fn match_addresses(
     appeared
 }
 
+impl Matching<'_> {
+    /// Matches those of these edges of which it is not known who opened them: of what was open when
+    /// watching began, one map may know that and the other not. Any edge between the same two may be
+    /// the same one.
+    fn match_undirected(&mut self, gone: &mut ByEnds, new: &mut ByEnds) {
+        let (before, after) = (self.before, self.after);
+        let undirected = |view: &View, edges: &ByEnds| -> Vec<(Ends, usize)> {
+            let all = edges
+                .iter()
+                .flat_map(|(ends, edges)| edges.iter().map(|at| (*ends, *at)));
+            all.filter(|(_, at)| view.edges[*at].port.is_none())
+                .collect()
+        };
+        // The same, told by the other end.
+        for (ends, at) in undirected(before, gone) {
+            let is_undirected = |other: &usize| after.edges[*other].port.is_none();
+            if let Some(other) = take(new, turned(ends), is_undirected) {
+                take(gone, ends, |it| *it == at);
+                self.edges.push((at, other));
+            }
+        }
+        for (ends, at) in undirected(before, gone) {
+            let other = take(new, ends, |_| true).or_else(|| take(new, turned(ends), |_| true));
+            if let Some(other) = other {
+                take(gone, ends, |it| *it == at);
+                self.edges.push((at, other));
+            }
+        }
+        for (ends, at) in undirected(after, new) {
+            let other = take(gone, ends, |_| true).or_else(|| take(gone, turned(ends), |_| true));
+            if let Some(other) = other {
+                take(new, ends, |it| *it == at);
+                self.edges.push((other, at));
+            }
+        }
+        // What is left says nothing that another edge does not say.
+        let mut known: HashMap<Ends, usize> = HashMap::new();
+        for (one, other) in &self.edges {
+            let edge = &after.edges[*other];
+            if before.edges[*one].port.is_some() && edge.port.is_some() {
+                known.insert((edge.client, edge.server), *other);
+            }
+        }
+        let between = |ends: Ends| known.get(&ends).or_else(|| known.get(&turned(ends)));
+        for (ends, at) in undirected(before, gone) {
+            if let Some(other) = between(ends) {
+                take(gone, ends, |it| *it == at);
+                self.covered.push((at, *other));
+            }
+        }
+        for (ends, at) in undirected(after, new) {
+            if between(ends).is_some() {
+                take(new, ends, |it| *it == at);
+            }
+        }
+    }
+}
+
+/// Client and server, by their indices.
+type Ends = (usize, usize);
+/// Edges by their ends in the later map.
+type ByEnds = BTreeMap<Ends, Vec<usize>>;
+
+fn turned((client, server): Ends) -> Ends {
+    (server, client)
+}
+
+/// Takes the first of the edges between these ends that `is` one.
+fn take(edges: &mut ByEnds, ends: Ends, is: impl Fn(&usize) -> bool) -> Option<usize> {
+    let edges = edges.get_mut(&ends)?;
+    let at = edges.iter().position(is)?;
+    Some(edges.remove(at))
+}
+
 /// For each node of `before` the same in `after`, and those of `after` that are left.
 fn match_nodes(before: &View, after: &View) -> (Vec<Option<usize>>, Vec<usize>) {
     type Place<'a> = (NodeKind, Option<&'a str>, String);
@@ -162,7 +240,19 @@ fn match_nodes(before: &View, after: &View) -> (Vec<Option<usize>>, Vec<usize>) 
         )
     }
     let mut matched = vec![None; before.nodes.len()];
-    let mut left: Vec<usize> = (0..after.nodes.len()).collect();
+    // What has the same id first: of several that have the same lasting name, it is the same one.
+    let ids = after.nodes.iter().enumerate();
+    let by_id: HashMap<&str, usize> = ids.map(|(at, node)| (&*node.id, at)).collect();
+    for (at, node) in before.nodes.iter().enumerate() {
+        matched[at] = by_id
+            .get(&*node.id)
+            .copied()
+            .filter(|same| place(after, *same, true) == place(before, at, true));
+    }
+    let taken: HashSet<usize> = matched.iter().flatten().copied().collect();
+    let mut left: Vec<usize> = (0..after.nodes.len())
+        .filter(|at| !taken.contains(at))
+        .collect();
     // On the same host first; then, where there is one of the name on either side, on another.
     for with_host in [true, false] {
         let mut by_place: HashMap<Place, Vec<usize>> = HashMap::new();
@@ -189,7 +279,7 @@ fn match_nodes(before: &View, after: &View) -> (Vec<Option<usize>>, Vec<usize>) 
                 matched[at] = same.pop();
             }
         }
-        let taken: std::collections::HashSet<usize> = matched.iter().flatten().copied().collect();
+        let taken: HashSet<usize> = matched.iter().flatten().copied().collect();
         left.retain(|at| !taken.contains(at));
     }
     (matched, left)

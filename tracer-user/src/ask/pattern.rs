@@ -82,6 +82,11 @@ impl FromStr for EdgePattern {
         let (client, server) = text
             .split_once("->")
             .ok_or_else(|| format!("`{text}` names no two ends: write CLIENT -> SERVER[:PORT]"))?;
+        if server.contains("->") {
+            return Err(format!(
+                "`{text}` names more than two ends: write a line for each CLIENT -> SERVER[:PORT]"
+            ));
+        }
         let (server, port) = with_port(server.trim())?;
         Ok(Self {
             client: client.trim().parse()?,
@@ -125,10 +130,8 @@ pub struct RuleError {
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().filter_map(|(at, line)| {
         // A # within a name is part of it.
-        let line = match line.find(" #") {
-            Some(end) => &line[..end],
-            None => line,
-        };
+        let comments = [" #", "\t#"].into_iter().filter_map(|it| line.find(it));
+        let line = &line[..comments.min().unwrap_or(line.len())];
         let line = line.trim();
         (!line.is_empty() && !line.starts_with('#')).then_some((at + 1, line))
     })

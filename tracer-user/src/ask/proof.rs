@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Gap, HostCoverage, Timestamp, View};
+use crate::model::{Edge, Gap, HostCoverage, Timestamp, View};
 
 /// What an answer rests on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -135,6 +135,14 @@ impl Proof {
     pub fn forget(&mut self, which: impl Fn(&Doubt) -> bool) {
         self.doubts.retain(|doubt| !which(doubt));
         self.settle();
+    }
+
+    /// Adds those of `edges` of which it is not known who opened them, if there are any.
+    pub(super) fn doubt_undirected<'a>(&mut self, edges: impl Iterator<Item = &'a Edge>) {
+        let edges = edges.filter(|it| it.port.is_none()).count() as u64;
+        if edges > 0 {
+            self.doubt(Doubt::Undirected { edges });
+        }
     }
 
     /// The first and the last event of what was watched.

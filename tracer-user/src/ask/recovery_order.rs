@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{
-    Answer, Doubt, Link, Proof, Who,
+    Answer, Link, Proof, Who,
     graph::{Graph, cycles},
 };
 use crate::model::{Edge, NodeKind, Timestamp, View};
@@ -136,10 +136,7 @@ pub fn recovery_order(view: &View, start_up_ns: u64) -> Answer<RecoveryOrder> {
         needed_by: needed_by.into_iter().collect(),
     });
     let mut proof = Proof::of(view);
-    let undirected = view.edges.iter().filter(|it| it.port.is_none()).count() as u64;
-    if undirected > 0 {
-        proof.doubt(Doubt::Undirected { edges: undirected });
-    }
+    proof.doubt_undirected(view.edges.iter());
     let found = RecoveryOrder {
         waves,
         outside: outside.collect(),
@@ -179,57 +176,60 @@ fn step(graph: &Graph, component: &[usize], start_up_ns: u64) -> Step {
     }
 }
 
-/// The order of nodes that need each other, and the edges that had to be left out for it: always
-/// the one with the fewest connections of those that are still in a cycle.
+/// The order of nodes that need each other, and the edges that had to be left out for it, the weakest
+/// first: each has the fewest connections of a cycle, and none could be kept.
 fn unwind(graph: &Graph, component: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let edges = &graph.view.edges;
-    let is_member = |node: usize| component.binary_search(&node).is_ok();
-    let mut left: Vec<usize> = component
-        .iter()
-        .flat_map(|node| &graph.from[*node])
-        .copied()
-        .filter(|at| is_member(edges[*at].server))
-        .collect();
     // Ports between the same two nodes count together: leaving one out does not help.
-    let mut strength: BTreeMap<(usize, usize), u64> = BTreeMap::new();
-    for at in &left {
+    let mut ports: BTreeMap<(usize, usize), (u64, Vec<usize>)> = BTreeMap::new();
+    for at in component.iter().flat_map(|node| &graph.from[*node]) {
         let edge = &edges[*at];
-        *strength.entry((edge.client, edge.server)).or_default() += edge.connections();
+        let place = |node: usize| component.binary_search(&node).ok();
+        if let Some(pair) = place(edge.client).zip(place(edge.server)) {
+            let (connections, of_pair) = ports.entry(pair).or_default();
+            *connections = connections.saturating_add(edge.connections());
+            of_pair.push(*at);
+        }
     }
-    let place = |node: usize| component.binary_search(&node).unwrap_or_default();
+    let mut pairs: Vec<_> = ports.into_iter().collect();
+    pairs.sort_by_key(|(pair, (connections, _))| (*connections, *pair));
+    let mut servers = vec![Vec::new(); component.len()];
     let mut left_out = Vec::new();
-    loop {
-        let pairs: BTreeSet<_> = left
-            .iter()
-            .map(|at| (place(edges[*at].client), place(edges[*at].server)))
-            .collect();
-        let order = cycles(component.len(), pairs.iter().copied());
-        if order.iter().all(|it| it.len() == 1) {
-            let order = order.into_iter().flatten().map(|at| component[at]);
-            return (order.collect(), left_out);
+    // The strongest first: what closes a cycle then is the weakest of it.
+    while let Some(((client, server), (_, of_pair))) = pairs.pop() {
+        if reaches(&servers, server, client) {
+            left_out.push(of_pair);
+        } else {
+            servers[client].push(server);
         }
-        let mut round = vec![0; component.len()];
-        for (at, cycle) in order.iter().enumerate() {
-            cycle.iter().for_each(|node| round[*node] = at);
+    }
+    let kept = servers
+        .iter()
+        .enumerate()
+        .flat_map(|(client, servers)| servers.iter().map(move |server| (client, *server)));
+    let order = cycles(component.len(), kept).into_iter().flatten();
+    (
+        order.map(|at| component[at]).collect(),
+        left_out.into_iter().rev().flatten().collect(),
+    )
+}
+
+/// Whether a way leads from one node to another, with what follows each.
+fn reaches(next: &[Vec<usize>], from: usize, to: usize) -> bool {
+    let mut seen = vec![false; next.len()];
+    let mut open = vec![from];
+    seen[from] = true;
+    while let Some(node) = open.pop() {
+        if node == to {
+            return true;
         }
-        // One of each cycle that is left at once: they do not touch each other.
-        let mut weakest: BTreeMap<usize, (u64, usize, usize)> = BTreeMap::new();
-        for at in &left {
-            let edge = &edges[*at];
-            let (client, server) = (place(edge.client), place(edge.server));
-            if round[client] == round[server] {
-                let weight = strength[&(edge.client, edge.server)];
-                let this = (weight, edge.client, edge.server);
-                let least = weakest.entry(round[client]).or_insert(this);
-                *least = this.min(*least);
+        for other in &next[node] {
+            if !std::mem::replace(&mut seen[*other], true) {
+                open.push(*other);
             }
         }
-        for (_, client, server) in weakest.into_values() {
-            let is_it = |at: &usize| (edges[*at].client, edges[*at].server) == (client, server);
-            left_out.extend(left.iter().copied().filter(is_it));
-            left.retain(|at| !is_it(at));
-        }
     }
+    false
 }
 
 /// When `edge` is dialled.
@@ -262,8 +262,9 @@ fn when(view: &View, edge: &Edge, start_up_ns: u64) -> When {
     match (start_before(edge.first_seen), start_before(last)) {
         // Of many processes, only the last ones are known.
         (None, Some(_)) if edge.first_seen < *oldest => When::EachRun,
-        (None, _) => When::Steady,
-        (Some(_), None) => When::Both,
+        (None, None) => When::Steady,
+        // Before or after it dialled at other times: an older process may have been first.
+        (None, Some(_)) | (Some(_), None) => When::Both,
         (Some(first), Some(last)) if first == last => When::StartUp,
         (Some(_), Some(_)) => When::EachRun,
     }

@@ -59,8 +59,15 @@ pub(super) fn lasting_name(node: &Node) -> String {
         _ => &workload.name,
     };
     let kind = workload.kind.name();
-    match namespace {
+    let lasting = match namespace {
         Some(namespace) => format!("{kind}/{namespace}/{name}"),
         None => format!("{kind}/{name}"),
+    };
+    // In a map by process a workload is many nodes.
+    match node.name.rsplit_once('[') {
+        Some((comm, _)) if node.id.ends_with(&format!("/process/{}", node.name)) => {
+            format!("{lasting}/{comm}")
+        }
+        _ => lasting,
     }
 }

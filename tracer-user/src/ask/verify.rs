@@ -34,6 +34,8 @@ pub fn verify(baseline: &View, now: &View) -> Answer<Verify> {
         let edge = &baseline.edges[at];
         edge.connections() > 0 && edge.state != EdgeState::Failed
     };
+    let pairs = matching.edges.iter().chain(&matching.moved_edges);
+    let pairs = pairs.chain(&matching.covered);
     let mut found = Verify {
         complete: false,
         back: Vec::new(),
@@ -41,7 +43,7 @@ pub fn verify(baseline: &View, now: &View) -> Answer<Verify> {
         missing: Vec::new(),
         new: Vec::new(),
     };
-    for (one, other) in matching.edges.iter().chain(&matching.moved_edges) {
+    for (one, other) in pairs {
         let edge = &now.edges[*other];
         let link = Link::of(now, edge);
         if !worked(*one) {
