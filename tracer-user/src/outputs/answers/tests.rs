@@ -136,3 +136,87 @@ fn every_answer_ends_with_what_it_rests_on() {
         "{text}"
     );
 }
+
+/// How long each takes, in release: `cargo test --release -p tracer-user --lib ten_thousand -- --ignored
+/// --nocapture`.
+#[test]
+#[ignore = "prints how long it takes"]
+fn ten_thousand_edges_take() {
+    let view = specimens::many(10_000);
+    // As tangled as can be: every edge in one cycle with the others.
+    let mut tangled = view.clone();
+    let workloads: Vec<usize> = (0..view.nodes.len())
+        .filter(|at| view.nodes[*at].kind == crate::model::NodeKind::Workload)
+        .collect();
+    for (edge, at) in tangled.edges.iter_mut().zip(0..) {
+        edge.client = workloads[at % workloads.len()];
+        edge.server = workloads[(at * 7 + 1) % workloads.len()];
+        edge.port = Some((at % 60_000) as u16 + 1);
+    }
+    let split: Split = "one = a* *1\ntwo = *".parse().expect("a split");
+    let policy: Policy = "deny *1 -> *\nallow * -> *".parse().expect("a policy");
+    for (name, view) in [("as it comes", &view), ("tangled", &tangled)] {
+        println!(
+            "{name}: {} edges, {} nodes, {} workloads",
+            view.edges.len(),
+            view.nodes.len(),
+            workloads.len()
+        );
+        let time = |question: &str, ask: &dyn Fn()| {
+            let best = (0..5).map(|_| {
+                let begun = std::time::Instant::now();
+                ask();
+                begun.elapsed()
+            });
+            println!("  {question}: {:?}", best.min().unwrap_or_default());
+        };
+        let print = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut buf = Vec::new();
+            write(&mut buf);
+            assert!(!buf.is_empty());
+        };
+        for format in [AnswerFormat::Table, AnswerFormat::Json] {
+            println!(" {format:?}");
+            time("impact", &|| {
+                let it = impact::impact(view, &[0], Way::Dependents, None);
+                print(&|buf| write(&it, format, buf));
+            });
+            time("diff", &|| {
+                let it = diff::diff(view, &View::default(), &Allowed::default());
+                print(&|buf| write(&it, format, buf));
+            });
+            time("diff with itself", &|| {
+                let it = diff::diff(view, view, &Allowed::default());
+                print(&|buf| write(&it, format, buf));
+            });
+            time("groups", &|| {
+                let it = groups::groups(view, &groups::Shared::default(), None);
+                print(&|buf| write(&it, format, buf));
+            });
+            time("groups --split", &|| {
+                let it = groups::groups(view, &groups::Shared::default(), Some(&split));
+                print(&|buf| write(&it, format, buf));
+            });
+            time("recovery-order", &|| {
+                let it = recovery_order::recovery_order(view, 10_000_000_000);
+                print(&|buf| write(&it, format, buf));
+            });
+            time("idle", &|| {
+                let it = crate::ask::idle::idle(view, None);
+                print(&|buf| write(&it, format, buf));
+            });
+            time("failures", &|| {
+                let it = failures::failures(view, Duration::from_secs(60));
+                print(&|buf| write(&it, format, buf));
+            });
+            time("balance --policy", &|| {
+                let it = balance::balance(view, Some(&policy));
+                print(&|buf| write(&it, format, buf));
+            });
+            time("verify", &|| {
+                let it = verify::verify(view, view);
+                print(&|buf| write(&it, format, buf));
+            });
+        }
+    }
+}
