@@ -16,9 +16,9 @@ mod graph;
 mod matching;
 mod pattern;
 mod proof;
-mod service;
 #[cfg(test)]
-mod tests;
+mod properties;
+mod service;
 mod who;
 
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
