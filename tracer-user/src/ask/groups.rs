@@ -158,8 +158,8 @@ pub fn groups(view: &View, shared: &Shared, split: Option<&Split>) -> Answer<Gro
     }
     let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
     let mut shared_by: HashMap<usize, HashSet<usize>> = HashMap::new();
-    for at in 0..view.nodes.len() {
-        if why[at].is_none() && !is_outside(at) {
+    for (at, why) in why.iter().enumerate() {
+        if why.is_none() && !is_outside(at) {
             let group = groups.entry(union.find(at)).or_insert(Group {
                 members: Vec::new(),
                 connections: 0,
