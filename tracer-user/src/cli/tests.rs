@@ -167,7 +167,7 @@ fn every_command_has_help_with_an_example() {
     {
         pages.push(sub.render_long_help().to_string());
     }
-    assert_eq!(pages.len(), 5);
+    assert_eq!(pages.len(), 13);
     for page in pages {
         assert!(
             page.contains("Example") && page.contains("\n  tracer "),
