@@ -19,6 +19,8 @@ mod proof;
 #[cfg(test)]
 mod properties;
 mod service;
+#[cfg(test)]
+mod tests;
 mod who;
 
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};

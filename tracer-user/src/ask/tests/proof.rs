@@ -1,0 +1,140 @@
+//! What an answer rests on.
+
+use super::*;
+use crate::{
+    ask::{
+        balance::balance,
+        diff::diff,
+        idle::idle,
+        impact::{Way, impact},
+        recovery_order::recovery_order,
+        verify::verify,
+    },
+    model::{Gap, Kind, Lost},
+};
+
+fn small() -> Draft {
+    let mut it = Draft::new();
+    it.unit("app");
+    it.unit("db").listens(5432);
+    it.edge("app", "db", 5432, 5);
+    it
+}
+
+fn doubts(it: Draft) -> Vec<Doubt> {
+    let answer = impact(&it.view(), &[0], Way::Dependents, None);
+    assert_eq!(answer.proof.proven, answer.proof.doubts.is_empty());
+    answer.proof.doubts
+}
+
+#[test]
+fn what_was_watched_without_a_loss_is_proven() {
+    assert_eq!(doubts(small()), []);
+    let mut it = small();
+    // What a program of ours skipped is made up for, and what cannot be seen is told apart.
+    it.view.coverage[0].missed = 7;
+    assert_eq!(doubts(it), []);
+}
+
+#[test]
+fn losses_gaps_and_what_was_not_followed_are_doubts_of_each_host() {
+    let mut it = small();
+    it.view.coverage[0].untracked = 4;
+    let two = it.watched("two");
+    *two.lost.get_mut(Kind::Connect).expect("from the kernel") = Lost {
+        ring_full: 12,
+        ..Lost::default()
+    };
+    let gap = Gap {
+        from: at(10),
+        to: at(20),
+    };
+    two.gaps = vec![gap];
+    assert_eq!(
+        doubts(it),
+        [
+            Doubt::Untracked {
+                host: "one".to_owned(),
+                connections: 4
+            },
+            Doubt::Lost {
+                host: "two".to_owned(),
+                events: 12
+            },
+            Doubt::Gap {
+                host: "two".to_owned(),
+                gap
+            },
+        ]
+    );
+}
+
+#[test]
+fn where_nobody_watched_nothing_is_proven() {
+    let mut it = small();
+    it.view.coverage.clear();
+    assert_eq!(doubts(it), [Doubt::Unwatched]);
+}
+
+#[test]
+fn edges_whose_opener_is_not_known_are_a_doubt_where_it_matters() {
+    let mut it = small();
+    it.edge("db", "app", None, 2);
+    let undirected = [Doubt::Undirected { edges: 1 }];
+    assert_eq!(doubts(it.clone()), undirected);
+    let view = it.clone().view();
+    assert_eq!(recovery_order(&view, 1).proof.doubts, undirected);
+    let policy: Policy = "deny db -> *".parse().expect("a policy");
+    assert_eq!(balance(&view, Some(&policy)).proof.doubts, undirected);
+    assert_eq!(balance(&view, None).proof.doubts, []);
+    // Nothing is called idle that it could be about.
+    assert_eq!(idle(&view, None).proof.doubts, []);
+    let app = it.index("app");
+    it.view.nodes[app].listens(8080);
+    assert_eq!(idle(&it.view(), None).proof.doubts, undirected);
+}
+
+#[test]
+fn a_comparison_with_less_time_or_fewer_hosts_is_not_proven() {
+    let doubts = |before: &Draft, after: &Draft| {
+        let (before, after) = (before.clone().view(), after.clone().view());
+        diff(&before, &after, &Allowed::default()).proof.doubts
+    };
+    let baseline = small();
+    let mut now = small();
+    now.view.coverage[0].to = at(3_240);
+    assert_eq!(doubts(&baseline, &now), [], "a tenth less is as long");
+    now.view.coverage[0].to = at(3_239);
+    assert_eq!(
+        doubts(&baseline, &now),
+        [Doubt::Shorter {
+            baseline_ns: 3_600 * SECOND,
+            watched_ns: 3_239 * SECOND
+        }]
+    );
+    assert_eq!(doubts(&now, &baseline), []);
+    let complete = verify(&baseline.clone().view(), &now.view());
+    assert!(
+        complete.found.complete && complete.proof.proven,
+        "it was seen"
+    );
+    let mut two = small();
+    two.watched("two");
+    assert_eq!(
+        doubts(&two, &baseline),
+        [Doubt::HostMissing {
+            host: "two".to_owned()
+        }]
+    );
+    assert_eq!(doubts(&baseline, &two), []);
+}
+
+#[test]
+fn a_doubt_of_both_sides_is_told_once() {
+    let mut it = small();
+    it.view.coverage[0].untracked = 1;
+    let view = it.view();
+    let proof = diff(&view, &view, &Allowed::default()).proof;
+    assert_eq!(proof.doubts.len(), 1);
+    assert_eq!((proof.hosts.len(), proof.baseline.len()), (1, 1));
+}

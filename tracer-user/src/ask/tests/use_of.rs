@@ -1,0 +1,344 @@
+//! What is used and how: idle, failures, balance, groups.
+
+use std::time::Duration;
+
+use super::*;
+use crate::ask::{
+    balance::{Load, Offender, balance},
+    failures::{Failing, Happening, failures},
+    groups::{Shared, SharedBy, groups},
+    idle::idle,
+};
+
+#[test]
+fn a_listener_is_idle_if_nobody_got_through() {
+    let mut it = Draft::new();
+    it.unit("app");
+    it.unit("db").listens(5432).listens(5433).listens(0);
+    it.unit("old").listens(80);
+    it.unit("new").listens(81).changed(
+        at(500),
+        Happened::Listen {
+            address: [0, 0, 0, 0].into(),
+            port: 81,
+        },
+    );
+    it.remote("scanner", "198.51.100.7");
+    it.edge("app", "db", 5432, 5);
+    it.edge("app", "db", 5433, 0).fails(3, at(99));
+    it.edge("scanner", "old", 80, 0).fails(3, at(99));
+    let answer = idle(&it.view(), None);
+    let found = answer.found.listeners.iter();
+    let found: Vec<_> = found
+        .map(|it| (&*it.who.name, it.port, it.since, it.callers.len()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("db", 5433, None, 1),
+            ("old", 80, None, 1),
+            ("new", 81, Some(at(500)), 0)
+        ]
+    );
+    // A scanner dials in vain, and that is its own business.
+    assert_eq!(lines(&answer.found.unanswered), ["app -> db:5433"]);
+    assert_eq!(answer.found.too_short_for, ["daily", "weekly", "monthly"]);
+}
+
+#[test]
+fn what_is_still_open_is_used_however_quiet_it_is() {
+    let mut it = Draft::new();
+    it.unit("app");
+    it.unit("db").listens(5432).listens(6000);
+    it.edge("app", "db", 5432, 5).last_seen = at(100);
+    it.edge("app", "db", 6000, 5).last_seen = at(100);
+    it.view.edges[1].terminated = 4;
+    let idle = |seconds: u64| {
+        let found = idle(&it.clone().view(), Some(Duration::from_secs(seconds))).found;
+        let ports = found.listeners.iter().map(|it| (it.port, it.last_used));
+        ports.collect::<Vec<_>>()
+    };
+    assert_eq!(idle(3_500), []);
+    assert_eq!(idle(3_499), [(5432, Some(at(100)))]);
+    assert_eq!(idle(u64::MAX), []);
+}
+
+fn failing(it: Draft, window: u64) -> Failing {
+    let mut edges = failures(&it.view(), Duration::from_secs(window))
+        .found
+        .edges;
+    assert_eq!(edges.len(), 1);
+    edges.remove(0)
+}
+
+/// `app → db`, which fails since 1,000, and what happened around that.
+fn outage() -> Draft {
+    let mut it = Draft::new();
+    let app = it.unit("app");
+    app.changed(
+        at(995),
+        Happened::Exit {
+            pid: 4,
+            status: None,
+        },
+    );
+    let db = it.unit("db");
+    db.changed(
+        at(500),
+        Happened::Exit {
+            pid: 1,
+            status: None,
+        },
+    );
+    db.changed(
+        at(990),
+        Happened::Exit {
+            pid: 2,
+            status: None,
+        },
+    );
+    // It is told late by as much as a second.
+    db.changed(
+        at(1_001),
+        Happened::Exit {
+            pid: 3,
+            status: None,
+        },
+    );
+    db.changed(
+        at(1_002),
+        Happened::Exit {
+            pid: 9,
+            status: None,
+        },
+    );
+    db.runs(5, "/bin/db", Some(at(998)))
+        .runs(6, "/bin/db", None);
+    let edge = it.edge("app", "db", 5432, 7);
+    edge.last_success = Some(at(900));
+    edge.fails(130, at(3_500)).failing_since = Some(at(1_000));
+    it
+}
+
+fn causes(of: &Failing) -> Vec<(String, u64)> {
+    let cause = |it: &failures::Cause| {
+        let seconds = (it.change.time().as_ns() - at(0).as_ns()) / SECOND;
+        let what = match &it.change {
+            Happening::Started { .. } => "start",
+            Happening::Changed(_) => "exit",
+        };
+        (format!("{} {what}", it.who.name), seconds)
+    };
+    of.before.iter().map(cause).collect()
+}
+
+#[test]
+fn causes_are_within_the_window_and_the_newest_comes_first() {
+    let told = |window| causes(&failing(outage(), window));
+    let cause = |what: &str, at: u64| (what.to_owned(), at);
+    let near = [
+        cause("db exit", 1_001),
+        cause("db start", 998),
+        cause("app exit", 995),
+        cause("db exit", 990),
+    ];
+    assert_eq!(told(60), near);
+    assert_eq!(told(9), near[..3]);
+    assert_eq!(told(0), near[..1]);
+    assert_eq!(told(u64::MAX).len(), 5);
+}
+
+#[test]
+fn what_dials_itself_is_told_of_once() {
+    let mut it = Draft::new();
+    let db = it.unit("db");
+    for pid in [1, 2] {
+        db.changed(at(990), Happened::Exit { pid, status: None });
+    }
+    it.edge("db", "db", 5432, 0).fails(1, at(1_000));
+    assert_eq!(failing(it, 60).before.len(), 2);
+}
+
+#[test]
+fn the_rate_is_over_the_time_in_which_it_fails() {
+    // 130 in the 2,600 seconds since it fails.
+    assert!((failing(outage(), 60).per_minute - 3.0).abs() < 0.01);
+    let mut it = Draft::new();
+    it.unit("app");
+    it.unit("db");
+    // A single one right now is no division by nothing.
+    let edge = it.edge("app", "db", 5432, 0).fails(1, at(3_600));
+    edge.failing_since = Some(at(3_600));
+    assert!((failing(it, 60).per_minute - 60.0).abs() < 0.01);
+}
+
+#[test]
+fn what_fails_now_comes_before_what_recovered() {
+    let mut it = Draft::new();
+    for name in ["a", "b", "c", "well"] {
+        it.unit(name);
+    }
+    it.edge("a", "well", 1, 5);
+    it.edge("a", "b", 1, 5).fails(1, at(2_900));
+    it.edge("a", "c", 1, 0).fails(1, at(100));
+    it.edge("b", "c", 1, 0).fails(1, at(200));
+    let found = failures(&it.view(), Duration::ZERO).found.edges;
+    let links: Vec<String> = found.iter().map(|it| line(&it.link)).collect();
+    assert_eq!(links, ["b -> c:1", "a -> c:1", "a -> b:1"]);
+}
+
+#[test]
+fn instances_of_a_template_share_their_load() {
+    let mut it = Draft::new();
+    it.unit("proxy");
+    for instance in 1..=4 {
+        it.unit(&format!("app@{instance}.service")).listens(8080);
+    }
+    it.edge("proxy", "app@1.service", 8080, 75);
+    it.edge("proxy", "app@2.service", 8080, 25);
+    it.edge("proxy", "app@3.service", 8080, 0).fails(4, at(100));
+    let found = balance(&it.view(), None).found;
+    assert_eq!(found.services.len(), 1);
+    let service = &found.services[0];
+    assert_eq!((&*service.service, service.port), ("app@.service", 8080));
+    assert_eq!(service.connections, 100);
+    assert!((service.skew - 3.0).abs() < 0.001);
+    let loads: Vec<_> = service
+        .backends
+        .iter()
+        .map(|it| (it.connections, it.load))
+        .collect();
+    assert_eq!(
+        loads,
+        [
+            (75, Load::Over),
+            (25, Load::Even),
+            // It is called, and in vain: that is not the same as nobody's need.
+            (0, Load::Under),
+            (0, Load::Unused)
+        ]
+    );
+    assert_eq!(service.clients[0].backends, 3);
+    assert_eq!(found.violations, None);
+}
+
+#[test]
+fn a_service_that_nobody_calls_is_even_and_unused() {
+    let mut it = Draft::new();
+    it.unit("app@1.service").listens(80);
+    it.unit("app@2.service").listens(80);
+    let found = balance(&it.view(), None).found;
+    assert!((found.services[0].skew - 1.0).abs() < 0.001);
+    assert!(
+        found.services[0]
+            .backends
+            .iter()
+            .all(|it| it.load == Load::Unused)
+    );
+    assert_eq!(found.busiest, []);
+}
+
+#[test]
+fn what_is_forbidden_is_told_with_who_does_it() {
+    let mut it = Draft::new();
+    it.unit("shell")
+        .runs(7, "/bin/sh", None)
+        .runs(3, "/bin/nc", None);
+    it.unit("app");
+    it.unit("db");
+    it.edge("shell", "db", 5432, 1);
+    it.edge("app", "db", 5432, 9);
+    let policy: Policy = "allow app -> db:5432\ndeny * -> db"
+        .parse()
+        .expect("a policy");
+    let found = balance(&it.view(), Some(&policy)).found;
+    let violations = found.violations.expect("it was asked for");
+    assert_eq!(violations.len(), 1);
+    assert_eq!(violations[0].rule, "deny * -> db");
+    assert_eq!(line(&violations[0].link), "shell -> db:5432");
+    let offender = |pid, exe: &str| Offender {
+        pid,
+        exe: exe.to_owned(),
+    };
+    assert_eq!(
+        violations[0].processes,
+        [offender(3, "/bin/nc"), offender(7, "/bin/sh")]
+    );
+}
+
+#[test]
+fn what_all_share_ties_nothing_together() {
+    let mut it = Draft::new();
+    for name in ["web", "app", "cron", "mail", "alone", "ldap"] {
+        it.unit(name);
+    }
+    it.remote("resolver", "10.0.0.2");
+    it.remote("api.example", "203.0.113.9");
+    it.remote("legacy", "10.9.9.9");
+    it.edge("web", "app", 80, 7);
+    it.edge("cron", "mail", 25, 2);
+    it.edge("app", "legacy", 1521, 1);
+    for client in ["web", "app", "cron"] {
+        it.edge(client, "resolver", 53, 1);
+    }
+    // A directory has more than one port.
+    it.edge("mail", "ldap", 389, 1);
+    it.edge("app", "ldap", 636, 1);
+    it.edge("mail", "api.example", 443, 1);
+    it.edge("web", "api.example", 443, 1);
+    let view = it.view();
+    let found = groups(&view, &Shared::default(), None).found;
+    let members: Vec<_> = found.groups.iter().map(|it| names(&it.members)).collect();
+    assert_eq!(
+        members,
+        [
+            vec!["legacy", "app", "web"],
+            vec!["cron", "mail"],
+            vec!["alone"]
+        ]
+    );
+    assert_eq!(found.groups[0].connections, 8);
+    assert_eq!(found.groups[0].bytes, 8 * 110);
+    assert_eq!(names(&found.groups[0].shared), ["ldap", "resolver"]);
+    let shared: Vec<_> = found
+        .shared
+        .iter()
+        .map(|it| (&*it.who.name, it.why))
+        .collect();
+    assert_eq!(
+        shared,
+        [("ldap", SharedBy::Directory), ("resolver", SharedBy::Names)]
+    );
+    assert_eq!(names(&found.outside), ["api.example"]);
+    // The user knows better.
+    let asked = Shared {
+        yes: vec!["legacy".parse().expect("a pattern")],
+        no: vec!["ldap".parse().expect("a pattern")],
+    };
+    let found = groups(&view, &asked, None).found;
+    assert_eq!(found.groups[0].members.len(), 5);
+    assert!(found.shared.iter().any(|it| it.why == SharedBy::Asked));
+}
+
+#[test]
+fn a_division_tells_what_it_cuts_and_which_patterns_mean_nothing() {
+    let mut it = Draft::new();
+    it.unit("web").uses("10.0.0.1");
+    it.unit("app").uses("10.0.0.2");
+    it.unit("db");
+    it.remote("api.example", "203.0.113.9");
+    it.edge("web", "app", 80, 7);
+    it.edge("app", "db", None, 9);
+    it.edge("app", "api.example", 443, 1);
+    let split: Split = "east = web ap nobody*\n".parse().expect("a division");
+    let found = groups(&it.view(), &Shared::default(), Some(&split)).found;
+    let cut = found.split.expect("it was asked for");
+    assert_eq!(cut.unused, ["ap", "nobody*"]);
+    assert_eq!(names(&cut.parts["east"]), ["web"]);
+    assert_eq!(names(&cut.parts["rest"]), ["app", "db"]);
+    assert_eq!(cut.crossing.len(), 1);
+    let crossing = &cut.crossing[0];
+    assert_eq!((&*crossing.from, &*crossing.to), ("east", "rest"));
+    assert_eq!(crossing.client_addresses, [IpAddr::from([10, 0, 0, 1])]);
+    assert_eq!(crossing.server_addresses, [IpAddr::from([10, 0, 0, 2])]);
+}
