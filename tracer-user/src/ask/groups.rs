@@ -231,12 +231,16 @@ fn shared_nodes(view: &View, asked: &Shared) -> Vec<Option<SharedBy>> {
     let mut why: Vec<Option<SharedBy>> = vec![None; view.nodes.len()];
     let mut ports: HashMap<usize, HashSet<u16>> = HashMap::new();
     let mut servers: HashMap<usize, HashSet<usize>> = HashMap::new();
+    let mut clients: HashMap<usize, HashSet<usize>> = HashMap::new();
     for edge in &view.edges {
         if let Some(port) = edge.port {
             ports.entry(edge.server).or_default().insert(port);
         }
-        if edge.client != edge.server && view.nodes[edge.server].kind == NodeKind::Workload {
-            servers.entry(edge.client).or_default().insert(edge.server);
+        if edge.client != edge.server {
+            clients.entry(edge.server).or_default().insert(edge.client);
+            if view.nodes[edge.server].kind == NodeKind::Workload {
+                servers.entry(edge.client).or_default().insert(edge.server);
+            }
         }
     }
     let serving: HashSet<usize> = servers.values().flatten().copied().collect();
@@ -251,9 +255,16 @@ fn shared_nodes(view: &View, asked: &Shared) -> Vec<Option<SharedBy>> {
             let is = node.workload.as_ref()?.role.as_deref() == Some(*role);
             is.then_some(*why)
         };
-        let watches = servers.get(&at).map_or(0, HashSet::len);
+        let watched = servers.get(&at);
+        let watches = watched.map_or(0, HashSet::len);
         let others = serving.len() - usize::from(serving.contains(&at));
-        let is_monitor = watches >= MONITOR_LEAST && watches * 100 >= others * MONITOR_PERCENT;
+        // In a small system an application talks to most of the others too. But somebody needs it, whom
+        // it does not look at.
+        let is_needed = clients
+            .get(&at)
+            .is_some_and(|it| !watched.is_some_and(|watched| it.is_subset(watched)));
+        let is_monitor =
+            watches >= MONITOR_LEAST && watches * 100 >= others * MONITOR_PERCENT && !is_needed;
         why[at] = if asked.no.iter().any(|it| it.matches(node)) {
             None
         } else if asked.yes.iter().any(|it| it.matches(node)) {

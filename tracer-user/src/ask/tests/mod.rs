@@ -2,6 +2,7 @@
 //! not in [`properties`](super::properties).
 
 mod any;
+mod apart;
 mod compare;
 mod proof;
 mod reach;
