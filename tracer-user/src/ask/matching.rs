@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::service::lasting_name;
-use crate::model::{Edge, NodeKind, View};
+use crate::model::{Edge, Node, NodeKind, View};
 
 /// From here on the kernel chooses ports by itself (`ip_local_port_range`).
 pub(super) const EPHEMERAL: u16 = 32_768;
@@ -109,8 +109,8 @@ impl<'a> Matching<'a> {
     }
 }
 
-/// Matches what is a workload in one map and only an address in the other, as nothing answered there:
-/// if just one has that address. Takes what is matched out of `left`, and returns those that are
+/// Matches what is only an address in one map, and in the other a workload, as nothing answered there,
+/// or a name, as nobody asked for it while it was watched: if just one has that address. Takes what is matched out of `left`, and returns those that are
 /// workloads in `after`.
 fn match_addresses(
     before: &View,
@@ -138,7 +138,11 @@ fn match_addresses(
     let mut pairs: Vec<(usize, usize)> = old
         .iter()
         .filter_map(|(address, at)| (*at).zip(new.get(address).copied().flatten()))
-        .filter(|(old, new)| before.nodes[*old].kind != after.nodes[*new].kind)
+        .filter(|(old, new)| {
+            let (old, new) = (&before.nodes[*old], &after.nodes[*new]);
+            // Two names at one address are two things: many share those of a balancer.
+            old.kind != new.kind || is_nameless(old) || is_nameless(new)
+        })
         .collect();
     pairs.sort_unstable();
     for (old, new) in pairs {
@@ -151,6 +155,10 @@ fn match_addresses(
         }
     }
     appeared
+}
+
+fn is_nameless(node: &Node) -> bool {
+    node.kind == NodeKind::Remote && node.name.parse::<IpAddr>().is_ok()
 }
 
 impl Matching<'_> {

@@ -249,6 +249,29 @@ fn what_worked_is_back_failing_or_missing() {
 }
 
 #[test]
+fn an_address_whose_name_became_known_is_the_same() {
+    let with = |name: &str| {
+        let mut it = Draft::new();
+        it.unit("app");
+        it.remote(name, "203.0.113.9");
+        it.edge("app", name, 443, 5);
+        it.view()
+    };
+    let (unnamed, named) = (with("203.0.113.9"), with("api.example"));
+    assert_eq!(changes(&unnamed, &named), Vec::<String>::new());
+    assert_eq!(changes(&named, &unnamed), Vec::<String>::new());
+    assert!(verify(&unnamed, &named).found.complete);
+    // Many names share the addresses of a balancer.
+    assert_eq!(
+        changes(&named, &with("other.example")),
+        [
+            "gone app -> api.example:443",
+            "new app -> other.example:443"
+        ]
+    );
+}
+
+#[test]
 fn a_server_that_is_down_is_dialled_by_its_address_and_so_fails() {
     let mut before = pair();
     let db = before.index("db");
