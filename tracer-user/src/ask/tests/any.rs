@@ -170,9 +170,9 @@ proptest! {
         }
         let up: Vec<_> = (0..view.nodes.len()).map(|at| reached(at, Way::Dependents)).collect();
         let down: Vec<_> = (0..view.nodes.len()).map(|at| reached(at, Way::Dependencies)).collect();
-        for one in 0..view.nodes.len() {
-            for other in 0..view.nodes.len() {
-                prop_assert_eq!(up[one].contains(&id(other)), down[other].contains(&id(one)));
+        for (one, up) in up.iter().enumerate() {
+            for (other, down) in down.iter().enumerate() {
+                prop_assert_eq!(up.contains(&id(other)), down.contains(&id(one)));
             }
         }
     }
