@@ -207,7 +207,7 @@ fn numbers_of_connections_do_not_overflow() {
     let mut it = Draft::new();
     it.unit("a");
     it.unit("b");
-    it.edge("a", "b", 1, 1).live_at_start = u64::MAX;
+    it.edge("a", "b", 1, 1).live_at_start = u64::MAX - 1;
     it.edge("a", "b", 2, 1).established = u64::MAX / 1_000;
     it.edge("b", "a", 1, 1).fails(1, at(5));
     let view = it.view();
