@@ -116,25 +116,28 @@ fn what_every_start_changes_is_no_change() {
 
 #[test]
 fn processes_of_one_unit_are_told_apart_by_what_they_are_called() {
-    // A map by process: pids say nothing, and as text they are in another order.
-    let by_process = |pids: [u32; 2]| {
+    // A map by process, in which pids say nothing.
+    let by_process = |pids: &[(&str, u32)]| {
         let mut it = Draft::new();
         it.unit("db");
         it.unit("cache");
-        for (comm, pid) in ["reader", "writer"].into_iter().zip(pids) {
+        for (comm, pid) in pids {
             let node = it.unit("app.service");
             let name = format!("{comm}[{pid}]");
             node.id = format!("one/process/{name}").into();
-            node.name = name.into();
-            node.runs(pid, &format!("/bin/{comm}"), None);
+            node.name = name.as_str().into();
+            node.runs(*pid, &format!("/bin/{comm}"), None);
+            match *comm {
+                "reader" => _ = it.edge(&name, "cache", 6379, 1),
+                "writer" => _ = it.edge(&name, "db", 5432, 1),
+                _ => {}
+            }
         }
-        let [reader, writer] = pids;
-        it.edge(&format!("reader[{reader}]"), "cache", 6379, 1);
-        it.edge(&format!("writer[{writer}]"), "db", 5432, 1);
         it.view()
     };
-    let found = changes(&by_process([99, 100]), &by_process([1_000, 98]));
-    assert_eq!(found, Vec::<String>::new());
+    let before = by_process(&[("reader", 99), ("writer", 100)]);
+    let after = by_process(&[("archiver", 7), ("reader", 1_000), ("writer", 98)]);
+    assert_eq!(changes(&before, &after), ["new archiver[7]"]);
 }
 
 #[test]
@@ -196,6 +199,21 @@ fn an_edge_whose_opener_is_not_known_is_no_change_where_another_one_is_known() {
         assert!(verify(&unknown, &known).found.complete);
         assert!(verify(&known, &unknown).found.complete);
     }
+}
+
+#[test]
+fn connections_that_were_open_before_are_back_with_those_of_which_more_is_known() {
+    let mut before = pair();
+    before.edge("app", "db", 5432, 5);
+    let now = before.clone();
+    before.edge("app", "db", None, 2);
+    let mut ill = pair();
+    ill.edge("app", "db", 5432, 5).fails(1, at(3_100));
+    let before = before.view();
+    let found = verify(&before, &now.view()).found;
+    assert_eq!((found.back.len(), found.expected()), (2, 2));
+    let found = verify(&before, &ill.view()).found;
+    assert_eq!((found.failing.len(), found.expected()), (2, 2));
 }
 
 #[test]
