@@ -570,6 +570,15 @@ fn what_is_back_after_the_change() {
 }
 
 #[test]
+fn what_filters_hide_is_not_proven_to_be_absent() {
+    let words = ["impact", "postgresql.service", "--workload", "app@1*"];
+    let found = answer(&[&words[..], &["--from", "before.jsonl"]].concat(), 0);
+    assert_eq!(table(&found["reached"], &["/name"]), rows("app@1"));
+    assert_eq!(found["coverage"]["proven"], false);
+    assert_eq!(found["coverage"]["doubts"][0]["why"], "filtered");
+}
+
+#[test]
 fn with_losses_or_gaps_nothing_is_proven() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = std::fs::read_to_string(recordings().join("before.jsonl")).expect("a recording");

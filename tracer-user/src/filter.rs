@@ -51,6 +51,30 @@ pub struct Options {
     pub loopback: Loopback,
 }
 
+impl Options {
+    /// Whether all events are admitted that are not asked for by name only.
+    pub fn admits_all(&self) -> bool {
+        let Self {
+            pid,
+            comm,
+            workload,
+            port,
+            net,
+            direction,
+            event,
+            loopback,
+        } = self;
+        pid.is_empty()
+            && comm.is_empty()
+            && workload.is_empty()
+            && port.is_empty()
+            && net.is_empty()
+            && direction.is_none()
+            && event.is_empty()
+            && *loopback == Loopback::Show
+    }
+}
+
 /// What to do with what stays within this host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Loopback {

@@ -56,6 +56,8 @@ pub enum Doubt {
         /// How many.
         lines: u64,
     },
+    /// Only events that filters let through were looked at.
+    Filtered,
     /// It is not known who opened connections, so not who depends on whom.
     Undirected {
         /// How many edges.

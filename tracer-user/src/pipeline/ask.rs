@@ -184,7 +184,7 @@ async fn groups(options: &GroupsOptions) -> Result<Exit> {
     let seen = see(&options.sources, &options.about).await?;
     let answer = groups::groups(&seen.view, &shared, split.as_ref());
     let format = options.format;
-    match format.and_then(|it| answers::rules(&answer.found, &seen.view, it)) {
+    match format.and_then(|it| answers::rules(&answer, &seen.view, it)) {
         Some(rules) => print(rules.as_bytes(), &seen, &options.about),
         None => tell(answer, format, &seen, &options.about, false),
     }
@@ -195,7 +195,7 @@ async fn recovery_order(options: &RecoveryOrderOptions) -> Result<Exit> {
     let start_up_ns = u64::try_from(options.start_up.as_nanos()).unwrap_or(u64::MAX);
     let answer = recovery_order::recovery_order(&seen.view, start_up_ns);
     let format = options.format;
-    match format.and_then(|it| answers::order(&answer.found, &seen.view, it)) {
+    match format.and_then(|it| answers::order(&answer, &seen.view, it)) {
         Some(order) => print(order.as_bytes(), &seen, &options.about),
         None => tell(answer, format, &seen, &options.about, false),
     }
@@ -392,6 +392,9 @@ where
         answer.proof.doubt(Doubt::Skipped {
             lines: seen.skipped,
         });
+    }
+    if !about.filter.admits_all() {
+        answer.proof.doubt(Doubt::Filtered);
     }
     let format = format.unwrap_or_else(AnswerFormat::for_stdout);
     let mut buf = Vec::new();

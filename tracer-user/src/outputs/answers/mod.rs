@@ -104,22 +104,35 @@ pub fn picture(view: &View, format: AnswerFormat) -> Option<Vec<u8>> {
 }
 
 /// An order of recovery for systemd or compose; none if `format` is neither.
-pub fn order(found: &RecoveryOrder, view: &View, format: AnswerFormat) -> Option<String> {
-    match format {
-        AnswerFormat::Systemd => Some(systemd::write(found, view)),
-        AnswerFormat::Compose => Some(compose::write(found, view)),
-        _ => None,
+pub fn order(answer: &Answer<RecoveryOrder>, view: &View, format: AnswerFormat) -> Option<String> {
+    let text = match format {
+        AnswerFormat::Systemd => systemd::write(&answer.found, view),
+        AnswerFormat::Compose => compose::write(&answer.found, view),
+        _ => return None,
+    };
+    Some(with_proof(text, answer))
+}
+
+/// `text` with what it rests on, as comments.
+fn with_proof(mut text: String, answer: &impl Shown) -> String {
+    for line in proof::lines(answer.proof(), answer.page().absent) {
+        text.push_str("# ");
+        text.push_str(&page::inert(&line));
+        text.push('\n');
     }
+    text
 }
 
 /// What crosses a division as rules that let it through; none if `format` has no rules.
-pub fn rules(found: &Groups, view: &View, format: AnswerFormat) -> Option<String> {
-    let crossing = found.split.as_ref().map_or(&[][..], |it| &it.crossing);
-    match format {
-        AnswerFormat::Nftables => Some(nftables::write(crossing)),
-        AnswerFormat::Networkpolicy => Some(networkpolicy::write(crossing, view)),
-        _ => None,
-    }
+pub fn rules(answer: &Answer<Groups>, view: &View, format: AnswerFormat) -> Option<String> {
+    let split = answer.found.split.as_ref();
+    let crossing = split.map_or(&[][..], |it| &it.crossing);
+    let text = match format {
+        AnswerFormat::Nftables => nftables::write(crossing),
+        AnswerFormat::Networkpolicy => networkpolicy::write(crossing, view),
+        _ => return None,
+    };
+    Some(with_proof(text, answer))
 }
 
 #[cfg(test)]

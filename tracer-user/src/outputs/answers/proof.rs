@@ -59,6 +59,7 @@ fn words(doubt: &Doubt) -> String {
             name(host)
         ),
         Doubt::Skipped { lines } => format!("{} lines could not be read", Count(*lines)),
+        Doubt::Filtered => "only what the filters let through was looked at".to_owned(),
         Doubt::Undirected { edges: 1 } => {
             "of 1 edge it is not known who opened its connections".to_owned()
         }

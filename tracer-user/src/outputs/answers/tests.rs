@@ -54,10 +54,10 @@ fn texts(view: &View) -> Vec<String> {
     both(&mut |format, buf| write(&balance, format, buf));
     out.push(String::from_utf8(lines).expect("UTF-8"));
     for format in [AnswerFormat::Nftables, AnswerFormat::Networkpolicy] {
-        out.extend(rules(&cut.found, view, format));
+        out.extend(rules(&cut, view, format));
     }
     for format in [AnswerFormat::Systemd, AnswerFormat::Compose] {
-        out.extend(order(&order_of.found, view, format));
+        out.extend(order(&order_of, view, format));
     }
     out
 }
