@@ -8,8 +8,7 @@ use tracer_user::{
     cli::{Cli, Command, UsageError},
     doctor,
     exit::Exit,
-    pipeline::{self, Question},
-    sink,
+    pipeline, sink,
 };
 
 fn main() -> ExitCode {
@@ -33,24 +32,13 @@ fn run(command: Command) -> Result<Exit> {
     match command {
         Command::Stream(options) => alone(pipeline::stream(options)),
         Command::Map(options) => alone(pipeline::map(options)),
-        Command::Impact(options) => ask(Question::Impact(options)),
-        Command::Diff(options) => ask(Question::Diff(options)),
-        Command::Groups(options) => ask(Question::Groups(options)),
-        Command::RecoveryOrder(options) => ask(Question::RecoveryOrder(options)),
-        Command::Idle(options) => ask(Question::Idle(options)),
-        Command::Failures(options) => ask(Question::Failures(options)),
-        Command::Balance(options) => ask(Question::Balance(options)),
-        Command::Verify(options) => ask(Question::Verify(options)),
+        Command::Ask(question) => alone(pipeline::ask(question)),
         Command::Doctor(options) => doctor::run(&options),
         Command::Completions { shell } => {
             sink::print(&Cli::completions(shell)).context("writing the script")?;
             Ok(Exit::Done)
         }
     }
-}
-
-fn ask(question: Question) -> Result<Exit> {
-    alone(pipeline::ask(question))
 }
 
 /// Runs all of `command` on this thread: it drains, completes and renders in turn.

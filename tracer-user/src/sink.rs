@@ -87,6 +87,11 @@ impl Sink {
         self.queue.reserve().await.ok()
     }
 
+    /// Room, if there is some at once.
+    pub fn room_now(&self) -> Option<Permit<'_>> {
+        self.queue.try_reserve().ok()
+    }
+
     /// Like [`Self::room`], but gives up on a reader that takes nothing at all.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{
-    Args,
+    Args, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser, ValueParser},
     value_parser,
 };
@@ -16,7 +16,28 @@ use super::{
 };
 use crate::{ask::Pattern, filter, map::GroupBy, model::Timestamp, outputs::answers::AnswerFormat};
 
-/// What every question can be told of the map that it is about.
+/// A question.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Question {
+    /// Say who depends on something, directly or not; or on what it depends
+    Impact(ImpactOptions),
+    /// Say what changed between two recordings, or since one: exits with 3 if anything did
+    Diff(DiffOptions),
+    /// Say what must move together, and what a division would cut
+    Groups(GroupsOptions),
+    /// Say in what order to bring things back, and what is in a cycle
+    RecoveryOrder(RecoveryOrderOptions),
+    /// Say what can be switched off: listeners nobody uses, and servers that never answer
+    Idle(IdleOptions),
+    /// Say what fails, why, since when, and what happened just before
+    Failures(FailuresOptions),
+    /// Say how evenly load is spread, who loads most, and what a policy forbids
+    Balance(BalanceOptions),
+    /// Say whether all is back after a restart or a move: exits with 3 while anything is missing
+    Verify(VerifyOptions),
+}
+
+/// What a map, and every question about one, can be told of what is in it.
 #[derive(Args, Clone, Debug)]
 pub struct About {
     /// Only what happened since then: 2026-11-22T08:00:00Z, or 2h for two hours ago
@@ -27,7 +48,7 @@ pub struct About {
     #[arg(long, value_name = "TIME", value_parser = value::moment)]
     pub until: Option<Timestamp>,
 
-    /// What is asked about
+    /// What the nodes are
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     pub group_by: GroupBy,
 
@@ -42,6 +63,22 @@ pub struct About {
     /// Which events count.
     #[command(flatten)]
     pub filter: filter::Options,
+}
+
+/// What every question but `diff` can be told beside that.
+#[derive(Args, Clone, Debug)]
+pub struct Asked {
+    /// Form of the answer [default: table on a terminal, else json]
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = forms(PLAIN))]
+    pub format: Option<AnswerFormat>,
+
+    /// Where events come from.
+    #[command(flatten)]
+    pub sources: Sources,
+
+    /// What map it is about.
+    #[command(flatten)]
+    pub about: About,
 }
 
 /// The forms that an answer can have.
@@ -86,6 +123,7 @@ Examples:
   tracer impact --package libssl3 --for 1min               whom to tell before that is patched
   tracer impact --image 'redis:6*' -o csv --from all.jsonl the same for an image, as a sheet")]
 #[command(group(clap::ArgGroup::new("target").required(true)))]
+#[command(mut_arg("format", |it| it.value_parser(forms(PICTURE))))]
 pub struct ImpactOptions {
     /// What it is about: name or id of a workload or a remote
     #[arg(group = "target")]
@@ -111,17 +149,9 @@ pub struct ImpactOptions {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub depth: Option<u32>,
 
-    /// Form of the answer [default: table on a terminal, else json]
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = forms(PICTURE))]
-    pub format: Option<AnswerFormat>,
-
-    /// Where events come from.
+    /// How it is asked.
     #[command(flatten)]
-    pub sources: Sources,
-
-    /// What map it is about.
-    #[command(flatten)]
-    pub about: About,
+    pub asked: Asked,
 }
 
 /// What `tracer diff` can be told.
@@ -170,6 +200,7 @@ Examples:
   tracer groups --shared 'backup*' --not-shared ldap.service --from month.jsonl
   tracer groups --split plan.txt --from month.jsonl -o csv > crossing.csv
   tracer groups --split plan.txt --from month.jsonl -o nftables")]
+#[command(mut_arg("format", |it| it.value_parser(forms(RULES))))]
 pub struct GroupsOptions {
     /// Counts as shared by all, so that it ties nothing together
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
@@ -183,17 +214,9 @@ pub struct GroupsOptions {
     #[arg(long, value_name = "FILE")]
     pub split: Option<PathBuf>,
 
-    /// Form of the answer [default: table on a terminal, else json]
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = forms(RULES))]
-    pub format: Option<AnswerFormat>,
-
-    /// Where events come from.
+    /// How it is asked.
     #[command(flatten)]
-    pub sources: Sources,
-
-    /// What map it is about.
-    #[command(flatten)]
-    pub about: About,
+    pub asked: Asked,
 }
 
 /// What `tracer recovery-order` can be told.
@@ -203,22 +226,15 @@ Examples:
   tracer recovery-order --from month.jsonl
   tracer recovery-order --from month.jsonl -o systemd      as After= of units
   tracer recovery-order --from month.jsonl -o compose      as depends_on")]
+#[command(mut_arg("format", |it| it.value_parser(forms(ORDER))))]
 pub struct RecoveryOrderOptions {
     /// What a process dials so soon after it began counts as its start
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = value::duration)]
     pub start_up: Duration,
 
-    /// Form of the answer [default: table on a terminal, else json]
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = forms(ORDER))]
-    pub format: Option<AnswerFormat>,
-
-    /// Where events come from.
+    /// How it is asked.
     #[command(flatten)]
-    pub sources: Sources,
-
-    /// What map it is about.
-    #[command(flatten)]
-    pub about: About,
+    pub asked: Asked,
 }
 
 /// What `tracer idle` can be told.
@@ -232,17 +248,9 @@ pub struct IdleOptions {
     #[arg(long, value_name = "DURATION", value_parser = value::duration)]
     pub unused_for: Option<Duration>,
 
-    /// Form of the answer [default: table on a terminal, else json]
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = forms(PLAIN))]
-    pub format: Option<AnswerFormat>,
-
-    /// Where events come from.
+    /// How it is asked.
     #[command(flatten)]
-    pub sources: Sources,
-
-    /// What map it is about.
-    #[command(flatten)]
-    pub about: About,
+    pub asked: Asked,
 }
 
 /// What `tracer failures` can be told.
@@ -261,17 +269,9 @@ pub struct FailuresOptions {
     #[arg(long)]
     pub follow: bool,
 
-    /// Form of the answer [default: table on a terminal, else json]
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = forms(PLAIN))]
-    pub format: Option<AnswerFormat>,
-
-    /// Where events come from.
+    /// How it is asked.
     #[command(flatten)]
-    pub sources: Sources,
-
-    /// What map it is about.
-    #[command(flatten)]
-    pub about: About,
+    pub asked: Asked,
 }
 
 /// What `tracer balance` can be told.
@@ -288,17 +288,9 @@ pub struct BalanceOptions {
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
 
-    /// Form of the answer [default: table on a terminal, else json]
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = forms(PLAIN))]
-    pub format: Option<AnswerFormat>,
-
-    /// Where events come from.
+    /// How it is asked.
     #[command(flatten)]
-    pub sources: Sources,
-
-    /// What map it is about.
-    #[command(flatten)]
-    pub about: About,
+    pub asked: Asked,
 }
 
 /// What `tracer verify` can be told.
@@ -317,17 +309,9 @@ pub struct VerifyOptions {
     #[arg(long, value_name = "DURATION", value_parser = value::duration, conflicts_with = "duration")]
     pub wait: Option<Duration>,
 
-    /// Form of the answer [default: table on a terminal, else json]
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = forms(PLAIN))]
-    pub format: Option<AnswerFormat>,
-
-    /// Where events come from.
+    /// How it is asked.
     #[command(flatten)]
-    pub sources: Sources,
-
-    /// What map it is about.
-    #[command(flatten)]
-    pub about: About,
+    pub asked: Asked,
 }
 
 fn pattern(text: &str) -> Result<Pattern, String> {

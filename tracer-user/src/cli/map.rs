@@ -4,8 +4,8 @@ use std::{io::IsTerminal, path::PathBuf};
 
 use clap::{Args, value_parser};
 
-use super::{live::LiveOptions, source::Sources, value};
-use crate::{filter, map::GroupBy, model::Timestamp, outputs::map::MapFormat};
+use super::{ask::About, source::Sources};
+use crate::outputs::map::MapFormat;
 
 /// What `tracer map` can be told.
 #[derive(Args, Clone, Debug)]
@@ -25,18 +25,6 @@ pub struct MapOptions {
     #[command(flatten)]
     pub sources: Sources,
 
-    /// Only what happened since then: 2026-11-22T08:00:00Z, or 2h for two hours ago
-    #[arg(long, value_name = "TIME", value_parser = value::moment)]
-    pub since: Option<Timestamp>,
-
-    /// Only what happened until then
-    #[arg(long, value_name = "TIME", value_parser = value::moment)]
-    pub until: Option<Timestamp>,
-
-    /// What the nodes are
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
-    pub group_by: GroupBy,
-
     /// Only this node, by name or id, and what is connected with it
     #[arg(long, value_name = "WHO")]
     pub focus: Option<String>,
@@ -54,17 +42,9 @@ pub struct MapOptions {
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
 
-    /// Exit with 2 if any event was lost
-    #[arg(long)]
-    pub strict: bool,
-
-    /// How to watch this host.
+    /// What is in it.
     #[command(flatten)]
-    pub live: LiveOptions,
-
-    /// Which events count.
-    #[command(flatten)]
-    pub filter: filter::Options,
+    pub about: About,
 }
 
 impl MapOptions {

@@ -17,8 +17,8 @@ use clap_complete::Shell;
 use crate::{exit::Exit, filter, outputs::Format};
 
 pub use ask::{
-    About, BalanceOptions, DiffOptions, FailuresOptions, GroupsOptions, IdleOptions, ImpactOptions,
-    RecoveryOrderOptions, VerifyOptions,
+    About, Asked, BalanceOptions, DiffOptions, FailuresOptions, GroupsOptions, IdleOptions,
+    ImpactOptions, Question, RecoveryOrderOptions, VerifyOptions,
 };
 pub use live::{Hooks, LiveOptions};
 pub use map::MapOptions;
@@ -62,22 +62,9 @@ pub enum Command {
     Stream(StreamOptions),
     /// Show who depends on whom: live on a terminal, else or with -o as a snapshot
     Map(MapOptions),
-    /// Say who depends on something, directly or not; or on what it depends
-    Impact(ImpactOptions),
-    /// Say what changed between two recordings, or since one: exits with 3 if anything did
-    Diff(DiffOptions),
-    /// Say what must move together, and what a division would cut
-    Groups(GroupsOptions),
-    /// Say in what order to bring things back, and what is in a cycle
-    RecoveryOrder(RecoveryOrderOptions),
-    /// Say what can be switched off: listeners nobody uses, and servers that never answer
-    Idle(IdleOptions),
-    /// Say what fails, why, since when, and what happened just before
-    Failures(FailuresOptions),
-    /// Say how evenly load is spread, who loads most, and what a policy forbids
-    Balance(BalanceOptions),
-    /// Say whether all is back after a restart or a move: exits with 3 while anything is missing
-    Verify(VerifyOptions),
+    /// Answer a question about that.
+    #[command(flatten)]
+    Ask(Question),
     /// Say what this kernel and these privileges allow, what stays invisible, and how to fix it
     Doctor(DoctorOptions),
     /// Print a completion script for a shell

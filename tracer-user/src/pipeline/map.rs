@@ -7,13 +7,14 @@ use anyhow::{Context, Result};
 use super::{
     recorded,
     screen::{self, Figures},
+    seen,
     watch::{Onlooker, Save, watch},
 };
 use crate::{
     cli::{MapOptions, UsageError},
     exit::Exit,
     filter::Filter,
-    map::{self, Map, focus},
+    map::focus,
     model::{Event, View},
     outputs::{self, map::MapFormat},
     sink,
@@ -24,8 +25,8 @@ use crate::{
 /// # Errors
 /// If the capture cannot start, a recording cannot be read, or the output cannot be written.
 pub async fn map(options: MapOptions) -> Result<Exit> {
-    let filter = Filter::new(&options.filter);
-    let recordings = recorded::paths(&options.sources, &options.live)?;
+    let filter = Filter::new(&options.about.filter);
+    let recordings = recorded::paths(&options.sources, &options.about.live)?;
     let mut save = match &options.save {
         // Before anything is created: that would empty the recording.
         Some(path) if recorded::is_one_of(path, recordings.as_deref().unwrap_or_default()) => {
@@ -34,15 +35,7 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
         path => path.as_deref().map(Save::create).transpose()?,
     };
     let several = recordings.as_ref().is_some_and(|paths| paths.len() > 1);
-    let mut map = Map::new(map::Options {
-        group_by: options.group_by,
-        since: options.since,
-        until: options.until,
-        ..match several {
-            true => map::Options::SEVERAL_HOSTS,
-            false => map::Options::ONE_HOST,
-        }
-    });
+    let mut map = seen::empty(&options.about, several);
     let on_screen = options.takes_terminal();
     let mut events = 0;
     let lost = match &recordings {
@@ -70,7 +63,14 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
                 true => Onlooker::Terminal(&choose),
                 false => Onlooker::Nobody,
             };
-            watch(&options.live, filter, &mut map, save.as_mut(), onlooker).await?
+            watch(
+                &options.about.live,
+                filter,
+                &mut map,
+                save.as_mut(),
+                onlooker,
+            )
+            .await?
         }
     };
     if let Some(mut save) = save {
@@ -86,7 +86,7 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
             let view = chosen(map.view(), &options)?;
             screen::explore(view, "recorded".to_owned(), &figures).await?;
         }
-        return Ok(Exit::of(options.strict && lost > 0));
+        return Ok(Exit::of(options.about.strict && lost > 0));
     }
     let format = options.format.unwrap_or(MapFormat::Json);
     let max_edges = options.max_edges.or(format.max_edges());
@@ -105,7 +105,7 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
         &mut buffer,
     );
     sink::print(&buffer).context("writing the map")?;
-    Ok(Exit::of(options.strict && lost > 0))
+    Ok(Exit::of(options.about.strict && lost > 0))
 }
 
 /// The part of `view` that was asked for.

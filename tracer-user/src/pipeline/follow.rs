@@ -1,0 +1,96 @@
+//! `tracer failures --follow`: what begins to fail and what recovers, as it happens.
+
+use std::{collections::HashMap, ops::ControlFlow};
+
+use anyhow::{Context, Result, bail};
+
+use super::seen::watch_for;
+use crate::{
+    ask::{
+        Answer,
+        failures::{self, Failing, Failures},
+    },
+    cli::{FailuresOptions, UsageError},
+    exit::Exit,
+    model::{EdgeState, View},
+    outputs::answers::{self, AnswerFormat},
+    sink::{Flushed, Sink},
+};
+
+/// What waits for a reader that is slow; what happens then is told when it has read on.
+const MAX_WAITING: usize = 4 << 20;
+
+/// Tells what begins to fail and what recovers until it is told to stop.
+///
+/// # Errors
+/// If the capture cannot start or the output cannot be written.
+pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
+    let asked = &options.asked;
+    if asked.sources.recordings()?.is_some() {
+        return Err(UsageError("--follow watches this host: it does not go with --from").into());
+    }
+    let format = asked.format.unwrap_or_else(AnswerFormat::for_stdout);
+    if format == AnswerFormat::Csv {
+        return Err(UsageError("--follow tells line by line: -o table or -o json").into());
+    }
+    // On a thread of its own: a reader that stops reading keeps neither signals nor events waiting.
+    let sink = Sink::stdout();
+    let mut waiting = Vec::new();
+    let mut told = Told::default();
+    let mut look = |view: View, _| {
+        if sink.is_closed() {
+            return Ok(ControlFlow::Break(()));
+        }
+        if waiting.len() < MAX_WAITING {
+            let answer = failures::failures(&view, options.before);
+            // Oldest first, as they happened.
+            for failing in answer.found.edges.iter().rev() {
+                if told.is_news(failing) {
+                    write(failing, &answer, format, &mut waiting);
+                }
+            }
+        }
+        if !waiting.is_empty()
+            && let Some(room) = sink.room_now()
+        {
+            room.send(std::mem::take(&mut waiting));
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    let seen = watch_for(&asked.about, Some(&mut look)).await?;
+    match sink.finish(waiting).await {
+        Flushed::Done => {}
+        Flushed::Stuck => bail!("nobody reads the output: the last lines were thrown away"),
+        Flushed::Failed(error) => return Err(error).context("writing the output"),
+    }
+    Ok(Exit::of(asked.about.strict && seen.lost > 0))
+}
+
+/// What was told of each edge: how many failures, and whether it failed.
+#[derive(Default)]
+struct Told(HashMap<String, (u64, bool)>);
+
+impl Told {
+    /// Whether it began to fail, recovered, or failed once between two looks; then it is told.
+    fn is_news(&mut self, failing: &Failing) -> bool {
+        let link = &failing.link;
+        let edge = format!("{} {} {:?}", link.client.id, link.server.id, link.port);
+        let (failures, fails) = (link.failed.values().sum(), link.state == EdgeState::Failed);
+        match self.0.insert(edge, (failures, fails)) {
+            None => true,
+            Some((before, failed)) => failed != fails || (!fails && before != failures),
+        }
+    }
+}
+
+/// A line about an edge.
+fn write(failing: &Failing, of: &Answer<Failures>, format: AnswerFormat, out: &mut Vec<u8>) {
+    match format {
+        AnswerFormat::Json => {
+            // Writing to memory does not fail, and every key is text.
+            let _ = serde_json::to_writer(&mut *out, failing);
+            out.push(b'\n');
+        }
+        _ => answers::line(failing, of, out),
+    }
+}
