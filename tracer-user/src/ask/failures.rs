@@ -123,16 +123,16 @@ fn failure(view: &View, edge: &Edge, window: Duration) -> Failing {
     }
     let mut before = told;
     before.truncate(MAX_CAUSES);
-    let since = match edge.state {
-        EdgeState::Failed => began,
-        EdgeState::Ok | EdgeState::Mixed => edge.first_seen,
+    let (since, times) = match edge.failing_since {
+        Some(since) => (since, edge.failing_times),
+        None => (edge.first_seen, edge.failures()),
     };
     let until = view.generated.unwrap_or(edge.last_seen);
     // A second at least: a single failure is not a rate.
     let seconds = (until.as_ns().saturating_sub(since.as_ns()) as f64 / 1e9).max(1.0);
     Failing {
         link: Link::of(view, edge),
-        per_minute: (edge.failures() as f64 * 60.0 / seconds * 10.0).round() / 10.0,
+        per_minute: (times as f64 * 60.0 / seconds * 10.0).round() / 10.0,
         before,
     }
 }

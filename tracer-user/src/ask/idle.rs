@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::{Answer, Link, Proof, Who};
-use crate::model::{Happened, NodeKind, Timestamp, View};
+use crate::model::{Edge, Happened, NodeKind, Timestamp, View};
 
 /// What is idle.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,6 +51,17 @@ const PERIODS: [(u64, &str); 4] = [
     (31 * 86_400, "monthly"),
 ];
 
+/// When a connection was last there, as far as that is known: the last event may have been an attempt
+/// that failed.
+fn last_used(edge: &Edge) -> Timestamp {
+    match edge.last_failure {
+        Some(failure) if failure.time == edge.last_seen => {
+            edge.last_success.unwrap_or(edge.first_seen)
+        }
+        _ => edge.last_seen,
+    }
+}
+
 /// What nobody used for `unused_for`; none for all the time that was watched.
 pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
     let mut proof = Proof::of(view);
@@ -76,7 +87,7 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
             let edges = callers.get(&(at, port)).map_or(&[][..], Vec::as_slice);
             let edges = || edges.iter().map(|at| &view.edges[*at]);
             let used = edges().filter(|it| it.connections() > 0);
-            let last_used = used.map(|it| it.last_seen).max();
+            let last_used = used.map(last_used).max();
             let is_live = edges().any(|it| it.live() > 0);
             let is_used = match (last_used, limit) {
                 (Some(last), Some(limit)) => last >= limit,

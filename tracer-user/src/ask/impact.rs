@@ -20,7 +20,9 @@ pub enum Target {
     /// Processes that use files, of a package as a rule: by pid, and whatever runs one of these
     /// executables.
     Files {
-        /// Processes that run or have mapped one of them, now.
+        /// The id of the host that has them.
+        host: String,
+        /// Processes of it that run or have mapped one of them, now.
         pids: BTreeSet<u32>,
         /// Their paths.
         paths: BTreeSet<String>,
@@ -47,11 +49,14 @@ impl Target {
                 let image = container.and_then(|it| it.image.as_deref());
                 image.is_some_and(|image| glob.is_match(image))
             }),
-            Self::Files { pids, paths } => of(view, |node| {
+            // Elsewhere these pids are others, and these files may be of another version.
+            Self::Files { host, pids, paths } => of(view, |node| {
                 let runs = |exe: &str| paths.contains(exe.trim_end_matches(" (deleted)"));
-                node.processes
-                    .iter()
-                    .any(|it| pids.contains(&it.pid) || it.exe.as_deref().is_some_and(runs))
+                let is_there = node.host.as_ref().is_some_and(|it| it.id == *host);
+                let mut processes = node.processes.iter();
+                is_there
+                    && processes
+                        .any(|it| pids.contains(&it.pid) || it.exe.as_deref().is_some_and(runs))
             }),
         };
         match found.is_empty() {

@@ -143,6 +143,7 @@ fn match_addresses(
             // Two names at one address are two things: many share those of a balancer.
             old.kind != new.kind || is_nameless(old) || is_nameless(new)
         })
+        .filter(|(old, new)| serve_alike((before, *old), (after, *new)))
         .collect();
     pairs.sort_unstable();
     for (old, new) in pairs {
@@ -155,6 +156,21 @@ fn match_addresses(
         }
     }
     appeared
+}
+
+/// Whether what is only an address in one of two maps is dialled at no other port than what it would be
+/// in the other one serves: all services of a host share its address.
+fn serve_alike(old: (&View, usize), new: (&View, usize)) -> bool {
+    let ports = |(view, at): (&View, usize)| -> HashSet<u16> {
+        let served = view.edges.iter().filter(|it| it.server == at);
+        let listened = view.nodes[at].listeners.iter().map(|it| it.port);
+        served.filter_map(|it| it.port).chain(listened).collect()
+    };
+    match (old.0.nodes[old.1].kind, new.0.nodes[new.1].kind) {
+        (NodeKind::Workload, NodeKind::Remote) => ports(new).is_subset(&ports(old)),
+        (NodeKind::Remote, NodeKind::Workload) => ports(old).is_subset(&ports(new)),
+        _ => true,
+    }
 }
 
 fn is_nameless(node: &Node) -> bool {

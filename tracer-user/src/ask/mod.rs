@@ -16,8 +16,6 @@ mod graph;
 mod matching;
 mod pattern;
 mod proof;
-#[cfg(test)]
-mod properties;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use crate::model::Host;
 const MAX_ID_LEN: usize = 64;
 
 /// Reads `/etc/machine-id`, or the id of this boot where a host has none.
-pub(super) fn read() -> Host {
+pub fn this_host() -> Host {
     let id = ["/etc/machine-id", "/proc/sys/kernel/random/boot_id"]
         .into_iter()
         .filter_map(|path| fs::read_to_string(path).ok())

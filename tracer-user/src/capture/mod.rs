@@ -47,6 +47,7 @@ use self::{
 pub use self::{
     attach::Failed,
     facts::Facts,
+    host::this_host,
     plan::{HookSet, Plans},
     preflight::Obstacle,
     programs::count_runs,
@@ -224,7 +225,7 @@ impl Capture {
             ring: Ring::new(ring).map_err(CaptureError::Poll)?,
             account: Account::new(counts, heard.own, from),
             early: heard.others.into(),
-            interpreter: Interpreter::new(host::read()),
+            interpreter: Interpreter::new(this_host()),
             from,
             to: None,
             rescan: options.rescan,
@@ -482,7 +483,7 @@ pub(crate) struct Replay(Interpreter);
 #[cfg(feature = "bench")]
 impl Replay {
     pub(crate) fn new() -> Self {
-        Self(Interpreter::new(host::read()))
+        Self(Interpreter::new(this_host()))
     }
 
     /// What a record tells.

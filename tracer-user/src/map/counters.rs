@@ -55,6 +55,24 @@ pub(super) enum What {
     },
 }
 
+/// That all attempts fail.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    /// The first failure after the last success, as far as it was told in order.
+    since: Timestamp,
+    /// How many there were since then, likewise.
+    times: u64,
+}
+
+impl Failing {
+    fn and(self, other: Self) -> Self {
+        Self {
+            since: self.since.min(other.since),
+            times: self.times.saturating_add(other.times),
+        }
+    }
+}
+
 /// All of one edge, or of a part of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counters {
@@ -70,8 +88,7 @@ pub(super) struct Counters {
     seen: Option<(Timestamp, Timestamp)>,
     last_success: Option<Timestamp>,
     last_failure: Option<LastFailure>,
-    /// The first failure after the last success, as far as it was told in order.
-    failing_since: Option<Timestamp>,
+    failing: Option<Failing>,
     client_only: u64,
     server_only: u64,
     both: u64,
@@ -98,7 +115,7 @@ impl Counters {
                 } else {
                     self.established += 1;
                     self.last_success = self.last_success.max(Some(share.first));
-                    self.forget_failures_before_success();
+                    self.failing = self.failing_after(self.last_success);
                 }
                 self.terminated += u64::from(ended);
                 self.sent_bytes = self.sent_bytes.saturating_add(sent_bytes);
@@ -122,7 +139,14 @@ impl Counters {
                     reason,
                     errno,
                 });
-                self.fails_since(Some(share.first));
+                if self
+                    .last_success
+                    .is_none_or(|success| success < share.first)
+                {
+                    let since = share.first;
+                    let this = Failing { since, times };
+                    self.failing = Some(self.failing.map_or(this, |it| it.and(this)));
+                }
             }
         }
         match (share.client, share.server) {
@@ -168,12 +192,16 @@ impl Counters {
         self.retransmits = self.retransmits.saturating_add(other.retransmits);
         self.connect_ns.merge(&other.connect_ns);
         self.rtt_ns.merge(&other.rtt_ns);
-        self.last_success = self.last_success.max(other.last_success);
+        let success = self.last_success.max(other.last_success);
+        let failing = (self.failing_after(success), other.failing_after(success));
+        self.failing = match failing {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
+        self.last_success = success;
         if let Some(failure) = other.last_failure {
             self.fail(failure);
         }
-        self.fails_since(other.failing_since);
-        self.forget_failures_before_success();
         self.client_only += other.client_only;
         self.server_only += other.server_only;
         self.both += other.both;
@@ -198,23 +226,18 @@ impl Counters {
         }
     }
 
-    fn fails_since(&mut self, time: Option<Timestamp>) {
-        if let Some(time) = time
-            && self.last_success.is_none_or(|success| success < time)
-        {
-            self.failing_since = Some(self.failing_since.map_or(time, |since| since.min(time)));
+    /// What is left of the failures after a `success`.
+    fn failing_after(&self, success: Option<Timestamp>) -> Option<Failing> {
+        let failing = self.failing?;
+        if Some(failing.since) > success {
+            return Some(failing);
         }
-    }
-
-    fn forget_failures_before_success(&mut self) {
-        let Some(success) = self.last_success else {
-            return;
-        };
-        if self.failing_since.is_some_and(|since| since <= success) {
-            // Which one was the first after it is no longer known, if there is one.
-            let last = self.last_failure.map(|it| it.time);
-            self.failing_since = last.filter(|time| *time > success);
-        }
+        // Which one was the first after it is no longer known, if there is one.
+        let last = self.last_failure.filter(|it| Some(it.time) > success)?;
+        Some(Failing {
+            since: last.time,
+            times: 1,
+        })
     }
 
     /// Whether an attempt failed.
@@ -253,7 +276,8 @@ impl Counters {
             last_seen,
             last_success: self.last_success,
             last_failure: self.last_failure,
-            failing_since: self.failing_since,
+            failing_since: self.failing.map(|it| it.since),
+            failing_times: self.failing.map_or(0, |it| it.times),
             evidence: EdgeEvidence {
                 ends: match (self.both, self.client_only, self.server_only) {
                     (0, _, 0) => SeenBy::Client,
@@ -277,4 +301,75 @@ fn words<const N: usize>(
 ) -> BTreeMap<&'static str, u64> {
     let pairs = names.into_iter().zip(*counts);
     pairs.filter(|(_, count)| *count > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_ns(second * 1_000_000_000)
+    }
+
+    fn told(shares: &[(u64, u64)]) -> Counters {
+        let mut counters = Counters::default();
+        for (second, failures) in shares {
+            counters.add(&Share {
+                first: at(*second),
+                last: at(*second),
+                client: None,
+                server: None,
+                what: match failures {
+                    0 => What::Connection {
+                        at_start: false,
+                        ended: true,
+                        connect_ns: None,
+                        rtt_ns: None,
+                        sent_bytes: 0,
+                        received_bytes: 0,
+                        retransmits: 0,
+                    },
+                    times => What::Failure {
+                        reason: Reason::Refused,
+                        errno: None,
+                        times: *times,
+                    },
+                },
+            });
+        }
+        counters
+    }
+
+    fn failing(counters: &Counters) -> Option<(Timestamp, u64)> {
+        let edge = counters.edge(0, 1, Some(80)).expect("something was told");
+        edge.failing_since.map(|since| (since, edge.failing_times))
+    }
+
+    #[test]
+    fn what_fails_is_counted_from_the_first_failure_after_the_last_success() {
+        assert_eq!(failing(&told(&[(1, 0)])), None);
+        assert_eq!(failing(&told(&[(1, 5), (2, 0)])), None);
+        let outage = told(&[(1, 1_000), (2, 0), (3, 2), (4, 1)]);
+        assert_eq!(failing(&outage), Some((at(3), 3)));
+        // What is told late counts for the time in which it happened.
+        assert_eq!(failing(&told(&[(3, 2), (2, 0), (1, 7)])), Some((at(3), 2)));
+    }
+
+    #[test]
+    fn parts_of_an_edge_fail_together() {
+        let parts = [
+            told(&[(1, 9), (5, 0), (6, 2)]),
+            told(&[(2, 4), (4, 0), (7, 3)]),
+            told(&[(8, 1)]),
+        ];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let mut all = Counters::default();
+            order.iter().for_each(|at| all.merge(&parts[*at]));
+            assert_eq!(failing(&all), Some((at(6), 6)), "{order:?}");
+        }
+        // A success in one part ends what failed in another.
+        let mut all = told(&[(1, 3), (2, 4)]);
+        all.merge(&told(&[(9, 0)]));
+        assert_eq!(failing(&all), None);
+    }
 }

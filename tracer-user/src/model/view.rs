@@ -178,6 +178,8 @@ pub struct Edge {
     /// Since when all attempts fail: the first one that did after the last success. None if the last
     /// one succeeded.
     pub failing_since: Option<Timestamp>,
+    /// Attempts that failed since then.
+    pub failing_times: u64,
     /// How all this is known.
     pub evidence: EdgeEvidence,
 }
@@ -190,7 +192,7 @@ impl Edge {
 
     /// Connections that are open: `live_at_start + established - terminated`.
     pub fn live(&self) -> u64 {
-        (self.live_at_start + self.established).saturating_sub(self.terminated)
+        self.connections().saturating_sub(self.terminated)
     }
 
     /// Attempts that failed, for whatever reason.
@@ -393,7 +395,7 @@ struct Named<'a>(&'a View, &'a Edge);
 impl Serialize for Named<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(view, edge) = self;
-        let mut out = serializer.serialize_struct("Edge", 21)?;
+        let mut out = serializer.serialize_struct("Edge", 22)?;
         out.serialize_field("client", &view.nodes[edge.client].id)?;
         out.serialize_field("server", &view.nodes[edge.server].id)?;
         if let Some(port) = &edge.port {
@@ -424,6 +426,7 @@ impl Serialize for Named<'_> {
         }
         if let Some(failing_since) = &edge.failing_since {
             out.serialize_field("failing_since", failing_since)?;
+            out.serialize_field("failing_times", &edge.failing_times)?;
         }
         out.serialize_field("evidence", &edge.evidence)?;
         out.end()

@@ -15,6 +15,7 @@ use crate::{
         impact::{self, Target, Way},
         recovery_order, verify,
     },
+    capture::this_host,
     cli::{
         About, Asked, BalanceOptions, DiffOptions, GroupsOptions, ImpactOptions, Question,
         RecoveryOrderOptions, Source, Sources, UsageError, VerifyOptions,
@@ -66,6 +67,7 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
             let used = packages::used(package).context("--package")?;
             (outdated, users) = (used.outdated.len(), used.pids.len());
             Target::Files {
+                host: this_host().id,
                 pids: used.pids,
                 paths: used.paths,
             }

@@ -308,3 +308,18 @@ fn a_server_that_is_down_is_dialled_by_its_address_and_so_fails() {
         ["failing app -> 10.0.0.7:5432", "gone db", "gone db at 5432"]
     );
 }
+
+#[test]
+fn what_is_dialled_at_another_port_of_an_address_is_another_service() {
+    let mut before = pair();
+    let db = before.index("db");
+    before.view.nodes[db].uses("10.0.0.7");
+    before.edge("app", "db", 5432, 5);
+    let mut now = Draft::new();
+    now.unit("app");
+    now.remote("10.0.0.7", "10.0.0.7");
+    now.edge("app", "10.0.0.7", 9_999, 0).fails(4, at(3_000));
+    let found = verify(&before.view(), &now.view()).found;
+    assert_eq!(lines(&found.missing), ["app -> db:5432"]);
+    assert_eq!(lines(&found.new), ["app -> 10.0.0.7:9999"]);
+}

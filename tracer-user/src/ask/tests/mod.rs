@@ -1,8 +1,8 @@
-//! Questions about small systems, with answers worked out by hand; and what holds of any graph and is
-//! not in [`properties`](super::properties).
+//! Questions about small systems, with answers worked out by hand; and what holds of any graph.
 
 mod any;
 mod apart;
+mod closure;
 mod compare;
 mod proof;
 mod reach;
@@ -152,6 +152,7 @@ impl Draft {
             last_success: (connections > 0).then(|| at(3_000)),
             last_failure: None,
             failing_since: None,
+            failing_times: 0,
             evidence: EdgeEvidence::default(),
         };
         self.view.edges.push(edge);

@@ -147,10 +147,13 @@ fn executables_and_images_mean_all_that_run_them() {
             "registry.example/mail:2.1".to_owned()
         ]))
     );
-    let files = |pids: &[u32], path: &str| Target::Files {
+    let files_of = |host: &str, pids: &[u32], path: &str| Target::Files {
+        host: host.to_owned(),
         pids: pids.iter().copied().collect(),
         paths: [path.to_owned()].into(),
     };
+    let files = |pids: &[u32], path: &str| files_of("id-of-one", pids, path);
+    assert!(of(files_of("id-of-another", &[1], "/usr/sbin/nginx")).is_err());
     assert_eq!(of(files(&[1], "/none")), Ok(vec!["web"]));
     assert_eq!(of(files(&[], "/usr/sbin/nginx")), Ok(vec!["shop", "web"]));
 }

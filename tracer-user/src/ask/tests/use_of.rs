@@ -62,6 +62,18 @@ fn what_is_still_open_is_used_however_quiet_it_is() {
     assert_eq!(idle(u64::MAX), []);
 }
 
+#[test]
+fn an_attempt_that_fails_is_no_use() {
+    let mut it = Draft::new();
+    it.unit("app");
+    it.unit("db").listens(5432);
+    let edge = it.edge("app", "db", 5432, 5);
+    edge.last_success = Some(at(100));
+    edge.fails(1, at(3_000));
+    let found = idle(&it.view(), Some(Duration::from_secs(3_000))).found;
+    assert_eq!(found.listeners[0].last_used, Some(at(100)));
+}
+
 fn failing(it: Draft, window: u64) -> Failing {
     let mut edges = failures(&it.view(), Duration::from_secs(window))
         .found
@@ -116,6 +128,7 @@ fn outage() -> Draft {
     let edge = it.edge("app", "db", 5432, 7);
     edge.last_success = Some(at(900));
     edge.fails(130, at(3_500)).failing_since = Some(at(1_000));
+    edge.failing_times = 130;
     it
 }
 
@@ -168,7 +181,16 @@ fn the_rate_is_over_the_time_in_which_it_fails() {
     // A single one right now is no division by nothing.
     let edge = it.edge("app", "db", 5432, 0).fails(1, at(3_600));
     edge.failing_since = Some(at(3_600));
+    edge.failing_times = 1;
     assert!((failing(it, 60).per_minute - 60.0).abs() < 0.01);
+    // What failed before it last succeeded is not of now.
+    let mut it = Draft::new();
+    it.unit("app");
+    it.unit("db");
+    let edge = it.edge("app", "db", 5432, 1).fails(1_001, at(3_600));
+    edge.failing_since = Some(at(3_590));
+    edge.failing_times = 1;
+    assert!((failing(it, 60).per_minute - 6.0).abs() < 0.01);
 }
 
 #[test]

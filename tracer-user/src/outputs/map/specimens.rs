@@ -119,6 +119,7 @@ fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
         last_success: Some(at(3_599)),
         last_failure: None,
         failing_since: None,
+        failing_times: 0,
         evidence: EdgeEvidence {
             ends: SeenBy::Both,
             client_only: 0,

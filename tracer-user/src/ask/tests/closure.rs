@@ -1,29 +1,18 @@
 //! Any graph: answers against what they mean, found out another way: by closing the relation over and
 //! over, as slow as that is.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{
-    Allowed, Split, balance,
+use super::*;
+use crate::ask::{
+    balance,
     diff::{self, How, What},
     groups, idle,
     impact::{self, Way},
     recovery_order, verify,
 };
-use crate::model::{
-    Edge, EdgeEvidence, EdgeState, Host, HostCoverage, LastFailure, Ledger, ListeningAt, Node,
-    NodeKind, Reason, Timestamp, View, Workload, WorkloadKind,
-};
-
-fn at(second: u64) -> Timestamp {
-    Timestamp::from_ns((1_800_000_000 + second) * 1_000_000_000)
-}
 
 /// A node of a generated graph.
 #[derive(Clone, Debug)]
@@ -51,110 +40,32 @@ fn graph() -> impl Strategy<Value = (Vec<Spot>, Vec<Line>)> {
     })
 }
 
-fn view((nodes, lines): &(Vec<Spot>, Vec<Line>)) -> View {
-    let host = Arc::new(Host {
-        id: "5b0d".to_owned(),
-        name: "one".to_owned(),
-    });
-    let node = |(index, it): (usize, &Spot)| {
-        let name: Arc<str> = match it.is_remote {
-            true => format!("10.1.0.{index}").into(),
-            false => format!("w{index:02}.service").into(),
-        };
-        let workload = Workload {
-            kind: WorkloadKind::Systemd,
-            name: Arc::clone(&name),
-            unit: Some(Arc::clone(&name)),
-            slice: None,
-            container: None,
-            k8s: None,
-            role: None,
-        };
-        let listener = ListeningAt {
-            address: IpAddr::from([0, 0, 0, 0]),
-            port: 80,
-            netns: 1,
-        };
-        Node {
-            id: match it.is_remote {
-                true => Arc::clone(&name),
-                false => format!("one/systemd/{name}").into(),
-            },
-            kind: match it.is_remote {
-                true => NodeKind::Remote,
-                false => NodeKind::Workload,
-            },
-            name,
-            host: (!it.is_remote).then(|| Arc::clone(&host)),
-            workload: (!it.is_remote).then(|| Arc::new(workload)),
-            addresses: match it.is_remote {
-                true => vec![Ipv4Addr::new(10, 1, 0, index as u8).into()],
-                false => Vec::new(),
-            },
-            processes: Vec::new(),
-            listeners: match it.listens && !it.is_remote {
-                true => vec![listener],
-                false => Vec::new(),
-            },
-            changes: Vec::new(),
-            members: None,
-            first_seen: at(0),
-            last_seen: at(60),
-        }
+fn view((spots, lines): &(Vec<Spot>, Vec<Line>)) -> View {
+    let mut it = Draft::new();
+    let name = |at: usize| match spots[at].is_remote {
+        true => format!("10.1.0.{at}"),
+        false => format!("w{at:02}.service"),
     };
-    let mut edges: BTreeMap<(usize, usize, u16), (u64, u64)> = BTreeMap::new();
+    for (at, spot) in spots.iter().enumerate() {
+        match spot.is_remote {
+            true => it.remote(&name(at), &name(at)),
+            false if spot.listens => it.unit(&name(at)).listens(80),
+            false => it.unit(&name(at)),
+        };
+    }
+    let mut sums: BTreeMap<(usize, usize, u16), (u64, u64)> = BTreeMap::new();
     for (client, server, port, connections, failures) in lines {
-        let sums = edges.entry((*client, *server, *port)).or_default();
-        sums.0 += connections;
-        sums.1 += failures;
+        let sum = sums.entry((*client, *server, *port)).or_default();
+        sum.0 += connections;
+        sum.1 += failures;
     }
-    let edge = |((client, server, port), (connections, failures)): (_, (u64, u64))| Edge {
-        client,
-        server,
-        port: Some(port),
-        state: match (connections, failures) {
-            (_, 0) => EdgeState::Ok,
-            (0, _) => EdgeState::Failed,
-            _ => EdgeState::Mixed,
-        },
-        live_at_start: 0,
-        established: connections,
-        terminated: connections,
-        failed: match failures {
-            0 => BTreeMap::new(),
-            _ => [(Reason::Refused, failures)].into(),
-        },
-        sent_bytes: connections * 10,
-        received_bytes: connections * 100,
-        connect_ns: None,
-        rtt_ns: None,
-        retransmits: 0,
-        first_seen: at(1),
-        last_seen: at(50),
-        last_success: (connections > 0).then(|| at(50)),
-        last_failure: (failures > 0).then(|| LastFailure {
-            time: at(40),
-            reason: Reason::Refused,
-            errno: Some("ECONNREFUSED"),
-        }),
-        failing_since: (connections == 0).then(|| at(40)),
-        evidence: EdgeEvidence::default(),
-    };
-    View {
-        generated: Some(at(60)),
-        coverage: vec![HostCoverage {
-            host: Arc::clone(&host),
-            from: at(0),
-            to: at(60),
-            gaps: Vec::new(),
-            lost: Ledger::default(),
-            missed: 0,
-            untracked: 0,
-            blind: Vec::new(),
-        }],
-        nodes: nodes.iter().enumerate().map(node).collect(),
-        edges: edges.into_iter().map(edge).collect(),
+    for ((client, server, port), (connections, failures)) in sums {
+        let edge = it.edge(&name(client), &name(server), port, connections);
+        if failures > 0 {
+            edge.fails(failures, at(2_000));
+        }
     }
+    it.view()
 }
 
 /// How many steps it takes at least from each node to each other one.
@@ -294,6 +205,7 @@ proptest! {
     #[test]
     fn what_crosses_a_division_has_its_ends_in_different_parts(graph in graph(), bound in 0..14_usize) {
         let view = view(&graph);
+        let below = |at: usize| *view.nodes[at].name < *format!("w{bound:02}.service");
         let names: Vec<String> = (0..bound).map(|it| format!("w{it:02}.service")).collect();
         let text = format!("low = {} nobody", names.join(" "));
         let split: Split = text.parse().expect("a split");
@@ -308,7 +220,7 @@ proptest! {
         let edges = view.edges.iter().filter(|it| {
             is_workload(&view, it.client)
                 && is_workload(&view, it.server)
-                && (it.client < bound) != (it.server < bound)
+                && below(it.client) != below(it.server)
         });
         let expected: BTreeSet<_> = edges.map(|it| (it.client, it.server, it.port)).collect();
         prop_assert_eq!(crossing, expected);
