@@ -16,6 +16,7 @@ use tracer_tests::{
     hold::Held,
     ledger::{self, End, Side, rfc3339},
     netns::Netns,
+    skip,
     suite::setting,
     tests,
     tracer::Tracer,
@@ -28,6 +29,8 @@ tests!("existing":
     an_attempt_under_way_is_told_when_it_is_decided,
     a_second_look_finds_nothing_to_repair,
     an_end_that_nobody_told_is_found,
+    what_another_socket_left_is_not_taken_for_an_accept,
+    what_another_socket_left_has_no_part_in_a_close,
 );
 
 fn amid_thousands_of_connections_and_a_storm() -> Result<()> {
@@ -366,23 +369,29 @@ fn an_attempt_under_way_is_told_when_it_is_decided() -> Result<()> {
     expect::none("a connection", &json!({"event": "existing"}), &events)
 }
 
-/// A connection in tracer's table at an address where there is no socket: as if the kernel had
-/// told neither its end nor that of its socket.
-fn an_end_that_nobody_told_is_found() -> Result<()> {
-    const NOWHERE: u64 = 0xffff_8880_0000_0040;
-    // `tracer_common::Connection`: begun, established; the flow from byte 24 on; then, from
-    // byte 120 on, outbound, and reported.
-    let mut connection = [0; 128];
-    connection[0] = 1;
-    connection[8] = 2;
-    connection[24..28].copy_from_slice(&[192, 0, 2, 1]);
-    connection[40..44].copy_from_slice(&[192, 0, 2, 2]);
-    connection[56..58].copy_from_slice(&40_000_u16.to_ne_bytes());
-    connection[58..60].copy_from_slice(&5432_u16.to_ne_bytes());
-    connection[60..62].copy_from_slice(&2_u16.to_ne_bytes());
-    connection[120] = 1;
-    connection[123] = 1;
-    let pattern = json!({
+/// Where an entry of tracer's table of connections, a `tracer_common::Connection`, has the port of
+/// the other end.
+const REMOTE_PORT: std::ops::Range<usize> = 58..60;
+
+/// An entry for a connection of which nobody knows any more.
+fn long_gone() -> [u8; 136] {
+    let mut entry = [0; 136];
+    // Begun, established; the flow from byte 24 on; then, from byte 120 on, outbound, and reported.
+    entry[0] = 1;
+    entry[8] = 2;
+    entry[24..28].copy_from_slice(&[192, 0, 2, 1]);
+    entry[40..44].copy_from_slice(&[192, 0, 2, 2]);
+    entry[56..58].copy_from_slice(&40_000_u16.to_ne_bytes());
+    entry[REMOTE_PORT].copy_from_slice(&5432_u16.to_ne_bytes());
+    entry[60..62].copy_from_slice(&2_u16.to_ne_bytes());
+    entry[120] = 1;
+    entry[123] = 1;
+    entry
+}
+
+/// What is told of it when it is found.
+fn end_of_long_gone() -> Value {
+    json!({
         "event": "close",
         "connection": {
             "direction": "outbound",
@@ -392,12 +401,94 @@ fn an_end_that_nobody_told_is_found() -> Result<()> {
             "duration_ns": null,
             "closed_by": null,
         },
+        "process": null,
         "evidence": {"end": "scan"},
-    });
+    })
+}
+
+/// Makes it that the accepted end of the connection from this port has not been told of: what is
+/// in its place in tracer's table is of one that had the same socket's memory before.
+fn leave_behind(client: SocketAddr) -> Result<()> {
+    let map = bpf::Map::newest("CONNECTIONS")?;
+    let port = client.port().to_ne_bytes();
+    let entries = map.entries()?;
+    let mut of_server = entries.iter().filter(|it| it.1[REMOTE_PORT] == port);
+    let (place, _) = of_server.next().context("no entry of the accepted end")?;
+    ensure!(of_server.next().is_none(), "several ends have that port");
+    map.put(place, &long_gone())
+}
+
+fn what_another_socket_left_is_not_taken_for_an_accept() -> Result<()> {
+    let netns = Netns::new()?;
+    let mut server = Agent::new(&netns)?;
+    let mut client = Agent::new(&netns)?;
+    let (listening, at) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let mut tracer = Tracer::stream(&[])?;
+    let hooks = tracer.wait_for("the start line", |_| true)?["tracer"]["hooks"].clone();
+    if hooks == "tracepoint" {
+        return skip::not_here(
+            "accept()",
+            "these hooks see handshakes, not accept() itself",
+        );
+    }
+    let dialled = client.connect(at)?;
+    leave_behind(dialled.local()?)?;
+    let accepted = server.accept(listening)?.socket()?;
+    client.close(dialled.socket()?)?;
+    server.receive_end(accepted)?;
+    server.close(accepted)?;
+    netns.wait_settled()?;
+
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let all = run.events()?;
+    one("the end of the other", &end_of_long_gone(), &all)?;
+    let events = expect::within(netns.inode(), &all);
+    for event in ["accept", "close"] {
+        let pattern = json!({"event": event, "process": {"pid": server.pid()},
+            "connection": {"direction": "inbound", "server": endpoint(at),
+                "client": endpoint(dialled.local()?), "existing": true}});
+        one("the accepted end", &pattern, &events)?;
+    }
+    expect::exactly(4, "event of two ends", &json!({"connection": {}}), &events)?;
+    Ok(())
+}
+
+fn what_another_socket_left_has_no_part_in_a_close() -> Result<()> {
+    let netns = Netns::new()?;
+    let mut server = Agent::new(&netns)?;
+    let mut client = Agent::new(&netns)?;
+    let (listening, at) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let tracer = Tracer::stream(&[])?;
+    let dialled = client.connect(at)?;
+    let accepted = server.accept(listening)?.socket()?;
+    leave_behind(dialled.local()?)?;
+    server.close(accepted)?;
+    client.receive_end(dialled.socket()?)?;
+    client.close(dialled.socket()?)?;
+    netns.wait_settled()?;
+
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let all = run.events()?;
+    one("the end of the other", &end_of_long_gone(), &all)?;
+    let events = expect::within(netns.inode(), &all);
+    let pattern = json!({"event": "close", "process": {"pid": server.pid()},
+        "connection": {"server": endpoint(at), "client": endpoint(dialled.local()?),
+            "existing": true}});
+    one("the end that was closed first", &pattern, &events)?;
+    Ok(())
+}
+
+/// A connection in tracer's table at an address where there is no socket: as if the kernel had
+/// told neither its end nor that of its socket.
+fn an_end_that_nobody_told_is_found() -> Result<()> {
+    const NOWHERE: u64 = 0xffff_8880_0000_0040;
+    let pattern = end_of_long_gone();
     // By the next look, or at the stop.
     for args in [&["--rescan", "50ms"][..], &[]] {
         let mut tracer = Tracer::stream(args)?;
-        bpf::put("CONNECTIONS", &NOWHERE.to_ne_bytes(), &connection)?;
+        bpf::Map::newest("CONNECTIONS")?.put(&NOWHERE.to_ne_bytes(), &long_gone())?;
         if !args.is_empty() {
             tracer.wait_for("the end", |event| event["evidence"]["end"] == "scan")?;
         }

@@ -1,4 +1,4 @@
-//! Which eBPF programs and links the kernel holds, by their numbers.
+//! Which eBPF programs and links the kernel holds, by their numbers, and what is in its maps.
 
 use std::{
     collections::BTreeSet,
@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// Numbers of all programs and links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,41 +66,94 @@ pub fn skipped_runs(programs: &BTreeSet<u32>) -> Result<u64> {
     Ok(total)
 }
 
-/// Puts an entry into the newest map of that name.
-pub fn put(map: &str, key: &[u8], value: &[u8]) -> Result<()> {
-    let ids = ids(BPF_MAP_GET_NEXT_ID).context("list eBPF maps")?;
-    for id in ids.iter().rev() {
-        let Some(fd) = by_id(BPF_MAP_GET_FD_BY_ID, *id) else {
-            continue;
-        };
-        let mut info = [0_u64; MAP_INFO_WORDS];
-        ask(&fd, &mut info).context("ask about an eBPF map")?;
-        let name = info[MAP_NAME..].iter().flat_map(|word| word.to_ne_bytes());
-        if !name.take_while(|byte| *byte != 0).eq(map.bytes()) {
-            continue;
+/// A map of a running program under test.
+pub struct Map {
+    fd: OwnedFd,
+    key_size: usize,
+    value_size: usize,
+}
+
+impl Map {
+    /// The newest of that name.
+    pub fn newest(name: &str) -> Result<Self> {
+        let ids = ids(BPF_MAP_GET_NEXT_ID).context("list eBPF maps")?;
+        for id in ids.iter().rev() {
+            let Some(fd) = by_id(BPF_MAP_GET_FD_BY_ID, *id) else {
+                continue;
+            };
+            let mut info = [0_u64; MAP_INFO_WORDS];
+            ask(&fd, &mut info).context("ask about an eBPF map")?;
+            let its_name = info[MAP_NAME..].iter().flat_map(|word| word.to_ne_bytes());
+            if its_name.take_while(|byte| *byte != 0).eq(name.bytes()) {
+                // `key_size` and `value_size` share the second word.
+                let sizes = info[1].to_ne_bytes();
+                let size = |at: usize| -> Result<usize> {
+                    let bytes = sizes[at..at + 4].try_into()?;
+                    Ok(u32::from_ne_bytes(bytes).try_into()?)
+                };
+                return Ok(Self {
+                    key_size: size(0)?,
+                    value_size: size(4)?,
+                    fd,
+                });
+            }
         }
+        bail!("there is no eBPF map called {name}");
+    }
+
+    /// Puts an entry there, in the place of another if need be.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        ensure!(
+            (key.len(), value.len()) == (self.key_size, self.value_size),
+            "a key has {} bytes, a value {}",
+            self.key_size,
+            self.value_size
+        );
+        let (key, value) = (key.as_ptr() as u64, value.as_ptr() as u64);
+        self.call(BPF_MAP_UPDATE_ELEM, key, value)
+            .context("put an entry into an eBPF map")
+    }
+
+    /// All entries, each a key and a value.
+    pub fn entries(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut entries = Vec::new();
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            let mut key = vec![0; self.key_size];
+            let from = last.as_ref().map_or(0, |last| last.as_ptr() as u64);
+            match self.call(BPF_MAP_GET_NEXT_KEY, from, key.as_mut_ptr() as u64) {
+                Ok(()) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(entries),
+                Err(error) => return Err(error).context("list the keys of an eBPF map"),
+            }
+            let mut value = vec![0; self.value_size];
+            let to = value.as_mut_ptr() as u64;
+            match self.call(BPF_MAP_LOOKUP_ELEM, key.as_ptr() as u64, to) {
+                Ok(()) => entries.push((key.clone(), value)),
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {} // gone meanwhile
+                Err(error) => return Err(error).context("read an entry of an eBPF map"),
+            }
+            last = Some(key);
+        }
+    }
+
+    /// `key` and `value` are addresses of as many bytes as the map says, or 0.
+    fn call(&self, command: libc::c_int, key: u64, value: u64) -> io::Result<()> {
         let mut attr = Element {
-            map: u64::try_from(fd.as_raw_fd()).unwrap_or_default(),
-            key: key.as_ptr() as u64,
-            value: value.as_ptr() as u64,
+            map: u64::try_from(self.fd.as_raw_fd()).unwrap_or_default(),
+            key,
+            value,
             flags: 0,
         };
-        // SAFETY: the attribute names a key and a value, which are as large as the map's by the
-        // caller's word and outlive the call; were they not, the kernel would read past them.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                BPF_MAP_UPDATE_ELEM,
-                &raw mut attr,
-                size_of::<Element>(),
-            )
-        };
+        // SAFETY: the attribute names buffers that are as large as the map's keys and values by
+        // the callers' word, and outlive the call.
+        let result =
+            unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut attr, size_of::<Element>()) };
         if result < 0 {
-            return Err(io::Error::last_os_error()).context("put an entry into an eBPF map");
+            return Err(io::Error::last_os_error());
         }
-        return Ok(());
+        Ok(())
     }
-    bail!("there is no eBPF map called {map}");
 }
 
 /// The program or map with that number, if it is still there.
@@ -142,11 +195,13 @@ fn ask(fd: &OwnedFd, info: &mut [u64]) -> io::Result<()> {
 const MAP_INFO_WORDS: usize = MAP_NAME + 2;
 const MAP_NAME: usize = 3;
 
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
+const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
 const BPF_MAP_GET_NEXT_ID: libc::c_int = 12;
 const BPF_MAP_GET_FD_BY_ID: libc::c_int = 14;
 
-/// The part of `union bpf_attr` that changes an entry.
+/// The part of `union bpf_attr` that is about entries of a map.
 #[repr(C)]
 struct Element {
     map: u64,

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use aya_log_ebpf::debug;
 use tracer_common::{Connection, Direction, Kind, Process, Source, flags, hooks};
 
-use super::{Place, end, find, find_own, hooked, is_set, keep, keep_new, report_opened};
+use super::{Place, end, find, find_own, hooked, is_own, is_set, keep, keep_new, report_opened};
 use crate::{
     emit,
     kernel::{self, Sock, now, state},
@@ -130,7 +130,7 @@ fn adopt(sock: Sock, old: u8, now: u64) -> Option<&'static mut Connection> {
 #[inline(always)]
 pub(crate) fn grafted(sock: Sock) {
     let told = match find(sock) {
-        Some(connection) => connection.process.source == Source::HOOK,
+        Some(entry) => entry.process.source == Source::HOOK && is_own(sock, entry),
         // Told, and over since: the other end may reset it at any time.
         None => sock.state() == state::CLOSE,
     };
@@ -146,12 +146,12 @@ pub(crate) fn accepted(sock: Sock) {
         return; // accept() failed, or handed out another protocol's socket
     }
     let now = now();
-    if find(sock).is_none() {
+    if find_own(sock).is_none() {
         if emit::overflowed() {
             emit::untold(Kind::ACCEPT);
             return;
         }
-        // It arrived before us and waited in the queue.
+        // It arrived before us and waited in the queue, or its arrival was missed.
         let mut room = MaybeUninit::uninit();
         let connection: &mut Connection = zeroed(&mut room);
         connection.begun_ns = now;

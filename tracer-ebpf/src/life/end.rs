@@ -6,7 +6,8 @@ use aya_ebpf::bindings::BPF_EXIST;
 use tracer_common::{Connection, Direction, Ended, Kind, Source, flags, hooks};
 
 use super::{
-    dial, find, find_any, find_own, forget, hooked, is_set, read_closer, report_opened, scan, set,
+    dial, find, find_any, find_own, forget, hooked, is_own, is_set, read_closer, report_opened,
+    scan, set,
 };
 use crate::{
     emit,
@@ -20,7 +21,9 @@ use crate::{
 /// another CPU may end the connection right now.
 #[inline(never)]
 pub(crate) fn let_go(sock: Sock) {
-    if let Some(entry) = find(sock) {
+    if let Some(entry) = find(sock)
+        && is_own(sock, entry)
+    {
         closed_by_caller(sock, entry);
     }
 }
@@ -154,6 +157,7 @@ pub(crate) fn error_reported(sock: Sock) {
     if let Some(attempt) = find(sock)
         && attempt.direction == Direction::OUTBOUND
         && !is_set(&attempt.reported)
+        && sock.is_at_ends_of(attempt)
     {
         attempt.failed_errno = sock.error() as u16;
         attempt.flow.local_port = sock.local_port();
@@ -167,7 +171,7 @@ pub(crate) fn error_reported(sock: Sock) {
 fn report_failed(sock: Sock, old: u8) {
     let now = now();
     let sent = sock.has_sent();
-    if let Some(connection) = find(sock) {
+    if let Some(connection) = find_own(sock) {
         connection.flow.local_port = sock.local_port();
         connection.last_state = old;
         if sent {

@@ -198,6 +198,16 @@ fn find(sock: Sock) -> Option<&'static mut Connection> {
 #[inline(always)]
 fn find_own(sock: Sock) -> Option<&'static mut Connection> {
     let entry = find(sock)?;
+    if is_own(sock, entry) {
+        return Some(entry);
+    }
+    scan::missed(sock);
+    None
+}
+
+/// Whether this entry is of this socket, and not of one that had its address before.
+#[inline(always)]
+fn is_own(sock: Sock, entry: &Connection) -> bool {
     // Without a family it has just arrived, and its ends are read later: perhaps just now, by
     // accept() on another CPU, which writes the family last.
     // SAFETY: a valid number; an empty assembly, which the compiler takes for one that uses
@@ -207,11 +217,7 @@ fn find_own(sock: Sock) -> Option<&'static mut Connection> {
         asm!("");
         family
     };
-    if family == 0 || sock.is_at_ends_of(entry) {
-        return Some(entry);
-    }
-    scan::missed(sock);
-    None
+    family == 0 || sock.is_at_ends_of(entry)
 }
 
 /// The connection or attempt of this socket, or the memory of one that failed.
