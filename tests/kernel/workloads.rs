@@ -16,7 +16,7 @@ use tracer_tests::{
     netns::Netns,
     play::{self, Scene},
     tests,
-    tracer::Tracer,
+    tracer::{Tracer, stream_command},
 };
 
 tests!("workloads":
@@ -28,6 +28,9 @@ tests!("workloads":
 
 const ID: &str = "4c01db0b339c4c01db0b339c4c01db0b339c4c01db0b339c4c01db0b339c";
 const UID: &str = "0f2fcd43_4b4e_4c2c_9b52_1f0a3b5d7e91";
+
+/// What Kubernetes is said to call this host.
+const NODE: &str = "node-7";
 
 /// The control group of each style, and what must be said of it.
 fn styles() -> Vec<(String, Value)> {
@@ -43,7 +46,7 @@ fn styles() -> Vec<(String, Value)> {
         json!({
             "kind": "pod", "name": UID.replace('_', "-"),
             "container": {"id": id(n), "runtime": runtime},
-            "k8s": {"uid": UID.replace('_', "-"), "qos": "burstable"},
+            "k8s": {"uid": UID.replace('_', "-"), "qos": "burstable", "node": NODE},
         })
     };
     let slice = "/kubepods.slice/kubepods-burstable.slice";
@@ -68,7 +71,7 @@ fn styles() -> Vec<(String, Value)> {
             json!({
                 "kind": "pod",
                 "container": {"id": id(6)},
-                "k8s": {"uid": UID.replace('_', "-"), "qos": "burstable"},
+                "k8s": {"uid": UID.replace('_', "-"), "qos": "burstable", "node": NODE},
             }),
         ),
     ]
@@ -89,7 +92,7 @@ fn a_container_that_is_gone_at_once_has_its_name() -> Result<()> {
     let program = play::program(programs.path(), "once")?;
     let (listener, to) = listen(&netns)?;
     let args = play::arguments(&Scene::Once { to })?;
-    let tracer = Tracer::stream(&[])?;
+    let tracer = Tracer::stream(&["--k8s-node", NODE])?;
     for (path, _) in styles() {
         container::run(&netns, &path, &program, &args)?;
     }
@@ -169,7 +172,8 @@ fn what_the_runtime_knows_is_told() -> Result<()> {
             id(n)
         )
     };
-    let mut tracer = Tracer::stream(&[])?;
+    let mut command = stream_command(&["-o", "json"])?;
+    let mut tracer = Tracer::start(command.env("K8S_NODE_NAME", NODE))?;
     let bundle = Bundle::of_containerd(&id(11), &annotations("cart"))?;
     container::run(&netns, &path(11), &program, &args)?;
     // A runtime clears up when it has heard of the end, a moment later.
@@ -205,7 +209,7 @@ fn what_the_runtime_knows_is_told() -> Result<()> {
             },
             "k8s": {
                 "namespace": "shop", "pod": "cart-7d4b9c6f5d-x2x9k", "qos": "guaranteed",
-                "uid": UID.replace('_', "-"),
+                "uid": UID.replace('_', "-"), "node": NODE,
             },
         })
     };

@@ -74,7 +74,12 @@ impl Recording {
     /// says how long that took.
     pub fn replay(&self, to_json: bool) -> Duration {
         let mut replay = Replay::new();
-        let mut enricher = Enricher::new(Path::new("/proc"), Networks::default(), Roles::builtin());
+        let mut enricher = Enricher::new(
+            Path::new("/proc"),
+            Networks::default(),
+            Roles::builtin(),
+            None,
+        );
         let mut writer = Writer::new(Format::Json, false);
         let mut buffer = Vec::with_capacity(2 * BATCH_BYTES);
         let begun = Instant::now();

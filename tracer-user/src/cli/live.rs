@@ -52,6 +52,10 @@ pub struct LiveOptions {
     #[arg(long, value_name = "FILE")]
     pub roles: Option<PathBuf>,
 
+    /// What Kubernetes calls this host: the node of its pods (in a pod: spec.nodeName)
+    #[arg(long, value_name = "NAME", env = "K8S_NODE_NAME")]
+    pub k8s_node: Option<String>,
+
     /// Show the kernel side's own diagnostics in the log
     #[arg(long)]
     pub kernel_log: bool,

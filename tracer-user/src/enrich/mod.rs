@@ -38,17 +38,17 @@ pub struct Enricher {
 
 impl Enricher {
     /// Asks the /proc mounted at `proc_root`; `networks` are named by the user, `roles` say what
-    /// programs are for.
-    pub fn new(proc_root: &Path, networks: Networks, roles: Roles) -> Self {
+    /// programs are for, `node` is what Kubernetes calls this host.
+    pub fn new(proc_root: &Path, networks: Networks, roles: Roles, node: Option<Arc<str>>) -> Self {
         let host = Host {
             root: root(proc_root).to_owned(),
             proc_root: proc_root.to_owned(),
-            node: None,
+            node: node.clone(),
         };
         let runtimes = Runtimes::new(host)
             .inspect_err(|error| tracing::warn!(%error, "containers go by their ids"))
             .ok();
-        let workloads = Workloads::new(proc_root, roles, runtimes);
+        let workloads = Workloads::new(proc_root, roles, runtimes, node);
         let mut enricher = Self {
             processes: Processes::new(proc_root.to_owned(), workloads),
             peers: Peers::default(),
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn every_event_passes_and_stays_what_it_is() {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut enricher = Enricher::new(root.path(), Networks::default(), Roles::builtin());
+        let mut enricher = Enricher::new(root.path(), Networks::default(), Roles::builtin(), None);
         for mut event in specimens::all() {
             let kind = event.body.kind();
             enricher.complete(&mut event);

@@ -29,6 +29,8 @@ pub(super) struct Workloads {
     /// Ids of the containers of which they told since that was asked for.
     named: Vec<Arc<str>>,
     roles: Roles,
+    /// What Kubernetes calls this host.
+    node: Option<Arc<str>>,
     /// Whether there are hierarchies of v1, in which processes may be elsewhere than in v2.
     has_v1: bool,
     /// The lowest port that a process listens on.
@@ -37,7 +39,12 @@ pub(super) struct Workloads {
 
 impl Workloads {
     /// Looks at the control groups that are there, as the process at `proc_root` sees them.
-    pub(super) fn new(proc_root: &Path, roles: Roles, runtimes: Option<Runtimes>) -> Self {
+    pub(super) fn new(
+        proc_root: &Path,
+        roles: Roles,
+        runtimes: Option<Runtimes>,
+        node: Option<Arc<str>>,
+    ) -> Self {
         let own = Proc::new(proc_root).open(std::process::id());
         let own = own.and_then(|entry| entry.cgroups()).unwrap_or_default();
         let mut workloads = Self {
@@ -45,6 +52,7 @@ impl Workloads {
             runtimes,
             named: Vec::new(),
             roles,
+            node,
             has_v1: from_proc_cgroup(&own)
                 .iter()
                 .any(|line| !line.controllers.is_empty()),
@@ -140,6 +148,7 @@ impl Workloads {
                 process,
                 containers: &containers,
                 k8s: k8s.as_ref(),
+                node: self.node.as_ref(),
                 port: self.ports.get(&process.key).copied(),
             },
             &self.roles,

@@ -44,7 +44,7 @@ fn bare(comm: &str) -> Process {
 fn processes(root: &tempfile::TempDir) -> Processes {
     Processes::new(
         root.path().into(),
-        Workloads::new(root.path(), Roles::builtin(), None),
+        Workloads::new(root.path(), Roles::builtin(), None, None),
     )
 }
 

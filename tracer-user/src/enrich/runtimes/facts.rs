@@ -104,7 +104,8 @@ impl Facts {
             uid: self.uid.clone(),
             // Only the control group tells it.
             qos: None,
-            node: node.cloned(),
+            // The same for all that run here.
+            node: None,
         });
         let container = Container {
             id: Arc::clone(id),

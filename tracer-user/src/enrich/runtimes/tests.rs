@@ -126,7 +126,7 @@ fn a_container_of_a_pod_by_containerd() {
                 kind: "Deployment".into(),
                 name: "web".into()
             }),
-            node: Some("node-1".into()),
+            node: None,
         }
     );
 }

@@ -34,6 +34,8 @@ pub struct Clues<'a> {
     pub containers: &'a [Container],
     /// What is known of its pod. One with another uid is not taken.
     pub k8s: Option<&'a Kubernetes>,
+    /// What Kubernetes calls this host.
+    pub node: Option<&'a Arc<str>>,
     /// A port it listens on; of several always the same one, for the role must not depend
     /// on which connection was seen.
     pub port: Option<u16>,
@@ -54,7 +56,10 @@ pub fn workload(clues: &Clues<'_>, roles: &Roles) -> Workload {
     let nothing = Membership::default();
     let found = Membership::most_telling(clues.memberships).unwrap_or(&nothing);
     let container = container(found, clues.containers);
-    let k8s = kubernetes(found, clues.k8s);
+    let k8s = kubernetes(found, clues.k8s).map(|k8s| Kubernetes {
+        node: clues.node.cloned(),
+        ..k8s
+    });
     let executable = names::executable(clues.process);
     let telling = names::telling(clues.process);
     let image = container.as_ref().and_then(|it| it.image.as_deref());

@@ -109,6 +109,7 @@ proptest! {
                 process: &process,
                 containers: &[],
                 k8s: None,
+                node: None,
                 port,
             };
             workload(&clues, &Roles::default())

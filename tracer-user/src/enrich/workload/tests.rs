@@ -34,6 +34,7 @@ fn choose(paths: &[&str], containers: &[Container], k8s: Option<&Kubernetes>) ->
         process: &process,
         containers,
         k8s,
+        node: None,
         port: None,
     };
     workload(&clues, &Roles::builtin())
