@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use tracer_tests::{
     bpf,
     expect::{self, KINDS},
@@ -24,17 +25,19 @@ pub(crate) enum Arm {
     Nothing,
     /// An empty program at the tracepoint that all tools need.
     Empty,
-    /// tracer, with these arguments.
+    /// `tracer stream`, with these arguments.
     Tracer(&'static str, &'static [&'static str]),
+    /// `tracer map`: everything is counted, and no line is printed for an event.
+    Map,
     /// Another tool.
     Peer(&'static str),
 }
 
-/// All of them. What decodes everything and prints next to nothing is the closest there is to a
-/// map that is only kept.
-pub(crate) const ARMS: [Arm; 8] = [
+/// All of them.
+pub(crate) const ARMS: [Arm; 9] = [
     Arm::Nothing,
     Arm::Empty,
+    Arm::Map,
     Arm::Tracer("count", &["-o", "json", "--event", "listen,unlisten"]),
     Arm::Tracer("close", &["-o", "json", "--event", "close"]),
     Arm::Tracer("json", &["-o", "json"]),
@@ -51,6 +54,7 @@ impl Arm {
         match self {
             Self::Nothing => "nothing",
             Self::Empty => "empty",
+            Self::Map => "map",
             Self::Tracer(name, _) | Self::Peer(name) => name,
         }
     }
@@ -60,6 +64,7 @@ impl Arm {
         match self {
             Self::Nothing => "nothing attached".to_owned(),
             Self::Empty => "an empty program at inet_sock_set_state".to_owned(),
+            Self::Map => "tracer map -o json".to_owned(),
             Self::Tracer(_, args) => format!("tracer stream {}", args.join(" ")),
             Self::Peer(name) => name.to_owned(),
         }
@@ -75,16 +80,28 @@ impl Arm {
         }
     }
 
-    /// Starts it, its output into a file of `folder`.
-    pub(crate) fn start(self, folder: &Path) -> Result<Running> {
+    /// Whether it is tracer in one way or another.
+    pub(crate) fn is_tracer(self) -> bool {
+        matches!(self, Self::Map | Self::Tracer(..))
+    }
+
+    /// Starts it, its output into a file of `folder`; if it is tracer, then that at `tracer`, if
+    /// that is given, in place of the one under test.
+    pub(crate) fn start(self, folder: &Path, tracer: Option<&Path>) -> Result<Running> {
         let file = folder.join(self.name());
         let output = File::create(&file).with_context(|| format!("make {}", file.display()))?;
         let mut command = match self {
             Self::Nothing => return Ok(Running::Nothing),
             Self::Empty => return Ok(Running::Empty(bpf::Empty::attach()?)),
+            Self::Map => tracer::live_command("map", &["-o", "json"])?,
             Self::Tracer(_, args) => tracer::stream_command(args)?,
             Self::Peer(name) => Command::new(program(name).context("the program")?),
         };
+        if let Some(tracer) = tracer.filter(|_| self.is_tracer()) {
+            let mut other = Command::new(tracer);
+            other.args(command.get_args());
+            command = other;
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(output)
@@ -163,29 +180,59 @@ impl Running {
         }
         kill_process(pid.context("a process id")?, Signal::INT).context("end the arm")?;
         let status = child.0.wait().context("wait for the arm to end")?;
-        let Arm::Tracer(name, _) = arm else {
-            // It need not be right, but it must have done its work.
-            let text = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-            let lines = text.iter().filter(|byte| **byte == b'\n').count();
-            ensure!(
-                lines >= ends.len() / 2,
-                "`{}` printed {lines} lines of {} connections",
-                arm.name(),
-                ends.len() / 2
-            );
-            return Ok(());
-        };
         let run = Run {
             status,
             stdout: std::fs::read(&file).with_context(|| format!("read {}", file.display()))?,
             stderr: String::new(),
         };
-        run.expect_code(0)?;
-        if name != "text" {
-            score(name, &run, ends).with_context(|| format!("what `{name}` told is wrong"))?;
+        match arm {
+            Arm::Nothing | Arm::Empty => Ok(()),
+            Arm::Tracer("text", _) => run.expect_code(0).map(drop),
+            Arm::Tracer(name, _) => {
+                run.expect_code(0)?;
+                score(name, &run, ends).with_context(|| format!("what `{name}` told is wrong"))
+            }
+            Arm::Map => {
+                run.expect_code(0)?;
+                score_map(&run, ends.len() as u64 / 2).context("what `map` told is wrong")
+            }
+            Arm::Peer(name) => {
+                // It need not be right, but it must have done its work.
+                let (lines, count) = (run.text()?.lines().count(), ends.len() / 2);
+                ensure!(
+                    lines >= count,
+                    "`{name}` printed {lines} lines of {count} connections"
+                );
+                Ok(())
+            }
         }
-        Ok(())
     }
+}
+
+/// Nothing lost, and each connection but what the kernel skipped is counted once, at both ends.
+fn score_map(run: &Run, connections: u64) -> Result<()> {
+    let map: Value = serde_json::from_str(run.text()?).context("read the map")?;
+    let mut skipped = 0;
+    for host in map["coverage"].as_array().context("`coverage`")? {
+        ensure!(host["lost"] == json!({}), "lost: {host}");
+        skipped += host["missed"].as_u64().context("`missed`")?;
+    }
+    let of_all = |figure: &dyn Fn(&Value) -> &Value| -> u64 {
+        let edges = map["edges"].as_array().into_iter().flatten();
+        edges.filter_map(|edge| figure(edge).as_u64()).sum()
+    };
+    for (what, figure) in [
+        ("established", of_all(&|edge| &edge["established"])),
+        ("terminated", of_all(&|edge| &edge["terminated"])),
+        ("both", of_all(&|edge| &edge["evidence"]["both"])),
+    ] {
+        // Others may use the network meanwhile.
+        ensure!(
+            figure + skipped >= connections,
+            "{what}: {figure} of {connections} connections, {skipped} calls skipped"
+        );
+    }
+    Ok(())
 }
 
 /// Everything seen but what the kernel skipped, nothing lost, and what is printed is true.

@@ -28,6 +28,8 @@ struct Plan {
     rounds: usize,
     connections: u32,
     arms: Vec<String>,
+    against: Option<std::path::PathBuf>,
+    replays: usize,
     starts: usize,
     held: usize,
     blocked: bool,
@@ -63,7 +65,9 @@ fn run() -> Result<()> {
     if plan.rounds > 0 {
         storm::measure(&plan, &mut report)?;
     }
-    user::measure(&mut report)?;
+    if plan.replays > 0 {
+        user::measure(plan.replays, &mut report)?;
+    }
     if plan.held > 0 {
         // Not every machine lets so many be held; the other figures stand all the same.
         if let Err(error) = memory::measure(plan.held, &mut report) {

@@ -42,7 +42,7 @@ impl Spread {
         })
     }
 
-    fn text(&self, digits: usize) -> String {
+    pub(crate) fn text(&self, digits: usize) -> String {
         let Self {
             median,
             quartiles: (low, high),
@@ -91,9 +91,16 @@ impl Report {
         self.notes.push(note);
     }
 
-    pub(crate) fn storm(&mut self, arm: Arm, cpu: &Spread, added: &Spread, rate: &Spread) {
+    pub(crate) fn storm(
+        &mut self,
+        arm: Arm,
+        what: String,
+        cpu: &Spread,
+        added: &Spread,
+        rate: &Spread,
+    ) {
         self.figures.push(json!({
-            "arm": arm.name(), "what": arm.what(), "cpu_us": cpu.json(), "added_us": added.json(),
+            "arm": arm.name(), "what": what, "cpu_us": cpu.json(), "added_us": added.json(),
             "connections_per_second": rate.json(),
         }));
         let added = if arm == Arm::Nothing {
@@ -101,8 +108,7 @@ impl Report {
         } else {
             added.text(1)
         };
-        self.storm
-            .push([arm.what(), cpu.text(1), added, rate.text(0)]);
+        self.storm.push([what, cpu.text(1), added, rate.text(0)]);
     }
 
     pub(crate) fn row(&mut self, what: &str, spread: &Spread, unit: &str) {

@@ -1,6 +1,9 @@
 //! CPU time that a connection costs the whole machine, arm by arm in turn.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use tracer_tests::storm::Storm;
@@ -38,7 +41,12 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         }
         match arm.missing() {
             Some(why) => report.note(format!("left out: {why}")),
-            None => arms.push((arm, Vec::new())),
+            None => {
+                arms.push((arm, None, Vec::new()));
+                if plan.against.is_some() && arm.is_tracer() {
+                    arms.push((arm, plan.against.as_deref(), Vec::new()));
+                }
+            }
         }
     }
     for round in 0..=plan.rounds {
@@ -46,12 +54,17 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         for n in 0..count {
             // Every other round backwards, so that what comes after what does not matter.
             let n = if round % 2 == 0 { n } else { count - 1 - n };
-            let (arm, samples) = &mut arms[n];
-            let sample = run(*arm, plan.connections)?;
+            let (arm, tracer, samples) = &mut arms[n];
+            let sample = run(*arm, *tracer, plan.connections)?;
             eprintln!(
-                "round {round} of {}: {:>9} {:6.2} µs a connection, {:6.0} connections/s",
+                "round {round} of {}: {:>9}{} {:6.2} µs a connection, {:6.0} connections/s",
                 plan.rounds,
                 arm.name(),
+                if tracer.is_some() {
+                    " of the other"
+                } else {
+                    ""
+                },
                 sample.cpu,
                 sample.rate
             );
@@ -61,28 +74,42 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
             }
         }
     }
-    let base: Vec<Sample> = arms[0].1.clone();
+    let base: Vec<Sample> = arms[0].2.clone();
     ensure!(arms[0].0 == Arm::Nothing, "no arm to compare with");
-    for (arm, samples) in &arms {
-        let added: Vec<f64> = samples
-            .iter()
-            .zip(&base)
-            .map(|(it, base)| it.cpu - base.cpu)
-            .collect();
+    let differences = |samples: &[Sample], base: &[Sample]| {
+        let pairs = samples.iter().zip(base);
+        Spread::of(pairs.map(|(it, base)| it.cpu - base.cpu).collect())
+    };
+    for (n, (arm, tracer, samples)) in arms.iter().enumerate() {
+        let what = match tracer {
+            // It comes after the one under test.
+            Some(tracer) => {
+                let less = differences(&arms[n - 1].2, samples);
+                report.note(format!(
+                    "`{}` under test, minus the same of {}: {} µs a connection",
+                    arm.what(),
+                    tracer.display(),
+                    less.text(2)
+                ));
+                format!("the other one: {}", arm.what())
+            }
+            None => arm.what(),
+        };
         report.storm(
             *arm,
+            what,
             &Spread::of(samples.iter().map(|it| it.cpu).collect()),
-            &Spread::of(added),
+            &differences(samples, &base),
             &Spread::of(samples.iter().map(|it| it.rate).collect()),
         );
     }
     Ok(())
 }
 
-fn run(arm: Arm, connections: u32) -> Result<Sample> {
+fn run(arm: Arm, tracer: Option<&Path>, connections: u32) -> Result<Sample> {
     let folder = tempfile::tempdir().context("make a folder for the output")?;
     let storm = Storm::new()?;
-    let running = arm.start(folder.path())?;
+    let running = arm.start(folder.path(), tracer)?;
     let (busy, begun) = (machine::busy()?, Instant::now());
     storm.blow(CLIENTS, connections)?;
     let took = begun.elapsed();

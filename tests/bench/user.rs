@@ -9,10 +9,8 @@ use crate::report::{Report, Spread};
 /// Connections to record.
 const CONNECTIONS: u32 = 50_000;
 
-/// How often all records are replayed.
-const REPLAYS: usize = 20;
-
-pub(crate) fn measure(report: &mut Report) -> Result<()> {
+/// Replays all records so often.
+pub(crate) fn measure(replays: usize, report: &mut Report) -> Result<()> {
     let storm = Storm::new()?;
     let recording = Recording::of(|| storm.blow(2, CONNECTIONS))?;
     storm.finish()?;
@@ -26,7 +24,7 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
         ("the same, and written as JSON to memory", true),
     ] {
         recording.replay(to_json);
-        let rates = (0..REPLAYS)
+        let rates = (0..replays)
             .map(|_| recording.len() as f64 / recording.replay(to_json).as_secs_f64() / 1e6);
         let what = format!("one processor: records of a storm, {what}");
         report.row(&what, &Spread::of(rates.collect()), "million/s");

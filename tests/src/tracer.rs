@@ -85,8 +85,13 @@ pub fn command() -> Result<Command> {
 
 /// `tracer stream` with the hook set of this run.
 pub fn stream_command(args: &[&str]) -> Result<Command> {
+    live_command("stream", args)
+}
+
+/// Likewise with another command that watches this host.
+pub fn live_command(name: &str, args: &[&str]) -> Result<Command> {
     let mut command = command()?;
-    command.args(["stream", "--hooks", &hooks()]);
+    command.args([name, "--hooks", &hooks()]);
     if init::is_test_machine() && !args.contains(&"--connections") {
         // An emulated processor takes long to make room for as many as by default.
         command.args(["--connections", "16384"]);

@@ -21,9 +21,15 @@ pub(crate) struct Options {
     /// Connections of a storm [default: 60000, quick: 20000]
     #[arg(long)]
     connections: Option<u32>,
-    /// Only these, beside nothing: empty, count, close, json, text, tcplife, tcpstates
+    /// Only these, beside nothing: empty, map, count, close, json, text, tcplife, tcpstates
     #[arg(long, value_delimiter = ',')]
     arms: Vec<String>,
+    /// Another tracer, as of the version before: each arm of tracer runs with that one, too
+    #[arg(long)]
+    against: Option<PathBuf>,
+    /// How often to take the records of a storm through the user side alone; 0 for not at all
+    #[arg(long, default_value_t = 20)]
+    replays: u32,
     /// How often to start tracer and wait until it is ready
     #[arg(long, default_value_t = 10)]
     starts: u32,
@@ -46,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let tracer = cargo::build_tracer()?;
     let bench = cargo::build_bench()?;
     let (rounds, connections, arms) = if options.quick {
-        (5, 20_000, vec!["count", "json", "tcplife"])
+        (5, 20_000, vec!["map", "json", "tcplife"])
     } else {
         (20, 60_000, Vec::new())
     };
@@ -57,10 +63,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     };
     // The program starts elsewhere.
     let json = options.json.as_ref().map(std::path::absolute).transpose();
+    let against = options
+        .against
+        .as_ref()
+        .map(std::path::absolute)
+        .transpose();
     let plan = json!({
         "rounds": options.rounds.unwrap_or(rounds),
         "connections": options.connections.unwrap_or(connections),
         "arms": arms,
+        "against": against.context("find the other tracer")?,
+        "replays": options.replays,
         "starts": options.starts,
         "held": options.held,
         "blocked": !options.quick,
