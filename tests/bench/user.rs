@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use tracer_tests::storm::Storm;
-use tracer_user::bench::Recording;
+use tracer_user::bench::{Recording, Stage};
 
 use crate::report::{Report, Spread};
 
@@ -19,13 +19,14 @@ pub(crate) fn measure(replays: usize, report: &mut Report) -> Result<()> {
         "{} records of {CONNECTIONS} connections",
         recording.len()
     );
-    for (what, to_json) in [
-        ("decoded, attributed and completed", false),
-        ("the same, and written as JSON to memory", true),
+    for (what, last) in [
+        ("decoded, attributed and completed", Stage::Enrich),
+        ("the same, and counted in a map", Stage::Map),
+        ("the same, and written as JSON to memory", Stage::Json),
     ] {
-        recording.replay(to_json);
+        recording.replay(last);
         let rates = (0..replays)
-            .map(|_| recording.len() as f64 / recording.replay(to_json).as_secs_f64() / 1e6);
+            .map(|_| recording.len() as f64 / recording.replay(last).as_secs_f64() / 1e6);
         let what = format!("one processor: records of a storm, {what}");
         report.row(&what, &Spread::of(rates.collect()), "million/s");
     }

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     capture::{Capture, Options, Replay},
     enrich::{Enricher, names::Networks, workload::Roles},
+    map::{self, Map},
     model::Told,
     outputs::{Format, Writer},
 };
@@ -25,6 +26,17 @@ const PACE: Duration = Duration::from_millis(5);
 
 /// The buffer of lines is emptied at this size, as a run does it.
 const BATCH_BYTES: usize = 256 << 10;
+
+/// How far records are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// To events that are complete.
+    Enrich,
+    /// From there to a map.
+    Map,
+    /// From there to lines of JSON, in memory.
+    Json,
+}
 
 /// What the kernel side sent.
 pub struct Recording(Vec<Box<[u8]>>);
@@ -70,9 +82,8 @@ impl Recording {
         self.0.is_empty()
     }
 
-    /// Takes all of them through the stages, to lines of JSON or only to completed events, and
-    /// says how long that took.
-    pub fn replay(&self, to_json: bool) -> Duration {
+    /// Takes all of them through the stages, as far as `last`, and says how long that took.
+    pub fn replay(&self, last: Stage) -> Duration {
         let mut replay = Replay::new();
         let mut enricher = Enricher::new(
             Path::new("/proc"),
@@ -80,6 +91,7 @@ impl Recording {
             Roles::builtin(),
             None,
         );
+        let mut map = Map::new(map::Options::ONE_HOST);
         let mut writer = Writer::new(Format::Json, false);
         let mut buffer = Vec::with_capacity(2 * BATCH_BYTES);
         let begun = Instant::now();
@@ -87,8 +99,10 @@ impl Recording {
             replay.told(bytes, |told| match told {
                 Told::Event(mut event) => {
                     enricher.complete(&mut event);
-                    if to_json {
-                        writer.write(&event, &mut buffer);
+                    match last {
+                        Stage::Enrich => {}
+                        Stage::Map => map.push(&event),
+                        Stage::Json => writer.write(&event, &mut buffer),
                     }
                     std::hint::black_box(&event);
                 }
@@ -98,7 +112,7 @@ impl Recording {
                 buffer.clear();
             }
         }
-        std::hint::black_box(&buffer);
+        std::hint::black_box((&buffer, &map));
         begun.elapsed()
     }
 }

@@ -1,10 +1,8 @@
 //! Attempts that failed: where both ends tell of one, it is one.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+use foldhash::HashMap;
 
 use super::{
     Options,
@@ -54,7 +52,7 @@ impl Attempts {
         Self {
             patience: options.patience,
             max_waiting: options.waiting,
-            open: HashMap::new(),
+            open: HashMap::default(),
             waiting: VecDeque::new(),
         }
     }

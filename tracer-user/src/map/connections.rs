@@ -1,11 +1,13 @@
 //! Connections that are open, or were lately: the two ends of one find each other here.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     net::{IpAddr, SocketAddr},
     num::NonZeroU64,
     time::Duration,
 };
+
+use foldhash::HashMap;
 
 use super::{
     Options,
@@ -68,6 +70,8 @@ struct End {
 struct Connection {
     ends: [Option<End>; 2],
     meeting: Option<Meeting>,
+    /// The halves of both ends, as they were told to belong together.
+    joined: Option<(HalfId, HalfId)>,
     /// Told apart from others that had the same number.
     generation: u32,
 }
@@ -105,8 +109,8 @@ impl Connections {
             slots: Vec::new(),
             free: Vec::new(),
             generation: 0,
-            by_id: HashMap::new(),
-            meetings: HashMap::new(),
+            by_id: HashMap::default(),
+            meetings: HashMap::default(),
             waiting: VecDeque::new(),
         }
     }
@@ -181,10 +185,14 @@ impl Connections {
 
     /// Looks at a connection after something was told of it.
     fn judge(&mut self, slot: Slot, time: Timestamp, halves: &mut Halves) -> Option<HalfId> {
-        let connection = self.slots[slot as usize].as_ref()?;
+        let connection = self.slots[slot as usize].as_mut()?;
         let link = link(&connection.ends, halves);
-        if let (Some(client), Some(server)) = (link.client, link.server) {
-            halves.join(client, server);
+        let both = link.client.zip(link.server);
+        if both != connection.joined {
+            connection.joined = both;
+            if let Some((client, server)) = both {
+                halves.join(client, server);
+            }
         }
         let ends = connection.ends.iter().flatten();
         let (all, over) = (ends.clone().count(), ends.filter(|end| end.is_over).count());
@@ -248,6 +256,7 @@ impl Connections {
         let connection = Connection {
             ends: [Some(end), None],
             meeting: Some(meeting.clone()).filter(|_| is_free),
+            joined: None,
             generation: self.generation,
         };
         let slot = match self.free.pop() {

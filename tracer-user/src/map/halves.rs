@@ -1,6 +1,6 @@
 //! Halves of edges: what one workload has with one remote, as its own end tells it.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{
     counters::{Counters, Share},

@@ -1,10 +1,8 @@
 //! Who talks: workloads of hosts that were watched, and remotes, each by a small number.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+
+use foldhash::{HashMap, HashSet};
 
 use super::GroupBy;
 use crate::model::{
@@ -110,11 +108,11 @@ impl Nodes {
         Self {
             group_by,
             hosts: Vec::new(),
-            by_host: HashMap::new(),
+            by_host: HashMap::default(),
             nodes: Vec::new(),
-            by_key: HashMap::new(),
-            by_process: HashMap::new(),
-            folded: HashSet::new(),
+            by_key: HashMap::default(),
+            by_process: HashMap::default(),
+            folded: HashSet::default(),
         }
     }
 
