@@ -1,10 +1,14 @@
 //! The records of the ring buffer and the counters beside it.
 
+#[cfg(feature = "decode")]
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
 /// Bytes of a process name, `TASK_COMM_LEN` in the kernel, NUL-padded.
 pub const COMM_LEN: usize = 16;
 
 /// What a record reports. A newtype, because the kernel side could send any number.
 #[repr(transparent)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind(pub u32);
 
@@ -39,6 +43,7 @@ impl Kind {
 
 /// Which side opened the connection.
 #[repr(transparent)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Direction(pub u8);
 
@@ -53,6 +58,7 @@ impl Direction {
 
 /// How the process of a record was learnt.
 #[repr(transparent)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source(pub u32);
 
@@ -105,6 +111,7 @@ pub mod hooks {
 
 /// First bytes of every record.
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// When it happened: nanoseconds of `CLOCK_BOOTTIME`.
@@ -117,6 +124,7 @@ pub struct Header {
 
 /// Who did it, as the kernel saw it (initial pid namespace).
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Start of the thread group leader: nanoseconds of `CLOCK_BOOTTIME`
@@ -138,6 +146,7 @@ pub struct Process {
 
 /// The two ends of a connection, as the socket has them.
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Address of this end, network byte order; IPv4 uses the first four bytes.
@@ -161,6 +170,7 @@ pub struct Flow {
 
 /// What is kept of a connection while it lives, and sent when it opens and ends.
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// Outbound: the attempt began; inbound: the socket was made; with
@@ -199,6 +209,7 @@ pub struct Connection {
 
 /// What a connection carried, from its `tcp_sock` at the end.
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
     /// Payload bytes sent, each byte once.
@@ -213,6 +224,7 @@ pub struct Totals {
 
 /// A connection opened: [`Kind::CONNECT`] or [`Kind::ACCEPT`].
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// What and when.
@@ -223,6 +235,7 @@ pub struct Opened {
 
 /// A connection or an attempt ended: [`Kind::CLOSE`] or [`Kind::FAIL`].
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// What and when.
@@ -240,6 +253,7 @@ pub struct Ended {
 
 /// A socket began or stopped to listen: [`Kind::LISTEN`] or [`Kind::UNLISTEN`].
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listening {
     /// What and when.
@@ -261,6 +275,7 @@ pub const ARGS_LEN: usize = 1024;
 
 /// A process runs another program: [`Kind::EXEC`].
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Executed {
     /// What and when.
@@ -280,6 +295,7 @@ pub struct Executed {
 
 /// A process is over: [`Kind::EXIT`].
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exited {
     /// What and when.
@@ -297,6 +313,7 @@ pub const CGROUP_PATH_LEN: usize = 512;
 
 /// A control group was made: [`Kind::CGROUP`].
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cgroup {
     /// What and when.
@@ -317,6 +334,7 @@ pub const MESSAGE_LEN: usize = 1536;
 /// A process exchanged a message with a name server, or over TCP a piece of one:
 /// [`Kind::MESSAGE`].
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
     /// What and when.
@@ -342,6 +360,7 @@ pub struct Message {
 /// The address that a process dials was replaced by another on the way into the kernel:
 /// [`Kind::REDIRECT`].
 #[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redirect {
     /// What and when.

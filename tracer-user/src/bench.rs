@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    capture::{Capture, Options, Replay},
+    capture::{Capture, Kept, Options, Replay},
     enrich::{Enricher, names::Networks, workload::Roles},
     map::{self, Map},
     model::Told,
@@ -39,7 +39,7 @@ pub enum Stage {
 }
 
 /// What the kernel side sent.
-pub struct Recording(Vec<Box<[u8]>>);
+pub struct Recording(Vec<Kept>);
 
 impl Recording {
     /// Records while `traffic` runs.
@@ -59,7 +59,7 @@ impl Recording {
             let mut records = Vec::new();
             loop {
                 let is_last = told.load(Ordering::Acquire);
-                capture.record(|bytes| records.push(bytes.into()));
+                capture.record(|bytes| records.push(Kept::from(bytes)));
                 if is_last {
                     return records;
                 }
@@ -91,6 +91,9 @@ impl Recording {
             Roles::builtin(),
             None,
         );
+        if last == Stage::Map {
+            enricher.leave_out_peers();
+        }
         let mut map = Map::new(map::Options::ONE_HOST);
         let mut writer = Writer::new(Format::Json, false);
         let mut buffer = Vec::with_capacity(2 * BATCH_BYTES);

@@ -10,7 +10,10 @@ use std::{
 use aya::{Ebpf, maps::RingBuf};
 use tracer_common::{Connection, Direction, Flow, Kind, Process, Source};
 
-use super::{Facts, decode, decode::Record};
+use super::{
+    Facts, decode,
+    decode::{Kept, Record},
+};
 use crate::procfs::{Proc, Stat};
 
 /// How long the loopback may take, and then the records.
@@ -24,7 +27,7 @@ const SONG: &[u8] = b"canary";
 #[derive(Default)]
 pub(super) struct Heard {
     /// Records of others.
-    pub(super) others: Vec<Vec<u8>>,
+    pub(super) others: Vec<Kept>,
     /// How many records of each kind were of the song itself.
     pub(super) own: [u64; Kind::COUNT],
 }
@@ -138,7 +141,7 @@ impl Truth {
             while let Some(bytes) = ring.next() {
                 let record = decode::decode(&bytes).ok();
                 let Some(record) = record.filter(|record| self.is_of(record, song)) else {
-                    heard.others.push(bytes.to_vec());
+                    heard.others.push(Kept::from(&*bytes));
                     continue;
                 };
                 let kind = record.kind().0 as usize;
@@ -164,7 +167,7 @@ impl Truth {
     }
 
     /// Whether a record is about our own connection or listener.
-    fn is_of(&self, record: &Record, song: &Song) -> bool {
+    fn is_of(&self, record: &Record<'_>, song: &Song) -> bool {
         let flow = match record {
             Record::Connect(opened) | Record::Accept(opened) | Record::Existing(opened) => {
                 &opened.connection.flow
@@ -181,7 +184,7 @@ impl Truth {
         flow.netns == self.netns && (flow.local_port == port || flow.remote_port == port)
     }
 
-    fn check(&self, record: &Record, song: &Song) -> Result<(), &'static str> {
+    fn check(&self, record: &Record<'_>, song: &Song) -> Result<(), &'static str> {
         match record {
             Record::Connect(opened) => {
                 let connection = &opened.connection;

@@ -1,31 +1,31 @@
 //! From bytes of the ring buffer to records. Total: any bytes give a record or an
 //! error; a number that should be a tag is checked by those who give it a meaning.
 
-use tracer_common::{
-    ARGS_LEN, CGROUP_PATH_LEN, Cgroup, Connection, Direction, Ended, Executed, Exited, Flow,
-    Header, Kind, Listening, MESSAGE_LEN, Message, Opened, PATH_LEN, Process, Redirect, Source,
-    Totals,
-};
+use std::ops::Deref;
 
-/// A record of the kernel side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Record {
-    Connect(Opened),
-    Accept(Opened),
-    Close(Ended),
-    Fail(Ended),
-    Listen(Listening),
-    Unlisten(Listening),
-    Existing(Opened),
-    // Twenty times as large as the others, and rare.
-    Exec(Box<Executed>),
-    Exit(Exited),
-    Cgroup(Box<Cgroup>),
-    Message(Box<Message>),
-    Redirect(Redirect),
+use tracer_common::{
+    Cgroup, Ended, Executed, Exited, Header, Kind, Listening, Message, Opened, Redirect,
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout};
+
+/// A record of the kernel side, where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Record<'a> {
+    Connect(&'a Opened),
+    Accept(&'a Opened),
+    Close(&'a Ended),
+    Fail(&'a Ended),
+    Listen(&'a Listening),
+    Unlisten(&'a Listening),
+    Existing(&'a Opened),
+    Exec(&'a Executed),
+    Exit(&'a Exited),
+    Cgroup(&'a Cgroup),
+    Message(&'a Message),
+    Redirect(&'a Redirect),
 }
 
-impl Record {
+impl Record<'_> {
     /// Which kind it is.
     pub(super) fn kind(&self) -> Kind {
         match self {
@@ -54,198 +54,61 @@ pub(super) struct Undecodable {
     pub(super) len: usize,
 }
 
-/// Reads one record.
-pub(super) fn decode(bytes: &[u8]) -> Result<Record, Undecodable> {
-    let mut cursor = Cursor(bytes);
-    let record = cursor.header().and_then(|header| match header.kind {
-        Kind::CONNECT => Some(Record::Connect(cursor.opened(header)?)),
-        Kind::ACCEPT => Some(Record::Accept(cursor.opened(header)?)),
-        Kind::CLOSE => Some(Record::Close(cursor.ended(header)?)),
-        Kind::FAIL => Some(Record::Fail(cursor.ended(header)?)),
-        Kind::LISTEN => Some(Record::Listen(cursor.listening(header)?)),
-        Kind::UNLISTEN => Some(Record::Unlisten(cursor.listening(header)?)),
-        Kind::EXISTING => Some(Record::Existing(cursor.opened(header)?)),
-        Kind::EXEC => Some(Record::Exec(Box::new(cursor.executed(header)?))),
-        Kind::EXIT => Some(Record::Exit(cursor.exited(header)?)),
-        Kind::CGROUP => Some(Record::Cgroup(Box::new(cursor.cgroup(header)?))),
-        Kind::MESSAGE => Some(Record::Message(Box::new(cursor.message(header)?))),
-        Kind::REDIRECT => Some(Record::Redirect(cursor.redirect(header)?)),
+/// Reads one record, which lies at a multiple of eight: as the kernel has it in the ring, and
+/// [`Kept`] elsewhere.
+pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
+    let kind = Header::ref_from_prefix(bytes).map(|(header, _)| header.kind);
+    let record = kind.as_ref().ok().and_then(|kind| match *kind {
+        Kind::CONNECT => see(bytes).map(Record::Connect),
+        Kind::ACCEPT => see(bytes).map(Record::Accept),
+        Kind::CLOSE => see(bytes).map(Record::Close),
+        Kind::FAIL => see(bytes).map(Record::Fail),
+        Kind::LISTEN => see(bytes).map(Record::Listen),
+        Kind::UNLISTEN => see(bytes).map(Record::Unlisten),
+        Kind::EXISTING => see(bytes).map(Record::Existing),
+        Kind::EXEC => see(bytes).map(Record::Exec),
+        Kind::EXIT => see(bytes).map(Record::Exit),
+        Kind::CGROUP => see(bytes).map(Record::Cgroup),
+        Kind::MESSAGE => see(bytes).map(Record::Message),
+        Kind::REDIRECT => see(bytes).map(Record::Redirect),
         _ => None,
     });
-    match record {
-        Some(record) if cursor.0.is_empty() => Ok(record),
-        _ => Err(Undecodable {
-            kind: Cursor(bytes)
-                .header()
-                .map(|header| header.kind)
-                .filter(|kind| (kind.0 as usize) < Kind::COUNT),
+    record.ok_or_else(|| Undecodable {
+        kind: kind.ok().filter(|kind| (kind.0 as usize) < Kind::COUNT),
+        len: bytes.len(),
+    })
+}
+
+/// As what they are, if they are as many as that takes.
+fn see<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Option<&T> {
+    T::ref_from_bytes(bytes).ok()
+}
+
+/// Bytes out of the ring, to be looked at later.
+pub(crate) struct Kept {
+    words: Box<[u64]>,
+    len: usize,
+}
+
+impl From<&[u8]> for Kept {
+    fn from(bytes: &[u8]) -> Self {
+        let word = |bytes: &[u8]| {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u64::from_ne_bytes(word)
+        };
+        Self {
+            words: bytes.chunks(8).map(word).collect(),
             len: bytes.len(),
-        }),
+        }
     }
 }
 
-/// Reads fields in the order of the structures in `tracer-common`.
-struct Cursor<'a>(&'a [u8]);
+impl Deref for Kept {
+    type Target = [u8];
 
-impl Cursor<'_> {
-    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.bytes::<1>().map(|[byte]| byte)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.bytes().map(u16::from_ne_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.bytes().map(u32::from_ne_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.bytes().map(u64::from_ne_bytes)
-    }
-
-    fn header(&mut self) -> Option<Header> {
-        Some(Header {
-            time_ns: self.u64()?,
-            kind: Kind(self.u32()?),
-            reserved: self.u32()?,
-        })
-    }
-
-    fn process(&mut self) -> Option<Process> {
-        Some(Process {
-            start_ns: self.u64()?,
-            cgroup: self.u64()?,
-            tgid: self.u32()?,
-            tid: self.u32()?,
-            uid: self.u32()?,
-            source: Source(self.u32()?),
-            comm: self.bytes()?,
-        })
-    }
-
-    fn flow(&mut self) -> Option<Flow> {
-        Some(Flow {
-            local_address: self.bytes()?,
-            remote_address: self.bytes()?,
-            local_port: self.u16()?,
-            remote_port: self.u16()?,
-            family: self.u16()?,
-            reserved: self.u16()?,
-            netns: self.u32()?,
-            reserved2: self.u32()?,
-        })
-    }
-
-    fn connection(&mut self) -> Option<Connection> {
-        Some(Connection {
-            begun_ns: self.u64()?,
-            established_ns: self.u64()?,
-            ended_ns: self.u64()?,
-            flow: self.flow()?,
-            process: self.process()?,
-            direction: Direction(self.u8()?),
-            flags: self.u8()?,
-            last_state: self.u8()?,
-            reported: self.u8()?,
-            ended: self.u8()?,
-            failed: self.u8()?,
-            failed_errno: self.u16()?,
-            handshake: self.u64()?,
-        })
-    }
-
-    fn opened(&mut self, header: Header) -> Option<Opened> {
-        Some(Opened {
-            header,
-            connection: self.connection()?,
-        })
-    }
-
-    fn ended(&mut self, header: Header) -> Option<Ended> {
-        Some(Ended {
-            header,
-            connection: self.connection()?,
-            totals: Totals {
-                sent_bytes: self.u64()?,
-                received_bytes: self.u64()?,
-                srtt_us: self.u32()?,
-                retransmits: self.u32()?,
-            },
-            errno: self.u32()?,
-            sequence: self.u32()?,
-        })
-    }
-
-    fn executed(&mut self, header: Header) -> Option<Executed> {
-        Some(Executed {
-            header,
-            process: self.process()?,
-            parent: self.u32()?,
-            args_bytes: self.u32()?,
-            path: self.bytes::<PATH_LEN>()?,
-            args: self.bytes::<ARGS_LEN>()?,
-        })
-    }
-
-    fn exited(&mut self, header: Header) -> Option<Exited> {
-        Some(Exited {
-            header,
-            process: self.process()?,
-            status: self.u32()?,
-            reserved: self.u32()?,
-        })
-    }
-
-    fn cgroup(&mut self, header: Header) -> Option<Cgroup> {
-        Some(Cgroup {
-            header,
-            id: self.u64()?,
-            hierarchy: self.u32()?,
-            reserved: self.u32()?,
-            path: self.bytes::<CGROUP_PATH_LEN>()?,
-        })
-    }
-
-    fn message(&mut self, header: Header) -> Option<Message> {
-        Some(Message {
-            header,
-            process: self.process()?,
-            flow: self.flow()?,
-            sock: self.u64()?,
-            sent: self.u8()?,
-            stream: self.u8()?,
-            reserved: self.u16()?,
-            length: self.u32()?,
-            bytes: self.bytes::<MESSAGE_LEN>()?,
-        })
-    }
-
-    fn redirect(&mut self, header: Header) -> Option<Redirect> {
-        Some(Redirect {
-            header,
-            flow: self.flow()?,
-            dialled_address: self.bytes()?,
-            dialled_port: self.u16()?,
-            dialled_family: self.u16()?,
-            reserved: self.u32()?,
-        })
-    }
-
-    fn listening(&mut self, header: Header) -> Option<Listening> {
-        Some(Listening {
-            header,
-            flow: self.flow()?,
-            process: self.process()?,
-            backlog: self.u32()?,
-            reserved: self.u32()?,
-        })
+    fn deref(&self) -> &[u8] {
+        &self.words.as_bytes()[..self.len]
     }
 }
 
@@ -253,55 +116,54 @@ impl Cursor<'_> {
 mod tests {
     use super::*;
 
-    fn numbered<const N: usize>(kind: Kind) -> [u8; N] {
-        let mut bytes = std::array::from_fn(|at| at as u8);
+    /// Bytes that are all different, but for the kind.
+    fn numbered<T>(kind: Kind) -> Kept {
+        let mut bytes: Vec<u8> = (0..size_of::<T>()).map(|at| at as u8).collect();
         bytes[8..12].copy_from_slice(&kind.0.to_ne_bytes());
-        bytes
+        Kept::from(&bytes[..])
     }
 
-    /// The cursor must read what the kernel side wrote: same bytes, same values as a
-    /// plain copy of the structure.
+    /// What is read must be what the kernel side wrote: same bytes, same values as a plain copy of
+    /// the structure.
     #[test]
     fn reads_the_layout_of_the_kernel_side() {
-        let bytes: [u8; size_of::<Ended>()] = numbered(Kind::CLOSE);
-        // SAFETY: `Ended` is `repr(C)` of integers only, valid for any bits.
-        let ended: Ended = unsafe { bytes.as_ptr().cast::<Ended>().read_unaligned() };
-        assert_eq!(decode(&bytes), Ok(Record::Close(ended)));
+        macro_rules! check {
+            ($($kind:ident $record:ident $type:ty,)*) => {$(
+                let bytes = numbered::<$type>(Kind::$kind);
+                let copy = <$type>::read_from_bytes(&bytes).expect("as many bytes as it has");
+                assert_eq!(decode(&bytes), Ok(Record::$record(&copy)));
+            )*};
+        }
+        check! {
+            CONNECT Connect Opened,
+            ACCEPT Accept Opened,
+            CLOSE Close Ended,
+            FAIL Fail Ended,
+            LISTEN Listen Listening,
+            UNLISTEN Unlisten Listening,
+            EXISTING Existing Opened,
+            EXEC Exec Executed,
+            EXIT Exit Exited,
+            CGROUP Cgroup Cgroup,
+            MESSAGE Message Message,
+            REDIRECT Redirect Redirect,
+        }
+        // In the order of the structure, as the kernel side has it.
+        let bytes = numbered::<Ended>(Kind::CLOSE);
+        let Ok(Record::Close(ended)) = decode(&bytes) else {
+            panic!("an end");
+        };
+        assert_eq!(ended.header.time_ns.to_ne_bytes(), bytes[..8]);
+        assert_eq!(ended.connection.begun_ns.to_ne_bytes(), bytes[16..24]);
+        assert_eq!(ended.errno.to_ne_bytes(), bytes[176..180]);
+    }
 
-        let bytes: [u8; size_of::<Opened>()] = numbered(Kind::ACCEPT);
-        // SAFETY: as above.
-        let opened: Opened = unsafe { bytes.as_ptr().cast::<Opened>().read_unaligned() };
-        assert_eq!(decode(&bytes), Ok(Record::Accept(opened)));
-
-        let bytes: [u8; size_of::<Executed>()] = numbered(Kind::EXEC);
-        // SAFETY: as above.
-        let executed: Executed = unsafe { bytes.as_ptr().cast::<Executed>().read_unaligned() };
-        assert_eq!(decode(&bytes), Ok(Record::Exec(Box::new(executed))));
-
-        let bytes: [u8; size_of::<Exited>()] = numbered(Kind::EXIT);
-        // SAFETY: as above.
-        let exited: Exited = unsafe { bytes.as_ptr().cast::<Exited>().read_unaligned() };
-        assert_eq!(decode(&bytes), Ok(Record::Exit(exited)));
-
-        let bytes: [u8; size_of::<Cgroup>()] = numbered(Kind::CGROUP);
-        // SAFETY: as above.
-        let cgroup: Cgroup = unsafe { bytes.as_ptr().cast::<Cgroup>().read_unaligned() };
-        assert_eq!(decode(&bytes), Ok(Record::Cgroup(Box::new(cgroup))));
-
-        let bytes: [u8; size_of::<Message>()] = numbered(Kind::MESSAGE);
-        // SAFETY: as above.
-        let message: Message = unsafe { bytes.as_ptr().cast::<Message>().read_unaligned() };
-        assert_eq!(decode(&bytes), Ok(Record::Message(Box::new(message))));
-
-        let bytes: [u8; size_of::<Redirect>()] = numbered(Kind::REDIRECT);
-        // SAFETY: as above.
-        let redirect: Redirect = unsafe { bytes.as_ptr().cast::<Redirect>().read_unaligned() };
-        assert_eq!(decode(&bytes), Ok(Record::Redirect(redirect)));
-
-        let bytes: [u8; size_of::<Listening>()] = numbered(Kind::LISTEN);
-        // SAFETY: as above.
-        let listening: Listening = unsafe { bytes.as_ptr().cast::<Listening>().read_unaligned() };
-        assert_eq!(decode(&bytes), Ok(Record::Listen(listening)));
+    #[test]
+    fn what_is_kept_is_the_same() {
+        for len in 0..40 {
+            let bytes: Vec<u8> = (0..len).collect();
+            assert_eq!(*Kept::from(&bytes[..]), bytes[..]);
+        }
     }
 
     #[test]
@@ -317,6 +179,7 @@ mod tests {
                 if let Some(word) = bytes.get_mut(8..12) {
                     word.copy_from_slice(&kind.to_ne_bytes());
                 }
+                let bytes = Kept::from(&bytes[..]);
                 let decoded = decode(&bytes);
                 let size = match Kind(kind) {
                     Kind::CONNECT | Kind::ACCEPT | Kind::EXISTING => size_of::<Opened>(),

@@ -1,13 +1,11 @@
 //! From records to events: what the kernel's numbers mean.
 
 use std::{
-    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    num::NonZeroUsize,
     sync::Arc,
 };
 
-use lru::LruCache;
+use foldhash::{HashMap, HashSet};
 use tracer_common::{self as abi, flags};
 
 use super::{clock::Clock, decode::Record, listeners::Listeners};
@@ -26,8 +24,9 @@ const REPEAT_NS: u64 = 180_000_000_000;
 /// Turned-away SYNs that are remembered.
 const MAX_TURNED_AWAY: usize = 16 << 10;
 
-/// Processes that are remembered, so that each is one value however often it is told of.
-const PROCESSES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// Processes that are remembered, so that each is one value however often it is told of. When there
+/// are more, the table starts anew.
+const PROCESSES: usize = 4096;
 
 /// All that the kernel tells of a process but its thread.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,7 +72,7 @@ pub(super) struct Interpreter {
     /// When the SYNs that were lately turned away came, by their ends and number.
     turned_away: HashMap<(FlowKey, u32), u64>,
     /// The processes that were told of lately.
-    processes: LruCache<Identity, Arc<Process>>,
+    processes: HashMap<Identity, Arc<Process>>,
     /// What was missed and found later, after the first look around.
     pub(super) repaired: Repaired,
     /// Whether the first look around is over.
@@ -86,9 +85,9 @@ impl Interpreter {
             clock: Clock::read(),
             host: Arc::new(host),
             listeners: Listeners::default(),
-            inbound: HashSet::new(),
-            turned_away: HashMap::new(),
-            processes: LruCache::new(PROCESSES),
+            inbound: HashSet::default(),
+            turned_away: HashMap::default(),
+            processes: HashMap::default(),
             repaired: Repaired::default(),
             settled: false,
         }
@@ -98,10 +97,10 @@ impl Interpreter {
     /// `wanted`.
     pub(super) fn told<'a>(
         &mut self,
-        record: &'a Record,
+        record: &Record<'a>,
         wanted: impl Fn(Kind) -> bool,
     ) -> Option<Told<'a>> {
-        Some(Told::Fact(match record {
+        Some(Told::Fact(match *record {
             Record::Cgroup(made) => Fact::Cgroup(cgroup(made)?),
             Record::Message(message) => Fact::Dns(exchanged(message)),
             Record::Redirect(redirect) => Fact::Redirect(redirected(redirect)),
@@ -111,12 +110,12 @@ impl Interpreter {
             Record::Accept(opened) if !wanted(Kind::Accept) => {
                 Fact::Opened(self.opened(opened, &wanted)?)
             }
-            record => return self.event(record, wanted).map(Told::Event),
+            _ => return self.event(record, wanted).map(Told::Event),
         }))
     }
 
-    fn event(&mut self, record: &Record, wanted: impl Fn(Kind) -> bool) -> Option<Event> {
-        Some(match record {
+    fn event(&mut self, record: &Record<'_>, wanted: impl Fn(Kind) -> bool) -> Option<Event> {
+        Some(match *record {
             // Those are no events.
             Record::Cgroup(_) | Record::Message(_) | Record::Redirect(_) => return None,
             Record::Existing(opened) => {
@@ -132,7 +131,7 @@ impl Interpreter {
             }
             Record::Exec(executed) => {
                 // From here on it is another program, whatever its name.
-                self.processes.pop(&Identity::from(&executed.process));
+                self.processes.remove(&Identity::from(&executed.process));
                 self.at(&executed.header, Body::Exec(self.executed(executed)))
             }
             Record::Exit(_) if !wanted(Kind::Exit) => return None,
@@ -384,8 +383,11 @@ impl Interpreter {
         if let Some(known) = self.processes.get(&identity) {
             return (Some(Arc::clone(known)), evidence);
         }
+        if self.processes.len() >= PROCESSES {
+            self.processes.clear();
+        }
         let known = Arc::new(self.known(process));
-        self.processes.put(identity, Arc::clone(&known));
+        self.processes.insert(identity, Arc::clone(&known));
         (Some(known), evidence)
     }
 
@@ -628,12 +630,11 @@ mod tests {
     #[test]
     fn what_was_found_over_says_why_if_that_is_known() {
         let examples = checks::examples();
-        let mut records = examples
+        let mut ended = examples
             .iter()
-            .filter_map(|bytes| decode::decode(bytes).ok());
-        let mut ended = records
-            .find_map(|record| match record {
-                Record::Fail(ended) if !is_turned_away(&ended) => Some(ended),
+            .map(|bytes| decode::Kept::from(&bytes[..]))
+            .find_map(|bytes| match decode::decode(&bytes).ok()? {
+                Record::Fail(ended) if !is_turned_away(ended) => Some(*ended),
                 _ => None,
             })
             .expect("an example of it");

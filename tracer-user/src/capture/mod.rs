@@ -36,6 +36,7 @@ use aya::{
     maps::{MapData, MapError, PerCpuArray, RingBuf},
 };
 
+pub(crate) use self::decode::Kept;
 use self::{
     account::Account,
     attach::{AttachError, Attached},
@@ -183,7 +184,7 @@ pub struct Capture {
     /// Set once detached.
     to: Option<Timestamp>,
     /// Records that arrived before the start was over.
-    early: VecDeque<Vec<u8>>,
+    early: VecDeque<Kept>,
     rescan: Duration,
     /// Whether it is watched for addresses that are replaced.
     redirects: bool,
@@ -250,7 +251,7 @@ impl Capture {
             .is_some_and(|scan| !scan.knows_listeners())
         {
             self.ring.drain(|bytes| {
-                self.early.push_back(bytes.to_vec());
+                self.early.push_back(Kept::from(bytes));
                 true
             });
             std::thread::sleep(Duration::from_micros(100));

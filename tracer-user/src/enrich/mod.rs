@@ -31,7 +31,8 @@ use crate::model::{Blind, Body, Connection, Direction, Event, Fact, Kind, Proces
 /// Knows who is who on this host.
 pub struct Enricher {
     processes: Processes,
-    peers: Peers,
+    /// None if nobody asks who is at the other end.
+    peers: Option<Peers>,
     names: Names,
     translations: Translations,
 }
@@ -51,7 +52,7 @@ impl Enricher {
         let workloads = Workloads::new(proc_root, roles, runtimes, node);
         let mut enricher = Self {
             processes: Processes::new(proc_root.to_owned(), workloads),
-            peers: Peers::default(),
+            peers: Some(Peers::default()),
             names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
             translations: Translations::new(proc_root.to_owned()),
         };
@@ -64,10 +65,18 @@ impl Enricher {
         self.names.ask(reverse);
     }
 
+    /// Leaves out who is at the other end: for those who match the two ends by themselves.
+    pub fn leave_out_peers(&mut self) {
+        self.peers = None;
+    }
+
     /// Takes in what container runtimes answered meanwhile, and reads again what may have changed
     /// on disk. To be called now and then; cheap most times.
     pub fn refresh(&mut self) {
-        self.peers.replace(&self.processes.refresh());
+        let changed = self.processes.refresh();
+        if let Some(peers) = &mut self.peers {
+            peers.replace(&changed);
+        }
         let now = clock_gettime(ClockId::Boottime);
         let ns = now.tv_sec.saturating_mul(1_000_000_000) + now.tv_nsec;
         self.names.refresh(u64::try_from(ns).unwrap_or_default());
@@ -84,8 +93,9 @@ impl Enricher {
             Fact::Cgroup(made) => self.processes.learn_cgroup(made),
             Fact::Opened(opened) => {
                 let process = self.processes.complete(&opened.process);
-                self.peers
-                    .open(opened.handshake, opened.is_client, &process);
+                if let Some(peers) = &mut self.peers {
+                    peers.open(opened.handshake, opened.is_client, &process);
+                }
             }
             Fact::Dns(piece) => self.names.learn(piece),
             Fact::Redirect(redirect) => self.translations.learn(redirect),
@@ -105,8 +115,8 @@ impl Enricher {
                 self.processes.complete_if_known(&mut it.process);
                 self.translations.complete(kind, it, event.time);
                 name(&mut self.names, &mut it.connection, it.process.as_deref());
-                if kind != Kind::Fail {
-                    it.peer = self.peers.meet(kind, &it.connection, it.process.as_ref());
+                if let Some(peers) = self.peers.as_mut().filter(|_| kind != Kind::Fail) {
+                    it.peer = peers.meet(kind, &it.connection, it.process.as_ref());
                 }
             }
             Body::Listen(it) | Body::Unlisten(it) => {

@@ -3,6 +3,7 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
+use foldhash::HashMap;
 use lru::LruCache;
 
 use super::workloads::Workloads;
@@ -13,8 +14,8 @@ use crate::{
 
 /// How many processes are remembered; those that were not seen for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
-/// And how many of them can be found without comparing names.
-const LATELY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// And how many of them can be found without comparing names; a table that is full starts anew.
+const LATELY: usize = 4096;
 /// How many programs that were run lately are remembered.
 const EXECUTED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
@@ -32,7 +33,7 @@ pub(super) struct Processes {
     workloads: Workloads,
     /// By address of what was to be completed, which is kept so that no other takes the
     /// address: the capture tells of a process by the same value as long as it is the same.
-    completed: LruCache<usize, (Arc<Process>, Arc<Process>)>,
+    completed: HashMap<usize, (Arc<Process>, Arc<Process>)>,
     known: LruCache<Key, Arc<Process>>,
     /// What processes were told to run, for those that are gone before they are looked at.
     executed: LruCache<Key, Arc<Process>>,
@@ -44,7 +45,7 @@ impl Processes {
         Self {
             proc: Proc::new(proc_root),
             workloads,
-            completed: LruCache::new(LATELY),
+            completed: HashMap::default(),
             known: LruCache::new(CAPACITY),
             executed: LruCache::new(EXECUTED),
         }
@@ -68,7 +69,7 @@ impl Processes {
         if self.workloads.listens(process.key, port) {
             // It may say what the process is for.
             self.known.pop(&key(process));
-            self.completed.pop(&Arc::as_ptr(process).addr());
+            self.completed.remove(&Arc::as_ptr(process).addr());
         }
     }
 
@@ -124,8 +125,11 @@ impl Processes {
             return Arc::clone(complete);
         }
         let complete = self.find(process);
+        if self.completed.len() >= LATELY {
+            self.completed.clear();
+        }
         let pair = (Arc::clone(process), Arc::clone(&complete));
-        self.completed.put(address, pair);
+        self.completed.insert(address, pair);
         complete
     }
 

@@ -43,7 +43,11 @@ pub(super) async fn watch(
     save: Option<&mut Save>,
     mut onlooker: Onlooker<'_>,
 ) -> Result<u64> {
-    let enricher = live::enricher(options)?;
+    let mut enricher = live::enricher(options)?;
+    if save.is_none() {
+        // The map finds both ends of a connection by itself.
+        enricher.leave_out_peers();
+    }
     let mut signals = Signals::new()?;
     let mut live = Live::start(options, enricher, filter)?;
     let mut intake = Intake {
