@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
 use tracer_tests::{
     bpf,
     expect::{self, KINDS},
@@ -194,7 +193,8 @@ impl Running {
             }
             Arm::Map => {
                 run.expect_code(0)?;
-                score_map(&run, ends.len() as u64 / 2).context("what `map` told is wrong")
+                expect::whole_map(run.text()?, ends.len() as u64 / 2)
+                    .context("what `map` told is wrong")
             }
             Arm::Peer(name) => {
                 // It need not be right, but it must have done its work.
@@ -207,32 +207,6 @@ impl Running {
             }
         }
     }
-}
-
-/// Nothing lost, and each connection but what the kernel skipped is counted once, at both ends.
-fn score_map(run: &Run, connections: u64) -> Result<()> {
-    let map: Value = serde_json::from_str(run.text()?).context("read the map")?;
-    let mut skipped = 0;
-    for host in map["coverage"].as_array().context("`coverage`")? {
-        ensure!(host["lost"] == json!({}), "lost: {host}");
-        skipped += host["missed"].as_u64().context("`missed`")?;
-    }
-    let of_all = |figure: &dyn Fn(&Value) -> &Value| -> u64 {
-        let edges = map["edges"].as_array().into_iter().flatten();
-        edges.filter_map(|edge| figure(edge).as_u64()).sum()
-    };
-    for (what, figure) in [
-        ("established", of_all(&|edge| &edge["established"])),
-        ("terminated", of_all(&|edge| &edge["terminated"])),
-        ("both", of_all(&|edge| &edge["evidence"]["both"])),
-    ] {
-        // Others may use the network meanwhile.
-        ensure!(
-            figure + skipped >= connections,
-            "{what}: {figure} of {connections} connections, {skipped} calls skipped"
-        );
-    }
-    Ok(())
 }
 
 /// Everything seen but what the kernel skipped, nothing lost, and what is printed is true.

@@ -8,11 +8,12 @@ use tracer_tests::{
     storm::Storm,
     suite::setting,
     tests,
-    tracer::Tracer,
+    tracer::{Process, Tracer, live_command},
 };
 
 tests!("storm":
     nothing_is_lost_by_default,
+    a_map_counts_each_connection,
     what_a_tiny_ring_loses_adds_up,
     strict_says_that_events_were_lost,
     strict_is_content_when_nothing_was_lost,
@@ -42,6 +43,20 @@ fn nothing_is_lost_by_default() -> Result<()> {
     let report = expect::score(&ends, run.text()?.lines())?;
     println!("storm: {report}");
     report.verdict(missed)
+}
+
+/// Most of them are over before anybody looks, so that only their ends are told of.
+fn a_map_counts_each_connection() -> Result<()> {
+    let count = setting("TRACER_STORM", 200_000)?.div_ceil(4);
+    let mut process = Process::spawn(&mut live_command("map", &["-o", "json", "-v"])?, true)?;
+    process.wait_until_watching()?;
+    let storm = Storm::new()?;
+    storm.blow(2, count)?;
+    let ends = storm.finish()?;
+    process.signal(Signal::INT)?;
+    let run = process.finish()?;
+    run.expect_code(0)?;
+    expect::whole_map(run.text()?, ends.len() as u64 / 2)
 }
 
 fn what_a_tiny_ring_loses_adds_up() -> Result<()> {

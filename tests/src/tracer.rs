@@ -242,6 +242,16 @@ impl Process {
         String::from_utf8_lossy(&self.stderr.state().bytes).into_owned()
     }
 
+    /// Waits until a tracer that was started with `-v` says that it watches.
+    pub fn wait_until_watching(&mut self) -> Result<()> {
+        wait::until("tracer to watch", || {
+            if let Some(status) = self.exited()? {
+                bail!("it ended with {status}: {}", self.stderr());
+            }
+            Ok(self.stderr().contains("watching this host").then_some(()))
+        })
+    }
+
     /// What came on standard output so far, if it is collected.
     pub fn stdout_so_far(&self) -> Vec<u8> {
         self.stdout.state().bytes.clone()

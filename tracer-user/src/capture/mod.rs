@@ -18,6 +18,7 @@ pub mod facts;
 mod host;
 mod interpret;
 mod listeners;
+mod openings;
 pub mod plan;
 pub mod preflight;
 mod programs;
@@ -37,10 +38,12 @@ use aya::{
 };
 
 pub(crate) use self::decode::Kept;
+use self::decode::Record;
 use self::{
     account::Account,
     attach::{AttachError, Attached},
     interpret::Interpreter,
+    openings::Openings,
     plan::Part,
     ring::Ring,
     scan::Scan,
@@ -74,6 +77,9 @@ pub struct Options {
     pub rescan: Duration,
     /// Whether to look at what processes ask name servers.
     pub dns: bool,
+    /// Whether the opening of a connection may be left out if its end is told of at once, which says
+    /// all that it did.
+    pub folds_openings: bool,
     /// Whether diagnostics of the eBPF side go to the log.
     pub kernel_log: bool,
 }
@@ -86,6 +92,7 @@ impl Default for Options {
             connections: 128 << 10,
             rescan: Duration::from_secs(60),
             dns: true,
+            folds_openings: false,
             kernel_log: false,
         }
     }
@@ -185,6 +192,8 @@ pub struct Capture {
     to: Option<Timestamp>,
     /// Records that arrived before the start was over.
     early: VecDeque<Kept>,
+    /// If they may be left out.
+    openings: Option<Openings>,
     rescan: Duration,
     /// Whether it is watched for addresses that are replaced.
     redirects: bool,
@@ -226,6 +235,7 @@ impl Capture {
             ring: Ring::new(ring).map_err(CaptureError::Poll)?,
             account: Account::new(counts, heard.own, from),
             early: heard.others.into(),
+            openings: options.folds_openings.then(Openings::default),
             interpreter: Interpreter::new(this_host()),
             from,
             to: None,
@@ -333,6 +343,11 @@ impl Capture {
         self.missed
     }
 
+    /// The set of hooks that is used.
+    pub fn hooks(&self) -> &'static str {
+        self.plan.set.name()
+    }
+
     /// What this process has cost until now.
     pub fn cost(&self) -> Cost {
         cost::read()
@@ -350,7 +365,7 @@ impl Capture {
             Body::Start(Start {
                 tracer: Tracer {
                     version: env!("CARGO_PKG_VERSION").into(),
-                    hooks: self.plan.set.name().to_owned(),
+                    hooks: self.hooks().to_owned(),
                     kernel: self.facts.release.clone(),
                     arch: self.facts.arch.clone(),
                 },
@@ -376,14 +391,26 @@ impl Capture {
         mut each: impl FnMut(Told<'_>) -> bool,
     ) -> bool {
         self.interpreter.clock.follow();
-        let (interpreter, account) = (&mut self.interpreter, &mut self.account);
+        let Self {
+            interpreter,
+            account,
+            early,
+            openings,
+            ring,
+            ..
+        } = self;
+        let mut tell =
+            |record: &Record<'_>| interpreter.told(record, &wanted).is_none_or(&mut each);
         let mut room = BATCH;
         let mut take = |bytes: &[u8]| {
             room -= 1;
             match decode::decode(bytes) {
                 Ok(record) => {
                     account.delivered(record.kind());
-                    interpreter.told(&record, &wanted).is_none_or(&mut each) && room > 0
+                    let is_held = openings
+                        .as_mut()
+                        .is_some_and(|it| it.pass(&record, &mut tell));
+                    (is_held || tell(&record)) && room > 0
                 }
                 Err(undecodable) => {
                     account.undecodable(undecodable);
@@ -391,12 +418,18 @@ impl Capture {
                 }
             }
         };
-        while let Some(bytes) = self.early.pop_front() {
+        while let Some(bytes) = early.pop_front() {
             if !take(&bytes) {
                 return true;
             }
         }
-        self.ring.drain(take)
+        let is_more = ring.drain(take);
+        if let Some(openings) = openings
+            && !is_more
+        {
+            openings.release(&mut tell);
+        }
+        is_more
     }
 
     /// What was lost since the last call that told of some.

@@ -5,16 +5,24 @@ use std::{io, time::Duration};
 use aya::maps::{MapData, RingBuf};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    time::{Interval, MissedTickBehavior, interval},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
-/// How long a record may wait when there are few.
+/// How long a record may wait when there are few: short enough that of a process that is told of
+/// something is left to be read in /proc.
 const TICK: Duration = Duration::from_millis(10);
+/// And when there are many: each look takes the processor's caches away from those who work there.
+const BUSY_TICK: Duration = Duration::from_millis(40);
+/// Records in a [`TICK`] that are many.
+const MANY: u128 = 250;
 
 /// The reader's end of the ring buffer.
 pub(super) struct Ring {
     buffer: AsyncFd<RingBuf<MapData>>,
     tick: Interval,
+    /// Records read since.
+    read: u64,
+    since: Instant,
 }
 
 impl Ring {
@@ -26,13 +34,19 @@ impl Ring {
         // SAFETY: the buffer owns its descriptor, gives out the same one always, and
         // closes it only when dropped, after the registration.
         let buffer = unsafe { AsyncFd::register_with_interest(buffer, Interest::READABLE) }?;
-        Ok(Self { buffer, tick })
+        Ok(Self {
+            buffer,
+            tick,
+            read: 0,
+            since: Instant::now(),
+        })
     }
 
     /// Waits until it is worth looking. Readiness is edge-triggered, and forgotten
     /// here at once: a wake-up that came too early costs nothing, as the timer looks
     /// again anyway.
     pub(super) async fn ready(&mut self) {
+        self.pace();
         tokio::select! {
             _ = self.tick.tick() => {}
             guard = self.buffer.readable() => {
@@ -43,11 +57,24 @@ impl Ring {
         }
     }
 
+    /// Has the timer come later if there were many records since it came last.
+    fn pace(&mut self) {
+        if self.read == 0 {
+            return;
+        }
+        let (now, read) = (Instant::now(), std::mem::take(&mut self.read));
+        let took = std::mem::replace(&mut self.since, now).elapsed();
+        if u128::from(read) * TICK.as_nanos() > MANY * took.as_nanos() {
+            self.tick.reset_after(BUSY_TICK);
+        }
+    }
+
     /// Hands records to `each` until it wants no more, or there are none. Tells whether
     /// there may be more.
     pub(super) fn drain(&mut self, mut each: impl FnMut(&[u8]) -> bool) -> bool {
         let ring = self.buffer.get_mut();
         while let Some(record) = ring.next() {
+            self.read += 1;
             if !each(&record) {
                 return true;
             }

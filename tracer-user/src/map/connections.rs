@@ -26,6 +26,8 @@ pub(super) struct Told<'a> {
     pub(super) half: HalfId,
     pub(super) event: &'a ConnectionEvent,
     pub(super) time: Timestamp,
+    /// When it was opened, as far as that counts, for one that nothing was told of before.
+    pub(super) opened: Timestamp,
     /// The connection is over.
     pub(super) is_end: bool,
     /// Nothing of this counts yet, but that it is there.
@@ -115,8 +117,9 @@ impl Connections {
         }
     }
 
-    /// Takes in what is told of an end. Returns the half at the server's end, if that is known.
-    pub(super) fn tell(&mut self, told: Told<'_>, around: Around<'_>) -> Option<HalfId> {
+    /// Takes in what is told of an end. Returns the half at the server's end, if that is known, and
+    /// whether it is the first that is told of this end.
+    pub(super) fn tell(&mut self, told: Told<'_>, around: Around<'_>) -> (Option<HalfId>, bool) {
         let Around {
             halves,
             nodes,
@@ -134,7 +137,7 @@ impl Connections {
                 process: told.event.evidence.process,
                 address: connection.translation.as_ref().map(|it| it.evidence),
             },
-            first: told.time,
+            first: told.opened,
             last: told.time,
             at_start: connection.existing || told.is_before,
             is_before: told.is_before && told.is_end,
@@ -142,9 +145,9 @@ impl Connections {
             totals: connection.totals.map(Box::new),
             is_over: told.is_end,
         };
-        let slot = match self.by_id.get(&place) {
+        let known = self.by_id.get(&place).copied();
+        let slot = match known {
             Some(slot) => {
-                let slot = *slot;
                 self.renew(slot, end);
                 slot
             }
@@ -176,11 +179,11 @@ impl Connections {
                     } else {
                         watched.untracked += 1;
                     }
-                    return None;
+                    return (None, true);
                 }
             }
         };
-        self.judge(slot, told.time, halves)
+        (self.judge(slot, told.time, halves), known.is_none())
     }
 
     /// Looks at a connection after something was told of it.

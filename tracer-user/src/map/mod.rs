@@ -133,11 +133,15 @@ impl Map {
             Body::Connect(it) | Body::Accept(it) | Body::Existing(it) | Body::Close(it) => {
                 let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_end = matches!(event.body, Body::Close(_));
+                // Of a connection that was over at once, the end alone may be told.
+                let opened = it.connection.opened.filter(|_| is_end);
+                let opened = opened.map_or(time, |opened| opened.min(time));
                 let told = connections::Told {
                     host,
                     half,
                     event: it,
                     time,
+                    opened: self.options.since.map_or(opened, |since| since.max(opened)),
                     is_end,
                     is_before,
                 };
@@ -147,8 +151,9 @@ impl Map {
                     realms: &mut self.realms,
                     watched: &mut self.watched[host.index()],
                 };
-                let server = self.connections.tell(told, around);
-                if matches!(event.body, Body::Connect(_)) {
+                let (server, is_new) = self.connections.tell(told, around);
+                let is_client = it.connection.direction == Some(Direction::Outbound);
+                if matches!(event.body, Body::Connect(_)) || (is_client && is_end && is_new) {
                     self.attempts.succeeded(it, half, server, &mut self.halves);
                 }
             }

@@ -369,6 +369,30 @@ fn syns_that_were_dropped_belong_to_the_attempt_that_came_through() {
 }
 
 #[test]
+fn an_end_says_what_its_opening_did() {
+    let (client, server) = pair(1);
+    let closes = |end: &End, time| {
+        let mut event = end.closes(time, 10, 20);
+        if let Body::Close(it) = &mut event.body {
+            it.connection.opened = Some(at(2.5));
+        }
+        event
+    };
+    let turned_away = server.fails(1.0, Reason::AcceptQueueFull);
+    let begin = client.tell(0.5, start());
+    let ends = [closes(&client, 3.0), closes(&server, 3.1)];
+    let openings = [client.opens(2.5), server.opens(2.5)];
+    let before = [begin, turned_away];
+    let all = map_of(&[&before[..], &openings, &ends].concat());
+    let alone = map_of(&[&before[..], &ends].concat());
+    assert_eq!(edges(&all), [(APP_TO_DB.to_owned(), (1, 1, 1))].into());
+    assert_eq!(
+        serde_json::to_value(&alone).expect("JSON")["edges"],
+        serde_json::to_value(&all).expect("JSON")["edges"]
+    );
+}
+
+#[test]
 fn what_was_there_before_is_live_at_the_start() {
     let (client, server) = pair(1);
     let [client, server] = [client, server].map(|end| End {

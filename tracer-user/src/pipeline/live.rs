@@ -61,15 +61,27 @@ pub(super) struct Live {
 
 impl Live {
     /// Attaches. Signals are to be caught before, so that none finds the default action.
-    pub(super) fn start(options: &LiveOptions, enricher: Enricher, filter: Filter) -> Result<Self> {
+    /// `shows_openings` if each counts as an event of its own.
+    pub(super) fn start(
+        options: &LiveOptions,
+        enricher: Enricher,
+        filter: Filter,
+        shows_openings: bool,
+    ) -> Result<Self> {
         let capture = Capture::start(&Options {
             hooks: options.hooks.set(),
             ring_bytes: options.ring_bytes,
             connections: options.connections,
             rescan: options.rescan,
             dns: !options.no_dns,
+            // An end stands for its opening only where both count.
+            folds_openings: !shows_openings
+                && [Kind::Connect, Kind::Accept, Kind::Close]
+                    .into_iter()
+                    .all(|kind| filter.wants(kind)),
             kernel_log: options.kernel_log,
         })?;
+        tracing::info!(hooks = capture.hooks(), "watching this host");
         let deadline = options
             .duration
             .and_then(|duration| Instant::now().checked_add(duration));

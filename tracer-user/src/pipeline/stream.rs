@@ -46,7 +46,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     }
     let enricher = live::enricher(&options.live)?;
     let mut signals = Signals::new()?;
-    let mut live = Live::start(&options.live, enricher, filter)?;
+    let mut live = Live::start(&options.live, enricher, filter, true)?;
     let sink = Sink::stdout();
     lines.push(&live.start_event());
 

@@ -49,7 +49,7 @@ pub(super) async fn watch(
         enricher.leave_out_peers();
     }
     let mut signals = Signals::new()?;
-    let mut live = Live::start(options, enricher, filter)?;
+    let mut live = Live::start(options, enricher, filter, save.is_some())?;
     let mut intake = Intake {
         map,
         save,

@@ -1,0 +1,173 @@
+//! Openings that are held back for a moment, as most connections of a busy host are over before anybody
+//! looks: an end says all that its opening did. For those who count connections and show no opening
+//! by itself.
+
+use foldhash::HashMap;
+use tracer_common::{Connection, Direction, Kind, Opened};
+
+use super::decode::Record;
+
+/// Which end of which connection, by the sequence numbers of its handshake.
+type End = (u64, u8);
+
+fn end(connection: &Connection) -> End {
+    let Direction(direction) = connection.direction;
+    (connection.handshake, direction)
+}
+
+/// Most that are held back.
+const MOST: usize = 16 << 10;
+
+/// Openings whose ends were not told of yet, in their order.
+#[derive(Default)]
+pub(super) struct Openings {
+    /// None in the place of one that is over.
+    held: Vec<Option<(Kind, Opened)>>,
+    places: HashMap<End, usize>,
+}
+
+impl Openings {
+    /// Whether `record` is held back. Before any that is neither an opening nor an end, those that
+    /// are held go to `tell`: it may be about them.
+    pub(super) fn pass(
+        &mut self,
+        record: &Record<'_>,
+        tell: impl FnMut(&Record<'_>) -> bool,
+    ) -> bool {
+        match *record {
+            Record::Connect(opened) | Record::Accept(opened) if self.held.len() < MOST => {
+                let end = end(&opened.connection);
+                // Of some the handshake was not seen.
+                if end.0 != 0 && !self.places.contains_key(&end) {
+                    self.places.insert(end, self.held.len());
+                    self.held.push(Some((record.kind(), *opened)));
+                    return true;
+                }
+            }
+            Record::Close(ended) => {
+                if let Some(place) = self.places.remove(&end(&ended.connection)) {
+                    self.held[place] = None;
+                }
+                return false;
+            }
+            _ => {}
+        }
+        self.release(tell);
+        false
+    }
+
+    /// Hands what is held back to `tell`. Whether that has enough does not matter: there are few.
+    pub(super) fn release(&mut self, mut tell: impl FnMut(&Record<'_>) -> bool) {
+        self.places.clear();
+        for (kind, opened) in self.held.drain(..).flatten() {
+            tell(&match kind {
+                Kind::CONNECT => Record::Connect(&opened),
+                _ => Record::Accept(&opened),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            checks,
+            decode::{Kept, decode},
+        },
+        *,
+    };
+
+    /// Records of that kind in that order, of connections with these handshakes; what is told, and
+    /// in which order.
+    fn told(records: &[(Kind, u64)]) -> Vec<(Kind, u64)> {
+        let mut openings = Openings::default();
+        let mut told = Vec::new();
+        let examples = checks::examples();
+        for (kind, handshake) in records {
+            let is_of_kind = |bytes: &&Vec<u8>| bytes[8..12] == kind.0.to_ne_bytes();
+            let example = examples
+                .iter()
+                .find(is_of_kind)
+                .expect("an example of each");
+            let kept = Kept::from(&example[..]);
+            let mut record = decode(&kept).expect("a record");
+            let (mut opened, mut ended);
+            match record {
+                Record::Connect(it) => {
+                    opened = *it;
+                    opened.connection.handshake = *handshake;
+                    record = Record::Connect(&opened);
+                }
+                Record::Accept(it) => {
+                    opened = *it;
+                    opened.connection.handshake = *handshake;
+                    record = Record::Accept(&opened);
+                }
+                Record::Close(it) => {
+                    ended = *it;
+                    ended.connection.handshake = *handshake;
+                    record = Record::Close(&ended);
+                }
+                _ => {}
+            }
+            let mut tell = |record: &Record<'_>| {
+                told.push((record.kind(), handshake_of(record)));
+                true
+            };
+            if !openings.pass(&record, &mut tell) {
+                tell(&record);
+            }
+        }
+        openings.release(|record| {
+            told.push((record.kind(), handshake_of(record)));
+            true
+        });
+        told
+    }
+
+    fn handshake_of(record: &Record<'_>) -> u64 {
+        match record {
+            Record::Connect(it) | Record::Accept(it) => it.connection.handshake,
+            Record::Close(it) => it.connection.handshake,
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_told_once_and_the_rest_in_its_order() {
+        let (connect, close) = ((Kind::CONNECT, 7), (Kind::CLOSE, 7));
+        assert_eq!(told(&[connect, close]), [close]);
+        assert_eq!(told(&[close]), [close]);
+        assert_eq!(told(&[connect]), [connect]);
+        let others = [(Kind::CONNECT, 8), (Kind::CONNECT, 9)];
+        assert_eq!(
+            told(&[others[0], connect, others[1], close]),
+            [close, others[0], others[1]]
+        );
+    }
+
+    #[test]
+    fn the_ends_of_two_connections_do_not_mix() {
+        // Nobody saw the handshakes of these.
+        let unknown = [(Kind::CONNECT, 0), (Kind::CLOSE, 0)];
+        assert_eq!(told(&unknown), unknown);
+        // The same numbers twice: one of them is not held back, and so the other is not, either.
+        let twice = [(Kind::CONNECT, 7), (Kind::CONNECT, 7), (Kind::CLOSE, 7)];
+        assert_eq!(told(&twice), twice);
+    }
+
+    #[test]
+    fn nothing_else_overtakes_an_opening() {
+        for kind in [Kind::LISTEN, Kind::EXEC, Kind::FAIL, Kind::MESSAGE] {
+            let records = [(Kind::CONNECT, 7), (kind, 0), (Kind::CLOSE, 7)];
+            assert_eq!(told(&records), records);
+        }
+    }
+
+    #[test]
+    fn there_is_a_limit() {
+        let many: Vec<_> = (1..=2 * MOST as u64).map(|n| (Kind::CONNECT, n)).collect();
+        assert_eq!(told(&many), many);
+    }
+}
