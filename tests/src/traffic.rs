@@ -37,6 +37,9 @@ use crate::{
 
 /// The hidden first argument.
 const MARK: &str = "--traffic";
+/// What to do, where it is no argument: each line that tracer prints of a process has its arguments, and those of
+/// most programs are short.
+const PLAN: &str = "TRACER_TRAFFIC";
 
 /// A server: where it listens and how it shares the work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -165,9 +168,14 @@ pub(crate) fn spawn(
     mode: &str,
     plan: &impl Serialize,
 ) -> Result<std::process::Child> {
-    let mut command = command(mode, plan)?;
+    let own = std::env::current_exe().context("find the test's own executable")?;
+    let mut command = Command::new(own);
     netns.enter(&mut command);
     command
+        .args([MARK, mode])
+        .env(PLAN, serde_json::to_string(plan)?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("start a process that can {mode}"))
 }
@@ -181,7 +189,8 @@ pub fn run_if_asked() -> Option<ExitCode> {
         return None;
     }
     let mode = args.next().unwrap_or_default();
-    let plan = args.next().unwrap_or_default();
+    let plan = args.next().or_else(|| std::env::var(PLAN).ok());
+    let plan = plan.unwrap_or_default();
     let result = match mode.as_str() {
         "serve" => parse(&plan).and_then(|plan| run_server(&plan)),
         "dial" => parse(&plan).and_then(|plan| run_client(&plan)),
