@@ -163,8 +163,8 @@ impl Running {
         })
     }
 
-    /// Ends it, and holds what it told against what happened.
-    pub(crate) fn stop(self, ends: &[End]) -> Result<()> {
+    /// Ends it, and holds what it told against what happened, by a server at `port`.
+    pub(crate) fn stop(self, ends: &[End], port: u16) -> Result<()> {
         let Self::Program {
             arm,
             mut child,
@@ -193,7 +193,7 @@ impl Running {
             }
             Arm::Map => {
                 run.expect_code(0)?;
-                expect::whole_map(run.text()?, ends.len() as u64 / 2)
+                expect::whole_map(run.text()?, port, ends.len() as u64 / 2)
                     .context("what `map` told is wrong")
             }
             Arm::Peer(name) => {

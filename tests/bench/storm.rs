@@ -115,8 +115,9 @@ fn run(arm: Arm, tracer: Option<&Path>, connections: u32) -> Result<Sample> {
     let took = begun.elapsed();
     std::thread::sleep(DRAIN);
     let busy = machine::busy()? - busy;
+    let port = storm.port();
     let ends = storm.finish()?;
-    running.stop(&ends)?;
+    running.stop(&ends, port)?;
     Ok(Sample {
         cpu: busy.as_secs_f64() * 1e6 / f64::from(connections),
         rate: f64::from(connections) / took.as_secs_f64(),

@@ -51,12 +51,13 @@ fn a_map_counts_each_connection() -> Result<()> {
     let mut process = Process::spawn(&mut live_command("map", &["-o", "json", "-v"])?, true)?;
     process.wait_until_watching()?;
     let storm = Storm::new()?;
+    let port = storm.port();
     storm.blow(2, count)?;
     let ends = storm.finish()?;
     process.signal(Signal::INT)?;
     let run = process.finish()?;
     run.expect_code(0)?;
-    expect::whole_map(run.text()?, ends.len() as u64 / 2)
+    expect::whole_map(run.text()?, port, ends.len() as u64 / 2)
 }
 
 fn what_a_tiny_ring_loses_adds_up() -> Result<()> {

@@ -39,11 +39,15 @@ impl Storm {
         })
     }
 
+    /// Where its server listens.
+    pub fn port(&self) -> u16 {
+        self.server.addresses[0].port()
+    }
+
     /// So many connections by so many clients, as fast as they can; returns when the last is made.
     pub fn blow(&self, clients: u32, count: u32) -> Result<()> {
-        let port = self.server.addresses[0].port();
         let target = Target {
-            to: ([127, 0, 0, 1], port).into(),
+            to: ([127, 0, 0, 1], self.port()).into(),
             mapped: false,
             spread: true,
         };

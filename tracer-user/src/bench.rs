@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    capture::{Capture, Kept, Options, Replay},
+    capture::{Capture, Options, RecordBytes, Replay},
     enrich::{Enricher, names::Networks, workload::Roles},
     map::{self, Map},
     model::Told,
@@ -39,7 +39,7 @@ pub enum Stage {
 }
 
 /// What the kernel side sent.
-pub struct Recording(Vec<Kept>);
+pub struct Recording(Vec<RecordBytes>);
 
 impl Recording {
     /// Records while `traffic` runs.
@@ -59,7 +59,7 @@ impl Recording {
             let mut records = Vec::new();
             loop {
                 let is_last = told.load(Ordering::Acquire);
-                capture.record(|bytes| records.push(Kept::from(bytes)));
+                capture.record(|bytes| records.push(RecordBytes::from(bytes)));
                 if is_last {
                     return records;
                 }

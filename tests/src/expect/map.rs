@@ -3,8 +3,9 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-/// Nothing was lost, and each connection but what the kernel skipped is counted once, at both ends.
-pub fn whole_map(map: &str, connections: u64) -> Result<()> {
+/// Nothing was lost, and each connection to servers at `port` but what the kernel skipped is counted
+/// once, at both ends.
+pub fn whole_map(map: &str, port: u16, connections: u64) -> Result<()> {
     let map: Value = serde_json::from_str(map).context("read the map")?;
     let mut skipped = 0;
     for host in map["coverage"].as_array().context("`coverage`")? {
@@ -13,6 +14,7 @@ pub fn whole_map(map: &str, connections: u64) -> Result<()> {
     }
     let of_all = |figure: &dyn Fn(&Value) -> &Value| -> u64 {
         let edges = map["edges"].as_array().into_iter().flatten();
+        let edges = edges.filter(|edge| edge["port"] == port);
         edges.filter_map(|edge| figure(edge).as_u64()).sum()
     };
     for (what, figure) in [
@@ -20,9 +22,8 @@ pub fn whole_map(map: &str, connections: u64) -> Result<()> {
         ("terminated", of_all(&|edge| &edge["terminated"])),
         ("both", of_all(&|edge| &edge["evidence"]["both"])),
     ] {
-        // Others may use the network meanwhile.
         ensure!(
-            figure + skipped >= connections,
+            figure <= connections && figure + skipped >= connections,
             "{what}: {figure} of {connections} connections, {skipped} calls skipped"
         );
     }

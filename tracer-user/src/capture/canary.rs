@@ -12,7 +12,7 @@ use tracer_common::{Connection, Direction, Flow, Kind, Process, Source};
 
 use super::{
     Facts, decode,
-    decode::{Kept, Record},
+    decode::{Record, RecordBytes},
 };
 use crate::procfs::{Proc, Stat};
 
@@ -27,7 +27,7 @@ const SONG: &[u8] = b"canary";
 #[derive(Default)]
 pub(super) struct Heard {
     /// Records of others.
-    pub(super) others: Vec<Kept>,
+    pub(super) others: Vec<RecordBytes>,
     /// How many records of each kind were of the song itself.
     pub(super) own: [u64; Kind::COUNT],
 }
@@ -141,7 +141,7 @@ impl Truth {
             while let Some(bytes) = ring.next() {
                 let record = decode::decode(&bytes).ok();
                 let Some(record) = record.filter(|record| self.is_of(record, song)) else {
-                    heard.others.push(Kept::from(&*bytes));
+                    heard.others.push(RecordBytes::from(&*bytes));
                     continue;
                 };
                 let kind = record.kind().0 as usize;

@@ -12,7 +12,7 @@ use tracer_common::{
 use super::{
     btf::{Btf, BtfError},
     clock::Clock,
-    decode::{Kept, decode},
+    decode::{RecordBytes, decode},
     facts::{self, Facts, TypesError},
     interpret::Interpreter,
     plan,
@@ -77,7 +77,7 @@ impl Run {
     pub(crate) fn told(&mut self, bytes: &[u8]) -> Option<Option<Event>> {
         let kind = claimed(bytes);
         let is_record = kind.and_then(size) == Some(bytes.len());
-        let bytes = &*Kept::from(bytes);
+        let bytes = &*RecordBytes::from(bytes);
         let record = match decode(bytes) {
             Ok(record) => {
                 assert!(is_record, "no record, yet it was read as {record:?}");

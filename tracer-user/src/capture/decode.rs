@@ -55,7 +55,7 @@ pub(super) struct Undecodable {
 }
 
 /// Reads one record, which lies at a multiple of eight: as the kernel has it in the ring, and
-/// [`Kept`] elsewhere.
+/// [`RecordBytes`] elsewhere.
 pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
     let kind = Header::ref_from_prefix(bytes).map(|(header, _)| header.kind);
     let record = kind.as_ref().ok().and_then(|kind| match *kind {
@@ -85,12 +85,12 @@ fn see<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Option<&T> {
 }
 
 /// Bytes out of the ring, to be looked at later.
-pub(crate) struct Kept {
+pub(crate) struct RecordBytes {
     words: Box<[u64]>,
     len: usize,
 }
 
-impl From<&[u8]> for Kept {
+impl From<&[u8]> for RecordBytes {
     fn from(bytes: &[u8]) -> Self {
         let word = |bytes: &[u8]| {
             let mut word = [0; 8];
@@ -104,7 +104,7 @@ impl From<&[u8]> for Kept {
     }
 }
 
-impl Deref for Kept {
+impl Deref for RecordBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -117,10 +117,10 @@ mod tests {
     use super::*;
 
     /// Bytes that are all different, but for the kind.
-    fn numbered<T>(kind: Kind) -> Kept {
+    fn numbered<T>(kind: Kind) -> RecordBytes {
         let mut bytes: Vec<u8> = (0..size_of::<T>()).map(|at| at as u8).collect();
         bytes[8..12].copy_from_slice(&kind.0.to_ne_bytes());
-        Kept::from(&bytes[..])
+        RecordBytes::from(&bytes[..])
     }
 
     /// What is read must be what the kernel side wrote: same bytes, same values as a plain copy of
@@ -162,7 +162,7 @@ mod tests {
     fn what_is_kept_is_the_same() {
         for len in 0..40 {
             let bytes: Vec<u8> = (0..len).collect();
-            assert_eq!(*Kept::from(&bytes[..]), bytes[..]);
+            assert_eq!(*RecordBytes::from(&bytes[..]), bytes[..]);
         }
     }
 
@@ -179,7 +179,7 @@ mod tests {
                 if let Some(word) = bytes.get_mut(8..12) {
                     word.copy_from_slice(&kind.to_ne_bytes());
                 }
-                let bytes = Kept::from(&bytes[..]);
+                let bytes = RecordBytes::from(&bytes[..]);
                 let decoded = decode(&bytes);
                 let size = match Kind(kind) {
                     Kind::CONNECT | Kind::ACCEPT | Kind::EXISTING => size_of::<Opened>(),

@@ -69,10 +69,13 @@ pub(super) struct Interpreter {
     /// Connections older than we are that a listener of this host proved to be inbound, by
     /// id: the listener may be gone when they end.
     inbound: HashSet<ConnectionId>,
-    /// When the SYNs that were lately turned away came, by their ends and number.
-    turned_away: HashMap<(FlowKey, u32), u64>,
+    /// When the SYNs that were lately turned away came, by their ends and number: anybody may
+    /// choose those, so they are hashed with a secret.
+    turned_away: std::collections::HashMap<(FlowKey, u32), u64>,
     /// The processes that were told of lately.
     processes: HashMap<Identity, Arc<Process>>,
+    /// How many were not known before, or no longer.
+    pub(super) met: u64,
     /// What was missed and found later, after the first look around.
     pub(super) repaired: Repaired,
     /// Whether the first look around is over.
@@ -86,8 +89,9 @@ impl Interpreter {
             host: Arc::new(host),
             listeners: Listeners::default(),
             inbound: HashSet::default(),
-            turned_away: HashMap::default(),
+            turned_away: std::collections::HashMap::new(),
             processes: HashMap::default(),
+            met: 0,
             repaired: Repaired::default(),
             settled: false,
         }
@@ -386,6 +390,7 @@ impl Interpreter {
         if self.processes.len() >= PROCESSES {
             self.processes.clear();
         }
+        self.met += 1;
         let known = Arc::new(self.known(process));
         self.processes.insert(identity, Arc::clone(&known));
         (Some(known), evidence)
@@ -632,7 +637,7 @@ mod tests {
         let examples = checks::examples();
         let mut ended = examples
             .iter()
-            .map(|bytes| decode::Kept::from(&bytes[..]))
+            .map(|bytes| decode::RecordBytes::from(&bytes[..]))
             .find_map(|bytes| match decode::decode(&bytes).ok()? {
                 Record::Fail(ended) if !is_turned_away(ended) => Some(*ended),
                 _ => None,

@@ -2,7 +2,7 @@
 //!
 //! A capture starts in this order: [`facts`] (what is this kernel) → [`preflight`]
 //! (what stands in the way) → [`plan`] (which hooks to try) → `attach` → `ring` →
-//! `decode` → `interpret`. What was there before, and what was missed since, comes from
+//! `decode` → (`openings`) → `interpret`. What was there before, and what was missed since, comes from
 //! `scan`, by the same ring.
 
 mod account;
@@ -37,8 +37,8 @@ use aya::{
     maps::{MapData, MapError, PerCpuArray, RingBuf},
 };
 
-pub(crate) use self::decode::Kept;
 use self::decode::Record;
+pub(crate) use self::decode::RecordBytes;
 use self::{
     account::Account,
     attach::{AttachError, Attached},
@@ -191,7 +191,7 @@ pub struct Capture {
     /// Set once detached.
     to: Option<Timestamp>,
     /// Records that arrived before the start was over.
-    early: VecDeque<Kept>,
+    early: VecDeque<RecordBytes>,
     /// If they may be left out.
     openings: Option<Openings>,
     rescan: Duration,
@@ -261,7 +261,7 @@ impl Capture {
             .is_some_and(|scan| !scan.knows_listeners())
         {
             self.ring.drain(|bytes| {
-                self.early.push_back(Kept::from(bytes));
+                self.early.push_back(RecordBytes::from(bytes));
                 true
             });
             std::thread::sleep(Duration::from_micros(100));
@@ -343,6 +343,11 @@ impl Capture {
         self.missed
     }
 
+    /// Openings that were left out so far.
+    pub fn folded(&self) -> u64 {
+        self.openings.as_ref().map_or(0, |openings| openings.folded)
+    }
+
     /// The set of hooks that is used.
     pub fn hooks(&self) -> &'static str {
         self.plan.set.name()
@@ -384,7 +389,8 @@ impl Capture {
 
     /// Hands what is told to `each`, in the kernel's order, until it wants no more
     /// or a bounded batch is done. Tells whether there may be more. Of kinds that are not
-    /// `wanted` most is left out, though counted.
+    /// `wanted` most is left out, though counted. Where openings are folded, those that are not
+    /// come last, however much `each` wants.
     pub fn drain(
         &mut self,
         wanted: impl Fn(Kind) -> bool,
@@ -399,6 +405,7 @@ impl Capture {
             ring,
             ..
         } = self;
+        let met = interpreter.met;
         let mut tell =
             |record: &Record<'_>| interpreter.told(record, &wanted).is_none_or(&mut each);
         let mut room = BATCH;
@@ -409,7 +416,7 @@ impl Capture {
                     account.delivered(record.kind());
                     let is_held = openings
                         .as_mut()
-                        .is_some_and(|it| it.pass(&record, &mut tell));
+                        .is_some_and(|it| it.hold(&record, &mut tell));
                     (is_held || tell(&record)) && room > 0
                 }
                 Err(undecodable) => {
@@ -428,6 +435,9 @@ impl Capture {
             && !is_more
         {
             openings.release(&mut tell);
+        }
+        if interpreter.met != met {
+            ring.hurry();
         }
         is_more
     }

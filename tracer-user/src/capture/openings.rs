@@ -16,7 +16,7 @@ fn end(connection: &Connection) -> End {
 }
 
 /// Most that are held back.
-const MOST: usize = 16 << 10;
+const MAX_HELD: usize = 16 << 10;
 
 /// Openings whose ends were not told of yet, in their order.
 #[derive(Default)]
@@ -24,18 +24,20 @@ pub(super) struct Openings {
     /// None in the place of one that is over.
     held: Vec<Option<(Kind, Opened)>>,
     places: HashMap<End, usize>,
+    /// How many were over before they were told of.
+    pub(super) folded: u64,
 }
 
 impl Openings {
     /// Whether `record` is held back. Before any that is neither an opening nor an end, those that
     /// are held go to `tell`: it may be about them.
-    pub(super) fn pass(
+    pub(super) fn hold(
         &mut self,
         record: &Record<'_>,
         tell: impl FnMut(&Record<'_>) -> bool,
     ) -> bool {
         match *record {
-            Record::Connect(opened) | Record::Accept(opened) if self.held.len() < MOST => {
+            Record::Connect(opened) | Record::Accept(opened) if self.held.len() < MAX_HELD => {
                 let end = end(&opened.connection);
                 // Of some the handshake was not seen.
                 if end.0 != 0 && !self.places.contains_key(&end) {
@@ -47,6 +49,7 @@ impl Openings {
             Record::Close(ended) => {
                 if let Some(place) = self.places.remove(&end(&ended.connection)) {
                     self.held[place] = None;
+                    self.folded += 1;
                 }
                 return false;
             }
@@ -73,7 +76,7 @@ mod tests {
     use super::{
         super::{
             checks,
-            decode::{Kept, decode},
+            decode::{RecordBytes, decode},
         },
         *,
     };
@@ -90,7 +93,7 @@ mod tests {
                 .iter()
                 .find(is_of_kind)
                 .expect("an example of each");
-            let kept = Kept::from(&example[..]);
+            let kept = RecordBytes::from(&example[..]);
             let mut record = decode(&kept).expect("a record");
             let (mut opened, mut ended);
             match record {
@@ -115,7 +118,7 @@ mod tests {
                 told.push((record.kind(), handshake_of(record)));
                 true
             };
-            if !openings.pass(&record, &mut tell) {
+            if !openings.hold(&record, &mut tell) {
                 tell(&record);
             }
         }
@@ -167,7 +170,9 @@ mod tests {
 
     #[test]
     fn there_is_a_limit() {
-        let many: Vec<_> = (1..=2 * MOST as u64).map(|n| (Kind::CONNECT, n)).collect();
+        let many: Vec<_> = (1..=2 * MAX_HELD as u64)
+            .map(|n| (Kind::CONNECT, n))
+            .collect();
         assert_eq!(told(&many), many);
     }
 }

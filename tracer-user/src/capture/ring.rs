@@ -11,18 +11,21 @@ use tokio::{
 /// How long a record may wait when there are few: short enough that of a process that is told of
 /// something is left to be read in /proc.
 const TICK: Duration = Duration::from_millis(10);
-/// And when there are many: each look takes the processor's caches away from those who work there.
+/// And when there are many, all of processes that are known: each look takes the processor's caches
+/// away from those who work there.
 const BUSY_TICK: Duration = Duration::from_millis(40);
 /// Records in a [`TICK`] that are many.
-const MANY: u128 = 250;
+const BUSY_RECORDS: u128 = 250;
 
 /// The reader's end of the ring buffer.
 pub(super) struct Ring {
     buffer: AsyncFd<RingBuf<MapData>>,
     tick: Interval,
-    /// Records read since.
+    /// Records read since `since`.
     read: u64,
     since: Instant,
+    /// A process came up since that was not known.
+    hurries: bool,
 }
 
 impl Ring {
@@ -39,6 +42,7 @@ impl Ring {
             tick,
             read: 0,
             since: Instant::now(),
+            hurries: false,
         })
     }
 
@@ -57,6 +61,11 @@ impl Ring {
         }
     }
 
+    /// To be told that a process was not known: others that are new may follow, and not last long.
+    pub(super) fn hurry(&mut self) {
+        self.hurries = true;
+    }
+
     /// Has the timer come later if there were many records since it came last.
     fn pace(&mut self) {
         if self.read == 0 {
@@ -64,7 +73,8 @@ impl Ring {
         }
         let (now, read) = (Instant::now(), std::mem::take(&mut self.read));
         let took = std::mem::replace(&mut self.since, now).elapsed();
-        if u128::from(read) * TICK.as_nanos() > MANY * took.as_nanos() {
+        let hurries = std::mem::take(&mut self.hurries);
+        if !hurries && u128::from(read) * TICK.as_nanos() > BUSY_RECORDS * took.as_nanos() {
             self.tick.reset_after(BUSY_TICK);
         }
     }

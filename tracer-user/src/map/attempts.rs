@@ -1,8 +1,10 @@
 //! Attempts that failed: where both ends tell of one, it is one.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
-
-use foldhash::HashMap;
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use super::{
     Options,

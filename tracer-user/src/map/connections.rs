@@ -26,7 +26,7 @@ pub(super) struct Told<'a> {
     pub(super) half: HalfId,
     pub(super) event: &'a ConnectionEvent,
     pub(super) time: Timestamp,
-    /// When it was opened, as far as that counts, for one that nothing was told of before.
+    /// When it was opened, as far as that counts.
     pub(super) opened: Timestamp,
     /// The connection is over.
     pub(super) is_end: bool,

@@ -25,7 +25,7 @@ use self::{
     attempts::Attempts,
     connections::Connections,
     coverage::Watched,
-    halves::Halves,
+    halves::{Half, Halves},
     nodes::{HostId, Nodes},
     realms::Realms,
 };
@@ -133,15 +133,19 @@ impl Map {
             Body::Connect(it) | Body::Accept(it) | Body::Existing(it) | Body::Close(it) => {
                 let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_end = matches!(event.body, Body::Close(_));
-                // Of a connection that was over at once, the end alone may be told.
-                let opened = it.connection.opened.filter(|_| is_end);
-                let opened = opened.map_or(time, |opened| opened.min(time));
+                // accept() comes after the handshake, and of a connection that was over at once the end
+                // alone may be told.
+                let opened = it.connection.opened.unwrap_or(time).min(time);
+                let opened = self.options.since.map_or(opened, |since| since.max(opened));
+                let Half { node, remote, .. } = *self.halves.get(half);
+                self.nodes.see(node, opened);
+                self.nodes.see(remote, opened);
                 let told = connections::Told {
                     host,
                     half,
                     event: it,
                     time,
-                    opened: self.options.since.map_or(opened, |since| since.max(opened)),
+                    opened,
                     is_end,
                     is_before,
                 };
@@ -154,6 +158,8 @@ impl Map {
                 let (server, is_new) = self.connections.tell(told, around);
                 let is_client = it.connection.direction == Some(Direction::Outbound);
                 if matches!(event.body, Body::Connect(_)) || (is_client && is_end && is_new) {
+                    // Where the opening is told, who serves is not known yet.
+                    let server = server.filter(|_| !is_end);
                     self.attempts.succeeded(it, half, server, &mut self.halves);
                 }
             }
@@ -237,6 +243,11 @@ impl Map {
         } else {
             self.nodes.unlisten(node, at);
         }
+    }
+
+    /// Whether events count whenever they happened.
+    pub fn counts_always(&self) -> bool {
+        self.options.since.is_none() && self.options.until.is_none()
     }
 
     /// What the map looks like now, all of it.

@@ -250,7 +250,8 @@ impl Nodes {
         id
     }
 
-    fn see(&mut self, id: NodeId, time: Timestamp) {
+    /// Something of it happened at `time`.
+    pub(super) fn see(&mut self, id: NodeId, time: Timestamp) {
         let known = &mut self.nodes[id.index()];
         known.first_seen = known.first_seen.min(time);
         known.last_seen = known.last_seen.max(time);

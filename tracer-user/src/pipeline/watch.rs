@@ -49,7 +49,9 @@ pub(super) async fn watch(
         enricher.leave_out_peers();
     }
     let mut signals = Signals::new()?;
-    let mut live = Live::start(options, enricher, filter, save.is_some())?;
+    // An opening that is recorded, or may count while its end does not, is an event of its own.
+    let shows_openings = save.is_some() || !map.counts_always();
+    let mut live = Live::start(options, enricher, filter, shows_openings)?;
     let mut intake = Intake {
         map,
         save,
@@ -90,14 +92,14 @@ pub(super) async fn watch(
                 match (&mut onlooker, &mut display) {
                     (Onlooker::Terminal(choose), Some(display)) => {
                         let figures = Figures {
-                            events: intake.events,
+                            events: intake.events + live.capture.folded(),
                             lost: live.lost()?,
                             cost: Some(live.capture.cost()),
                         };
                         display.show(choose(view), &figures)?;
                     }
                     (Onlooker::Each(look), _) => {
-                        if look(view, intake.events)?.is_break() {
+                        if look(view, intake.events + live.capture.folded())?.is_break() {
                             break;
                         }
                     }
