@@ -653,4 +653,34 @@ mod tests {
             assert_eq!(failure(&ended).reason, reason, "{errno}");
         }
     }
+
+    #[test]
+    fn a_process_is_one_value_and_the_table_of_them_is_bounded() {
+        let mut interpreter = Interpreter::new(Host {
+            id: "6f1c0b6e".to_owned(),
+            name: "web-1".to_owned(),
+        });
+        let number = |tgid| abi::Process {
+            start_ns: 7,
+            cgroup: 1,
+            tgid,
+            tid: tgid,
+            uid: 33,
+            source: abi::Source::HOOK,
+            comm: *b"nginx\0\0\0\0\0\0\0\0\0\0\0",
+        };
+        for tgid in 1..=3 * PROCESSES as u32 {
+            let (known, _) = interpreter.process(&number(tgid));
+            let known = known.expect("a process");
+            // Another thread of it.
+            let (again, _) = interpreter.process(&abi::Process {
+                tid: tgid + 1,
+                ..number(tgid)
+            });
+            assert!(Arc::ptr_eq(&known, &again.expect("the same")));
+            assert_eq!(known.pid, tgid);
+            assert!(interpreter.processes.len() <= PROCESSES);
+        }
+        assert_eq!(interpreter.met, 3 * PROCESSES as u64);
+    }
 }
