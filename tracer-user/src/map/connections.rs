@@ -193,8 +193,9 @@ impl Connections {
         let both = link.client.zip(link.server);
         if both != connection.joined {
             connection.joined = both;
-            if let Some((client, server)) = both {
-                halves.join(client, server);
+            let opened = connection.ends.iter().flatten().map(|end| end.first).min();
+            if let (Some((client, server)), Some(opened)) = (both, opened) {
+                halves.join(client, server, opened);
             }
         }
         let ends = connection.ends.iter().flatten();

@@ -52,8 +52,9 @@ pub(super) struct Halves {
     halves: Vec<Half>,
     numbers: HashMap<Half, HalfId>,
     links: HashMap<Link, Counters>,
-    /// Who was found to serve a remote address, as clients in a network namespace dial it.
-    served: HashMap<(HostId, u32, NodeId, u16), HalfId>,
+    /// Who was found to serve a remote address, as clients in a network namespace dial it, and when the
+    /// connection that showed it was opened.
+    served: HashMap<(HostId, u32, NodeId, u16), (HalfId, Timestamp)>,
     /// Who listened last on a port of a network namespace.
     listeners: HashMap<(HostId, u32, u16), NodeId>,
 }
@@ -131,12 +132,19 @@ impl Halves {
         self.listeners.retain(|(of, ..), _| *of != host);
     }
 
-    /// These two are the ends of one connection.
-    pub(super) fn join(&mut self, client: HalfId, server: HalfId) {
+    /// These two are the ends of one connection, opened then. The newest counts, in whatever order they
+    /// are told.
+    pub(super) fn join(&mut self, client: HalfId, server: HalfId, opened: Timestamp) {
         let half = *self.get(client);
         let place = (half.host, half.netns, half.remote, half.port);
-        if self.served.len() < MAX_SERVED || self.served.contains_key(&place) {
-            self.served.insert(place, server);
+        let has_room = self.served.len() < MAX_SERVED;
+        match self.served.get_mut(&place) {
+            Some((_, before)) if *before > opened => {}
+            Some(served) => *served = (server, opened),
+            None if has_room => {
+                self.served.insert(place, (server, opened));
+            }
+            None => {}
         }
     }
 
@@ -145,7 +153,7 @@ impl Halves {
     pub(super) fn server_of(&self, client: HalfId) -> Option<HalfId> {
         let half = self.get(client);
         let place = (half.host, half.netns, half.remote, half.port);
-        self.served.get(&place).copied()
+        self.served.get(&place).map(|(server, _)| *server)
     }
 
     /// Counts a connection or an attempt between them.

@@ -390,6 +390,45 @@ fn an_end_says_what_its_opening_did() {
     assert_eq!(json(&alone), json(&all));
 }
 
+#[test]
+fn who_served_an_address_last_does_not_depend_on_the_order_of_telling() {
+    let (one, app_one) = pair(1);
+    let (two, served_by_two) = pair(2);
+    let two_server = End {
+        process: Some(process("standby.service", 30)),
+        ..served_by_two
+    };
+    let refused = pair(3).0.fails(2.0, Reason::Refused);
+    let closes = |end: &End| {
+        let mut event = end.closes(1.5, 10, 20);
+        if let Body::Close(it) = &mut event.body {
+            it.connection.opened = Some(at(1.1));
+        }
+        event
+    };
+    let begin = one.tell(0.5, start());
+    let stays = [one.opens(1.0), app_one.opens(1.0)];
+    let opens = [two.opens(1.1), two_server.opens(1.1)];
+    let ends = [closes(&two), closes(&two_server)];
+    let view = |events: &[&[Event]]| {
+        let view = map_of(
+            &[
+                &[begin.clone()][..],
+                &events.concat(),
+                std::slice::from_ref(&refused),
+            ]
+            .concat(),
+        );
+        serde_json::to_value(&view).expect("JSON")
+    };
+    let told = view(&[&stays, &opens, &ends]);
+    let failed = |edge: &&serde_json::Value| edge["failed"]["refused"] == 1;
+    let edges = told["edges"].as_array().expect("edges");
+    let edge = edges.iter().find(failed).expect("the one that failed");
+    assert_eq!(edge["server"], "db-1/systemd/standby.service");
+    assert_eq!(view(&[&ends, &stays])["edges"], told["edges"]);
+}
+
 proptest! {
     /// As a live map has it: in each look, openings whose ends are in it are left out, and the others
     /// come last.
