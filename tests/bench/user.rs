@@ -21,8 +21,8 @@ pub(crate) fn measure(replays: usize, report: &mut Report) -> Result<()> {
     );
     for (what, last) in [
         ("decoded, attributed and completed", Stage::Enrich),
-        ("the same, and counted in a map", Stage::Map),
-        ("the same, and written as JSON to memory", Stage::Json),
+        ("completed, and counted in a map", Stage::Map),
+        ("completed, and written as JSON to memory", Stage::Json),
     ] {
         recording.replay(last);
         let rates = (0..replays)

@@ -32,9 +32,9 @@ const BATCH_BYTES: usize = 256 << 10;
 pub enum Stage {
     /// To events that are complete.
     Enrich,
-    /// From there to a map.
+    /// And to a map of them all; a live one leaves openings out that are over already.
     Map,
-    /// From there to lines of JSON, in memory.
+    /// To events that are complete, and lines of JSON of them in memory.
     Json,
 }
 
