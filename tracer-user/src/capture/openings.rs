@@ -7,12 +7,12 @@ use tracer_common::{Connection, Direction, Kind, Opened};
 
 use super::decode::Record;
 
-/// Which end of which connection, by the sequence numbers of its handshake.
-type End = (u64, u8);
+/// Which end of which connection: by the sequence numbers of its handshake, and when it began.
+type End = (u64, u64, u8);
 
 fn end(connection: &Connection) -> End {
     let Direction(direction) = connection.direction;
-    (connection.handshake, direction)
+    (connection.handshake, connection.begun_ns, direction)
 }
 
 /// Most that are held back.
