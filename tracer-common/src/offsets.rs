@@ -56,6 +56,8 @@ offsets! {
         sock_saddr: "sock"."__sk_common.skc_rcv_saddr", 4;
         /// Peer's port, network byte order.
         sock_dport: "sock"."__sk_common.skc_dport", 2;
+        /// Index of the interface it is bound to; 0 if to none.
+        sock_bound_dev_if: "sock"."__sk_common.skc_bound_dev_if", 4;
         /// Address family.
         sock_family: "sock"."__sk_common.skc_family", 2;
         /// TCP state.
@@ -118,6 +120,11 @@ offsets! {
         sock_v6_saddr: "sock"."__sk_common.skc_v6_rcv_saddr", 16;
         /// A list head that points at itself in a listener, and so at the listener in a fresh clone of it.
         tcp_tsorted_sent_queue: "tcp_sock"."tsorted_sent_queue", 16;
+        /// Memory of whoever has the packet, a `struct tcp_skb_cb` here.
+        skb_cb: "sk_buff"."cb", 48;
+        /// Index of the interface that an IPv6 packet came in by, or of the one that has the
+        /// address where it came from this host.
+        tcp_cb_v6_iif: "tcp_skb_cb"."header.h6.iif", 4;
     }
     Scan {
         /// `struct inode` of an open file.

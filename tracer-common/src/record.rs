@@ -164,8 +164,9 @@ pub struct Flow {
     pub reserved: u16,
     /// Inode number of the socket's network namespace (`ns_common.inum`).
     pub netns: u32,
-    /// Zero.
-    pub reserved2: u32,
+    /// Index in that namespace of the interface that an IPv6 socket is bound to, host byte order;
+    /// 0 if to none. The kernel binds whoever has a link-local address at either end.
+    pub scope: u32,
 }
 
 /// What is kept of a connection while it lives, and sent when it opens and ends.
@@ -373,8 +374,8 @@ pub struct Redirect {
     pub dialled_port: u16,
     /// `AF_INET` (2) or `AF_INET6` (10).
     pub dialled_family: u16,
-    /// Zero.
-    pub reserved: u32,
+    /// Scope of the address, as [`Flow::scope`].
+    pub dialled_scope: u32,
 }
 
 /// The counters of one kind on one CPU. `seen = sent + ring_full + table_full`.
@@ -411,7 +412,7 @@ layout! {
     Exited: 72, process @ 16, status @ 64, reserved @ 68;
     Cgroup: 544, id @ 16, hierarchy @ 24, reserved @ 28, path @ 32;
     Message: 1664, process @ 16, flow @ 64, sock @ 112, sent @ 120, stream @ 121, reserved @ 122, length @ 124, bytes @ 128;
-    Redirect: 88, flow @ 16, dialled_address @ 64, dialled_port @ 80, dialled_family @ 82, reserved @ 84;
+    Redirect: 88, flow @ 16, dialled_address @ 64, dialled_port @ 80, dialled_family @ 82, dialled_scope @ 84;
     Counts: 24, ring_full @ 8, table_full @ 16;
 }
 
@@ -423,4 +424,5 @@ const _: () = {
     assert!(core::mem::offset_of!(Flow, remote_port) == 34);
     assert!(core::mem::offset_of!(Flow, family) == 36);
     assert!(core::mem::offset_of!(Flow, netns) == 40);
+    assert!(core::mem::offset_of!(Flow, scope) == 44);
 };

@@ -56,7 +56,7 @@ pub(crate) fn dialling(sock: Sock) {
                 .copy_from_nonoverlapping(&raw const intended.remote_address, 1);
             (&raw mut (*record).dialled_port).write(intended.remote_port);
             (&raw mut (*record).dialled_family).write(intended.family);
-            (&raw mut (*record).reserved).write(0);
+            (&raw mut (*record).dialled_scope).write(intended.scope);
         }
     });
     let _ = INTENDED.remove(thread);

@@ -61,6 +61,11 @@ impl Packet {
             to.family = AF_INET6;
             read_into(network, wire::V6_DESTINATION, &raw mut to.local_address);
             read_into(network, wire::V6_SOURCE, &raw mut to.remote_address);
+            // Not `skb_iif`: what this host sends to itself comes in by the loopback device.
+            let iif = offset!(tcp_cb_v6_iif);
+            if iif != 0 {
+                to.scope = read(self.0, offset!(skb_cb) + iif);
+            }
         } else {
             to.family = AF_INET;
             read_into(

@@ -232,6 +232,7 @@ impl Sock {
                 offset!(sock_v6_daddr),
                 &raw mut to.remote_address,
             );
+            to.scope = head.get(offset!(sock_bound_dev_if));
         } else if family == AF_INET {
             let (local, remote) = (head.get(offset!(sock_saddr)), head.get(offset!(sock_daddr)));
             // SAFETY: the first four bytes of sixteen, aligned as the flow begins with them.
@@ -265,11 +266,17 @@ impl Sock {
         const PORT: u32 = 2;
         const V4_ADDRESS: u32 = 4;
         const V6_ADDRESS: u32 = 8;
+        const V6_SCOPE: u32 = 24;
         self.read_flow(to);
         to.family = read(address, 0);
         to.remote_port = u16::from_be(read(address, PORT));
         if to.family == AF_INET6 {
             read_into(address, V6_ADDRESS, &raw mut to.remote_address);
+            // Who names none dials by the interface that the socket is bound to.
+            let scope: u32 = read(address, V6_SCOPE);
+            if scope != 0 {
+                to.scope = scope;
+            }
         } else {
             read_into(
                 address,
