@@ -110,6 +110,8 @@ offsets! {
         task_start_boottime: "task_struct"."start_boottime", 8;
         /// Name.
         task_comm: "task_struct"."comm", 16;
+        /// How many programs it and its ancestors ran (Linux 5.7).
+        task_self_exec_id: "task_struct"."self_exec_id", 8;
         /// `PF_*` bits.
         task_flags: "task_struct"."flags", 4;
     }

@@ -60,7 +60,7 @@ impl Direction {
 #[repr(transparent)]
 #[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source(pub u32);
+pub struct Source(pub u16);
 
 impl Source {
     /// Not known; the process is all zero.
@@ -140,6 +140,10 @@ pub struct Process {
     pub uid: u32,
     /// How this was learnt.
     pub source: Source,
+    /// Which of the programs it ran: the low bits of the number of its execs, those of its
+    /// ancestors included (`task_struct.self_exec_id`). With `tgid` and `start_ns` it names a
+    /// program in a process.
+    pub exec_id: u16,
     /// Name of the thread group leader (`task_struct.comm`), any bytes, NUL-padded.
     pub comm: [u8; COMM_LEN],
 }
@@ -402,7 +406,7 @@ macro_rules! layout {
 
 layout! {
     Header: 16, time_ns @ 0, kind @ 8, reserved @ 12;
-    Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, comm @ 32;
+    Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, exec_id @ 30, comm @ 32;
     Connection: 136, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, failed_errno @ 126, handshake @ 128;
     Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
     Opened: 152, connection @ 16;

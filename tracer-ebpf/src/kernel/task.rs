@@ -36,6 +36,8 @@ pub(crate) fn read_current(source: Source, to: &mut Process) {
     to.tid = ids as u32;
     to.uid = bpf_get_current_uid_gid() as u32;
     to.source = source;
+    let execs: u64 = follow(typed, leader, offset!(task_self_exec_id));
+    to.exec_id = execs as u16;
 }
 
 /// Writes the process of `task` to `to`.
@@ -53,6 +55,7 @@ pub(crate) fn read_task(task: u64, source: Source, to: &mut Process) {
     let cred: u64 = read(task, offset!(task_cred));
     read_into(cred, offset!(cred_uid), &raw mut to.uid);
     to.source = source;
+    to.exec_id = read::<u64>(leader, offset!(task_self_exec_id)) as u16;
 }
 
 /// Process id of the current task's parent.

@@ -213,6 +213,7 @@ macro_rules! put_process {
             $($process).+.tid = 813_u32.to_ne_bytes();
             $($process).+.uid = 33_u32.to_ne_bytes();
             $($process).+.source = Source::HOOK.0.to_ne_bytes();
+            $($process).+.exec_id = 7_u16.to_ne_bytes();
             $($process).+.comm = $comm;
         }
     };

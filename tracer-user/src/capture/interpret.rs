@@ -33,6 +33,7 @@ const PROCESSES: usize = 4096;
 struct Identity {
     tgid: u32,
     start_ns: u64,
+    exec_id: u16,
     cgroup: u64,
     uid: u32,
     comm: [u8; abi::COMM_LEN],
@@ -43,6 +44,7 @@ impl From<&abi::Process> for Identity {
         Self {
             tgid: process.tgid,
             start_ns: process.start_ns,
+            exec_id: process.exec_id,
             cgroup: process.cgroup,
             uid: process.uid,
             comm: process.comm,
@@ -407,6 +409,7 @@ impl Interpreter {
                 pid: process.tgid,
                 start_ns: process.start_ns,
             },
+            exec_id: process.exec_id,
             cgroup: process.cgroup,
             workload: None,
             pid: process.tgid,
@@ -667,6 +670,7 @@ mod tests {
             tid: tgid,
             uid: 33,
             source: abi::Source::HOOK,
+            exec_id: 3,
             comm: *b"nginx\0\0\0\0\0\0\0\0\0\0\0",
         };
         for tgid in 1..=3 * PROCESSES as u32 {

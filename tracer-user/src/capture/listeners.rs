@@ -100,6 +100,7 @@ mod tests {
     fn process(pid: u32) -> Option<Arc<Process>> {
         Some(Arc::new(Process {
             key: ProcessKey { pid, start_ns: 0 },
+            exec_id: 0,
             cgroup: 1,
             workload: None,
             pid,

@@ -29,6 +29,7 @@ fn host(name: &str) -> Arc<Host> {
 fn process(name: &str, pid: u32) -> Arc<Process> {
     Arc::new(Process {
         key: ProcessKey { pid, start_ns: 1 },
+        exec_id: 0,
         cgroup: 0,
         workload: Some(Arc::new(Workload {
             kind: WorkloadKind::Systemd,

@@ -41,6 +41,10 @@ pub struct Process {
     /// Its name for good; not printed.
     #[serde(skip)]
     pub key: ProcessKey,
+    /// Which of the programs that it ran: the low bits of the number of its execs, those of its
+    /// ancestors included; not printed.
+    #[serde(skip)]
+    pub exec_id: u16,
     /// Inode number of its control group in the v2 hierarchy, by which `workload` is known; not
     /// printed.
     #[serde(skip)]

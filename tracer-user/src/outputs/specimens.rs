@@ -37,6 +37,7 @@ pub(crate) fn process(comm: &str) -> Arc<Process> {
             pid: 812,
             start_ns: 1,
         },
+        exec_id: 0,
         cgroup: 1,
         workload: None,
         pid: 812,

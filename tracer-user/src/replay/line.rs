@@ -543,6 +543,7 @@ fn read_process(
             // Of another clock, and as good a name for it.
             start_ns: started.map_or(0, Timestamp::as_ns),
         },
+        exec_id: 0,
         cgroup: 0,
         workload,
         pid: wire.pid,

@@ -84,6 +84,7 @@ pub(super) fn service(on: &str, kind: WorkloadKind, name: &str, role: &str) -> N
 fn process(pid: u32, comm: &str, exe: &str, args: &[&str]) -> Arc<Process> {
     Arc::new(Process {
         key: ProcessKey { pid, start_ns: 1 },
+        exec_id: 0,
         cgroup: 1,
         workload: None,
         pid,

@@ -217,6 +217,7 @@ fn workload(kind: WorkloadKind, name: &str) -> Workload {
 fn process(pid: u32, exe: &str, started: Option<Timestamp>) -> Arc<Process> {
     Arc::new(Process {
         key: ProcessKey { pid, start_ns: 1 },
+        exec_id: 0,
         cgroup: 1,
         workload: None,
         pid,

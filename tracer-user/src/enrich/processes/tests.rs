@@ -29,6 +29,7 @@ fn bare(comm: &str) -> Process {
             pid: 812,
             start_ns: START_TICKS * TICK_NS + 1234,
         },
+        exec_id: 0,
         cgroup: 1,
         workload: None,
         pid: 812,

@@ -10,6 +10,7 @@ const UID: &str = "4eede96e-e976-4573-bc90-68dfe2516d3b";
 pub(super) fn process(comm: &str, exe: Option<&str>, args: &[&str]) -> Process {
     let args: Vec<String> = args.iter().map(|it| (*it).to_owned()).collect();
     Process {
+        exec_id: 0,
         cgroup: 1,
         workload: None,
         key: ProcessKey {

@@ -42,6 +42,7 @@ fn workload(
             pid: 812,
             start_ns: 1,
         },
+        exec_id: 0,
         cgroup: 1,
         workload: Some(Arc::clone(&workload)),
         pid: 812,
