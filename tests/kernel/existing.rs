@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tracer_tests::{
     agent::{Agent, Dial, Listen, Slot},
@@ -376,9 +377,12 @@ const REMOTE_PORT: std::ops::Range<usize> = 58..60;
 /// An entry for a connection of which nobody knows any more.
 fn long_gone() -> [u8; 136] {
     let mut entry = [0; 136];
-    // Begun, established; the flow from byte 24 on; then, from byte 120 on, outbound, and reported.
-    entry[0] = 1;
-    entry[8] = 2;
+    // Begun under tracer's eyes, and established; the flow from byte 24 on; then, from byte 120 on,
+    // outbound, and reported.
+    let now = clock_gettime(ClockId::Boottime);
+    let now_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+    entry[..8].copy_from_slice(&now_ns.to_ne_bytes());
+    entry[8..16].copy_from_slice(&now_ns.to_ne_bytes());
     entry[24..28].copy_from_slice(&[192, 0, 2, 1]);
     entry[40..44].copy_from_slice(&[192, 0, 2, 2]);
     entry[56..58].copy_from_slice(&40_000_u16.to_ne_bytes());

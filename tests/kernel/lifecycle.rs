@@ -19,7 +19,10 @@ use tracer_tests::{
     expect,
     netns::Netns,
     refuse, tests,
-    tracer::{self, Process, Tracer, command, output, public_copy, stream_command, unprivileged},
+    tracer::{
+        self, Process, Tracer, command, executable, output, public_copy, stream_command,
+        unprivileged,
+    },
     wait,
 };
 
@@ -37,6 +40,8 @@ tests!("lifecycle":
     a_kernel_that_misdescribes_itself_is_not_believed,
     without_ring_buffers_this_kernel_cannot,
     rights_of_a_user_namespace_do_not_count,
+    the_start_up_check_is_told_nowhere,
+    every_line_lies_within_the_coverage,
     a_signal_that_the_caller_ignores_stays_ignored,
     bad_arguments_are_a_usage_error,
 );
@@ -430,6 +435,51 @@ fn a_signal_that_the_caller_ignores_stays_ignored() -> Result<()> {
         line["event"] == "close" && line["connection"]["netns"] == netns
     })?;
     tracer.stop()?.expect_code(0)?;
+    Ok(())
+}
+
+fn the_start_up_check_is_told_nowhere() -> Result<()> {
+    let watching = Tracer::stream(&[])?;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(Tracer::stream(&[])?.stop()?);
+    }
+    let run = watching.stop()?;
+    let own = executable()?;
+    let own = own.file_name().context("a name")?.to_string_lossy();
+    for run in others.iter().chain([&run]) {
+        run.expect_code(0)?;
+        expect::sums(run.text()?.lines())?;
+        for event in run.events()? {
+            ensure!(
+                event["process"]["comm"] != *own,
+                "tracer told of a tracer: {event}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn every_line_lies_within_the_coverage() -> Result<()> {
+    let mut traffic = Traffic::new()?;
+    for _ in 0..3 {
+        let tracer = Tracer::stream(&[])?;
+        traffic.connection()?;
+        let run = tracer.stop()?;
+        // The programs may still be being detached.
+        traffic.connection()?;
+        let (start, stop) = (run.only("start")?, run.only("stop")?);
+        let coverage = &stop["coverage"];
+        ensure!(start["time"] == coverage["from"], "{start} {stop}");
+        ensure!(stop["time"] == coverage["to"], "{stop}");
+        let edge = |name: &str| coverage[name].as_str().context("an edge");
+        let (from, to) = (edge("from")?, edge("to")?);
+        for event in run.events()? {
+            let time = event["time"].as_str().context("a time")?;
+            // All are in UTC, with nanoseconds.
+            ensure!((from..=to).contains(&time), "{event} of {coverage}");
+        }
+    }
     Ok(())
 }
 

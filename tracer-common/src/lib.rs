@@ -2,7 +2,7 @@
 //!
 //! Owns the layout of what crosses the ring buffer ([`Opened`], [`Ended`],
 //! [`Listening`], [`Executed`], [`Exited`], [`Cgroup`], [`Message`], [`Redirect`]), of the
-//! per-CPU counters ([`Counts`]) and of the offsets user space hands to the kernel side ([`Offsets`]). No I/O, no allocation, no
+//! per-CPU counters ([`Counts`]), of the time that is told of ([`Span`]) and of the offsets user space hands to the kernel side ([`Offsets`]). No I/O, no allocation, no
 //! interpretation: a number becomes a meaning in `tracer-user`'s `capture`.
 //!
 //! Rules of the house:
@@ -21,5 +21,5 @@ pub use offsets::{Need, Offsets};
 pub use record::{
     ARGS_LEN, CGROUP_PATH_LEN, COMM_LEN, Cgroup, Connection, Counts, Direction, Ended, Executed,
     Exited, Flow, Header, Kind, Listening, MESSAGE_LEN, Message, Opened, PATH_LEN, Process,
-    Redirect, SETTLED_NS, Source, Totals, failed, flags, hooks,
+    Redirect, SETTLED_NS, Source, Span, Totals, failed, flags, hooks,
 };

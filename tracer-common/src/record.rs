@@ -382,6 +382,29 @@ pub struct Redirect {
     pub dialled_scope: u32,
 }
 
+/// The time that is told of: what happens at `from_ns` or later, and before `until_ns`. User space
+/// sets either to a moment that is yet to come, so that the programs on all CPUs go by the same one.
+/// Nanoseconds of `CLOCK_BOOTTIME`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// [`Span::NEVER`] while user space makes sure of the programs: what they tell until then is
+    /// not counted, and nobody's event.
+    pub from_ns: u64,
+    /// [`Span::NEVER`] until the stop.
+    pub until_ns: u64,
+}
+
+impl Span {
+    /// A moment that does not come.
+    pub const NEVER: u64 = u64::MAX;
+    /// What it is before user space sets it.
+    pub const UNSET: Self = Self {
+        from_ns: Self::NEVER,
+        until_ns: Self::NEVER,
+    };
+}
+
 /// The counters of one kind on one CPU. `seen = sent + ring_full + table_full`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -418,6 +441,7 @@ layout! {
     Message: 1664, process @ 16, flow @ 64, sock @ 112, sent @ 120, stream @ 121, reserved @ 122, length @ 124, bytes @ 128;
     Redirect: 88, flow @ 16, dialled_address @ 64, dialled_port @ 80, dialled_family @ 82, dialled_scope @ 84;
     Counts: 24, ring_full @ 8, table_full @ 16;
+    Span: 16, until_ns @ 8;
 }
 
 // Flow has no 8-byte field; its offsets inside the others are asserted above.

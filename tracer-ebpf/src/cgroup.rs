@@ -11,11 +11,11 @@ use crate::{
 /// A control group was made; `path` is the address of its path from the root.
 #[inline(always)]
 pub(crate) fn made(cgroup: kernel::Cgroup, path: u64) {
-    emit::record(Kind::CGROUP, |record: *mut Cgroup| {
-        // SAFETY: room for a `Cgroup`, aligned to 8; all its fields are written, it has no
+    let header = emit::header(Kind::CGROUP, now());
+    emit::record(header, |record: *mut Cgroup| {
+        // SAFETY: room for a `Cgroup`, aligned to 8; all its fields but the header are written, it has no
         // other byte.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(Kind::CGROUP, now()));
             (&raw mut (*record).id).write(cgroup.id());
             (&raw mut (*record).hierarchy).write(cgroup.hierarchy());
             (&raw mut (*record).reserved).write(0);

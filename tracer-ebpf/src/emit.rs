@@ -5,37 +5,48 @@ use core::{arch::asm, ptr};
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use tracer_common::{Counts, Header, Kind};
 
-use crate::maps::{COUNTS, EVENTS, OVERFLOWED, WAKE_BYTES};
+use crate::{
+    kernel::now,
+    maps::{COUNTS, EVENTS, OVERFLOWED, WAKE_BYTES},
+    span::{When, when},
+};
 
 /// Past the mark by less than this, the reader is woken; past it by more, it has been.
 const WAKE_WINDOW_BYTES: u64 = 4096;
 
-/// Sends a record of this `kind`, which `fill` writes in place: records are too large
+/// Sends a record with this `header`, which `fill` writes in place: records are too large
 /// to build on a stack of 512 bytes. `fill` gets room for a `T` that begins with a
-/// [`Header`] and must write every byte of it.
+/// [`Header`], and must write every other byte of it.
 #[inline(always)]
-pub(crate) fn record<T: 'static>(kind: Kind, fill: impl FnOnce(*mut T)) {
-    record_if(kind, fill, || true);
+pub(crate) fn record<T: 'static>(header: Header, fill: impl FnOnce(*mut T)) {
+    record_if(header, fill, || true);
 }
 
 /// Like [`record`], but `settle` has the last word on whether there is anything to
-/// tell: it is asked once, after `fill`, also when there is no room.
+/// tell: it is asked once, after `fill`, also when there is no room. What lies after the time that
+/// is told of is left out; what lies before it is not counted.
 #[inline(always)]
 pub(crate) fn record_if<T: 'static>(
-    kind: Kind,
+    header: Header,
     fill: impl FnOnce(*mut T),
     settle: impl FnOnce() -> bool,
 ) {
+    let kind = header.kind;
+    let when = when(header.time_ns);
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
-        if settle() {
+        if settle() && when == When::Within {
             count(kind, |counts| &counts.seen);
             count(kind, |counts| &counts.ring_full);
         }
         return;
     };
     fill(entry.as_mut_ptr());
-    if settle() {
-        count(kind, |counts| &counts.seen);
+    // SAFETY: room for a `T`, which begins with a header; aligned to 8.
+    unsafe { entry.as_mut_ptr().cast::<Header>().write(header) };
+    if settle() && when != When::After {
+        if when == When::Within {
+            count(kind, |counts| &counts.seen);
+        }
         entry.submit(wake_flag());
     } else {
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
@@ -45,8 +56,10 @@ pub(crate) fn record_if<T: 'static>(
 /// Counts an event that cannot be told as its connection had no place in the table.
 #[inline(always)]
 pub(crate) fn untold(kind: Kind) {
-    count(kind, |counts| &counts.seen);
-    count(kind, |counts| &counts.table_full);
+    if when(now()) == When::Within {
+        count(kind, |counts| &counts.seen);
+        count(kind, |counts| &counts.table_full);
+    }
 }
 
 /// Remembers that the table of connections was full.

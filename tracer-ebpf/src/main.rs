@@ -20,6 +20,7 @@ mod probes;
 mod process;
 mod redirect;
 mod room;
+mod span;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

@@ -5,7 +5,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use tracer_common::{Connection, Counts, Flow, Kind, Listening, Offsets};
+use tracer_common::{Connection, Counts, Flow, Kind, Listening, Offsets, Span};
 
 use crate::names::Receiving;
 
@@ -19,7 +19,8 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 24, 0);
 #[map]
 pub(crate) static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(1 << 17, 0);
 
-/// Sockets that listen, by address of their `struct sock`, as they were reported.
+/// Sockets that listen, by address of their `struct sock`, as they were reported; the time in the
+/// header is when.
 #[map]
 pub(crate) static LISTENERS: HashMap<u64, Listening> = HashMap::with_max_entries(1 << 13, 0);
 
@@ -42,6 +43,10 @@ pub(crate) static RECEIVING: LruHashMap<u64, Receiving> = LruHashMap::with_max_e
 /// What the calls of connect() under way were told to dial, by thread.
 #[map]
 pub(crate) static INTENDED: LruHashMap<u64, Flow> = LruHashMap::with_max_entries(1 << 10, 0);
+
+/// The time that is told of. Set by user space before anything is attached.
+#[map]
+pub(crate) static SPAN: Array<Span> = Array::with_max_entries(1, 0);
 
 /// Not zero once CONNECTIONS had no room: from then on a socket without an entry may
 /// be one that did not fit, no longer only one that is older than the programs.

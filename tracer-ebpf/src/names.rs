@@ -153,11 +153,11 @@ fn report(sock: Sock, name: u64, buffer: Buffer, length: u32, way: Way) {
     } else {
         sock.read_dialled(name, flow);
     }
-    emit::record(Kind::MESSAGE, |record: *mut Record| {
-        // SAFETY: room for a `Message`, aligned to 8; all its fields are written, it has no
+    let header = emit::header(Kind::MESSAGE, now());
+    emit::record(header, |record: *mut Record| {
+        // SAFETY: room for a `Message`, aligned to 8; all its fields but the header are written, it has no
         // other byte. The stack is not in the ring.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(Kind::MESSAGE, now()));
             (&raw mut (*record).process).copy_from_nonoverlapping(process, 1);
             (&raw mut (*record).flow).copy_from_nonoverlapping(flow, 1);
             (&raw mut (*record).sock).write(sock.address);

@@ -14,12 +14,11 @@ use crate::{
 /// linux_binprm`.
 #[inline(always)]
 pub(crate) fn executed(binprm: u64) {
-    let now = kernel::now();
-    emit::record(Kind::EXEC, |record: *mut Executed| {
-        // SAFETY: room for an `Executed`, aligned to 8; every byte of it is written, the
+    let header = emit::header(Kind::EXEC, kernel::now());
+    emit::record(header, |record: *mut Executed| {
+        // SAFETY: room for an `Executed`, aligned to 8; every byte of it but the header is written, the
         // texts word by word as the ring hands out what was there before.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(Kind::EXEC, now));
             write_process(&raw mut (*record).process);
             (&raw mut (*record).parent).write(kernel::parent());
             clear((&raw mut (*record).path).cast(), PATH_LEN / 8);
@@ -37,12 +36,11 @@ pub(crate) fn exited() {
     if kernel::is_kernel_thread() || !kernel::is_last_thread() {
         return;
     }
-    let now = kernel::now();
-    emit::record(Kind::EXIT, |record: *mut Exited| {
-        // SAFETY: room for an `Exited`, aligned to 8; all its fields are written, it has
+    let header = emit::header(Kind::EXIT, kernel::now());
+    emit::record(header, |record: *mut Exited| {
+        // SAFETY: room for an `Exited`, aligned to 8; all its fields but the header are written, it has
         // no other byte.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(Kind::EXIT, now));
             write_process(&raw mut (*record).process);
             (&raw mut (*record).status).write(kernel::exit_status());
             (&raw mut (*record).reserved).write(0);

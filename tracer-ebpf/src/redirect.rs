@@ -46,11 +46,11 @@ pub(crate) fn dialling(sock: Sock) {
         let _ = INTENDED.remove(thread);
         return;
     }
-    emit::record(Kind::REDIRECT, |record: *mut Redirect| {
-        // SAFETY: room for a `Redirect`, aligned to 8; all its fields are written, it has no
+    let header = emit::header(Kind::REDIRECT, now());
+    emit::record(header, |record: *mut Redirect| {
+        // SAFETY: room for a `Redirect`, aligned to 8; all its fields but the header are written, it has no
         // other byte. The entry is this thread's.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(Kind::REDIRECT, now()));
             (&raw mut (*record).flow).copy_from_nonoverlapping(flow, 1);
             (&raw mut (*record).dialled_address)
                 .copy_from_nonoverlapping(&raw const intended.remote_address, 1);

@@ -11,6 +11,7 @@ use crate::{
     kernel::{self, Sock, now, state},
     maps::LISTENERS,
     room::zeroed,
+    span::{When, when},
 };
 
 /// An attempt begins, in the caller's context.
@@ -173,7 +174,7 @@ pub(crate) fn accepted(sock: Sock) {
         connection.established_ns = now;
     }
     report_opened(Kind::ACCEPT, connection, now);
-    if is_set(&connection.ended) {
+    if is_set(&connection.ended) && when(now) != When::After {
         // It was over before it was accepted.
         end::report_closed(sock, connection, connection.ended_ns);
     }

@@ -84,11 +84,11 @@ fn refused(socket: u64, address: u64, error: u32) {
 /// Tells a failure of which no socket has anything to say.
 #[inline(always)]
 pub(super) fn report_failed(connection: &Connection, error: u32, sequence: u32) {
-    emit::record(Kind::FAIL, |record: *mut Ended| {
-        // SAFETY: room for an `Ended`, aligned to 8; all its fields are written, it has
+    let header = emit::header(Kind::FAIL, connection.begun_ns);
+    emit::record(header, |record: *mut Ended| {
+        // SAFETY: room for an `Ended`, aligned to 8; all its fields but the header are written, it has
         // no other byte.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(Kind::FAIL, connection.begun_ns));
             (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
             clear((&raw mut (*record).totals).cast(), size_of::<Totals>() / 8);
             (&raw mut (*record).errno).write(error);

@@ -278,15 +278,14 @@ pub(super) fn report_end(
     settle: impl FnOnce() -> bool,
 ) {
     let fill = |record: *mut Ended| {
-        // SAFETY: room for an `Ended`, aligned to 8; all its fields are written, it
+        // SAFETY: room for an `Ended`, aligned to 8; all its fields but the header are written, it
         // has no other byte.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(kind, time_ns));
             (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
             (&raw mut (*record).totals).write(sock.totals());
             (&raw mut (*record).errno).write(sock.error());
             (&raw mut (*record).sequence).write(0);
         }
     };
-    emit::record_if(kind, fill, settle);
+    emit::record_if(emit::header(kind, time_ns), fill, settle);
 }

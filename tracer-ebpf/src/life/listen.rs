@@ -19,6 +19,7 @@ pub(super) fn begun(sock: Sock) {
     let mut room = MaybeUninit::uninit();
     let listening: &mut Listening = zeroed(&mut room);
     read(sock, Source::HOOK, listening);
+    listening.header.time_ns = now;
     let listening: &Listening = listening;
     if LISTENERS.insert(sock.address, listening, 0).is_err() {
         warn!(sock.address, "table of listeners full");
@@ -68,8 +69,7 @@ pub(super) fn report_if(
         // SAFETY: room for a `Listening`, aligned to 8; the copy writes every byte of it.
         unsafe {
             record.copy_from_nonoverlapping(listening, 1);
-            (&raw mut (*record).header).write(emit::header(kind, time_ns));
         }
     };
-    emit::record_if(kind, fill, settle);
+    emit::record_if(emit::header(kind, time_ns), fill, settle);
 }

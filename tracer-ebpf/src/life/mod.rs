@@ -41,6 +41,7 @@ use crate::{
     emit,
     kernel::{self, Sock, state},
     maps::{CONNECTIONS, HOOKS},
+    span::is_stale,
 };
 
 /// A map has no such entry, no room, or an entry already: of the kernel's `errno-base.h`.
@@ -84,11 +85,11 @@ pub(crate) fn changed(old: u8, new: u8, sock: impl FnOnce() -> Option<Sock>) {
 /// another CPU, must not come first.
 #[inline(always)]
 fn report_opened(kind: Kind, connection: &mut Connection, time_ns: u64) {
-    emit::record(kind, |record: *mut Opened| {
-        // SAFETY: room for an `Opened`, aligned to 8; both fields are written, it has
+    let header = emit::header(kind, time_ns);
+    emit::record(header, |record: *mut Opened| {
+        // SAFETY: room for an `Opened`, aligned to 8; all but its header is written, it has
         // no other byte.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(kind, time_ns));
             (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
             // accept() can overtake the last step of the handshake on another CPU,
             // which then writes its own, later time.
@@ -227,7 +228,13 @@ fn find_any(sock: Sock) -> Option<&'static mut Connection> {
     // SAFETY: the entry is this socket's, and stays so while the caller holds the
     // socket's lock. accept() does not hold it, but what it hands out cannot be
     // forgotten before it was reported; close() does not, and so changes a copy.
-    Some(unsafe { &mut *connection })
+    let connection = unsafe { &mut *connection };
+    if is_stale(connection.begun_ns) {
+        // Nobody was told of it: to those who are told it is as old as one without an entry.
+        let _ = CONNECTIONS.remove(sock.address);
+        return None;
+    }
+    Some(connection)
 }
 
 /// Whether there was an entry: of several who forget one, only the first is told so.

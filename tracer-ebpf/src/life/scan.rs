@@ -13,6 +13,7 @@ use crate::{
     kernel::{self, Sock, now, state},
     maps::{CONNECTIONS, LISTENERS},
     room::{clear, zeroed},
+    span::is_stale,
 };
 
 /// `task` has `file` open, which may be a socket that listens.
@@ -22,19 +23,27 @@ pub(crate) fn found_listener(task: u64, file: u64) {
         return;
     };
     let is_there = || sock.state() == state::LISTEN && sock.is_hashed();
-    // SAFETY: only whether there is one.
-    if !is_there() || unsafe { LISTENERS.get(sock.address) }.is_some() {
+    if !is_there() {
         return;
     }
+    // SAFETY: when it was told of does not change while it is there.
+    if let Some(known) = unsafe { LISTENERS.get(sock.address) } {
+        if !is_stale(known.header.time_ns) {
+            return;
+        }
+        let _ = LISTENERS.remove(sock.address);
+    }
+    let now = now();
     let mut room = MaybeUninit::uninit();
     let listening: &mut Listening = zeroed(&mut room);
     sock.read_flow(&mut listening.flow);
     kernel::read_task(task, Source::SCAN, &mut listening.process);
     listening.backlog = sock.backlog();
+    listening.header.time_ns = now;
     let listening: &Listening = listening;
     // The place in the ring is taken first, so what a hook tells of this socket once the
     // entry is there comes after it.
-    listen::report_if(Kind::LISTEN, listening, now(), || {
+    listen::report_if(Kind::LISTEN, listening, now, || {
         LISTENERS
             .insert(sock.address, listening, u64::from(BPF_NOEXIST))
             .is_ok()
@@ -101,15 +110,14 @@ pub(super) fn report_existing(
     sock.read_flow(&mut connection.flow);
     let connection: &Connection = connection;
     let fill = |record: *mut Opened| {
-        // SAFETY: room for an `Opened`, aligned to 8; both fields are written, it has
+        // SAFETY: room for an `Opened`, aligned to 8; all but its header is written, it has
         // no other byte.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(Kind::EXISTING, now));
             (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
         }
     };
     // The place in the ring is taken first: what is told of the entry comes after it.
-    emit::record_if(Kind::EXISTING, fill, || {
+    emit::record_if(emit::header(Kind::EXISTING, now), fill, || {
         match CONNECTIONS.insert(sock.address, connection, u64::from(BPF_NOEXIST)) {
             Ok(()) => settle(),
             Err(E2BIG) => {
@@ -152,10 +160,9 @@ fn report_over(sock: Sock, entry: &Connection, now: u64) {
         Kind::FAIL
     };
     let fill = |record: *mut Ended| {
-        // SAFETY: room for an `Ended`, aligned to 8; all its fields are written, it has
+        // SAFETY: room for an `Ended`, aligned to 8; all its fields but the header are written, it has
         // no other byte. The entry is nobody else's to change, as its socket is gone.
         unsafe {
-            (&raw mut (*record).header).write(emit::header(kind, now));
             (&raw mut (*record).connection).copy_from_nonoverlapping(entry, 1);
             (*record).connection.flags |= flags::FOUND_OVER;
             clear((&raw mut (*record).totals).cast(), size_of::<Totals>() / 8);
@@ -163,7 +170,7 @@ fn report_over(sock: Sock, entry: &Connection, now: u64) {
             (&raw mut (*record).sequence).write(0);
         }
     };
-    emit::record_if(kind, fill, || forget(sock));
+    emit::record_if(emit::header(kind, now), fill, || forget(sock));
 }
 
 /// What this socket's entry tells of is over, and nobody told: the socket is freed, or its

@@ -17,7 +17,8 @@ unsafe impl aya::Pod for PodCounts {}
 /// The kernel side's counters and our own.
 pub(super) struct Account {
     counts: PerCpuArray<MapData, PodCounts>,
-    own: [u64; KernelKind::COUNT],
+    /// What they were before the time that is told of, and what is nobody's event.
+    before: [Counts; KernelKind::COUNT],
     delivered: [u64; KernelKind::COUNT],
     undecodable: [u64; KernelKind::COUNT],
     reported: Ledger<Lost>,
@@ -45,21 +46,52 @@ fn kind(kernel: usize) -> Option<Kind> {
 }
 
 impl Account {
-    /// `own` is how many events of each kind were of our own making, and do not count.
-    pub(super) fn new(
-        counts: PerCpuArray<MapData, PodCounts>,
-        own: [u64; KernelKind::COUNT],
-        from: Timestamp,
-    ) -> Self {
+    pub(super) fn new(counts: PerCpuArray<MapData, PodCounts>) -> Self {
         Self {
             counts,
-            own,
+            before: [Counts::default(); KernelKind::COUNT],
             delivered: [0; KernelKind::COUNT],
             undecodable: [0; KernelKind::COUNT],
             reported: Ledger::default(),
             reported_missed: 0,
-            reported_until: from,
+            reported_until: Timestamp::from_ns(0),
         }
+    }
+
+    /// What was counted until now does not count.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read.
+    pub(super) fn begin(&mut self) -> Result<(), MapError> {
+        for index in 0..KernelKind::COUNT {
+            self.before[index] = self.sum(index)?;
+        }
+        Ok(())
+    }
+
+    /// Losses are told from `from` on.
+    pub(super) fn begin_at(&mut self, from: Timestamp) {
+        self.reported_until = from;
+    }
+
+    /// An event was counted that is to be told by nobody.
+    pub(super) fn leave_out(&mut self, kind: KernelKind) {
+        if let Some(before) = self.before.get_mut(kind.0 as usize) {
+            before.seen += 1;
+        }
+    }
+
+    fn sum(&self, index: usize) -> Result<Counts, MapError> {
+        let mut sum = Counts::default();
+        let Ok(key) = u32::try_from(index) else {
+            return Ok(sum);
+        };
+        for PodCounts(counts) in self.counts.get(&key, 0)?.iter() {
+            sum.seen += counts.seen;
+            sum.ring_full += counts.ring_full;
+            sum.table_full += counts.table_full;
+        }
+        Ok(sum)
     }
 
     pub(super) fn delivered(&mut self, kind: KernelKind) {
@@ -86,32 +118,26 @@ impl Account {
             let Some(tally) = kind(index).and_then(|kind| tallies.get_mut(kind)) else {
                 continue;
             };
-            let Ok(key) = u32::try_from(index) else {
-                continue;
-            };
-            let mut sum = Tally {
+            let (sum, before) = (self.sum(index)?, &self.before[index]);
+            *tally = Tally {
+                seen: sum.seen.saturating_sub(before.seen),
                 delivered: self.delivered[index],
-                ..Tally::default()
+                lost: Lost {
+                    ring_full: sum.ring_full.saturating_sub(before.ring_full),
+                    table_full: sum.table_full.saturating_sub(before.table_full),
+                    undecodable: self.undecodable[index],
+                },
             };
-            sum.lost.undecodable = self.undecodable[index];
-            for PodCounts(counts) in self.counts.get(&key, 0)?.iter() {
-                sum.seen += counts.seen;
-                sum.lost.ring_full += counts.ring_full;
-                sum.lost.table_full += counts.table_full;
-            }
-            sum.seen = sum.seen.saturating_sub(self.own[index]);
-            *tally = sum;
         }
         Ok(tallies)
     }
 
-    /// What was lost since the last call that returned something; `missed` is how often
+    /// What was lost until `now` since the last call that returned something; `missed` is how often
     /// the kernel skipped a program until now.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
-    pub(super) fn loss(&mut self, missed: u64) -> Result<Option<Loss>, MapError> {
-        let now = Timestamp::now();
+    pub(super) fn loss(&mut self, missed: u64, now: Timestamp) -> Result<Option<Loss>, MapError> {
         let lost = self.tallies()?.lost();
         let since = lost.since(&self.reported);
         let interval = Coverage {

@@ -13,9 +13,9 @@ use tracer_common::Offsets;
 
 use super::{
     Options,
-    canary::Heard,
     facts::Types,
     plan::{Attachment, HookSet, Part, Plan, Plans, Program},
+    span,
 };
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -39,8 +39,6 @@ pub struct Failed {
 pub(super) struct Attached {
     pub(super) ebpf: Ebpf,
     pub(super) plan: Plan,
-    /// What arrived during the check.
-    pub(super) heard: Heard,
 }
 
 /// Why no programs are at work.
@@ -68,7 +66,7 @@ pub(super) fn attach(
     plans: &Plans,
     types: &Types,
     options: &Options,
-    mut check: impl FnMut(&mut Ebpf) -> Result<Heard, String>,
+    mut check: impl FnMut(&mut Ebpf) -> Result<(), String>,
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
     let mut refused: Vec<(HookSet, Program)> = Vec::new();
@@ -104,9 +102,13 @@ pub(super) fn attach(
                     denied: is_denied(&error),
                     why: chain(&error),
                 })?;
+            span::reset(&mut ebpf).map_err(|error| AttachError::Maps {
+                denied: is_denied(&error),
+                why: chain(&error),
+            })?;
             let (part, why) = match attach_all(&mut ebpf, &plan, &|| btf.as_ref()) {
                 Ok(()) => match check(&mut ebpf) {
-                    Ok(heard) => return Ok(Attached { ebpf, plan, heard }),
+                    Ok(()) => return Ok(Attached { ebpf, plan }),
                     Err(wrong) => (Part::Life, wrong),
                 },
                 Err((program, why)) => {

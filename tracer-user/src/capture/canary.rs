@@ -1,19 +1,23 @@
 //! A connection of our own at the start, of which everything is known: what the programs
 //! tell of it must be the truth. A hook set that gets it wrong is not used.
+//!
+//! It is over before the time begins that is told of. Other tracers on this host know it by its
+//! address, and tell nobody either.
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
 use aya::{Ebpf, maps::RingBuf};
+use rustix::net::{
+    AddressFamily, SocketType, bind, connect, listen, socket,
+    sockopt::{Timeout, set_socket_timeout},
+};
 use tracer_common::{Connection, Direction, Flow, Kind, Process, Source};
 
-use super::{
-    Facts, decode,
-    decode::{Record, RecordBytes},
-};
+use super::{Facts, decode, decode::Record};
 use crate::procfs::{Proc, Stat};
 
 /// How long the loopback may take, and then the records.
@@ -23,14 +27,10 @@ const TRIES: usize = 3;
 /// What the client says.
 const SONG: &[u8] = b"canary";
 
-/// What was in the ring buffer when the song was over.
-#[derive(Default)]
-pub(super) struct Heard {
-    /// Records of others.
-    pub(super) others: Vec<RecordBytes>,
-    /// How many records of each kind were of the song itself.
-    pub(super) own: [u64; Kind::COUNT],
-}
+/// Where both ends of it are: a loopback address that the kernel gives to no connection by itself.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 84, 82, 67);
+/// How many connections may wait for its listener. Nobody else asks for this many there.
+const BACKLOG: u32 = 84;
 
 /// What really happened.
 struct Song {
@@ -38,40 +38,92 @@ struct Song {
     server: SocketAddr,
 }
 
+/// Whether `record` is about the start-up check of any tracer on this host: both ends have its address,
+/// and this end is of a process that may be a tracer, or not known. A process that connects to itself
+/// there hides nothing else by that: whoever dials it without choosing the same address for its own
+/// end is told of, and so is an unprivileged process.
+pub(super) fn is_of_any(record: &Record<'_>) -> bool {
+    let has = |address: &[u8; 16]| address[..4] == ADDRESS.octets() && address[4..] == [0; 12];
+    let (flow, process, is_as_ours) = match record {
+        Record::Connect(it) | Record::Accept(it) | Record::Existing(it) => {
+            let it = &it.connection;
+            (&it.flow, &it.process, has(&it.flow.remote_address))
+        }
+        Record::Close(it) => {
+            let it = &it.connection;
+            (&it.flow, &it.process, has(&it.flow.remote_address))
+        }
+        Record::Listen(it) | Record::Unlisten(it) => (&it.flow, &it.process, it.backlog == BACKLOG),
+        _ => return false,
+    };
+    is_as_ours && has(&flow.local_address) && may_be_tracer(process)
+}
+
+/// To load the programs takes rights that root has, or whoever the administrator gave them to: of
+/// those, we know one.
+fn may_be_tracer(process: &Process) -> bool {
+    process.source == Source::UNKNOWN
+        || process.uid == 0
+        || process.uid == rustix::process::getuid().as_raw()
+}
+
 /// Makes a connection over the loopback and compares.
 ///
 /// # Errors
 /// What was told wrong, or not at all. Where no connection can be made there is nothing to
 /// compare, and that is no error.
-pub(super) fn sing(ebpf: &mut Ebpf, facts: &Facts) -> Result<Heard, String> {
-    let mut heard = Heard::default();
+pub(super) fn sing(ebpf: &mut Ebpf, facts: &Facts) -> Result<(), String> {
     let Some(truth) = Truth::of_this_process(facts) else {
-        return Ok(heard);
+        return Ok(());
     };
     let mut wrong = String::new();
     for _ in 0..TRIES {
-        let song = match converse(Ipv4Addr::LOCALHOST.into())
-            .or_else(|_| converse(Ipv6Addr::LOCALHOST.into()))
-        {
+        // What others did while the programs were attached may have filled it.
+        empty(ebpf)?;
+        let song = match converse() {
             Ok(song) => song,
             Err(error) => {
                 tracing::warn!(%error, "no connection over the loopback: the hooks are not checked");
-                return Ok(heard);
+                return Ok(());
             }
         };
-        match truth.compare(ebpf, &song, &mut heard)? {
-            None => return Ok(heard),
+        match truth.compare(ebpf, &song)? {
+            None => return Ok(()),
             Some(missing) => wrong = missing,
         }
     }
     Err(wrong)
 }
 
+fn ring(ebpf: &mut Ebpf) -> Result<RingBuf<&mut aya::maps::MapData>, String> {
+    let map = ebpf
+        .map_mut("EVENTS")
+        .ok_or("the embedded eBPF object has no ring buffer")?;
+    RingBuf::try_from(map).map_err(|error| error.to_string())
+}
+
+fn empty(ebpf: &mut Ebpf) -> Result<(), String> {
+    let mut ring = ring(ebpf)?;
+    let begun = Instant::now();
+    while ring.next().is_some() && begun.elapsed() < LIMIT {}
+    Ok(())
+}
+
 /// Listens, connects, says something, closes.
-fn converse(on: IpAddr) -> io::Result<Song> {
-    let listener = TcpListener::bind((on, 0))?;
+fn converse() -> io::Result<Song> {
+    let at = SocketAddr::from((ADDRESS, 0));
+    let socket = || socket(AddressFamily::INET, SocketType::STREAM, None);
+    let listener = socket()?;
+    bind(&listener, &at)?;
+    listen(&listener, BACKLOG as i32)?;
+    let listener = TcpListener::from(listener);
     let server = listener.local_addr()?;
-    let mut client = TcpStream::connect_timeout(&server, LIMIT)?;
+    let client = socket()?;
+    bind(&client, &at)?;
+    // How long connect() waits, too.
+    set_socket_timeout(&client, Timeout::Send, Some(LIMIT))?;
+    connect(&client, &server)?;
+    let mut client = TcpStream::from(client);
     listener.set_nonblocking(true)?;
     let begun = Instant::now();
     let mut accepted = loop {
@@ -118,16 +170,8 @@ impl Truth {
     ///
     /// # Errors
     /// What was told wrong.
-    fn compare(
-        &self,
-        ebpf: &mut Ebpf,
-        song: &Song,
-        heard: &mut Heard,
-    ) -> Result<Option<String>, String> {
-        let map = ebpf
-            .map_mut("EVENTS")
-            .ok_or("the embedded eBPF object has no ring buffer")?;
-        let mut ring = RingBuf::try_from(map).map_err(|error| error.to_string())?;
+    fn compare(&self, ebpf: &mut Ebpf, song: &Song) -> Result<Option<String>, String> {
+        let mut ring = ring(ebpf)?;
         let mut told = [0_u64; Kind::COUNT];
         let whole = [
             (Kind::LISTEN, 1),
@@ -141,12 +185,9 @@ impl Truth {
             while let Some(bytes) = ring.next() {
                 let record = decode::decode(&bytes).ok();
                 let Some(record) = record.filter(|record| self.is_of(record, song)) else {
-                    heard.others.push(RecordBytes::from(&*bytes));
                     continue;
                 };
-                let kind = record.kind().0 as usize;
-                told[kind] += 1;
-                heard.own[kind] += 1;
+                told[record.kind().0 as usize] += 1;
                 self.check(&record, song)
                     .map_err(|wrong| format!("start-up check: {wrong} in {record:?}"))?;
             }

@@ -59,6 +59,12 @@ impl Clock {
     }
 }
 
+/// The time as the programs tell it, nanoseconds since boot, suspend included.
+pub(super) fn now_ns() -> u64 {
+    let now = nanoseconds(ClockId::Boottime) - i128::from(procfs::boot_offset_ns());
+    u64::try_from(now).unwrap_or(0)
+}
+
 fn nanoseconds(clock: ClockId) -> i128 {
     let time = clock_gettime(clock);
     i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)

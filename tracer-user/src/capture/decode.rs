@@ -26,22 +26,27 @@ pub(super) enum Record<'a> {
 }
 
 impl Record<'_> {
+    fn header(&self) -> &Header {
+        match self {
+            Self::Connect(it) | Self::Accept(it) | Self::Existing(it) => &it.header,
+            Self::Close(it) | Self::Fail(it) => &it.header,
+            Self::Listen(it) | Self::Unlisten(it) => &it.header,
+            Self::Exec(it) => &it.header,
+            Self::Exit(it) => &it.header,
+            Self::Cgroup(it) => &it.header,
+            Self::Message(it) => &it.header,
+            Self::Redirect(it) => &it.header,
+        }
+    }
+
     /// Which kind it is.
     pub(super) fn kind(&self) -> Kind {
-        match self {
-            Self::Connect(_) => Kind::CONNECT,
-            Self::Accept(_) => Kind::ACCEPT,
-            Self::Close(_) => Kind::CLOSE,
-            Self::Fail(_) => Kind::FAIL,
-            Self::Listen(_) => Kind::LISTEN,
-            Self::Unlisten(_) => Kind::UNLISTEN,
-            Self::Existing(_) => Kind::EXISTING,
-            Self::Exec(_) => Kind::EXEC,
-            Self::Exit(_) => Kind::EXIT,
-            Self::Cgroup(_) => Kind::CGROUP,
-            Self::Message(_) => Kind::MESSAGE,
-            Self::Redirect(_) => Kind::REDIRECT,
-        }
+        self.header().kind
+    }
+
+    /// When it happened, nanoseconds since boot.
+    pub(super) fn time_ns(&self) -> u64 {
+        self.header().time_ns
     }
 }
 

@@ -24,6 +24,7 @@ pub mod preflight;
 mod programs;
 mod ring;
 mod scan;
+mod span;
 
 use std::{
     collections::VecDeque,
@@ -47,6 +48,7 @@ use self::{
     plan::Part,
     ring::Ring,
     scan::Scan,
+    span::Switch,
 };
 pub use self::{
     attach::Failed,
@@ -178,17 +180,32 @@ fn no_hooks(ruled_out: &[plan::RuledOut], failed: &[Failed]) -> String {
     text
 }
 
-/// A running capture. Dropping it detaches everything.
+/// How long to wait for a record that a program still has in its hands when all are silent. It takes
+/// microseconds; the limit is for a kernel that lost one.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// How far the stop is.
+enum Stopping {
+    /// It has not begun.
+    No,
+    /// What was found last is about to be old enough to be examined.
+    Settling(Instant),
+    /// The programs are silent, since then.
+    Silent(Instant),
+}
+
+/// A running capture. Dropping it detaches everything, which takes up to seconds.
 pub struct Capture {
-    /// None once detached.
-    ebpf: Option<Ebpf>,
+    ebpf: Ebpf,
+    switch: Switch,
+    stopping: Stopping,
     plan: plan::Plan,
     facts: Facts,
     ring: Ring,
     account: Account,
     interpreter: Interpreter,
     from: Timestamp,
-    /// Set once detached.
+    /// Set once the programs are silent.
     to: Option<Timestamp>,
     /// Records that arrived before the start was over.
     early: VecDeque<RecordBytes>,
@@ -219,34 +236,41 @@ impl Capture {
             types.functions = [].into(); // a megabyte that only attaching needs
         }
         give_memory_back();
-        let from = Timestamp::now();
         let mut ebpf = attached.ebpf;
-        let heard = attached.heard;
         let ring: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
         let counts: PerCpuArray<MapData, account::PodCounts> = take(&mut ebpf, "COUNTS")?;
         let logger = options
             .kernel_log
             .then(|| kernel_logger(&mut ebpf))
             .flatten();
+        let mut account = Account::new(counts);
+        let map = ebpf.take_map("SPAN").ok_or(CaptureError::NoMap("SPAN"))?;
+        let mut switch = Switch::new(map).map_err(span_error)?;
+        let redirects = watch_redirects(&mut ebpf, &attached.plan);
+        let interpreter = Interpreter::new(this_host());
+        let from_ns = switch.begin(|| account.begin()).map_err(span_error)?;
+        let from = interpreter.clock.wall(from_ns);
+        account.begin_at(from);
         let mut capture = Self {
-            ebpf: Some(ebpf),
+            ebpf,
+            switch,
+            stopping: Stopping::No,
             plan: attached.plan,
             facts,
             ring: Ring::new(ring).map_err(CaptureError::Poll)?,
-            account: Account::new(counts, heard.own, from),
-            early: heard.others.into(),
+            account,
+            early: VecDeque::new(),
             openings: options.folds_openings.then(Openings::default),
-            interpreter: Interpreter::new(this_host()),
+            interpreter,
             from,
             to: None,
             rescan: options.rescan,
-            redirects: false,
+            redirects,
             scan: None,
             scanned: Instant::now(),
             missed: 0,
             logger,
         };
-        capture.watch_redirects();
         capture.scan();
         capture.meet_listeners();
         Ok(capture)
@@ -268,26 +292,12 @@ impl Capture {
         }
     }
 
-    /// Watches for addresses that are replaced within connect(), if there is anything that may do
-    /// that: it costs every connection.
-    fn watch_redirects(&mut self) {
-        if self.redirects || !self.plan.has(Part::Redirect) || !programs::may_redirect() {
-            return;
-        }
-        if let Some(ebpf) = &mut self.ebpf {
-            self.redirects = true;
-            if let Err(why) = attach::attach_redirect(ebpf, &self.plan) {
-                tracing::warn!(%why, "addresses that are replaced within connect() stay unseen");
-            }
-        }
-    }
-
     /// Begins to look for what is there that no hook told of.
     fn scan(&mut self) {
-        let Some(ebpf) = self.ebpf.as_mut().filter(|_| self.plan.has(Part::Scan)) else {
+        if !self.plan.has(Part::Scan) {
             return;
-        };
-        match Scan::start(ebpf) {
+        }
+        match Scan::start(&mut self.ebpf) {
             Ok(scan) => self.scan = Some(scan),
             Err(error) => tracing::warn!(%error, "cannot look at what is there already"),
         }
@@ -303,7 +313,7 @@ impl Capture {
             self.scanned = Instant::now();
         } else if self.scanned.elapsed() >= self.rescan {
             self.interpreter.settled = true;
-            self.watch_redirects();
+            self.redirects = self.redirects || watch_redirects(&mut self.ebpf, &self.plan);
             self.examine();
             self.scan();
             // What a burst needed, or lines that waited for a slow reader.
@@ -311,34 +321,33 @@ impl Capture {
         }
     }
 
-    /// Waits until what is followed now is old enough to be examined, a tenth of a second at
-    /// most.
-    fn let_settle(&self) {
-        let Some(ebpf) = self.ebpf.as_ref().filter(|_| self.plan.has(Part::Scan)) else {
-            return;
-        };
-        // An error shows again when it is examined.
-        if let Ok(Some(begun_ns)) = scan::youngest(ebpf) {
-            let begun = self.interpreter.clock.wall(begun_ns).as_ns();
-            let age = Timestamp::now().as_ns().saturating_sub(begun);
-            let left = tracer_common::SETTLED_NS.saturating_sub(age);
-            std::thread::sleep(Duration::from_nanos(left));
+    /// When what is followed now is old enough to be examined: in a tenth of a second at most.
+    fn settled_at(&self) -> Instant {
+        let now = Instant::now();
+        if !self.plan.has(Part::Scan) {
+            return now;
         }
+        // An error shows again when it is examined.
+        let youngest = scan::youngest(&self.ebpf).ok().flatten();
+        let age = youngest.map_or(u64::MAX, |begun_ns| {
+            clock::now_ns().saturating_sub(begun_ns)
+        });
+        now + Duration::from_nanos(tracer_common::SETTLED_NS.saturating_sub(age))
     }
 
     fn examine(&mut self) {
-        let Some(ebpf) = self.ebpf.as_mut().filter(|_| self.plan.has(Part::Scan)) else {
+        if !self.plan.has(Part::Scan) {
             return;
-        };
-        if let Err(error) = scan::examine(ebpf) {
+        }
+        if let Err(error) = scan::examine(&mut self.ebpf) {
             tracing::warn!(%error, "cannot look for connections whose end was missed");
         }
     }
 
     /// How often the kernel skipped a program until now.
     fn count_missed(&mut self) -> u64 {
-        if let Some(ebpf) = &self.ebpf {
-            self.missed = programs::skipped(ebpf);
+        if self.to.is_none() {
+            self.missed = programs::skipped(&self.ebpf);
         }
         self.missed
     }
@@ -358,9 +367,9 @@ impl Capture {
         cost::read()
     }
 
-    /// What each program has cost until now; nothing once detached.
+    /// What each program has cost until now.
     pub fn program_costs(&self) -> Vec<ProgramCost> {
-        self.ebpf.as_ref().map(programs::costs).unwrap_or_default()
+        programs::costs(&self.ebpf)
     }
 
     /// The first event.
@@ -403,6 +412,7 @@ impl Capture {
             early,
             openings,
             ring,
+            switch,
             ..
         } = self;
         let met = interpreter.met;
@@ -412,6 +422,18 @@ impl Capture {
         let mut take = |bytes: &[u8]| {
             room -= 1;
             match decode::decode(bytes) {
+                // What came before the start was not counted; what came after the stop was, if the
+                // moment was set late. In a batch of a busy start there may be many.
+                Ok(record) if !switch.covers(record.time_ns()) => {
+                    if switch.is_over(record.time_ns()) {
+                        account.leave_out(record.kind());
+                    }
+                    room > 0
+                }
+                Ok(record) if canary::is_of_any(&record) => {
+                    account.leave_out(record.kind());
+                    room > 0
+                }
                 Ok(record) => {
                     account.delivered(record.kind());
                     let is_held = openings
@@ -448,29 +470,48 @@ impl Capture {
     /// If the kernel's counters cannot be read.
     pub fn loss(&mut self) -> Result<Option<Event>, CaptureError> {
         let missed = self.count_missed();
-        let loss = self.account.loss(missed).map_err(counts_error)?;
+        let now = self.to.unwrap_or_else(Timestamp::now);
+        let loss = self.account.loss(missed, now).map_err(counts_error)?;
         Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(Box::new(loss)))))
     }
 
-    /// Detaches the programs, after a last look for ends that were missed: nothing new is
-    /// seen from here on.
-    pub fn detach(&mut self) {
-        if let Some(scan) = self.scan.take() {
-            scan.wait();
+    /// Goes on with the stop, which takes up to two tenths of a second, and is to be called until it
+    /// is done, between calls of [`Self::drain`]: a last look for ends that were missed, and then
+    /// all programs fall silent at one moment. Tells whether they are: what is left then is in the
+    /// ring buffer.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn silence(&mut self) -> Result<bool, CaptureError> {
+        match self.stopping {
+            Stopping::No => {
+                if self.scan.as_ref().is_none_or(Scan::is_over) {
+                    self.scan = None;
+                    self.stopping = Stopping::Settling(self.settled_at());
+                }
+            }
+            Stopping::Settling(until) if Instant::now() < until => {}
+            Stopping::Settling(_) => {
+                self.examine();
+                let until_ns = self.switch.end().map_err(span_error)?;
+                self.count_missed();
+                self.to = Some(self.interpreter.clock.wall(until_ns));
+                self.stopping = Stopping::Silent(Instant::now());
+            }
+            Stopping::Silent(_) => {}
         }
-        self.let_settle();
-        self.examine();
-        self.count_missed();
-        self.to = Some(Timestamp::now());
-        self.ebpf = None;
+        Ok(matches!(self.stopping, Stopping::Silent(_)))
     }
 
-    /// Whether all that was seen has been delivered or is known to be lost.
+    /// Whether all that was seen has been delivered or is known to be lost, once the programs are
+    /// silent; or whatever is not will not come any more.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
     pub fn is_settled(&self) -> Result<bool, CaptureError> {
-        self.account.is_settled().map_err(counts_error)
+        let is_given_up =
+            matches!(self.stopping, Stopping::Silent(since) if since.elapsed() > SETTLE);
+        Ok(is_given_up || self.account.is_settled().map_err(counts_error)?)
     }
 
     /// The last event, with the account of the whole run.
@@ -478,7 +519,7 @@ impl Capture {
     /// # Errors
     /// If the kernel's counters cannot be read.
     pub fn stop_event(&self) -> Result<Event, CaptureError> {
-        let now = Timestamp::now();
+        let to = self.to.unwrap_or_else(Timestamp::now);
         let stop = Stop {
             totals: self.tallies()?,
             missed: self.missed,
@@ -486,10 +527,10 @@ impl Capture {
             cost: self.cost(),
             coverage: Coverage {
                 from: self.from,
-                to: self.to.unwrap_or(now),
+                to,
             },
         };
-        Ok(self.event(now, Body::Stop(Box::new(stop))))
+        Ok(self.event(to, Body::Stop(Box::new(stop))))
     }
 
     /// The account as it stands.
@@ -565,6 +606,18 @@ fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError>
     })
 }
 
+/// Watches for addresses that are replaced within connect(), if there is anything that may do
+/// that: it costs every connection. Tells whether it does now, or never can.
+fn watch_redirects(ebpf: &mut Ebpf, plan: &plan::Plan) -> bool {
+    if !plan.has(Part::Redirect) || !programs::may_redirect() {
+        return false;
+    }
+    if let Err(why) = attach::attach_redirect(ebpf, plan) {
+        tracing::warn!(%why, "addresses that are replaced within connect() stay unseen");
+    }
+    true
+}
+
 /// Returns memory that is no longer used, such as the tens of megabytes that the kernel's type
 /// information takes while attaching: the allocator would keep it for as long as this process
 /// lives.
@@ -573,6 +626,13 @@ fn give_memory_back() {
     // SAFETY: takes a number; may be called at any time from any thread.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+fn span_error(source: MapError) -> CaptureError {
+    CaptureError::Map {
+        map: "SPAN",
+        source,
     }
 }
 

@@ -70,12 +70,6 @@ impl Scan {
     pub(super) fn is_over(&self) -> bool {
         self.thread.is_finished()
     }
-
-    /// Waits until it is over.
-    pub(super) fn wait(self) {
-        // It does not panic; should it, there is nothing to be done.
-        let _ = self.thread.join();
-    }
 }
 
 /// Reading to the end runs the program on every descriptor. It prints nothing.

@@ -19,9 +19,8 @@ use crate::{
 
 /// How often losses are reported and a reader that went away is noticed.
 pub(super) const CHECK: Duration = Duration::from_millis(250);
-/// How long to wait for a record that a program still has in its hands when it is
-/// detached. It takes microseconds; the limit is for a kernel that lost one.
-pub(super) const SETTLE: Duration = Duration::from_millis(100);
+/// How long to wait between two steps of the stop.
+pub(super) const STEP: Duration = Duration::from_millis(1);
 
 /// Names the name servers of this host.
 const RESOLVERS: &str = "/etc/resolv.conf";

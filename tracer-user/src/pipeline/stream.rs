@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{interval, sleep};
 
 use super::{
-    live::{self, CHECK, Live, SETTLE},
+    live::{self, CHECK, Live, STEP},
     recorded,
 };
 use crate::{
@@ -91,10 +91,17 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     Ok(Exit::of(options.strict && live.lost()? > 0))
 }
 
-/// Detaches, writes out what is left, and closes the account.
+/// Silences the programs, writes out what is left, and closes the account.
 async fn finish(live: &mut Live, mut lines: Lines, sink: Sink) -> Result<Flushed> {
-    live.capture.detach();
-    let limit = Instant::now() + SETTLE;
+    while !live.capture.silence()? {
+        // A reader that takes its time does not put the stop off.
+        if !lines.is_full() {
+            lines.fill(live);
+        } else if let Some(room) = sink.room_now() {
+            room.send(lines.take());
+        }
+        sleep(STEP).await;
+    }
     loop {
         let more = lines.fill(live);
         if lines.is_full() {
@@ -104,10 +111,10 @@ async fn finish(live: &mut Live, mut lines: Lines, sink: Sink) -> Result<Flushed
                 Err(_) => break,
             }
         } else if !more {
-            if live.capture.is_settled()? || Instant::now() > limit {
+            if live.capture.is_settled()? {
                 break;
             }
-            sleep(std::time::Duration::from_millis(1)).await;
+            sleep(STEP).await;
         }
     }
     if let Some(loss) = live.loss()? {

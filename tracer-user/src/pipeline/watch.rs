@@ -3,10 +3,10 @@
 use std::{fs::File, io::Write, ops::ControlFlow, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{interval, sleep};
 
 use super::{
-    live::{self, CHECK, Live, SETTLE},
+    live::{self, CHECK, Live, STEP},
     screen::{Display, Figures},
 };
 use crate::{
@@ -118,13 +118,14 @@ pub(super) async fn watch(
     }
     // The terminal is given back before anything can take long.
     drop(display);
-    live.capture.detach();
-    let limit = Instant::now() + SETTLE;
-    while live.drain(|event| intake.take(event))
-        || (!live.capture.is_settled()? && Instant::now() < limit)
-    {
+    while !live.capture.silence()? {
+        live.drain(|event| intake.take(event));
         intake.flush()?;
-        sleep(Duration::from_millis(1)).await;
+        sleep(STEP).await;
+    }
+    while live.drain(|event| intake.take(event)) || !live.capture.is_settled()? {
+        intake.flush()?;
+        sleep(STEP).await;
     }
     if let Some(loss) = live.loss()? {
         intake.take(&loss);
