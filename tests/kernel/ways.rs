@@ -95,7 +95,7 @@ fn syn_cookies() -> Result<()> {
         world.finish(&pair)?;
         ends.extend(world.ends(&pair, bytes as u64));
     }
-    let cookies = counter(&world.netns, "TcpExt:", "SyncookiesRecv")?;
+    let cookies = counter(&world.netns, "netstat", "TcpExt:", "SyncookiesRecv")?;
     ensure!(cookies == 2, "{cookies} cookies of 2 came back");
     told(tracer, &[&world.netns], &ends, 0)?;
     Ok(())
@@ -133,10 +133,11 @@ fn allow_fast_open(netns: &Netns) -> Result<()> {
     netns.set("ipv4/tcp_fastopen", "3")
 }
 
-/// A counter of `/proc/net/netstat`; such a table has a row of names and one of values.
-fn counter(netns: &Netns, table: &str, name: &str) -> Result<u64> {
+/// A counter of a file in `/proc/net`, whose tables have a row of names and one of values each.
+pub(crate) fn counter(netns: &Netns, file: &str, table: &str, name: &str) -> Result<u64> {
     let text = netns.run(|| {
-        std::fs::read_to_string("/proc/thread-self/net/netstat").context("read the counters")
+        let path = format!("/proc/thread-self/net/{file}");
+        std::fs::read_to_string(path).context("read the counters")
     })?;
     let mut rows = text.lines().filter(|line| line.starts_with(table));
     let (names, values) = (rows.next(), rows.next());
@@ -188,7 +189,7 @@ fn fast_open() -> Result<()> {
     }
     // Or it would have been nothing but ordinary connections.
     for name in ["TCPFastOpenActive", "TCPFastOpenPassive"] {
-        let count = counter(&netns, "TcpExt:", name)?;
+        let count = counter(&netns, "netstat", "TcpExt:", name)?;
         ensure!(count == 4, "{name} is {count}, not 4");
     }
     told(tracer, &[&netns], &ends, 0)?;
@@ -275,7 +276,7 @@ fn mptcp() -> Result<()> {
     ensure!(refused.errno == Some(libc::ECONNREFUSED), "{refused:?}");
     client.close(refused.slot.context("a socket")?)?;
     // Or all of it would have been nothing but TCP.
-    let agreed = counter(&netns, "MPTcpExt:", "MPCapableSYNACKRX")?;
+    let agreed = counter(&netns, "netstat", "MPTcpExt:", "MPCapableSYNACKRX")?;
     ensure!(agreed == 1, "{agreed} of one connection is MPTCP");
     let blind = tracer.wait_for("the start line", |_| true)?["blind"].to_string();
     ensure!(blind.contains("MPTCP"), "not said: {blind}");

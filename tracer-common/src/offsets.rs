@@ -13,6 +13,8 @@ pub enum Need {
     Scan,
     /// Attempts from outside that this host turns away.
     Packets,
+    /// Errors that processes are shown.
+    Errors,
     /// Programs that processes run.
     Processes,
     /// Control groups that are made.
@@ -70,6 +72,8 @@ offsets! {
         sock_flags: "sock"."__sk_common.skc_flags", 8;
         /// Pending error, a positive errno.
         sock_err: "sock"."sk_err", 4;
+        /// Error that decides nothing yet, a positive errno; reading it by `SO_ERROR` clears it.
+        sock_err_soft: "sock"."sk_err_soft", 4;
         /// IP protocol: MPTCP's outer sockets share the tracepoint.
         sock_protocol: "sock"."sk_protocol", 2;
         /// Limit of the accept queue.
@@ -165,6 +169,18 @@ offsets! {
         skb_dev: "sk_buff"."dev", 8;
         /// Network namespace of a device.
         net_device_net: "net_device"."nd_net.net", 8;
+    }
+    Errors {
+        /// What a process can read by `MSG_ERRQUEUE`: a list of packets, beginning with the first.
+        sock_error_queue: "sock"."sk_error_queue.next", 8;
+        /// The last one.
+        sock_error_last: "sock"."sk_error_queue.prev", 8;
+        /// What a packet carries for who handles it; there, a `struct sock_exterr_skb`.
+        exterr_cb: "sk_buff"."cb", 48;
+        /// The error, a positive errno.
+        exterr_errno: "sock_exterr_skb"."ee.ee_errno", 4;
+        /// Where it comes from: one of `SO_EE_ORIGIN_*`.
+        exterr_origin: "sock_exterr_skb"."ee.ee_origin", 1;
     }
     Processes {
         /// The parent.

@@ -204,8 +204,8 @@ pub struct Connection {
     /// Not zero if this is no connection any more, but the memory of a failure, until
     /// the call of connect() that returns it: see [`failed`].
     pub failed: u8,
-    /// The error that was told then; or, of an attempt that lives, that its process is about
-    /// to see.
+    /// The error that was told then; or, of an attempt that lives, the last one that its
+    /// process was shown.
     pub failed_errno: u16,
     /// The first sequence numbers of the two ends, that of the client in the upper half: the same
     /// at both ends, whatever translates their addresses. 0 while not known.

@@ -41,7 +41,10 @@ fn given_up(give_up: fn(&mut Agent, Slot) -> Result<()>) -> Result<()> {
 fn only_abandoned(world: World, attempts: &[Attempt]) -> Result<()> {
     let mut seen = world.finish()?;
     for attempt in attempts {
-        seen.failed(attempt, ABANDONED)?;
+        if let Some(line) = seen.failed(attempt, ABANDONED)? {
+            let syns = line["failure"]["unanswered_syns"].as_u64();
+            ensure!(syns > Some(0), "no SYN is told of: {line}");
+        }
     }
     seen.nothing_more()
 }

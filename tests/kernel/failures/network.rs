@@ -4,16 +4,19 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
+use serde_json::Value;
 use tracer_tests::{
     agent::{Agent, Dial, Listen},
     netns::Netns,
-    tests,
+    tests, wait,
 };
 
 use super::{
-    ABANDONED, Attempt, Failure, Family, REFUSED, RESET, SYN_RECV, SYN_SENT, TIMED_OUT, WAYS, Way,
-    World, at_once, attempt, begin, dead, deaf, failure, nft, nowhere, wait_for_state,
+    ABANDONED, Attempt, FAMILIES, Failure, Family, REFUSED, RESET, SYN_RECV, SYN_SENT, TIMED_OUT,
+    WAYS, Way, World, at_once, attempt, begin, dead, deaf, failure, is_blind_to, nft, nowhere,
+    wait_for_state,
 };
+use crate::ways::counter;
 
 tests!("failures::network":
     refused,
@@ -25,6 +28,7 @@ tests!("failures::network":
     unreachable_by_a_routers_firewall,
     no_neighbour_answers,
     a_caller_may_give_up_at_the_first_word,
+    a_caller_may_give_up_without_a_word,
 );
 
 const NETWORK_UNREACHABLE: Failure = failure("network", "network_unreachable", Errno::NETUNREACH);
@@ -33,8 +37,8 @@ const HOST_UNREACHABLE: Failure = failure("network", "host_unreachable", Errno::
 const DENIED: Failure = failure("network", "denied", Errno::ACCESS);
 
 /// Makes each attempt through a process of its own, all at once, and ends the run. Each must
-/// fail as planned, and nothing else be told.
-fn all_fail(world: World, plans: Vec<(Dial, Failure)>) -> Result<()> {
+/// fail as planned, and nothing else be told. Returns what was told of each.
+fn all_fail(world: World, plans: Vec<(Dial, Failure)>) -> Result<Vec<Option<Value>>> {
     let mut works = Vec::new();
     for (dial, failure) in plans {
         let mut client = world.agent()?;
@@ -45,10 +49,12 @@ fn all_fail(world: World, plans: Vec<(Dial, Failure)>) -> Result<()> {
     }
     let attempts = at_once(works)?;
     let mut seen = world.finish()?;
-    for (attempt, failure) in &attempts {
-        seen.failed(attempt, *failure)?;
-    }
-    seen.nothing_more()
+    let told = attempts
+        .iter()
+        .map(|(attempt, failure)| seen.failed(attempt, *failure))
+        .collect::<Result<_>>()?;
+    seen.nothing_more()?;
+    Ok(told)
 }
 
 fn refused() -> Result<()> {
@@ -81,7 +87,7 @@ fn refused_by_a_firewall() -> Result<()> {
             plans.push((way.dial(to), REFUSED));
         }
     }
-    all_fail(world, plans)
+    all_fail(world, plans).map(drop)
 }
 
 /// A reset that answers a SYN is a refusal. What is called reset comes later: two ends dial each
@@ -143,15 +149,29 @@ fn reset_in_the_handshake() -> Result<()> {
     seen.nothing_more()
 }
 
+/// Each says how many SYNs it sent: all of them together, what the kernel counts.
 fn timed_out() -> Result<()> {
     let world = World::new()?;
+    let netns = world.netns.clone();
     let mut server = world.agent()?;
     let mut plans = Vec::new();
     for way in WAYS {
         let to = deaf(&mut server, way.family.loopback())?;
         plans.push((way.dial(to), TIMED_OUT));
     }
-    all_fail(world, plans)
+    let told = all_fail(world, plans)?;
+    let Some(told) = told.into_iter().collect::<Option<Vec<Value>>>() else {
+        return Ok(()); // the machine hid an end
+    };
+    let syns = |line: &Value| line["failure"]["unanswered_syns"].as_u64();
+    let syns: Option<Vec<u64>> = told.iter().map(syns).collect();
+    let again: u64 = syns.context("SYNs")?.iter().map(|syns| syns - 1).sum();
+    let counted = counter(&netns, "netstat", "TcpExt:", "TCPSynRetrans")?;
+    ensure!(
+        again == counted,
+        "{again} of {counted} SYNs sent again: {told:?}"
+    );
+    Ok(())
 }
 
 /// On the way in and on the way out: the kernel does not tell the caller of the latter either.
@@ -171,7 +191,7 @@ fn timed_out_behind_firewalls() -> Result<()> {
         }
     }
     nft(&world.netns, &rules)?;
-    all_fail(world, plans)
+    all_fail(world, plans).map(drop)
 }
 
 /// A world with a router at the far end of the cable, through which everything goes.
@@ -240,14 +260,14 @@ fn unreachable_by_a_routers_routes() -> Result<()> {
             plans.push((dial, way.family.of(v4, v6)));
         }
     }
-    all_fail(world, plans)
+    all_fail(world, plans).map(drop)
 }
 
 /// What the router's firewall says, and what becomes of it.
 fn unreachable_by_a_routers_firewall() -> Result<()> {
     let (world, router) = behind_a_router()?;
     let plans = wall(&router)?;
-    all_fail(world, plans)
+    all_fail(world, plans).map(drop)
 }
 
 /// Gives a router a firewall that has an answer for each of some ports, and says what becomes of
@@ -327,19 +347,14 @@ fn no_neighbour_answers() -> Result<()> {
         );
         plans.push((way.dial(to), HOST_UNREACHABLE));
     }
-    all_fail(world, plans)
+    all_fail(world, plans).map(drop)
 }
 
 /// An ICMP error that comes while connect() still runs decides nothing: the kernel tries again.
-/// But poll() and SO_ERROR tell it already, over IPv4. Who believes it and closes has given up.
+/// But poll() and SO_ERROR tell it already, over IPv4, and SO_ERROR takes it from the socket. Who
+/// believes it and closes was refused.
 fn a_caller_may_give_up_at_the_first_word() -> Result<()> {
-    let world = World::new()?;
-    nft(
-        &world.netns,
-        "add table inet t; add chain inet t input { type filter hook input priority 0; }; \
-         add rule inet t input meta l4proto tcp reject with icmpx type port-unreachable",
-    )?;
-    let (mut client, mut server) = (world.agent()?, world.agent()?);
+    let (world, mut client, mut server) = rejecting()?;
     let mut attempts = Vec::new();
     for family in [Family::V4, Family::Mapped] {
         let to = dead(&mut server, family.loopback())?;
@@ -353,8 +368,61 @@ fn a_caller_may_give_up_at_the_first_word() -> Result<()> {
         attempts.push(attempt);
     }
     let mut seen = world.finish()?;
+    // Where errors are not seen as they are shown, nothing is left of this one.
+    let failure = match is_blind_to(&seen.start, "asked for the error and gave up")? {
+        true => ABANDONED,
+        false => REFUSED,
+    };
     for attempt in &attempts {
-        seen.failed(attempt, ABANDONED)?;
+        seen.failed(attempt, failure)?;
     }
     seen.nothing_more()
+}
+
+/// The same without a question: the caller closes, and has been refused all the same.
+fn a_caller_may_give_up_without_a_word() -> Result<()> {
+    let (world, mut client, mut server) = rejecting()?;
+    let mut attempts = Vec::new();
+    for family in FAMILIES {
+        let told = || refusals(&world.netns, family);
+        let before = told()?;
+        let to = dead(&mut server, family.loopback())?;
+        let (slot, attempt) = begin(&mut client, family.dial(to))?;
+        wait::until("the refusal to arrive", || {
+            Ok((told()? > before).then_some(()))
+        })?;
+        client.close(slot)?;
+        attempts.push(attempt);
+    }
+    let mut seen = world.finish()?;
+    for attempt in &attempts {
+        seen.failed(attempt, REFUSED)?;
+    }
+    seen.nothing_more()
+}
+
+/// A world whose firewall answers every SYN by ICMP.
+fn rejecting() -> Result<(World, Agent, Agent)> {
+    let world = World::new()?;
+    nft(
+        &world.netns,
+        "add table inet t; add chain inet t input { type filter hook input priority 0; }; \
+         add rule inet t input meta l4proto tcp reject with icmpx type port-unreachable",
+    )?;
+    let (client, server) = (world.agent()?, world.agent()?);
+    Ok((world, client, server))
+}
+
+/// How many ICMP messages came that say that something cannot be reached.
+fn refusals(netns: &Netns, family: Family) -> Result<u64> {
+    if family != Family::V6 {
+        return counter(netns, "snmp", "Icmp:", "InDestUnreachs");
+    }
+    let text = netns.run(|| {
+        std::fs::read_to_string("/proc/thread-self/net/snmp6").context("read the counters")
+    })?;
+    let row = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Icmp6InDestUnreachs"));
+    Ok(row.context("the counter")?.trim().parse()?)
 }

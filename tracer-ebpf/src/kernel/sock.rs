@@ -55,6 +55,9 @@ pub(crate) mod state {
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
+/// Of the kernel's `linux/errqueue.h`.
+const SO_EE_ORIGIN_ICMP: u8 = 2;
+const SO_EE_ORIGIN_ICMP6: u8 = 3;
 /// Bit of `SOCK_DONE` in `sk_flags` (`enum sock_flags`): set by `tcp_fin()` alone.
 const SOCK_DONE: u64 = 1 << 1;
 
@@ -155,6 +158,42 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn error(self) -> u32 {
         self.get(offset!(sock_err))
+    }
+
+    /// An error of an attempt that decides nothing yet, as connect() is at work itself
+    /// (`tcp_v4_err()`). Whoever asks for `SO_ERROR` takes it away.
+    #[inline(always)]
+    pub(crate) fn soft_error(self) -> u32 {
+        self.get(offset!(sock_err_soft))
+    }
+
+    /// The error that its process is about to be shown: its own, else the one of the ICMP
+    /// message that came last, else a soft one.
+    #[inline(always)]
+    pub(crate) fn shown_error(self) -> u32 {
+        match self.error() {
+            0 => match self.icmp_error() {
+                0 => self.soft_error(),
+                error => error,
+            },
+            error => error,
+        }
+    }
+
+    /// `ip_icmp_error()` puts it there for every attempt over IPv4, and then wakes the process;
+    /// `sk_err_soft` is set after that.
+    #[inline(always)]
+    fn icmp_error(self) -> u32 {
+        let (head, last) = (offset!(sock_error_queue), offset!(sock_error_last));
+        let packet = self.get::<u64>(last);
+        if packet == self.address + u64::from(head) {
+            return 0; // the list is empty: it points at itself
+        }
+        let control = packet + u64::from(offset!(exterr_cb));
+        match read::<u8>(control, offset!(exterr_origin)) {
+            SO_EE_ORIGIN_ICMP | SO_EE_ORIGIN_ICMP6 => read(control, offset!(exterr_errno)),
+            _ => 0, // a timestamp, or the end of a transmission without a copy
+        }
     }
 
     #[inline(always)]

@@ -80,6 +80,7 @@ pub(super) fn established(sock: Sock, old: u8) {
         connection.established_ns = now;
         connection.handshake = sock.handshake(true);
         connection.flow.local_port = sock.local_port();
+        connection.failed_errno = 0;
         report_opened(Kind::CONNECT, connection, now);
         return;
     }

@@ -150,8 +150,8 @@ pub(super) fn failed(sock: Sock, old: u8) {
     }
 }
 
-/// An error is about to be shown to the process. Should the end of the attempt be missed, this
-/// says why it failed. Any context.
+/// An error is about to be shown to the process. Should it give up on that, or the end of the
+/// attempt be missed, this says why it failed. Any context.
 #[inline(always)]
 pub(crate) fn error_reported(sock: Sock) {
     if let Some(attempt) = find(sock)
@@ -159,7 +159,7 @@ pub(crate) fn error_reported(sock: Sock) {
         && !is_set(&attempt.reported)
         && sock.is_at_ends_of(attempt)
     {
-        attempt.failed_errno = sock.error() as u16;
+        attempt.failed_errno = sock.shown_error() as u16;
         attempt.flow.local_port = sock.local_port();
         if sock.has_sent() {
             attempt.flags |= flags::SENT;
@@ -177,7 +177,8 @@ fn report_failed(sock: Sock, old: u8) {
         if sent {
             connection.flags |= flags::SENT;
         }
-        report_end(Kind::FAIL, sock, connection, now, || forget(sock));
+        let error = why(sock, connection);
+        report_end(Kind::FAIL, sock, connection, error, now, || forget(sock));
         return;
     }
     // Where tcp_connect() is hooked, an attempt that sends nothing never has an entry.
@@ -197,7 +198,19 @@ fn report_failed(sock: Sock, old: u8) {
         // The caller's own doing: connect() found no free port, or close() came first.
         kernel::read_current(Source::HOOK, &mut connection.process);
     }
-    report_end(Kind::FAIL, sock, connection, now, || true);
+    let error = why(sock, connection);
+    report_end(Kind::FAIL, sock, connection, error, now, || true);
+}
+
+/// Why an attempt failed: the socket's error, else the one that its process was shown before it
+/// gave up, else one that it was not shown. 0 if there was none.
+#[inline(always)]
+fn why(sock: Sock, attempt: &Connection) -> u32 {
+    match (sock.error(), u32::from(attempt.failed_errno)) {
+        (0, 0) => sock.soft_error(),
+        (0, shown) => shown,
+        (error, _) => error,
+    }
 }
 
 /// The handshake came to nothing. That is no failure of a client here, unless two ends
@@ -265,15 +278,19 @@ fn report_missed_open(sock: Sock, connection: &mut Connection) {
 /// Tells the end of a connection, once: whoever removes the entry tells it.
 #[inline(always)]
 pub(super) fn report_closed(sock: Sock, connection: &Connection, time_ns: u64) {
-    report_end(Kind::CLOSE, sock, connection, time_ns, || forget(sock));
+    let error = sock.error();
+    report_end(Kind::CLOSE, sock, connection, error, time_ns, || {
+        forget(sock)
+    });
 }
 
-/// Tells an end if `settle`, asked last, agrees.
+/// Tells an end by `error` if `settle`, asked last, agrees.
 #[inline(always)]
-pub(super) fn report_end(
+fn report_end(
     kind: Kind,
     sock: Sock,
     connection: &Connection,
+    error: u32,
     time_ns: u64,
     settle: impl FnOnce() -> bool,
 ) {
@@ -283,7 +300,7 @@ pub(super) fn report_end(
         unsafe {
             (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
             (&raw mut (*record).totals).write(sock.totals());
-            (&raw mut (*record).errno).write(sock.error());
+            (&raw mut (*record).errno).write(error);
             (&raw mut (*record).sequence).write(0);
         }
     };

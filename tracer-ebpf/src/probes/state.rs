@@ -1,6 +1,7 @@
 //! Tracepoints: `sock:inet_sock_set_state` and `tcp:tcp_destroy_sock`. Used in every hook
 //! set, as they also tell what happens outside any process; and `sock:inet_sk_error_report`
-//! (Linux 5.14), which also runs where another of them is under way already.
+//! (Linux 5.14; before that, a function), which also runs where another of them is under way
+//! already.
 //!
 //! Typed, else raw, where a program there cannot be interrupted by another task: that costs
 //! least and needs no tracefs. From Linux 7.0 on it can be, and as long as it stands still the kernel
@@ -8,8 +9,10 @@
 //! processor. User space picks.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+    macros::{btf_tracepoint, fentry, kprobe, raw_tracepoint, tracepoint},
+    programs::{
+        BtfTracePointContext, FEntryContext, ProbeContext, RawTracePointContext, TracePointContext,
+    },
 };
 
 use crate::{kernel::Sock, life};
@@ -46,6 +49,19 @@ fn sock_destroyed_typed(ctx: BtfTracePointContext) {
 #[raw_tracepoint(tracepoint = "inet_sk_error_report")]
 fn error_reported(ctx: RawTracePointContext) {
     life::error_reported(Sock::at(ctx.arg(0)));
+}
+
+/// `sock_def_error_report(struct sock *sk)`, which is where that tracepoint is later.
+#[fentry(function = "sock_def_error_report")]
+fn error_fentry(ctx: FEntryContext) {
+    life::error_reported(Sock::at(ctx.arg(0)));
+}
+
+#[kprobe(function = "sock_def_error_report")]
+fn error_kprobe(ctx: ProbeContext) {
+    if let Some(sock) = ctx.arg(0) {
+        life::error_reported(Sock::at(sock));
+    }
 }
 
 /// Offsets in `struct trace_event_raw_inet_sock_set_state` and `trace_event_raw_tcp_event_sk`,

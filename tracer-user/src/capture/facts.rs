@@ -15,7 +15,7 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 const MAX_BTF_BYTES: u64 = 256 << 20;
 
 /// Functions that are asked about.
-const FUNCTIONS: [&str; 19] = [
+const FUNCTIONS: [&str; 20] = [
     "tcp_connect",
     "inet_csk_accept",
     "tcp_close",
@@ -35,6 +35,7 @@ const FUNCTIONS: [&str; 19] = [
     "udp_recvmsg",
     "udpv6_recvmsg",
     "tcp_recvmsg",
+    "sock_def_error_report",
 ];
 /// The steps of connect() that are TCP's own.
 const STEPS: [&str; 4] = [
@@ -121,6 +122,8 @@ pub struct Types {
     pub reset_arguments: Option<usize>,
     /// Arguments of the tracepoint `inet_sk_error_report`.
     pub error_arguments: Option<usize>,
+    /// Parameters of `sock_def_error_report`.
+    pub error_parameters: Option<usize>,
     /// Arguments of the tracepoint `inet_sock_set_state`.
     pub state_arguments: Option<usize>,
     /// Arguments of the tracepoint `tcp_destroy_sock`.
@@ -264,6 +267,7 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         receive_parameters: same(&["udp_recvmsg", "udpv6_recvmsg", "tcp_recvmsg"]),
         reset_arguments: arguments(RESETS),
         error_arguments: arguments(ERRORS),
+        error_parameters: parameters("sock_def_error_report"),
         state_arguments: arguments(STATES),
         destroyed_arguments: arguments(DESTROYED),
         typed_task: btf.parameters(TYPED_TASK).is_ok(),

@@ -55,6 +55,7 @@ impl From<&abi::Process> for Identity {
 /// TCP states of the kernel's `include/net/tcp_states.h`.
 mod state {
     pub(super) const ESTABLISHED: u8 = 1;
+    pub(super) const SYN_SENT: u8 = 2;
     pub(super) const FIN_WAIT1: u8 = 4;
     pub(super) const FIN_WAIT2: u8 = 5;
     pub(super) const CLOSE_WAIT: u8 = 8;
@@ -588,6 +589,7 @@ fn failure(ended: &abi::Ended) -> Failure {
             phase: Phase::Local,
             reason,
             errno: None,
+            unanswered_syns: None,
         };
     }
     if ended.connection.flags & flags::FOUND_OVER != 0 && ended.errno == 0 {
@@ -595,6 +597,7 @@ fn failure(ended: &abi::Ended) -> Failure {
             phase: Phase::Network,
             reason: Reason::Other,
             errno: None,
+            unanswered_syns: None,
         };
     }
     let sent = ended.connection.flags & flags::SENT != 0;
@@ -621,10 +624,14 @@ fn failure(ended: &abi::Ended) -> Failure {
         _ if sent => (Phase::Network, Reason::Other),
         _ => (Phase::Local, Reason::Other),
     };
+    // Where two ends dial each other, one's SYN is the answer to the other's.
+    let unanswered = matches!(reason, Reason::Abandoned | Reason::TimedOut)
+        && ended.connection.last_state == state::SYN_SENT;
     Failure {
         phase,
         reason,
         errno: errno::name(ended.errno),
+        unanswered_syns: (unanswered && sent).then(|| ended.totals.retransmits.saturating_add(1)),
     }
 }
 

@@ -383,12 +383,22 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
     match part {
         Part::Life => Ok(Vec::new()),
         Part::Errors => {
-            expect("inet_sk_error_report", types.error_arguments, 1)?;
-            // Raw also where that can be interrupted: it is short, and a second witness only.
-            of_part(vec![(
-                "error_reported",
-                Attachment::RawTracepoint("inet_sk_error_report"),
-            )])
+            has(Need::Errors)?;
+            let tracepoint = "inet_sk_error_report";
+            if types.error_arguments.is_some() || set == HookSet::Tracepoint {
+                expect(tracepoint, types.error_arguments, 1)?;
+                // Raw also where that can be interrupted: it is short.
+                let tracepoint = Attachment::RawTracepoint(tracepoint);
+                return of_part(vec![("error_reported", tracepoint)]);
+            }
+            // Before Linux 5.14.
+            let function = "sock_def_error_report";
+            expect(function, types.error_parameters, 1)?;
+            match set {
+                HookSet::Fentry => of_part(vec![("error_fentry", Attachment::Fentry(function))]),
+                HookSet::Kprobe => of_part(vec![("error_kprobe", Attachment::Kprobe(function))]),
+                HookSet::Tracepoint => no_function(),
+            }
         }
         Part::Graft => {
             let function = "security_sock_graft";
@@ -623,7 +633,10 @@ fn blind(plan: &Plan) -> Vec<Blind> {
 fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
     match part {
         Part::Life => &[],
-        Part::Errors => &["why an attempt failed, where the kernel skips the run of a program"],
+        Part::Errors => &[
+            "why an attempt failed, where the kernel skips the run of a program",
+            "why an attempt failed, where its process asked for the error and gave up",
+        ],
         // Its return, or the end of the handshake, stands for it.
         Part::Graft => match set {
             HookSet::Fentry => &[
@@ -682,6 +695,7 @@ mod tests {
                 receive_parameters: Some(5),
                 reset_arguments: Some(3),
                 error_arguments: Some(1),
+                error_parameters: Some(1),
                 state_arguments: Some(3),
                 destroyed_arguments: Some(1),
                 typed_task: true,

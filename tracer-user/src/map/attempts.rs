@@ -27,6 +27,8 @@ struct Failed {
     last: Timestamp,
     reason: Reason,
     errno: Option<&'static str>,
+    duration_ns: Option<u64>,
+    unanswered_syns: Option<u32>,
     times: u64,
 }
 
@@ -78,6 +80,8 @@ impl Attempts {
             last: time,
             reason: failure.reason,
             errno: failure.errno,
+            duration_ns: event.connection.duration_ns,
+            unanswered_syns: failure.unanswered_syns,
             times: 1,
         };
         let ends = ends(event);
@@ -199,6 +203,8 @@ fn share(attempt: &Attempt) -> Option<(Link, Share)> {
         what: What::Failure {
             reason: told.reason,
             errno: told.errno,
+            duration_ns: told.duration_ns,
+            unanswered_syns: told.unanswered_syns,
             times: told.times,
         },
     };

@@ -51,6 +51,8 @@ pub(super) enum What {
     Failure {
         reason: Reason,
         errno: Option<&'static str>,
+        duration_ns: Option<u64>,
+        unanswered_syns: Option<u32>,
         times: u64,
     },
 }
@@ -131,6 +133,8 @@ impl Counters {
             What::Failure {
                 reason,
                 errno,
+                duration_ns,
+                unanswered_syns,
                 times,
             } => {
                 self.failed[reason as usize] += times;
@@ -138,6 +142,8 @@ impl Counters {
                     time: share.last,
                     reason,
                     errno,
+                    duration_ns,
+                    unanswered_syns,
                 });
                 if self
                     .last_success
@@ -217,7 +223,16 @@ impl Counters {
     /// Of two failures of one time it is the greater one that counts as the last, so that it does
     /// not matter in which order parts are merged.
     fn fail(&mut self, failure: LastFailure) {
-        let order = |it: &LastFailure| (it.time, it.reason, it.errno);
+        let order = |it: &LastFailure| {
+            let LastFailure {
+                time,
+                reason,
+                errno,
+                duration_ns,
+                unanswered_syns,
+            } = *it;
+            (time, reason, errno, duration_ns, unanswered_syns)
+        };
         if self
             .last_failure
             .is_none_or(|last| order(&last) < order(&failure))
@@ -332,6 +347,8 @@ mod tests {
                     times => What::Failure {
                         reason: Reason::Refused,
                         errno: None,
+                        duration_ns: None,
+                        unanswered_syns: None,
                         times: *times,
                     },
                 },

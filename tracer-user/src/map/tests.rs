@@ -143,6 +143,7 @@ impl End {
             phase: Phase::Remote,
             reason,
             errno: Some("ECONNREFUSED"),
+            unanswered_syns: None,
         };
         self.tell(time, Body::Fail(self.event(time, None, Some(failure))))
     }

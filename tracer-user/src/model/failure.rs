@@ -96,4 +96,7 @@ pub struct Failure {
     /// The kernel's symbolic error, when there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<&'static str>,
+    /// SYNs that left, where nobody answered any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswered_syns: Option<u32>,
 }

@@ -234,6 +234,12 @@ pub struct LastFailure {
     /// The kernel's symbolic error, when there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<&'static str>,
+    /// From the start of the attempt to its failure, nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ns: Option<u64>,
+    /// SYNs that left, where nobody answered any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswered_syns: Option<u32>,
 }
 
 /// A distribution in short. The quantiles are exact to one part in sixteen.

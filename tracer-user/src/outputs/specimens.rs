@@ -222,7 +222,18 @@ pub(crate) fn fail(phase: Phase, reason: Reason, errno: Option<&'static str>) ->
         phase,
         reason,
         errno,
+        unanswered_syns: None,
     });
+    event
+}
+
+/// An attempt of which nobody answered so many SYNs.
+pub(crate) fn unanswered(reason: Reason, syns: u32) -> ConnectionEvent {
+    let mut event = fail(Phase::Abandoned, reason, None);
+    event.connection.duration_ns = Some(3_004_000_000);
+    if let Some(failure) = &mut event.failure {
+        failure.unanswered_syns = Some(syns);
+    }
     event
 }
 
@@ -412,6 +423,9 @@ pub(crate) fn all() -> Vec<Event> {
             | Reason::Other => {}
         }
         bodies.push(Body::Fail(fail(Phase::Remote, reason, None)));
+    }
+    for reason in [Reason::Abandoned, Reason::TimedOut] {
+        bodies.push(Body::Fail(unanswered(reason, 2)));
     }
     let found = [
         ProcessEvidence::Hook,

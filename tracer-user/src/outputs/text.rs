@@ -12,7 +12,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::{
     sanitise,
-    units::{Bytes, Count, Nanos},
+    units::{Bytes, Count, Nanos, no_answer},
 };
 use crate::model::{
     Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence, EndEvidence,
@@ -123,7 +123,10 @@ fn connection(event: &ConnectionEvent, buf: &mut Vec<u8>) {
     if let Some(ns) = connection.connect_ns {
         facts.push(format!("connected in {}", Nanos(ns)));
     }
-    if let Some(ns) = connection.duration_ns {
+    let unanswered = event.failure.as_ref().and_then(|it| it.unanswered_syns);
+    if let Some(syns) = unanswered {
+        facts.push(no_answer(connection.duration_ns, syns));
+    } else if let Some(ns) = connection.duration_ns {
         let word = if event.failure.is_some() {
             "after"
         } else {

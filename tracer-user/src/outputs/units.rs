@@ -58,6 +58,16 @@ impl Display for Count {
     }
 }
 
+/// That nobody answered so many SYNs, of an attempt of that long.
+pub(crate) fn no_answer(duration_ns: Option<u64>, syns: u32) -> String {
+    let plural = if syns == 1 { "" } else { "s" };
+    let syns = Count(syns.into());
+    match duration_ns {
+        Some(ns) => format!("no answer in {}, {syns} SYN{plural}", Nanos(ns)),
+        None => format!("no answer to {syns} SYN{plural}"),
+    }
+}
+
 /// Writes `value` in the largest unit of which it has at least one, with one decimal below
 /// a hundred. Cut, not rounded: 999,999 B are not yet 1 MB.
 fn scaled(f: &mut fmt::Formatter<'_>, value: u64, units: &[(u64, &str)]) -> fmt::Result {

@@ -263,10 +263,15 @@ impl<'a> Rest<'a> {
             true => errno::known(self.text()?),
             false => None,
         };
+        let unanswered_syns = match self.eat(",\"unanswered_syns\":") {
+            true => Some(self.number()?.try_into().ok()?),
+            false => None,
+        };
         self.eat("}").then_some(Failure {
             phase,
             reason,
             errno,
+            unanswered_syns,
         })
     }
 

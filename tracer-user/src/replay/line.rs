@@ -259,6 +259,7 @@ impl Parser {
             phase: failure.phase,
             reason: failure.reason,
             errno: failure.errno.as_deref().and_then(errno::known),
+            unanswered_syns: failure.unanswered_syns,
         });
         Ok(ConnectionEvent {
             connection,

@@ -103,6 +103,7 @@ pub(super) struct Failure<'a> {
     pub(super) reason: Reason,
     #[serde(borrow)]
     pub(super) errno: Option<Text<'a>>,
+    pub(super) unanswered_syns: Option<u32>,
 }
 
 #[derive(Deserialize)]

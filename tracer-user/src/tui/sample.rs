@@ -159,6 +159,8 @@ pub(super) fn failing(edge: Edge, failed: &[(Reason, u64)], errno: &'static str,
             time: time(at),
             reason,
             errno: Some(errno),
+            duration_ns: None,
+            unanswered_syns: None,
         }),
         ..edge
     }

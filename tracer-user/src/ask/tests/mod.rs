@@ -264,6 +264,8 @@ impl Edge {
             time: last,
             reason: Reason::Refused,
             errno: Some("ECONNREFUSED"),
+            duration_ns: None,
+            unanswered_syns: None,
         });
         self.state = match self.last_success {
             Some(success) if success > last => EdgeState::Mixed,

@@ -7,6 +7,7 @@ use super::{
         grid::{self, Part},
         map::words::clock,
         sanitise,
+        units::no_answer,
     },
     page::{Cell, Mark, Names, Page, Shown, Table, plural, reasons, state},
 };
@@ -49,7 +50,7 @@ impl Shown for Answer<Failures> {
                     ("state", Part::Mark),
                     ("failed", Part::Reason),
                     ("a minute", Part::Extra(1)),
-                    ("errno", Part::Extra(0)),
+                    ("last word", Part::Extra(0)),
                     ("since", Part::Fact),
                     ("last success", Part::Extra(3)),
                     ("last failure", Part::Extra(2)),
@@ -67,14 +68,19 @@ impl Shown for Answer<Failures> {
 
 fn row(failing: &Failing, names: Names) -> (Mark, Vec<Cell>) {
     let link = &failing.link;
-    let errno = link.last_failure.and_then(|it| it.errno);
+    let last_word = link
+        .last_failure
+        .map(|it| match (it.errno, it.unanswered_syns) {
+            (_, Some(syns)) => no_answer(it.duration_ns, syns),
+            (errno, None) => errno.unwrap_or_default().to_owned(),
+        });
     let cells = vec![
         Cell::text(names.of_node(&link.client)),
         Cell::text(names.at_port(&link.server, link.port)),
         state(link.state),
         Cell::text(reasons(&link.failed)),
         Cell::Number(failing.per_minute),
-        Cell::text(errno.unwrap_or_default()),
+        Cell::text(last_word.unwrap_or_default()),
         Cell::Time(link.failing_since),
         Cell::When(
             link.last_success,

@@ -142,6 +142,8 @@ fn failing(edge: Edge, state: EdgeState, reason: Reason, times: u64) -> Edge {
             time: at(3_598),
             reason,
             errno: (reason == Reason::Refused).then_some("ECONNREFUSED"),
+            duration_ns: None,
+            unanswered_syns: None,
         }),
         ..edge
     }

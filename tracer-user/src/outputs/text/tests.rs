@@ -61,6 +61,18 @@ fn a_failure_says_why_and_where() {
         line.ends_with(" abandoned by the caller, after 12.3 ms\n"),
         "{line}"
     );
+    for (syns, said) in [(1, "1 SYN"), (2, "2 SYNs")] {
+        let mut event = specimens::unanswered(Reason::Abandoned, syns);
+        let line = plain(Body::Fail(event.clone()));
+        let end = format!(" abandoned by the caller, no answer in 3.0 s, {said}\n");
+        assert!(line.ends_with(&end), "{line}");
+        event.connection.duration_ns = None;
+        let line = plain(Body::Fail(event));
+        assert!(
+            line.ends_with(&format!(", no answer to {said}\n")),
+            "{line}"
+        );
+    }
 }
 
 #[test]
