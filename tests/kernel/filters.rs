@@ -26,6 +26,8 @@ struct World {
     v4: SocketAddr,
     v6: SocketAddr,
     dead: SocketAddr,
+    /// Where `client-one` dials `v4` from.
+    from: SocketAddr,
 }
 
 type Fits = fn(&World, &Value) -> bool;
@@ -38,11 +40,9 @@ fn comm(event: &Value) -> &str {
     event["process"]["comm"].as_str().unwrap_or_default()
 }
 
-fn has_port(event: &Value, port: u16) -> bool {
-    ["client", "server"]
-        .iter()
-        .any(|end| event["connection"][end]["port"] == port)
-        || event["listener"]["port"] == port
+/// Of all connections here it is known which end is the server's.
+fn is_served_at(event: &Value, port: u16) -> bool {
+    event["connection"]["server"]["port"] == port || event["listener"]["port"] == port
 }
 
 fn is_v6(event: &Value) -> bool {
@@ -58,6 +58,7 @@ fn filters(world: &World) -> Vec<(Vec<String>, Fits)> {
     let row = |args: &[&str], fits: Fits| (args.iter().map(|&arg| arg.to_owned()).collect(), fits);
     let first = world.first.pid().to_string();
     let port = world.v4.port().to_string();
+    let from = world.from.port().to_string();
     vec![
         row(&[], |_, _| true),
         row(&["--pid", &first], |world, event| {
@@ -69,9 +70,22 @@ fn filters(world: &World) -> Vec<(Vec<String>, Fits)> {
         row(&["--comm", "*-one"], |_, event| {
             comm(event).ends_with("-one")
         }),
-        row(&["--port", &port], |world, event| {
-            has_port(event, world.v4.port())
+        // A client's port is no port that anybody serves.
+        row(&["--port", &format!("{port},{from}")], |world, event| {
+            is_served_at(event, world.v4.port())
         }),
+        row(&["--port", &from], |_, _| false),
+        row(&["--server-port", &port], |world, event| {
+            is_served_at(event, world.v4.port())
+        }),
+        row(
+            &["--client-port", &format!("{port},{from}")],
+            |world, event| event["connection"]["client"]["port"] == world.from.port(),
+        ),
+        row(
+            &["--server-port", &port, "--client-port", &from],
+            |world, event| event["connection"]["client"]["port"] == world.from.port(),
+        ),
         row(&["--direction", "out"], |_, event| {
             event["connection"]["direction"] == "outbound"
         }),
@@ -119,6 +133,7 @@ fn people() -> Result<World> {
         Ok(address)
     };
     let (v4, v6, dead) = (free("127.0.0.1:0")?, free("[::1]:0")?, free("127.0.0.1:0")?);
+    let from = free("127.0.0.1:0")?;
     Ok(World {
         netns,
         server,
@@ -127,6 +142,7 @@ fn people() -> Result<World> {
         v4,
         v6,
         dead,
+        from,
     })
 }
 
@@ -134,8 +150,14 @@ fn people() -> Result<World> {
 fn make_traffic(world: &mut World) -> Result<()> {
     for to in [world.v4, world.v6] {
         let (slot, _) = world.server.listen(Listen::at(to))?;
-        for client in [&mut world.first, &mut world.second] {
-            let dialled = client.connect(to)?.socket()?;
+        let bound = Some(world.from).filter(|_| to == world.v4);
+        for (client, from) in [(&mut world.first, bound), (&mut world.second, None)] {
+            let dialled = client
+                .dial(Dial {
+                    from,
+                    ..Dial::to(to)
+                })?
+                .socket()?;
             let accepted = world.server.accept(slot)?.socket()?;
             client.close(dialled)?;
             world.server.receive_end(accepted)?;

@@ -12,7 +12,7 @@ use clap::{
 use globset::{Glob, GlobMatcher};
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::model::{Body, Direction, Event, Kind};
+use crate::model::{Body, Connection, Direction, Event, Kind};
 
 /// The filter options, the same for every command that reads events.
 #[derive(Args, Clone, Debug, Default)]
@@ -30,9 +30,17 @@ pub struct Options {
     #[arg(long, value_name = "GLOB", value_parser = parse_glob)]
     pub workload: Vec<Glob>,
 
-    /// Only connections with this port at either end, and listeners on it
+    /// Only connections to this port of a server, and listeners on it; where it is not known which end is the server's, with this port at either end
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u16).range(1..))]
     pub port: Vec<u16>,
+
+    /// Only connections known to be to this port of a server, and listeners on it
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u16).range(1..))]
+    pub server_port: Vec<u16>,
+
+    /// Only connections known to come from this port of a client
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u16).range(1..))]
+    pub client_port: Vec<u16>,
 
     /// Only connections with either end in this network, and listeners on an address of it
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_net)]
@@ -59,6 +67,8 @@ impl Options {
             comm,
             workload,
             port,
+            server_port,
+            client_port,
             net,
             direction,
             event,
@@ -68,6 +78,8 @@ impl Options {
             && comm.is_empty()
             && workload.is_empty()
             && port.is_empty()
+            && server_port.is_empty()
+            && client_port.is_empty()
             && net.is_empty()
             && direction.is_none()
             && event.is_empty()
@@ -176,6 +188,8 @@ impl Filter {
                 self.wants(body.kind())
                     && self.admits_process(body)
                     && self.options.port.is_empty()
+                    && self.options.server_port.is_empty()
+                    && self.options.client_port.is_empty()
                     && self.options.net.is_empty()
                     && self.options.direction.is_none()
                     && self.options.loopback != Loopback::Only
@@ -193,9 +207,7 @@ impl Filter {
                     .chain(translation.map(|it| it.dialled));
                 self.wants(body.kind())
                     && self.admits_process(body)
-                    && any(&self.options.port, |port| {
-                        ends.clone().any(|end| end.port() == *port)
-                    })
+                    && self.admits_ports(connection)
                     && any(&self.options.net, |net| {
                         ends.clone().any(|end| net.contains(&end.ip()))
                     })
@@ -210,6 +222,8 @@ impl Filter {
                 self.wants(body.kind())
                     && self.admits_process(body)
                     && any(&self.options.port, |port| local.port() == *port)
+                    && any(&self.options.server_port, |port| local.port() == *port)
+                    && self.options.client_port.is_empty()
                     && any(&self.options.net, |net| net.contains(&local.ip()))
                     && self.options.direction.is_none()
                     && self.admits_loopback(local.ip().is_loopback())
@@ -228,6 +242,27 @@ impl Filter {
                 .and_then(|it| it.workload.as_ref())
                 .is_some_and(|it| glob.is_match(&*it.name))
         })
+    }
+
+    fn admits_ports(&self, connection: &Connection) -> bool {
+        let ends = connection.ends;
+        let (local, remote) = (ends.local.port(), ends.remote.port());
+        let (client, server) = match connection.direction {
+            Some(Direction::Outbound) => (Some(local), Some(remote)),
+            Some(Direction::Inbound) => (Some(remote), Some(local)),
+            None => (None, None),
+        };
+        // What was dialled, and where that led, are ports of the server too.
+        let translation = connection.translation.as_deref();
+        let translated = translation.map(|it| [it.dialled.port(), it.server.port()]);
+        let is_server = |port: &u16| {
+            server == Some(*port) || translated.is_some_and(|ports| ports.contains(port))
+        };
+        let is_either = |port: &u16| server.is_none() && [local, remote].contains(port);
+        any(&self.options.port, |port| {
+            is_server(port) || is_either(port)
+        }) && any(&self.options.server_port, is_server)
+            && any(&self.options.client_port, |port| client == Some(*port))
     }
 
     fn admits_loopback(&self, is_loopback: bool) -> bool {

@@ -2,7 +2,7 @@ use clap::Parser;
 
 use super::*;
 use crate::{
-    model::{ConnectionEvent, Ends, ListenerEvent, Phase, Reason},
+    model::{AddressEvidence, ConnectionEvent, Ends, ListenerEvent, Phase, Reason, Translation},
     outputs::specimens,
 };
 
@@ -103,13 +103,80 @@ fn processes_must_be_known() {
 }
 
 #[test]
-fn ports_of_either_end() {
+fn a_port_is_the_servers_unless_nobody_knows_whose_it_is() {
     assert_eq!(admitted("--port 5432"), ["connect", "unknown"]);
-    assert_eq!(admitted("--port 41532"), ["connect", "accept", "unknown"]);
+    assert_eq!(admitted("--port 41532"), ["unknown"]);
+    assert_eq!(admitted("--port 443"), ["accept"]);
     assert_eq!(
-        admitted("--port 80,8080 --port 443"),
-        ["accept", "listen", "local"]
+        admitted("--port 80,8080 --port 6379"),
+        ["fail", "listen", "local"]
     );
+}
+
+#[test]
+fn ports_of_one_end() {
+    assert_eq!(admitted("--server-port 5432"), ["connect"]);
+    assert_eq!(admitted("--server-port 443"), ["accept"]);
+    assert_eq!(admitted("--server-port 41532"), [""; 0]);
+    assert_eq!(admitted("--server-port 80,8080"), ["listen", "local"]);
+    assert_eq!(admitted("--client-port 41532"), ["connect", "accept"]);
+    assert_eq!(admitted("--client-port 443 --client-port 40000"), ["fail"]);
+    // Who listens has no client yet.
+    assert_eq!(admitted("--client-port 80,8080"), [""; 0]);
+    assert_eq!(
+        admitted("--server-port 5432 --client-port 41532"),
+        ["connect"]
+    );
+    assert_eq!(admitted("--server-port 5432 --client-port 443"), [""; 0]);
+    let process = Body::Exec(specimens::process_event(None));
+    for line in ["--port 80", "--server-port 80", "--client-port 80"] {
+        assert!(
+            !filter(&format!("{line} --event exec")).admits(&specimens::event(process.clone()))
+        );
+    }
+}
+
+/// Each option by itself, so that none is forgotten where it is asked whether there is any.
+#[test]
+fn every_option_is_one() {
+    let options = |line: &str| {
+        let words = ["filter"].into_iter().chain(line.split_ascii_whitespace());
+        Line::try_parse_from(words).expect(line).options
+    };
+    assert!(options("--loopback show").admits_all());
+    for line in [
+        "--pid 1",
+        "--comm x",
+        "--workload x",
+        "--port 1",
+        "--server-port 1",
+        "--client-port 1",
+        "--net ::1",
+        "--direction in",
+        "--event close",
+        "--loopback hide",
+    ] {
+        assert!(!options(line).admits_all(), "{line}");
+    }
+}
+
+#[test]
+fn what_was_dialled_is_a_port_of_the_server() {
+    let mut dialled = specimens::connect();
+    let ends = dialled.connection.ends;
+    let other = |port| std::net::SocketAddr::new(ends.remote.ip(), port);
+    dialled.connection.translation = Some(Box::new(Translation {
+        dialled: other(15432),
+        server: other(25432),
+        evidence: AddressEvidence::Conntrack,
+    }));
+    let event = specimens::event(Body::Connect(dialled));
+    for (port, is_server) in [(5432, true), (15432, true), (25432, true), (41532, false)] {
+        let admits = |option: &str| filter(&format!("--{option} {port}")).admits(&event);
+        assert_eq!(admits("port"), is_server, "{port}");
+        assert_eq!(admits("server-port"), is_server, "{port}");
+        assert_eq!(admits("client-port"), !is_server, "{port}");
+    }
 }
 
 #[test]
