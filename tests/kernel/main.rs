@@ -33,6 +33,7 @@ mod privileges;
 mod processes;
 mod programs;
 mod resolver;
+mod scope;
 mod services;
 mod sharing;
 mod sockets;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         themes.extend([
             services::tests(),
             resolver::tests(),
+            scope::tests(),
             nameless(translated::tests()),
             nameless(workloads::tests()),
         ]);

@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
     os::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::{fs::MetadataExt as _, process::CommandExt as _},
@@ -240,9 +240,42 @@ impl Netns {
         }
         let v6 = [0xfd77, 0, 0, 0, 0, 0, 0, 2];
         for address in [IpAddr::from([10, 77, 0, 2]), v6.into()] {
-            first.wait_answered(address)?;
+            first.wait_answered((address, 9).into())?;
         }
         Ok((first, second))
+    }
+
+    /// A namespace with a link to each of two others, alike on both: `fe80::1` is at the near end,
+    /// interfaces 11 and 12, and `fe80::2` at the far ends, interfaces 21 and 22. Needs the program
+    /// `ip`.
+    pub fn links() -> Result<(Self, [Self; 2])> {
+        let near = Self::new()?;
+        let others = [Self::new()?, Self::new()?];
+        for (n, far) in others.iter().enumerate() {
+            let [own, other] = [11 + n, 21 + n].map(|index| index.to_string());
+            let (link, path) = (format!("link{}", n + 1), far.path());
+            let add = format!(
+                "link add name {link} index {own} type veth peer name far index {other} netns {path}"
+            );
+            near.command("ip", &add.split(' ').collect::<Vec<_>>())?;
+            for (netns, link, address) in
+                [(&near, &*link, "fe80::1/64"), (far, "far", "fe80::2/64")]
+            {
+                for change in [
+                    // No other address than ours.
+                    format!("link set dev {link} addrgenmode none"),
+                    format!("address add {address} dev {link} nodad"),
+                    format!("link set dev {link} up"),
+                ] {
+                    netns.command("ip", &change.split(' ').collect::<Vec<_>>())?;
+                }
+            }
+        }
+        for index in [11, 12] {
+            let far = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+            near.wait_answered(SocketAddrV6::new(far, 9, 0, index).into())?;
+        }
+        Ok((near, others))
     }
 
     /// So many namespaces at one switch, `10.88.0.1`, `10.88.0.2` and so on; and the switch, which
@@ -268,7 +301,7 @@ impl Netns {
         }
         for host in &hosts {
             for n in 1..=count as u8 {
-                host.wait_answered([10, 88, 0, n].into())?;
+                host.wait_answered(([10, 88, 0, n], 9).into())?;
             }
         }
         Ok((switch, hosts))
@@ -276,17 +309,17 @@ impl Netns {
 
     /// Waits until packets to an address are answered. A link that is up may be dead for
     /// seconds, and its neighbours unknown for longer.
-    fn wait_answered(&self, address: IpAddr) -> Result<()> {
+    fn wait_answered(&self, address: SocketAddr) -> Result<()> {
         let any: IpAddr = match address {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         self.run(|| {
             wait::until(&format!("an answer of {address}"), || {
                 // UDP, which is nothing to tracer. The answer is that nobody is there.
                 let socket = UdpSocket::bind((any, 0)).context("make a socket")?;
                 let answer = socket
-                    .connect((address, 9))
+                    .connect(address)
                     .and_then(|()| socket.set_read_timeout(Some(Duration::from_millis(100))))
                     .and_then(|()| socket.send(&[0]))
                     .and_then(|_| socket.recv(&mut [0]));

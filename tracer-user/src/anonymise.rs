@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::model::{
-    AddressClass, Body, ConnectionEvent, Container, Event, Host, Kubernetes, Name, Owner, Process,
-    Workload,
+    Address, AddressClass, Body, ConnectionEvent, Container, Event, Host, Kubernetes, Name, Owner,
+    Process, Workload,
 };
 
 /// Names, and addresses, that are told apart; the rest is one.
@@ -169,8 +169,10 @@ impl Anonymiser {
         made_up
     }
 
+    /// The index of an interface says nothing, and stays.
     fn end(&mut self, end: SocketAddr) -> SocketAddr {
-        SocketAddr::new(self.address(end.ip()), end.port())
+        let scope = Address::from(end).scope().unwrap_or(0);
+        Address::new(self.address(end.ip()), scope).with_port(end.port())
     }
 
     /// Of the same family and class. What is the same everywhere stays.
@@ -268,6 +270,17 @@ mod tests {
             let once = text(&anonymiser.replace(event.clone()));
             assert_eq!(once, text(&anonymiser.replace(event)));
         }
+    }
+
+    #[test]
+    fn an_address_on_another_link_stays_another() {
+        let mut anonymiser = Anonymiser::default();
+        let mut end = |text: &str| anonymiser.end(text.parse().expect(text));
+        let [two, three, again] =
+            ["[fe80::1%2]:80", "[fe80::1%3]:80", "[fe80::1%2]:80"].map(&mut end);
+        assert_eq!(two, again);
+        assert_ne!(two, three);
+        assert_ne!(two.ip(), "fe80::1".parse::<IpAddr>().expect("an address"));
     }
 
     #[test]

@@ -2,17 +2,14 @@
 //!
 //! Filters only choose what is shown. Accounting counts events before them.
 
-use std::net::IpAddr;
-
 use clap::{
     Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser, ValueParser},
     value_parser,
 };
 use globset::{Glob, GlobMatcher};
-use ipnet::{IpNet, Ipv4Net};
 
-use crate::model::{Body, Connection, Direction, Event, Kind};
+use crate::model::{Address, Body, Connection, Direction, Event, Kind, Network};
 
 /// The filter options, the same for every command that reads events.
 #[derive(Args, Clone, Debug, Default)]
@@ -42,9 +39,9 @@ pub struct Options {
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u16).range(1..))]
     pub client_port: Vec<u16>,
 
-    /// Only connections with either end in this network, and listeners on an address of it
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_net)]
-    pub net: Vec<IpNet>,
+    /// Only connections with either end in this network, and listeners on an address of it; fe80::1%2 is the address on the link of interface 2 alone
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub net: Vec<Network>,
 
     /// Only connections opened by this host (out) or by the other end (in)
     #[arg(long, value_name = "in|out", value_parser = direction_parser(), hide_possible_values = true)]
@@ -121,25 +118,6 @@ fn parse_glob(text: &str) -> Result<Glob, String> {
     })
 }
 
-/// Reads a network or a bare address. IPv4-mapped ones become IPv4, as events have them.
-fn parse_net(text: &str) -> Result<IpNet, String> {
-    let net = match text.parse::<IpAddr>() {
-        Ok(address) => IpNet::from(address),
-        Err(_) => text.parse::<IpNet>().map_err(|_| {
-            "neither an address nor a network: write for example 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"
-                .to_owned()
-        })?,
-    };
-    if let IpNet::V6(v6) = net
-        && let Some(address) = v6.addr().to_ipv4_mapped()
-        && let Some(prefix) = v6.prefix_len().checked_sub(96)
-        && let Ok(v4) = Ipv4Net::new(address, prefix)
-    {
-        return Ok(v4.into());
-    }
-    Ok(net)
-}
-
 /// Tells the events that the user asked for from the rest.
 #[derive(Clone, Debug)]
 pub struct Filter {
@@ -209,7 +187,7 @@ impl Filter {
                     && self.admits_process(body)
                     && self.admits_ports(connection)
                     && any(&self.options.net, |net| {
-                        ends.clone().any(|end| net.contains(&end.ip()))
+                        ends.clone().any(|end| net.contains(Address::from(end)))
                     })
                     && self
                         .options
@@ -224,7 +202,7 @@ impl Filter {
                     && any(&self.options.port, |port| local.port() == *port)
                     && any(&self.options.server_port, |port| local.port() == *port)
                     && self.options.client_port.is_empty()
-                    && any(&self.options.net, |net| net.contains(&local.ip()))
+                    && any(&self.options.net, |net| net.contains(Address::from(local)))
                     && self.options.direction.is_none()
                     && self.admits_loopback(local.ip().is_loopback())
             }

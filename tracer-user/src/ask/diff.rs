@@ -1,9 +1,6 @@
 //! What changed from one map to another.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -11,7 +8,7 @@ use super::{
     Allowed, Answer, Link, Proof, Who,
     matching::{EPHEMERAL, Matching},
 };
-use crate::model::{EdgeState, Node, NodeKind, View, WorkloadKind};
+use crate::model::{Address, EdgeState, Node, NodeKind, View, WorkloadKind};
 
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -337,7 +334,7 @@ fn moves(before: &Node, after: &Node) -> Vec<Step> {
         let kind = node.workload.as_ref().map(|it| it.kind);
         !matches!(kind, Some(WorkloadKind::Container | WorkloadKind::Pod))
     };
-    let addresses = |node: &Node| -> BTreeSet<IpAddr> { node.addresses.iter().copied().collect() };
+    let addresses = |node: &Node| -> BTreeSet<Address> { node.addresses.iter().copied().collect() };
     let (old, new) = (addresses(before), addresses(after));
     if is_ours(before) && !old.is_empty() && !new.is_empty() && old.is_disjoint(&new) {
         step("address", Some(list(&old)), Some(list(&new)));

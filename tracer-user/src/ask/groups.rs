@@ -6,7 +6,7 @@ use petgraph::unionfind::UnionFind;
 use serde::Serialize;
 
 use super::{Answer, Link, Pattern, Proof, Split, Who};
-use crate::model::{AddressClass, Edge, Node, NodeKind, View};
+use crate::model::{Address, AddressClass, Edge, Node, NodeKind, View};
 
 /// Groups that must move together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -98,9 +98,9 @@ pub struct Crossing {
     /// The part of the server.
     pub to: String,
     /// Addresses that the client uses, as far as they are known.
-    pub client_addresses: Vec<std::net::IpAddr>,
+    pub client_addresses: Vec<Address>,
     /// Those of the server.
-    pub server_addresses: Vec<std::net::IpAddr>,
+    pub server_addresses: Vec<Address>,
     /// The edge.
     #[serde(flatten)]
     pub link: Link,
@@ -221,7 +221,7 @@ fn is_outside(node: &Node) -> bool {
     node.kind == NodeKind::Remote
         && !node.addresses.iter().any(|it| {
             matches!(
-                AddressClass::of(*it),
+                AddressClass::of(it.ip()),
                 AddressClass::Private | AddressClass::Shared
             )
         })

@@ -2,14 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::IpAddr,
     time::Duration,
 };
 
 use serde::Serialize;
 
 use super::{Answer, Link, Proof, Who};
-use crate::model::{Edge, Happened, NodeKind, Timestamp, View};
+use crate::model::{Address, Edge, Happened, NodeKind, Timestamp, View};
 
 /// What is idle.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,7 +28,7 @@ pub struct IdleListener {
     #[serde(flatten)]
     pub who: Who,
     /// Where.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Vec<Address>,
     /// At which port.
     pub port: u16,
     /// Since when, if it began while it was watched.

@@ -2,13 +2,10 @@
 //! ends. What changes with every start (pids, ports that the kernel chose, suffixes of pods) does
 //! not count.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::service::lasting_name;
-use crate::model::{Edge, Node, NodeKind, View};
+use crate::model::{Address, Edge, Node, NodeKind, View};
 
 /// From here on the kernel chooses ports by itself (`ip_local_port_range`).
 pub(super) const EPHEMERAL: u16 = 32_768;
@@ -119,7 +116,7 @@ fn match_addresses(
     left: &mut Vec<usize>,
 ) -> Vec<usize> {
     /// By address, what has it; none if several have.
-    fn owners(view: &View, of: impl Iterator<Item = usize>) -> HashMap<IpAddr, Option<usize>> {
+    fn owners(view: &View, of: impl Iterator<Item = usize>) -> HashMap<Address, Option<usize>> {
         let mut owners = HashMap::new();
         for at in of {
             for address in &view.nodes[at].addresses {
@@ -174,7 +171,7 @@ fn serve_alike(old: (&View, usize), new: (&View, usize)) -> bool {
 }
 
 fn is_nameless(node: &Node) -> bool {
-    node.kind == NodeKind::Remote && node.name.parse::<IpAddr>().is_ok()
+    node.kind == NodeKind::Remote && node.name.parse::<Address>().is_ok()
 }
 
 impl Matching<'_> {

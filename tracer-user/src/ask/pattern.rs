@@ -1,11 +1,10 @@
 //! Patterns for nodes and edges, and the files that are made of them.
 
-use std::{net::IpAddr, str::FromStr};
+use std::str::FromStr;
 
 use globset::{Glob, GlobMatcher};
-use ipnet::IpNet;
 
-use crate::model::{Node, NodeKind};
+use crate::model::{Network, Node, NodeKind};
 
 /// A pattern for nodes: a glob on name or id, or a network that one of its addresses is in.
 #[derive(Clone, Debug)]
@@ -17,7 +16,7 @@ pub struct Pattern {
 #[derive(Clone, Debug)]
 enum What {
     Name(GlobMatcher),
-    Net(IpNet),
+    Net(Network),
 }
 
 impl Pattern {
@@ -25,7 +24,7 @@ impl Pattern {
     pub fn matches(&self, node: &Node) -> bool {
         match &self.what {
             What::Name(glob) => glob.is_match(&*node.name) || glob.is_match(&*node.id),
-            What::Net(net) => node.addresses.iter().any(|it| net.contains(it)),
+            What::Net(net) => node.addresses.iter().any(|it| net.contains(*it)),
         }
     }
 
@@ -39,10 +38,8 @@ impl FromStr for Pattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let what = if let Ok(net) = text.parse::<IpNet>() {
+        let what = if let Ok(net) = text.parse::<Network>() {
             What::Net(net)
-        } else if let Ok(address) = text.parse::<IpAddr>() {
-            What::Net(address.into())
         } else if text.is_empty() || text.contains(char::is_whitespace) {
             return Err(format!(
                 "`{text}` is no pattern: write a name such as nginx.service, with * for any text, or a network such as 10.0.0.0/8"
@@ -98,7 +95,7 @@ impl FromStr for EdgePattern {
 
 /// `NAME:PORT`, `[v6]:PORT`, or without a port.
 fn with_port(text: &str) -> Result<(&str, Option<u16>), String> {
-    if text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() {
+    if text.parse::<Network>().is_ok() {
         return Ok((text, None));
     }
     let (name, port) = match text.rsplit_once(':') {
@@ -112,7 +109,7 @@ fn with_port(text: &str) -> Result<(&str, Option<u16>), String> {
         _ => (text, None),
     };
     let bare = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-    let is_v6 = |text: &&str| text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
+    let is_v6 = |text: &&str| text.parse::<Network>().is_ok();
     Ok((bare.filter(is_v6).unwrap_or(name), port))
 }
 

@@ -296,6 +296,12 @@ pub(crate) fn examples() -> Vec<Vec<u8>> {
         connection.process.source = Source::LISTENER.0.to_ne_bytes();
         connection.process.comm = *b"\x1b[31m\xe2\x80\xae\xff\"\\\n";
     }
+    let mut on_link = ipv6.clone();
+    put! { on_link, Opened,
+        connection.flow.local_address = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+        connection.flow.remote_address = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5];
+        connection.flow.scope = 2_u32.to_ne_bytes();
+    }
     let mut unknown = opened(Kind::EXISTING);
     put! { unknown, Opened,
         connection.established_ns = [0; 8];
@@ -349,6 +355,7 @@ pub(crate) fn examples() -> Vec<Vec<u8>> {
     vec![
         opened(Kind::CONNECT),
         ipv6,
+        on_link,
         unknown,
         ended(Kind::CLOSE),
         found_over,

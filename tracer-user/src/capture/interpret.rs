@@ -1,7 +1,7 @@
 //! From records to events: what the kernel's numbers mean.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 
@@ -10,10 +10,11 @@ use tracer_common::{self as abi, flags};
 
 use super::{clock::Clock, decode::Record, listeners::Listeners};
 use crate::model::{
-    Body, Cgroup, Closer, Connection, ConnectionEvent, ConnectionId, Direction, DirectionEvidence,
-    DnsPiece, DnsTransport, EndEvidence, Ends, Event, Evidence, ExitStatus, Fact, Failure, Host,
-    Kind, Listener, ListenerEvent, Opened, Phase, Process, ProcessEvent, ProcessEvidence,
-    ProcessKey, Reason, Redirect, Repaired, Signal, Timestamp, Told, Totals, errno, signal,
+    Address, Body, Cgroup, Closer, Connection, ConnectionEvent, ConnectionId, Direction,
+    DirectionEvidence, DnsPiece, DnsTransport, EndEvidence, Ends, Event, Evidence, ExitStatus,
+    Fact, Failure, Host, Kind, Listener, ListenerEvent, Opened, Phase, Process, ProcessEvent,
+    ProcessEvidence, ProcessKey, Reason, Redirect, Repaired, Signal, Timestamp, Told, Totals,
+    errno, signal,
 };
 
 /// Connections that are remembered to be inbound; as many as the kernel side follows unless
@@ -509,19 +510,21 @@ fn exchanged(message: &abi::Message) -> DnsPiece<'_> {
 
 fn redirected(redirect: &abi::Redirect) -> Redirect {
     let dialled = ip(redirect.dialled_family, redirect.dialled_address);
+    let dialled = Address::new(dialled, redirect.dialled_scope);
     Redirect {
         netns: redirect.flow.netns,
         ends: ends(&redirect.flow),
-        dialled: SocketAddr::new(dialled, redirect.dialled_port),
+        dialled: dialled.with_port(redirect.dialled_port),
     }
 }
 
 /// What tells one flow from another.
-type FlowKey = (u32, [u8; 16], [u8; 16], u16, u16);
+type FlowKey = (u32, u32, [u8; 16], [u8; 16], u16, u16);
 
 fn flow_key(flow: &abi::Flow) -> FlowKey {
     (
         flow.netns,
+        flow.scope,
         flow.local_address,
         flow.remote_address,
         flow.local_port,
@@ -530,7 +533,7 @@ fn flow_key(flow: &abi::Flow) -> FlowKey {
 }
 
 fn ends(flow: &abi::Flow) -> Ends {
-    let end = |address, port| SocketAddr::new(ip(flow.family, address), port);
+    let end = |address, port| Address::new(ip(flow.family, address), flow.scope).with_port(port);
     Ends {
         local: end(flow.local_address, flow.local_port),
         remote: end(flow.remote_address, flow.remote_port),
@@ -641,6 +644,47 @@ mod tests {
         super::{checks, decode},
         *,
     };
+
+    #[test]
+    fn only_ends_of_a_link_have_the_scope_of_their_socket() {
+        let of = |family: i32, local: &str, remote: &str| {
+            let octets = |text: &str| match text.parse().expect("an address") {
+                IpAddr::V4(v4) => {
+                    let mut octets = [0; 16];
+                    octets[..4].copy_from_slice(&v4.octets());
+                    octets
+                }
+                IpAddr::V6(v6) => v6.octets(),
+            };
+            let ends = ends(&abi::Flow {
+                local_address: octets(local),
+                remote_address: octets(remote),
+                local_port: 1,
+                remote_port: 2,
+                family: family as u16,
+                reserved: 0,
+                netns: 1,
+                scope: 3,
+            });
+            [ends.local, ends.remote].map(|it| it.to_string())
+        };
+        let v6 = |local, remote| of(libc::AF_INET6, local, remote);
+        assert_eq!(v6("fe80::1", "fe80::2"), ["[fe80::1%3]:1", "[fe80::2%3]:2"]);
+        // A socket may be bound to an interface, whatever it talks to.
+        assert_eq!(v6("::", "fe80::2"), ["[::]:1", "[fe80::2%3]:2"]);
+        assert_eq!(
+            v6("2001:db8::1", "fd00::2"),
+            ["[2001:db8::1]:1", "[fd00::2]:2"]
+        );
+        assert_eq!(
+            v6("::ffff:10.0.0.1", "::ffff:169.254.0.1"),
+            ["10.0.0.1:1", "169.254.0.1:2"]
+        );
+        assert_eq!(
+            of(libc::AF_INET, "10.0.0.1", "169.254.0.1"),
+            ["10.0.0.1:1", "169.254.0.1:2"]
+        );
+    }
 
     #[test]
     fn what_was_found_over_says_why_if_that_is_known() {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
@@ -67,16 +67,13 @@ impl Listeners {
     /// The owners of the sockets at `local` itself, else of those that listen on its
     /// port on every address, as the kernel chooses.
     fn at(&self, netns: u32, local: SocketAddr) -> Option<&Vec<Option<Arc<Process>>>> {
-        let find = |ip: IpAddr| {
-            self.by_address
-                .get(&(netns, SocketAddr::new(ip, local.port())))
-        };
-        let any_v6 = find(Ipv6Addr::UNSPECIFIED.into());
+        let find = |at: SocketAddr| self.by_address.get(&(netns, at));
+        let any_v6 = find((Ipv6Addr::UNSPECIFIED, local.port()).into());
         let any_v4 = local
             .is_ipv4()
-            .then(|| find(Ipv4Addr::UNSPECIFIED.into()))
+            .then(|| find((Ipv4Addr::UNSPECIFIED, local.port()).into()))
             .flatten();
-        find(local.ip()).or(any_v4).or(any_v6)
+        find(local).or(any_v4).or(any_v6)
     }
 }
 
@@ -129,6 +126,16 @@ mod tests {
         assert_eq!(owner(&listeners, 1, "10.0.0.2:443"), Some(3));
         assert_eq!(owner(&listeners, 2, "10.0.0.2:443"), None);
         assert_eq!(owner(&listeners, 1, "[fe80::1]:80"), None);
+    }
+
+    #[test]
+    fn one_address_on_two_links_has_two_owners() {
+        let mut listeners = Listeners::default();
+        listeners.add(&listener("[fe80::1%2]:80"), process(2));
+        listeners.add(&listener("[fe80::1%3]:80"), process(3));
+        assert_eq!(owner(&listeners, 1, "[fe80::1%2]:80"), Some(2));
+        assert_eq!(owner(&listeners, 1, "[fe80::1%3]:80"), Some(3));
+        assert_eq!(owner(&listeners, 1, "[fe80::1%4]:80"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{Connection, Direction, Kind, Process};
+use crate::model::{Connection, Direction, Kind, Process, without_scope};
 
 /// How many pairs are kept. The kernel side follows half as many ends unless told otherwise, so
 /// those that live all find room, with as many that are over.
@@ -100,7 +100,8 @@ impl Peers {
     /// What both ends know alike: who dialled whom. On a loopback address that is within one
     /// network namespace; other addresses are taken to be of one host, as both ends are.
     fn mirrored(&self, connection: &Connection, is_client: bool) -> u64 {
-        let (local, remote) = (connection.ends.local, connection.ends.remote);
+        let local = without_scope(connection.ends.local);
+        let remote = without_scope(connection.ends.remote);
         let ends = if is_client {
             [local, remote]
         } else {
@@ -201,6 +202,16 @@ mod tests {
         let client = end(None, true, 1, "10.0.0.1");
         meet(&mut peers, Kind::Existing, &client, "curl");
         let server = end(None, false, 2, "10.0.0.1");
+        let peer = meet(&mut peers, Kind::Existing, &server, "nginx");
+        assert_eq!(peer.as_deref(), Some("curl"));
+    }
+
+    #[test]
+    fn a_link_has_another_index_at_either_end() {
+        let mut peers = Peers::default();
+        let client = end(None, true, 1, "[fe80::1%2]");
+        meet(&mut peers, Kind::Existing, &client, "curl");
+        let server = end(None, false, 2, "[fe80::1%7]");
         let peer = meet(&mut peers, Kind::Existing, &server, "nginx");
         assert_eq!(peer.as_deref(), Some("curl"));
     }

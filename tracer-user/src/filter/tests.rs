@@ -193,6 +193,31 @@ fn networks_of_either_end() {
 }
 
 #[test]
+fn a_link_of_many() {
+    let mut event = specimens::connect();
+    event.connection.ends = Ends {
+        local: "[fe80::5%2]:41532".parse().expect("an address"),
+        remote: "[fe80::1%2]:5432".parse().expect("an address"),
+    };
+    let event = specimens::event(Body::Connect(event));
+    for (net, admits) in [
+        ("fe80::/10", true),
+        ("fe80::1", true),
+        ("fe80::1%2", true),
+        ("fe80::%2/64", true),
+        ("fe80::1%3", false),
+        ("fe80::%3/64", false),
+        ("fe80::7%2", false),
+    ] {
+        assert_eq!(
+            filter(&format!("--net {net}")).admits(&event),
+            admits,
+            "{net}"
+        );
+    }
+}
+
+#[test]
 fn directions_must_be_known() {
     assert_eq!(admitted("--direction out"), ["connect", "fail"]);
     assert_eq!(admitted("--direction in"), ["accept"]);

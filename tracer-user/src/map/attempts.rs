@@ -12,7 +12,7 @@ use super::{
     counters::{Known, Share, What},
     halves::{HalfId, Halves, Link},
 };
-use crate::model::{ConnectionEvent, Direction, Reason, Timestamp};
+use crate::model::{ConnectionEvent, Direction, Reason, Timestamp, without_scope};
 
 /// Client and server of an attempt. In network namespaces that use the same addresses two
 /// attempts may have the same ends at the same moment: they are then taken for one.
@@ -220,8 +220,10 @@ fn known(event: &ConnectionEvent) -> Known {
 
 fn ends(event: &ConnectionEvent) -> Ends {
     let connection = &event.connection;
+    let local = without_scope(connection.ends.local);
+    let remote = without_scope(connection.remote());
     match connection.direction {
-        Some(Direction::Inbound) => (connection.remote(), connection.ends.local),
-        _ => (connection.ends.local, connection.remote()),
+        Some(Direction::Inbound) => (remote, local),
+        _ => (local, remote),
     }
 }

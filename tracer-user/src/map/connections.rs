@@ -17,7 +17,7 @@ use super::{
     nodes::{HostId, Nodes},
     realms::Realms,
 };
-use crate::model::{ConnectionEvent, ConnectionId, Timestamp, Totals};
+use crate::model::{ConnectionEvent, ConnectionId, Timestamp, Totals, without_scope};
 
 /// What an event says of one end.
 #[derive(Clone, Copy)]
@@ -157,10 +157,11 @@ impl Connections {
                     // Each end calls the other one what that calls itself.
                     let called = |end: &End| nodes.address(halves.get(end.half).remote);
                     if let (Some(here), Some(there)) = (called(first), called(&end))
-                        && (short(here), short(there)) == (end.address, first.address)
+                        && (short(here.ip()), short(there.ip())) == (end.address, first.address)
+                        && here.scope().or(there.scope()).is_none()
                     {
-                        realms.join(first.host, end.host, here);
-                        realms.join(first.host, end.host, there);
+                        realms.join(first.host, end.host, here.ip());
+                        realms.join(first.host, end.host, there.ip());
                     }
                     self.by_id.insert(place, slot);
                     self.meetings.remove(&meeting);
@@ -350,7 +351,8 @@ impl Meeting {
         match connection.handshake {
             Some(handshake) => Self::Handshake(handshake),
             None => {
-                let (local, remote) = (connection.ends.local, connection.remote());
+                let local = without_scope(connection.ends.local);
+                let remote = without_scope(connection.remote());
                 Self::Ends(host, Box::new((local.min(remote), local.max(remote))))
             }
         }

@@ -83,11 +83,11 @@ impl Halves {
             },
             (process, _) => nodes.local(host, process.as_ref(), time),
         };
-        nodes.uses(node, connection.ends.local.ip());
+        nodes.uses(node, connection.ends.local.into());
         let remote = nodes.remote(
             host,
             connection.netns,
-            connection.remote().ip(),
+            connection.remote().into(),
             connection.name.as_deref(),
             time,
         );

@@ -224,7 +224,7 @@ impl Map {
         let node = self.nodes.local(host, event.process.as_ref(), time);
         let listener = &event.listener;
         let at = ListeningAt {
-            address: listener.local.ip(),
+            address: listener.local.into(),
             port: listener.local.port(),
             netns: listener.netns,
         };

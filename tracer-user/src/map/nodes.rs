@@ -1,12 +1,13 @@
 //! Who talks: workloads of hosts that were watched, and remotes, each by a small number.
 
-use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use foldhash::{HashMap, HashSet};
 
 use super::GroupBy;
 use crate::model::{
-    AddressClass, Change, Host, ListeningAt, Name, Process, Timestamp, Workload, WorkloadKind,
+    Address, AddressClass, Change, Host, ListeningAt, Name, Process, Timestamp, Workload,
+    WorkloadKind,
 };
 
 /// Most nodes; the next remotes are folded. Each takes some hundred bytes.
@@ -58,7 +59,7 @@ pub(super) enum Key {
     /// What runs on a host, and is not known.
     Unknown(HostId),
     /// An address, and what it was called.
-    Remote(Realm, IpAddr, Option<Arc<str>>),
+    Remote(Realm, Address, Option<Arc<str>>),
     /// Remotes beyond those that there is room for.
     Others(HostId),
 }
@@ -70,7 +71,7 @@ pub(super) enum Realm {
     World,
     /// Around a host: others may use the same private addresses.
     Host(HostId),
-    /// In one network namespace: its loopback addresses.
+    /// In one network namespace: its loopback addresses, and those on a link of it.
     Netns(HostId, u32),
 }
 
@@ -83,7 +84,7 @@ pub(super) struct Known {
     pub(super) processes: VecDeque<Arc<Process>>,
     pub(super) listeners: Vec<(ListeningAt, u32)>,
     /// Its own addresses, but for loopback.
-    pub(super) addresses: Vec<IpAddr>,
+    pub(super) addresses: Vec<Address>,
     /// What happened to it last.
     pub(super) changes: VecDeque<Change>,
     pub(super) members: u64,
@@ -100,7 +101,7 @@ pub(super) struct Nodes {
     by_key: HashMap<Key, NodeId>,
     /// By address of the value, which is kept so that no other takes the address.
     by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId)>,
-    folded: HashSet<(HostId, IpAddr)>,
+    folded: HashSet<(HostId, Address)>,
 }
 
 impl Nodes {
@@ -205,11 +206,13 @@ impl Nodes {
         &mut self,
         host: HostId,
         netns: u32,
-        address: IpAddr,
+        address: Address,
         name: Option<&Name>,
         time: Timestamp,
     ) -> NodeId {
-        let realm = match AddressClass::of(address) {
+        let realm = match AddressClass::of(address.ip()) {
+            // An index of an interface is of one namespace, whatever the address.
+            _ if address.scope().is_some() => Realm::Netns(host, netns),
             AddressClass::Loopback => Realm::Netns(host, netns),
             AddressClass::Private
             | AddressClass::LinkLocal
@@ -258,7 +261,7 @@ impl Nodes {
     }
 
     /// The address of a remote.
-    pub(super) fn address(&self, id: NodeId) -> Option<IpAddr> {
+    pub(super) fn address(&self, id: NodeId) -> Option<Address> {
         self.get(id).key.address()
     }
 
@@ -267,12 +270,12 @@ impl Nodes {
     }
 
     /// The workload uses that address itself.
-    pub(super) fn uses(&mut self, id: NodeId, address: IpAddr) {
+    pub(super) fn uses(&mut self, id: NodeId, address: Address) {
         let addresses = &mut self.nodes[id.index()].addresses;
         if !addresses.contains(&address)
             && addresses.len() < MAX_ADDRESSES
-            && !address.is_loopback()
-            && !address.is_unspecified()
+            && !address.ip().is_loopback()
+            && !address.ip().is_unspecified()
         {
             addresses.push(address);
         }
@@ -333,7 +336,7 @@ impl Key {
     }
 
     /// The address of a remote.
-    pub(super) fn address(&self) -> Option<IpAddr> {
+    pub(super) fn address(&self) -> Option<Address> {
         match self {
             Self::Remote(_, address, _) => Some(*address),
             _ => None,

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
     sync::Arc,
 };
 
@@ -14,7 +13,7 @@ use super::{
     nodes::{HostId, Key, NodeId, Nodes, Realm},
     realms::Shared,
 };
-use crate::model::{Edge, Host, HostCoverage, Node, NodeKind, Process, View};
+use crate::model::{Address, Edge, Host, HostCoverage, Node, NodeKind, Process, View};
 
 /// Processes of a node that are shown.
 const MAX_PROCESSES: usize = 16;
@@ -156,7 +155,7 @@ fn port(port: u16) -> Option<u16> {
 /// The node that `draft` becomes; none if it is made of nothing.
 fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
     let parts = || draft.parts.iter().map(|id| map.nodes.get(*id));
-    let mut addresses: Vec<IpAddr> = parts()
+    let mut addresses: Vec<Address> = parts()
         .flat_map(|it| {
             it.key
                 .address()
@@ -214,6 +213,16 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
     })
 }
 
+/// Where an address means the same machine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Around {
+    World,
+    /// The first of the hosts that share it.
+    Host(usize),
+    /// One of the network namespaces of a host that have a link of the same number.
+    Netns(usize, u32),
+}
+
 /// What nodes go by.
 struct Labels {
     /// Of each host, a name that no other has.
@@ -221,7 +230,9 @@ struct Labels {
     /// Which hosts share which addresses.
     shared: Shared,
     /// The name of an address, where it has one alone.
-    names: HashMap<(Option<usize>, IpAddr), Option<Arc<str>>>,
+    names: HashMap<(Around, Address), Option<Arc<str>>>,
+    /// Addresses of a link, each with the network namespace it is in; none if it is in several.
+    links: HashMap<(HostId, Address), Option<u32>>,
 }
 
 impl Labels {
@@ -239,10 +250,21 @@ impl Labels {
             hosts: hosts.iter().map(unique).collect(),
             shared: map.realms.shared(hosts.len()),
             names: HashMap::new(),
+            links: HashMap::new(),
         };
-        for known in map.nodes.ids().map(|id| map.nodes.get(id)) {
+        let nodes = || map.nodes.ids().map(|id| map.nodes.get(id));
+        for known in nodes() {
+            if let Key::Remote(Realm::Netns(host, netns), address, _) = &known.key
+                && address.scope().is_some()
+            {
+                let only = labels.links.entry((*host, *address));
+                let only = only.or_insert(Some(*netns));
+                *only = only.filter(|it| it == netns);
+            }
+        }
+        for known in nodes() {
             if let Key::Remote(realm, address, Some(name)) = &known.key {
-                let place = (labels.realm(*realm, *address), *address);
+                let place = (labels.around(*realm, *address), *address);
                 labels
                     .names
                     .entry(place)
@@ -257,13 +279,16 @@ impl Labels {
         labels
     }
 
-    /// The host around which `address` means what it does in `realm`; none if it does everywhere.
-    fn realm(&self, realm: Realm, address: IpAddr) -> Option<usize> {
+    /// Where `address` means what it does in `realm`.
+    fn around(&self, realm: Realm, address: Address) -> Around {
         match realm {
-            Realm::World => None,
-            Realm::Host(host) => Some(self.shared.first(host, address)),
-            // Nobody shares these.
-            Realm::Netns(host, _) => Some(host.index()),
+            Realm::World => Around::World,
+            Realm::Host(host) => Around::Host(self.shared.first(host, address.ip())),
+            Realm::Netns(host, netns) => match self.links.get(&(host, address)) {
+                Some(None) => Around::Netns(host.index(), netns),
+                // Nobody shares these.
+                _ => Around::Host(host.index()),
+            },
         }
     }
 
@@ -302,13 +327,17 @@ impl Labels {
             ),
             Key::Others(host) => (format!("others@{}", self.host(*host)), "others".to_owned()),
             Key::Remote(realm, address, name) => {
-                let realm = self.realm(*realm, *address);
-                let known = || self.names.get(&(realm, *address))?.clone();
-                match (name.clone().or_else(known), realm) {
+                let around = self.around(*realm, *address);
+                let known = || self.names.get(&(around, *address))?.clone();
+                match (name.clone().or_else(known), around) {
                     (Some(name), _) => (name.to_string(), name.to_string()),
-                    (None, None) => (address.to_string(), address.to_string()),
-                    (None, Some(host)) => (
+                    (None, Around::World) => (address.to_string(), address.to_string()),
+                    (None, Around::Host(host)) => (
                         format!("{address}@{}", self.hosts[host]),
+                        address.to_string(),
+                    ),
+                    (None, Around::Netns(host, netns)) => (
+                        format!("{address}@{}~{netns}", self.hosts[host]),
                         address.to_string(),
                     ),
                 }

@@ -271,6 +271,104 @@ fn a_half_alone_is_an_edge_to_an_address() {
     assert_eq!(edge.evidence.ends, SeenBy::Server);
 }
 
+/// The same on a link: addresses are alike on all of them, and its interface has another index at
+/// either end.
+fn pair_on_link(n: u64, [here, there]: [u32; 2]) -> (End, End) {
+    let (mut client, mut server) = pair(n);
+    let end = |last: u8, scope: u32, port: u16| address(&format!("[fe80::{last}%{scope}]:{port}"));
+    let port = client.local.port();
+    (client.local, client.remote) = (end(5, here, port), end(9, here, 5432));
+    (server.local, server.remote) = (end(9, there, 5432), end(5, there, port));
+    (client, server)
+}
+
+#[test]
+fn one_address_on_two_links_is_two_machines() {
+    let mut events = Vec::new();
+    for (n, scope) in [(1, 2), (2, 3)] {
+        let (client, server) = pair_on_link(n, [scope, 10 + scope]);
+        events.extend([client.opens(1.0), client.closes(2.0, 1, 1)]);
+        events.push(
+            pair_on_link(10 + n, [scope, 10 + scope])
+                .0
+                .fails(3.0, Reason::Refused),
+        );
+        events.extend([server.opens(1.0), server.closes(2.0, 1, 1)]);
+    }
+    let clients: Vec<Event> = events
+        .iter()
+        .filter(|it| it.host.name == "web-1")
+        .cloned()
+        .collect();
+    let view = map_of(&clients);
+    assert_eq!(
+        edges(&view),
+        [2, 3]
+            .map(|scope| (format!("app.service -> fe80::9%{scope}:5432"), (1, 1, 1)))
+            .into()
+    );
+    let ids: Vec<&str> = view.nodes.iter().map(|node| &*node.id).collect();
+    assert_eq!(
+        ids,
+        [
+            "fe80::9%2@web-1",
+            "fe80::9%3@web-1",
+            "web-1/systemd/app.service"
+        ]
+    );
+    // With the servers' ends they are workloads, and what failed was of these.
+    events.sort_by_key(|event| event.time);
+    let view = map_of(&events);
+    assert_eq!(edges(&view), [(APP_TO_DB.to_owned(), (2, 2, 2))].into());
+}
+
+#[test]
+fn a_link_of_another_namespace_is_another_link() {
+    let mut events = Vec::new();
+    for (n, netns) in [(1, 1), (2, 77)] {
+        let (client, _) = pair_on_link(n, [2, 2]);
+        for mut event in [client.opens(1.0), client.closes(2.0, 1, 1)] {
+            if let Body::Connect(it) | Body::Close(it) = &mut event.body {
+                it.connection.netns = netns;
+            }
+            events.push(event);
+        }
+    }
+    let view = map_of(&events);
+    let ids: Vec<&str> = view.nodes.iter().map(|node| &*node.id).collect();
+    assert_eq!(
+        ids,
+        [
+            "fe80::9%2@web-1~1",
+            "fe80::9%2@web-1~77",
+            "web-1/systemd/app.service"
+        ]
+    );
+}
+
+#[test]
+fn the_ends_of_a_link_meet_though_its_index_differs() {
+    let (mut client, mut server) = pair_on_link(1, [2, 7]);
+    server.host = Arc::clone(&client.host);
+    for handshake in [Some(1), None] {
+        for end in [&mut client, &mut server] {
+            end.handshake = handshake;
+            end.existing = handshake.is_none();
+        }
+        let opened = [client.opens(1.0), server.opens(1.0)];
+        let closed = [client.closes(2.0, 1, 1), server.closes(2.0, 1, 1)];
+        let view = map_of(&[opened, closed].concat());
+        assert_eq!(only(&view).evidence.ends, SeenBy::Both, "{handshake:?}");
+        assert_eq!(only(&view).terminated, 1);
+    }
+    // An attempt has no handshake.
+    let failed = [
+        client.fails(1.0, Reason::Refused),
+        server.fails(1.0, Reason::NotListening),
+    ];
+    assert_eq!(only(&map_of(&failed)).failures(), 1);
+}
+
 #[test]
 fn what_waited_for_its_other_end_is_counted_once() {
     let mut events = Vec::new();

@@ -65,7 +65,7 @@ impl Closer {
     }
 }
 
-/// The two ends. Addresses are never IPv4-mapped.
+/// The two ends. Addresses are never IPv4-mapped; each with its scope, as [`Address`](super::Address) has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ends {
     /// This host's end.

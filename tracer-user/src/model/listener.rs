@@ -1,8 +1,10 @@
 //! Listening sockets.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::Address;
 
 /// A socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub struct Listener {
 impl Serialize for Listener {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_struct("Listener", 4)?;
-        out.serialize_field::<IpAddr>("address", &self.local.ip())?;
+        out.serialize_field("address", &Address::from(self.local))?;
         if self.local.port() != 0 {
             out.serialize_field("port", &self.local.port())?;
         }

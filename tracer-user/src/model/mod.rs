@@ -5,6 +5,7 @@
 //! event stream (`docs/output.md`). Absent means unknown: an `Option` that is `None`
 //! is left out of the output, never printed as null.
 
+mod address;
 mod class;
 mod connection;
 mod dns;
@@ -24,6 +25,7 @@ mod view;
 mod who;
 mod workload;
 
+pub use address::{Address, AddressError, Network, without_scope};
 pub use class::AddressClass;
 pub use connection::{
     Closer, Connection, ConnectionId, Direction, Ends, Family, Totals, Translation,

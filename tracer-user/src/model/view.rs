@@ -1,11 +1,11 @@
 //! Views: what a map looks like at one moment. Plain and complete, so that formats, the terminal
 //! view and the questions need nothing else.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::{Blind, ExitStatus, Host, Ledger, Lost, Process, Reason, Timestamp, Workload};
+use super::{Address, Blind, ExitStatus, Host, Ledger, Lost, Process, Reason, Timestamp, Workload};
 
 /// An immutable snapshot of a map. Nodes and edges are in a fixed order: nodes by `id`, edges by
 /// client, server and port. Every node is an end of an edge, or listens.
@@ -40,7 +40,7 @@ pub struct Node {
     /// Addresses of a remote, and those that a workload used itself, but for loopback; in order, the
     /// first ones where there are many.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Vec<Address>,
     /// Its processes, those seen last, in order of pid; bounded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<Arc<Process>>,
@@ -85,7 +85,7 @@ impl NodeKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ListeningAt {
     /// Unspecified means all addresses of the namespace.
-    pub address: IpAddr,
+    pub address: Address,
     /// Its port; 0 if the kernel had not chosen one yet.
     pub port: u16,
     /// Inode number of the network namespace.
@@ -124,14 +124,14 @@ pub enum Happened {
     /// It listens at another address.
     Listen {
         /// Which.
-        address: IpAddr,
+        address: Address,
         /// Its port.
         port: u16,
     },
     /// It listens there no more.
     Unlisten {
         /// Where.
-        address: IpAddr,
+        address: Address,
         /// Its port.
         port: u16,
     },

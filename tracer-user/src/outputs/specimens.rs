@@ -472,6 +472,7 @@ pub(crate) fn all() -> Vec<Event> {
         "224.0.0.1:5432",
         "192.0.2.1:5432",
         "8.8.8.8:53",
+        "[fe80::1%2]:5432",
     ] {
         let remote = address(remote);
         match AddressClass::of(remote.ip()) {
@@ -485,10 +486,16 @@ pub(crate) fn all() -> Vec<Event> {
             | AddressClass::Public => {}
         }
         let mut dialled = connect();
+        if remote.is_ipv6() {
+            dialled.connection.ends.local = address("[fe80::5%2]:41532");
+        }
         dialled.connection.ends.remote = remote;
         dialled.connection.translation = None;
         bodies.push(Body::Connect(dialled));
     }
+    let mut on_link = listener();
+    on_link.listener.local = address("[fe80::5%2]:80");
+    bodies.push(Body::Listen(on_link));
     let kinds = [
         WorkloadKind::Systemd,
         WorkloadKind::Container,

@@ -15,9 +15,9 @@ use super::{
     units::{Bytes, Count, Nanos, no_answer},
 };
 use crate::model::{
-    Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence, EndEvidence,
-    Event, Evidence, ExitStatus, Failure, Kind, ListenerEvent, Loss, Lost, Phase, Process,
-    ProcessEvent, ProcessEvidence, Reason, Signal, Start, Stop, WorkloadKind,
+    Address, Body, Closer, Connection, ConnectionEvent, Coverage, Direction, DirectionEvidence,
+    EndEvidence, Event, Evidence, ExitStatus, Failure, Kind, ListenerEvent, Loss, Lost, Phase,
+    Process, ProcessEvent, ProcessEvidence, Reason, Signal, Start, Stop, WorkloadKind,
 };
 
 /// Columns that a name from outside may take.
@@ -266,7 +266,7 @@ fn end(end: SocketAddr) -> String {
     match end {
         _ if end.port() != 0 => end.to_string(),
         SocketAddr::V4(v4) => format!("{}:?", v4.ip()),
-        SocketAddr::V6(v6) => format!("[{}]:?", v6.ip()),
+        SocketAddr::V6(_) => format!("[{}]:?", Address::from(end)),
     }
 }
 

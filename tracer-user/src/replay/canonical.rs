@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::line::Seconds;
 use crate::model::{
-    AddressEvidence, Closer, Connection, ConnectionId, Direction, DirectionEvidence, EndEvidence,
-    Ends, Evidence, Failure, NameSource, Phase, ProcessEvidence, Reason, Timestamp, Totals,
-    Translation, errno,
+    Address, AddressEvidence, Closer, Connection, ConnectionId, Direction, DirectionEvidence,
+    EndEvidence, Ends, Evidence, Failure, NameSource, Phase, ProcessEvidence, Reason, Timestamp,
+    Totals, Translation, errno,
 };
 
 /// What is left of a line.
@@ -87,8 +87,8 @@ impl<'a> Rest<'a> {
         let mut end = End::default();
         let mut comma = "{";
         if self.eat("{\"address\":\"") {
-            let address: IpAddr = self.text()?.parse().ok()?;
-            nowhere.get_or_insert(match address {
+            let address: Address = self.text()?.parse().ok()?;
+            nowhere.get_or_insert(match address.ip() {
                 IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
                 IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
             });
@@ -336,13 +336,13 @@ impl<'a> Rest<'a> {
 /// An address and a port, as far as they were assigned.
 #[derive(Default)]
 struct End {
-    address: Option<IpAddr>,
+    address: Option<Address>,
     port: u16,
 }
 
 impl End {
     fn at(&self, nowhere: IpAddr) -> SocketAddr {
-        SocketAddr::new(self.address.unwrap_or(nowhere), self.port)
+        self.address.unwrap_or(nowhere.into()).with_port(self.port)
     }
 }
 

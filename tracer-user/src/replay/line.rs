@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 
@@ -298,7 +298,8 @@ impl Parser {
             other => return Err(bad("connection.family", other)),
         };
         let address = |end: &wire::End<'_>| {
-            SocketAddr::new(end.address.unwrap_or(nowhere), end.port.unwrap_or(0))
+            let address = end.address.unwrap_or(nowhere.into());
+            address.with_port(end.port.unwrap_or(0))
         };
         let (mut ends, mut translation) = (
             Ends {
@@ -395,7 +396,7 @@ impl Parser {
         let evidence = line.evidence.as_ref().ok_or(Fault::Missing("evidence"))?;
         Ok(ListenerEvent {
             listener: Listener {
-                local: SocketAddr::new(listener.address, listener.port),
+                local: listener.address.with_port(listener.port),
                 backlog: listener.backlog,
                 netns: listener.netns,
             },

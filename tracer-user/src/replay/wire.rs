@@ -1,11 +1,11 @@
 //! The shapes of a line, as they are in JSON. What they mean is `line`'s business.
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::model::{Blind, Cost, Kubernetes, Phase, Reason, Repaired, WorkloadKind};
+use crate::model::{Address, Blind, Cost, Kubernetes, Phase, Reason, Repaired, WorkloadKind};
 
 /// Text that is borrowed from the line where it has no escapes.
 pub(super) type Text<'a> = Cow<'a, str>;
@@ -89,7 +89,7 @@ pub(super) struct Connection<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct End<'a> {
-    pub(super) address: Option<IpAddr>,
+    pub(super) address: Option<Address>,
     pub(super) port: Option<u16>,
     #[serde(borrow)]
     pub(super) name: Option<Text<'a>>,
@@ -122,7 +122,7 @@ pub(super) struct Evidence<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct Listener {
-    pub(super) address: IpAddr,
+    pub(super) address: Address,
     #[serde(default)]
     pub(super) port: u16,
     pub(super) backlog: Option<u32>,

@@ -140,7 +140,7 @@ fn node(map: &Map, index: usize) -> Page {
         "listens",
         node.listeners
             .iter()
-            .map(|at| std::net::SocketAddr::new(at.address, at.port).to_string()),
+            .map(|at| at.address.with_port(at.port).to_string()),
     );
     let rate = numbers::rate(facts.rate);
     page.say(

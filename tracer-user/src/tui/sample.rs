@@ -99,7 +99,7 @@ fn process(pid: u32, comm: &str, exe: &str, args: &[&str]) -> Arc<Process> {
 
 fn listens(port: u16) -> ListeningAt {
     ListeningAt {
-        address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+        address: std::net::IpAddr::from([0, 0, 0, 0]).into(),
         port,
         netns: 1,
     }

@@ -109,6 +109,12 @@ fn a_division_tells_what_it_cuts_and_which_patterns_mean_nothing() {
     assert_eq!(cut.crossing.len(), 1);
     let crossing = &cut.crossing[0];
     assert_eq!((&*crossing.from, &*crossing.to), ("east", "rest"));
-    assert_eq!(crossing.client_addresses, [IpAddr::from([10, 0, 0, 1])]);
-    assert_eq!(crossing.server_addresses, [IpAddr::from([10, 0, 0, 2])]);
+    assert_eq!(
+        crossing.client_addresses,
+        [IpAddr::from([10, 0, 0, 1]).into()]
+    );
+    assert_eq!(
+        crossing.server_addresses,
+        [IpAddr::from([10, 0, 0, 2]).into()]
+    );
 }

@@ -18,7 +18,7 @@ fn a_listener_is_idle_if_nobody_got_through() {
     it.unit("new").listens(81).changed(
         at(500),
         Happened::Listen {
-            address: [0, 0, 0, 0].into(),
+            address: IpAddr::from([0, 0, 0, 0]).into(),
             port: 81,
         },
     );

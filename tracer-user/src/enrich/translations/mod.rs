@@ -7,14 +7,15 @@
 mod conntrack;
 mod table;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use self::{
     conntrack::{Conntrack, Troubles},
     table::Table,
 };
 use crate::model::{
-    AddressEvidence, Blind, ConnectionEvent, Direction, Kind, Redirect, Timestamp, Translation,
+    Address, AddressEvidence, Blind, ConnectionEvent, Direction, Kind, Redirect, Timestamp,
+    Translation,
 };
 
 /// How long the start may wait for what is tracked already.
@@ -93,13 +94,16 @@ impl Translations {
         if matches!(kind, Kind::Close | Kind::Fail) && redirected.is_some() {
             self.redirects.forget(netns, &ends);
         }
+        // Conntrack knows no scopes, and no translation leads off a link.
+        let scope = Address::from(ends.remote).scope().unwrap_or(0);
+        let on_link = |end: SocketAddr| Address::new(end.ip(), scope).with_port(end.port());
         let tracked = self
             .conntrack
             .translated(connection)
             .filter(|it| it.dialled != it.server)
             .map(|it| Translation {
-                dialled: it.dialled,
-                server: it.server,
+                dialled: on_link(it.dialled),
+                server: on_link(it.server),
                 evidence: AddressEvidence::Conntrack,
             });
         // What a program replaced may be translated once more: the first and the last count.

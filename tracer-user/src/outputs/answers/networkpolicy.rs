@@ -42,10 +42,19 @@ pub(super) fn write(crossing: &[Crossing], view: &View) -> String {
         for it in crossing {
             let client = view.nodes.iter().find(|node| node.id == it.link.client.id);
             let pod = client.and_then(|it| it.workload.as_ref()?.k8s.as_ref());
-            if pod.is_none() && it.client_addresses.is_empty() {
+            // A policy cannot name a link.
+            let addresses = || {
+                let addresses = it.client_addresses.iter();
+                addresses.filter(|it| it.scope().is_none())
+            };
+            if pod.is_none() && addresses().next().is_none() {
                 // A rule that names nobody would let in everybody.
                 let name = quoted(&it.link.client.name);
-                let _ = writeln!(out, "    # {name}: its addresses are not known");
+                let why = match it.client_addresses.is_empty() {
+                    true => "its addresses are not known",
+                    false => "its addresses are of a link, which a policy cannot name",
+                };
+                let _ = writeln!(out, "    # {name}: {why}");
                 continue;
             }
             out.push_str("    - from:\n");
@@ -66,8 +75,8 @@ pub(super) fn write(crossing: &[Crossing], view: &View) -> String {
                     }
                 }
                 None => {
-                    for address in &it.client_addresses {
-                        let bits = match address {
+                    for address in addresses() {
+                        let bits = match address.ip() {
                             IpAddr::V4(_) => 32,
                             IpAddr::V6(_) => 128,
                         };

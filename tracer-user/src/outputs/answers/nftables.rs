@@ -1,9 +1,9 @@
 //! What crosses a division as rules for nftables.
 
-use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr};
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::page::inert;
-use crate::ask::groups::Crossing;
+use crate::{ask::groups::Crossing, model::Address};
 
 /// A table with a chain that lets through what crosses, for the firewall between the parts. It drops
 /// nothing by itself: what else there is may be needed too.
@@ -34,10 +34,12 @@ pub(super) fn write(crossing: &[Crossing]) -> String {
             }
         }
         if !is_written {
-            let _ = writeln!(
-                out,
-                "        # addresses are not known, as both ends are on one host: tcp dport {port}, {comment}"
-            );
+            let addresses = || it.client_addresses.iter().chain(&it.server_addresses);
+            let why = match addresses().any(|it| it.scope().is_some()) {
+                true => "not through a firewall, as the ends are on one link",
+                false => "addresses are not known, as both ends are on one host",
+            };
+            let _ = writeln!(out, "        # {why}: tcp dport {port}, {comment}");
         }
     }
     out.push_str("    }\n}\n");
@@ -76,13 +78,14 @@ impl Family {
         }
     }
 
-    /// The addresses of this family as a set; none if there are none.
-    fn of(self, addresses: &[IpAddr]) -> Option<String> {
-        let addresses: BTreeSet<&IpAddr> = addresses
+    /// The addresses of this family as a set; none if there are none. Those of a link are left out:
+    /// nothing forwards what comes from one or goes to one.
+    fn of(self, addresses: &[Address]) -> Option<String> {
+        let addresses: BTreeSet<&Address> = addresses
             .iter()
             .filter(|it| match self {
-                Self::V4 => it.is_ipv4(),
-                Self::V6 => it.is_ipv6(),
+                Self::V4 => it.ip().is_ipv4(),
+                Self::V6 => it.ip().is_ipv6() && it.scope().is_none(),
             })
             .collect();
         let addresses: Vec<String> = addresses.into_iter().map(ToString::to_string).collect();

@@ -117,6 +117,47 @@ fn names_break_out_of_no_line_of_rules_or_units() {
 }
 
 #[test]
+fn rules_name_no_address_of_a_link() {
+    let mut view = specimens::three_tiers();
+    for node in &mut view.nodes {
+        node.workload = None;
+        node.addresses = vec!["fe80::1%2".parse().expect("an address")];
+    }
+    let split: Split = "one = a*\ntwo = *".parse().expect("a split");
+    let text = |view: &View, format| {
+        let cut = groups::groups(view, &groups::Shared::default(), Some(&split));
+        assert!(
+            !cut.found
+                .split
+                .as_ref()
+                .expect("a split")
+                .crossing
+                .is_empty()
+        );
+        rules(&cut, view, format).expect("rules")
+    };
+    let firewall = text(&view, AnswerFormat::Nftables);
+    assert!(
+        firewall.contains("as the ends are on one link: tcp dport"),
+        "{firewall}"
+    );
+    assert!(!firewall.contains("saddr"), "{firewall}");
+    for node in &mut view.nodes {
+        node.addresses
+            .push("2001:db8::1".parse().expect("an address"));
+    }
+    for format in [AnswerFormat::Nftables, AnswerFormat::Networkpolicy] {
+        let text = text(&view, format);
+        assert!(!text.contains("fe80"), "{text}");
+    }
+    let firewall = text(&view, AnswerFormat::Nftables);
+    assert!(
+        firewall.contains("ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::1 "),
+        "{firewall}"
+    );
+}
+
+#[test]
 fn an_empty_map_has_answers_that_say_that_nobody_watched() {
     for text in texts(&View::default()) {
         assert!(!text.contains("Proven for"), "{text}");

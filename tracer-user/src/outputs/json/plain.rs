@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use crate::model::{ConnectionId, Timestamp};
+use crate::model::{Address, ConnectionId, Timestamp};
 
 /// Appends digits.
 pub(super) fn number(number: impl itoa::Integer, buf: &mut Vec<u8>) {
@@ -54,7 +54,7 @@ pub(super) fn end(end: SocketAddr, buf: &mut Vec<u8>) {
     let has_address = !end.ip().is_unspecified();
     if has_address {
         buf.extend_from_slice(b"\"address\":\"");
-        address(end.ip(), buf);
+        address(end.into(), buf);
         buf.push(b'"');
     }
     if end.port() != 0 {
@@ -67,8 +67,8 @@ pub(super) fn end(end: SocketAddr, buf: &mut Vec<u8>) {
     buf.push(b'}');
 }
 
-fn address(address: IpAddr, buf: &mut Vec<u8>) {
-    match address {
+fn address(address: Address, buf: &mut Vec<u8>) {
+    match address.ip() {
         IpAddr::V4(v4) => {
             for (n, octet) in v4.octets().into_iter().enumerate() {
                 if n > 0 {
@@ -78,7 +78,7 @@ fn address(address: IpAddr, buf: &mut Vec<u8>) {
             }
         }
         // Writing to memory does not fail.
-        IpAddr::V6(v6) => drop(write!(buf, "{v6}")),
+        IpAddr::V6(_) => drop(write!(buf, "{address}")),
     }
 }
 
@@ -116,6 +116,8 @@ impl Times {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -143,8 +145,12 @@ mod tests {
         }
 
         #[test]
-        fn addresses_are_as_displayed(it: IpAddr) {
-            prop_assert_eq!(written(|buf| address(it, buf)), it.to_string());
+        fn addresses_are_as_displayed(ip: IpAddr, low: u64, scope: u32) {
+            let link_local = Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(low));
+            for ip in [ip, link_local.into()] {
+                let it = Address::new(ip, scope);
+                prop_assert_eq!(written(|buf| address(it, buf)), it.to_string());
+            }
         }
     }
 
@@ -155,6 +161,7 @@ mod tests {
             ("[::]:80", r#"{"port":80}"#),
             ("10.0.0.1:0", r#"{"address":"10.0.0.1"}"#),
             ("[fe80::1]:65535", r#"{"address":"fe80::1","port":65535}"#),
+            ("[fe80::1%2]:80", r#"{"address":"fe80::1%2","port":80}"#),
         ] {
             assert_eq!(
                 written(|buf| end(it.parse().expect("an end"), buf)),

@@ -129,7 +129,7 @@ fn node(node: &Node, mut data: Data) {
     let listeners = node.listeners.iter();
     data.list(
         "listeners",
-        listeners.map(|it| std::net::SocketAddr::new(it.address, it.port).to_string()),
+        listeners.map(|it| it.address.with_port(it.port).to_string()),
     );
     let processes = node.processes.iter();
     data.list(

@@ -54,7 +54,7 @@ fn workload(
         started: Some(at(0)),
     };
     let listener = |port: &u16| ListeningAt {
-        address: IpAddr::from([0, 0, 0, 0]),
+        address: IpAddr::from([0, 0, 0, 0]).into(),
         port: *port,
         netns: 4_026_531_840,
     };
@@ -81,7 +81,7 @@ fn remote(name: &str, address: [u8; 4]) -> Node {
         name: name.into(),
         host: None,
         workload: None,
-        addresses: vec![address.into()],
+        addresses: vec![IpAddr::from(address).into()],
         processes: Vec::new(),
         listeners: Vec::new(),
         changes: Vec::new(),

@@ -21,7 +21,7 @@ use lru::LruCache;
 
 use super::message::Entry;
 use super::tracked::Tracked;
-use crate::model::{Direction, Ends};
+use crate::model::{Direction, Ends, without_scope};
 
 /// How many connections are remembered for either end; those that nobody asked for or told
 /// of for longest go first. About 500 bytes each for both ends, and as much only as is used.
@@ -141,22 +141,13 @@ impl Table {
         if self.dialled.is_empty() {
             return None;
         }
-        let (side, mut pair) = match direction {
-            Direction::Outbound => (
-                Side::Client,
-                Pair {
-                    client: ends.local,
-                    server: ends.remote,
-                },
-            ),
-            Direction::Inbound => (
-                Side::Server,
-                Pair {
-                    client: ends.remote,
-                    server: ends.local,
-                },
-            ),
+        // Conntrack knows no scopes.
+        let (local, remote) = (without_scope(ends.local), without_scope(ends.remote));
+        let (side, client, server) = match direction {
+            Direction::Outbound => (Side::Client, local, remote),
+            Direction::Inbound => (Side::Server, remote, local),
         };
+        let mut pair = Pair { client, server };
         let since = match direction {
             Direction::Outbound => begun_ns.unwrap_or(0),
             Direction::Inbound => begun_ns.unwrap_or(0).saturating_sub(ON_ITS_WAY_NS),

@@ -185,3 +185,14 @@ fn the_table_is_bounded() {
     let places = table.dialled.get(&pair).expect("it was told last");
     assert_eq!(places.all().count(), PLACES);
 }
+
+/// Netlink tells addresses without their links.
+#[test]
+fn the_link_of_an_address_is_not_asked_for() {
+    let mut table = Table::new();
+    let (client, service, server) = ("[fe80::5]:4000", "[fe80::1]:80", "[fe80::1]:8080");
+    let entry = entry(client, service, server, client);
+    table.learn(HOST, &entry, 100);
+    let found = outbound(&mut table, HOST, "[fe80::5%2]:4000", "[fe80::1%2]:80");
+    assert_eq!(found, Some(entry.translation));
+}
