@@ -32,6 +32,7 @@ tests!("sharing":
     a_listener_from_its_parent,
     a_listener_passed_to_another_process,
     connections_passed_to_other_processes,
+    a_connection_passed_on_is_reset,
     an_accept_that_waited_before_tracer_came,
     many_accepts_that_wait_at_once,
 );
@@ -305,7 +306,43 @@ fn connections_passed_to_other_processes() -> Result<()> {
         11,
         100,
     );
-    told(tracer, &[&netns], &ends, 0)?;
+    let events = told(tracer, &[&netns], &ends, 0)?;
+    for (direction, heir) in [("outbound", &client_heir), ("inbound", &server_heir)] {
+        let close = json!({"event": "close", "connection": {"direction": direction},
+            "process": {"pid": heir.pid()}, "evidence": {"process": "close"}});
+        expect::one("who closed it", &close, &events)?;
+    }
+    Ok(())
+}
+
+/// No FIN says who ends it.
+fn a_connection_passed_on_is_reset() -> Result<()> {
+    let netns = namespace()?;
+    let mut tracer = Tracer::stream(&[])?;
+    let hooks = tracer.wait_for("the start line", |_| true)?["tracer"]["hooks"].clone();
+    let (mut client, mut client_heir) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let mut server = Agent::new(&netns)?;
+    let (listener, at) = server.listen(any()?)?;
+    let dialled = client.connect(at)?;
+    let accepted = server.accept(listener)?.socket()?;
+    let slot = dialled.socket()?;
+    let passed = client.pass(slot, &mut client_heir)?;
+    client.close(slot)?;
+    client_heir.reset(passed)?;
+    server.receive_end(accepted)?;
+    server.close(accepted)?;
+    netns.wait_settled()?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let events = expect::within(netns.inode(), &run.events()?);
+    let line = |event, pid: u32, evidence| {
+        json!({"event": event, "connection": {"direction": "outbound"}, "process": {"pid": pid},
+            "evidence": {"process": evidence}})
+    };
+    let connect = line("connect", client.pid(), "hook");
+    let close = line("close", client_heir.pid(), "close");
+    expect::one("who dialled", &connect, &events)?;
+    expect::one(&format!("who reset it, by {hooks}"), &close, &events)?;
     Ok(())
 }
 

@@ -1,20 +1,21 @@
 //! Ways to connect and accept that are not the plain calls.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracer_tests::{
-    agent::{Agent, By, Dial, Listen},
+    agent::{Agent, By, Dial, Listen, Slot},
     expect::{self, endpoint},
-    ledger::End,
+    ledger::{Closer, End},
     netns::Netns,
     ring, skip, tests,
     tracer::Tracer,
 };
 
 use crate::{
+    failures,
     watch::told,
     world::{World, exchanged, namespace},
 };
@@ -25,6 +26,10 @@ tests!("ways":
     deferred_accept,
     fast_open,
     fast_open_that_is_refused,
+    fast_open_before_the_handshake_is_over,
+    fast_open_that_never_begins,
+    a_restored_connection,
+    two_that_dial_each_other,
     mptcp,
 );
 
@@ -73,7 +78,7 @@ fn io_uring() -> Result<()> {
 }
 
 /// Exactly one attempt at `to`, which was refused.
-fn refused_once(to: SocketAddr, pid: u32, events: &[serde_json::Value]) -> Result<()> {
+fn refused_once(to: SocketAddr, pid: u32, events: &[Value]) -> Result<()> {
     let pattern = json!({"event": "fail", "connection": {"direction": "outbound", "server": endpoint(to)},
         "failure": {"phase": "remote", "reason": "refused", "errno": "ECONNREFUSED"},
         "process": {"pid": pid}, "evidence": {"process": "hook"}});
@@ -192,8 +197,220 @@ fn fast_open() -> Result<()> {
         let count = counter(&netns, "netstat", "TcpExt:", name)?;
         ensure!(count == 4, "{name} is {count}, not 4");
     }
-    told(tracer, &[&netns], &ends, 0)?;
+    let events = told(tracer, &[&netns], &ends, 0)?;
+    // What came with the SYN is not counted.
+    for end in ends.iter().step_by(2) {
+        let pattern = json!({"connection": {"client": endpoint(end.client)}});
+        let lines = expect::exactly(4, "both ends", &pattern, &events)?;
+        one_handshake(&lines)?;
+    }
     Ok(())
+}
+
+/// All lines of a connection, at both ends, have its handshake.
+fn one_handshake(lines: &[&Value]) -> Result<()> {
+    let handshakes: BTreeSet<&str> = lines
+        .iter()
+        .map(|line| line["connection"]["handshake"].as_str())
+        .collect::<Option<_>>()
+        .with_context(|| format!("a line without a handshake: {lines:#?}"))?;
+    ensure!(handshakes.len() == 1, "{handshakes:?}: {lines:#?}");
+    Ok(())
+}
+
+/// Server and client of which the client has the server's cookie, and the server's listener.
+fn acquainted(netns: &Netns) -> Result<(Agent, Agent, Slot, SocketAddr)> {
+    allow_fast_open(netns)?;
+    let (mut server, mut client) = (Agent::new(netns)?, Agent::new(netns)?);
+    let (listener, at) = server.listen(Listen {
+        fast_open: true,
+        ..Listen::at("127.0.0.1:0".parse()?)
+    })?;
+    let first = client.dial(Dial {
+        by: By::FastOpen(1),
+        ..Dial::to(at)
+    })?;
+    let accepted = server.accept(listener)?.socket()?;
+    client.close(first.socket()?)?;
+    server.receive_end(accepted)?;
+    server.close(accepted)?;
+    netns.wait_settled()?;
+    Ok((server, client, listener, at))
+}
+
+/// What a run told of one namespace, once all is over there.
+fn lines(tracer: Tracer, netns: &Netns) -> Result<Vec<Value>> {
+    netns.wait_settled()?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let lines = run.events()?;
+    expect::well_formed(&lines)?;
+    expect::sums(run.text()?.lines())?;
+    Ok(expect::within(netns.inode(), &lines))
+}
+
+/// The server has payload, and a process that reads it, before it knows that the client is there.
+fn fast_open_before_the_handshake_is_over() -> Result<()> {
+    let netns = namespace()?;
+    let (mut server, mut client, listener, at) = acquainted(&netns)?;
+    let mut tracer = Tracer::stream(&[])?;
+    let hooks = tracer.wait_for("the start line", |_| true)?["tracer"]["hooks"].clone();
+    failures::nft(
+        &netns,
+        "add table inet t; add chain inet t input { type filter hook input priority 0; }; \
+         add rule inet t input tcp flags & (syn | ack) == syn | ack drop",
+    )?;
+    let dialled = client.dial(Dial {
+        by: By::FastOpen(100),
+        nonblocking: true,
+        ..Dial::to(at)
+    })?;
+    let (slot, from) = (dialled.slot.context("a socket")?, dialled.local()?);
+    let accepted = server.accept(listener)?.socket()?;
+    server.receive(accepted, 100)?;
+    failures::wait_for_state(&netns, (from, at), failures::SYN_SENT)?;
+    failures::nft(&netns, "flush ruleset")?;
+    let outcome = client.outcome(slot)?;
+    ensure!(outcome.errno.is_none(), "{outcome:?}");
+    server.send(accepted, 20)?;
+    client.receive(slot, 20)?;
+    client.close(slot)?;
+    server.receive_end(accepted)?;
+    server.close(accepted)?;
+    let events = lines(tracer, &netns)?;
+    let line = |event, direction| {
+        let pattern = json!({"event": event, "connection": {"direction": direction,
+            "client": endpoint(from)}});
+        expect::one("a line of it", &pattern, &events)
+    };
+    let (connect, accept) = (line("connect", "outbound")?, line("accept", "inbound")?);
+    let (there, here) = (line("close", "outbound")?, line("close", "inbound")?);
+    one_handshake(&[connect, accept, there, here])?;
+    let opened = |line: &Value| line["connection"]["opened"].as_str().map(str::to_owned);
+    let (client_opened, server_opened) = (opened(connect), opened(here));
+    ensure!(
+        client_opened.is_some() && server_opened >= client_opened,
+        "the server's end was opened before the client's: {here}"
+    );
+    // Where accept() is seen, it comes first; else the end of the handshake stands for it.
+    let expected = server_opened.filter(|_| hooks == "tracepoint");
+    ensure!(opened(accept) == expected, "{accept}");
+    ensure!(
+        here["connection"]["sent_bytes"] == 20 && here["connection"]["received_bytes"] == 100,
+        "{here}"
+    );
+    Ok(())
+}
+
+/// connect() promises a SYN with the first write, and there is none.
+fn fast_open_that_never_begins() -> Result<()> {
+    let netns = namespace()?;
+    let (_server, mut client, _, at) = acquainted(&netns)?;
+    let tracer = Tracer::stream(&[])?;
+    let promised = client.dial(Dial {
+        by: By::Deferred(0),
+        ..Dial::to(at)
+    })?;
+    // It is not connected, though connect() said so.
+    let from = promised.local()?;
+    client.close(promised.socket()?)?;
+    let events = lines(tracer, &netns)?;
+    ensure!(
+        counter(&netns, "netstat", "TcpExt:", "TCPFastOpenActive")? == 0,
+        "it was begun, or the one before was not the first"
+    );
+    let pattern = json!({"connection": {"client": {"port": from.port()}}});
+    expect::exactly(0, "what never began", &pattern, &events).map(drop)
+}
+
+/// As CRIU does it: nothing is sent, nobody dials.
+fn a_restored_connection() -> Result<()> {
+    let netns = namespace()?;
+    let mut client = Agent::new(&netns)?;
+    let tracer = Tracer::stream(&[])?;
+    let mut restored = Vec::new();
+    for to in ["127.0.0.1:9", "[::1]:9"] {
+        let to: SocketAddr = to.parse()?;
+        let answer = client.dial(Dial {
+            by: By::Repair,
+            ..Dial::to(to)
+        })?;
+        if answer.errno == Some(libc::EPERM) {
+            return skip::skip("TCP_REPAIR", "not permitted");
+        }
+        let slot = answer.socket()?;
+        restored.push((answer.local()?, to));
+        // Still under repair: nothing is sent now, either.
+        client.close(slot)?;
+    }
+    let events = lines(tracer, &netns)?;
+    for (from, to) in restored {
+        for event in ["existing", "close"] {
+            let pattern = json!({"event": event, "process": {"pid": client.pid()},
+                "connection": {"existing": true, "direction": null, "handshake": null, "opened": null,
+                    "local": endpoint(from), "remote": endpoint(to)},
+                "evidence": {"process": "hook", "direction": "unknown"}});
+            expect::one("the restored connection", &pattern, &events)?;
+        }
+    }
+    expect::exactly(4, "no more of them", &json!({"connection": {}}), &events).map(drop)
+}
+
+/// Both ends send a SYN, and neither listens: one connection, of which both are clients.
+fn two_that_dial_each_other() -> Result<()> {
+    let netns = namespace()?;
+    let tracer = Tracer::stream(&[])?;
+    let (mut one, mut other) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let mut free = || -> Result<SocketAddr> {
+        let (slot, at) = one.listen(Listen::at("127.0.0.1:0".parse()?))?;
+        one.close(slot)?;
+        Ok(at)
+    };
+    let (here, there) = (free()?, free()?);
+    // Neither hears the other's first SYN.
+    failures::nft(
+        &netns,
+        "add table inet t; add chain inet t input { type filter hook input priority 0; }; \
+         add rule inet t input meta l4proto tcp drop",
+    )?;
+    let (first, _) = failures::begin(
+        &mut one,
+        Dial {
+            from: Some(here),
+            ..Dial::to(there)
+        },
+    )?;
+    let (second, _) = failures::begin(
+        &mut other,
+        Dial {
+            from: Some(there),
+            ..Dial::to(here)
+        },
+    )?;
+    failures::nft(&netns, "flush ruleset")?;
+    for (agent, slot) in [(&mut one, first), (&mut other, second)] {
+        let outcome = agent.outcome(slot)?;
+        ensure!(outcome.errno.is_none(), "{outcome:?}");
+    }
+    one.send(first, 10)?;
+    other.receive(second, 10)?;
+    one.close(first)?;
+    other.receive_end(second)?;
+    other.close(second)?;
+    let ends = [
+        End {
+            sent: 10,
+            ..End::client(netns.inode(), here, there, one.pid())
+        },
+        End {
+            received: 10,
+            closed_by: Some(Closer::Remote),
+            ..End::client(netns.inode(), there, here, other.pid())
+        },
+    ];
+    let events = told(tracer, &[&netns], &ends, 0)?;
+    let lines = expect::exactly(4, "both ends", &json!({"connection": {}}), &events)?;
+    one_handshake(&lines)
 }
 
 fn fast_open_that_is_refused() -> Result<()> {

@@ -79,8 +79,12 @@ pub enum By {
     Ring,
     /// sendto() of so many bytes with `MSG_FASTOPEN`, and no connect().
     FastOpen(usize),
-    /// connect() with `TCP_FASTOPEN_CONNECT`, and then send() of so many bytes.
+    /// connect() with `TCP_FASTOPEN_CONNECT`, and then send() of so many bytes; none if 0.
     Deferred(usize),
+    /// connect() with only so many bytes of the address.
+    Short(u32),
+    /// connect() with `TCP_REPAIR`: as if the connection had been made elsewhere.
+    Repair,
 }
 
 /// How to dial.
@@ -697,6 +701,18 @@ fn dial(socket: &Socket, to: &SockAddr, by: By) -> io::Result<()> {
             set(socket, libc::TCP_FASTOPEN_CONNECT, 1)?;
             socket.connect(to)?;
             (&*socket).write_all(&vec![0x5a; bytes])
+        }
+        By::Short(bytes) => {
+            let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
+            // SAFETY: an address of at least as many bytes, which outlives the call.
+            match unsafe { libc::connect(fd, to.as_ptr().cast(), bytes.min(to.len())) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+        By::Repair => {
+            set(socket, libc::TCP_REPAIR, 1)?;
+            socket.connect(to)
         }
     }
 }

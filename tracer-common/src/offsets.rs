@@ -106,6 +106,8 @@ offsets! {
         tcp_total_retrans: "tcp_sock"."total_retrans", 4;
         /// Segments sent.
         tcp_segs_out: "tcp_sock"."segs_out", 4;
+        /// The request that a socket of TCP Fast Open was made of, until its handshake is complete.
+        tcp_fastopen_rsk: "tcp_sock"."fastopen_rsk", 8;
         /// `struct sock` of a `struct socket`.
         socket_sk: "socket"."sk", 8;
         /// Thread group leader.
@@ -167,6 +169,8 @@ offsets! {
         skb_transport_header: "sk_buff"."transport_header", 2;
         /// The device it came in by.
         skb_dev: "sk_buff"."dev", 8;
+        /// First sequence number of the client, of a handshake under way.
+        request_rcv_isn: "tcp_request_sock"."rcv_isn", 4;
         /// Network namespace of a device.
         net_device_net: "net_device"."nd_net.net", 8;
     }

@@ -30,10 +30,10 @@ pub(crate) static COUNTS: PerCpuArray<Counts> =
     PerCpuArray::with_max_entries(Kind::COUNT as u32, 0);
 
 /// Calls of connect() under way, by thread, where only their return can be hooked: the
-/// `struct socket` and the address that is dialled. One that ends before its steps leaves its
+/// `struct socket`, the address that is dialled and its length. One that ends before its steps leaves its
 /// entry, until the thread dials again or others need the place.
 #[map]
-pub(crate) static DIALS: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(1 << 10, 0);
+pub(crate) static DIALS: LruHashMap<u64, [u64; 3]> = LruHashMap::with_max_entries(1 << 10, 0);
 
 /// Calls that wait for an answer of a name server, by thread. One that ends otherwise leaves its
 /// entry, until the thread waits again or others need the place.

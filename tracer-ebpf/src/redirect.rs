@@ -13,11 +13,11 @@ use crate::{
     room::zeroed,
 };
 
-/// A process dials `address`, a `struct sockaddr` in kernel memory, on `socket`, a `struct
+/// A process dials `address`, a `struct sockaddr` of `length` bytes in kernel memory, on `socket`, a `struct
 /// socket`, in its context: nothing has replaced it yet.
 #[inline(always)]
-pub(crate) fn intended(socket: u64, address: u64) {
-    if !kernel::is_internet(address) {
+pub(crate) fn intended(socket: u64, address: u64, length: i32) {
+    if !kernel::is_internet(address, length) {
         return;
     }
     let sock = kernel::of_socket(socket);

@@ -8,17 +8,19 @@ use rustix::io::Errno;
 use tracer_tests::{
     agent::{Agent, Listen, Slot},
     netns::Netns,
-    tests,
+    tests, wait,
 };
 
 use super::{
     ACCEPT_QUEUE_FULL, Attempt, ESTABLISHED, FAMILIES, Family, TIMED_OUT, Way, World, at_once,
-    attempt, dead, wait_for_state,
+    attempt, dead, nft, wait_for_state,
 };
+use crate::ways::counter;
 
 tests!("failures::inbound":
     not_listening,
     accept_queue_full,
+    accept_queue_full_at_the_end_of_the_handshake,
     a_reset_is_no_refusal,
 );
 
@@ -113,6 +115,62 @@ fn accept_queue_full() -> Result<()> {
     for (attempt, server) in &attempts {
         seen.failed(attempt, TIMED_OUT)?;
         seen.turned_away(attempt, ACCEPT_QUEUE_FULL, Some(*server))?;
+    }
+    seen.nothing_more()
+}
+
+/// There was room when the SYN came, and none when its answer was acknowledged. The kernel answers
+/// again and again, and it is one attempt.
+fn accept_queue_full_at_the_end_of_the_handshake() -> Result<()> {
+    let (world, far, mut server) = cable()?;
+    let (mut filler, mut client) = (world.agent()?, world.agent()?);
+    let mut attempts = Vec::new();
+    nft(
+        &far,
+        "add table inet t; add chain inet t input { type filter hook input priority 0; }",
+    )?;
+    let mut late = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        // The kernel takes one more than it is told.
+        let how = Listen {
+            backlog: 0,
+            ..Listen::at(family.far())
+        };
+        let (_, at) = server.listen(how)?;
+        let rule = format!(
+            "add rule inet t input tcp dport {} tcp flags & (syn | ack) == ack drop",
+            at.port()
+        );
+        nft(&far, &rule)?;
+        let dialled = client.connect(at)?;
+        let (slot, from) = (dialled.socket()?, dialled.local()?);
+        nft(
+            &far,
+            &format!(
+                "insert rule inet t input tcp sport != {} tcp dport {} accept",
+                from.port(),
+                at.port()
+            ),
+        )?;
+        let filled = filler.connect(at)?;
+        wait_for_state(&far, (at, filled.local()?), ESTABLISHED)?;
+        attempts.push(Attempt::new(client.pid(), from.port(), at));
+        late.push((slot, filled.socket()?));
+    }
+    nft(&far, "flush ruleset")?;
+    let overflows = || counter(&far, "netstat", "TcpExt:", "ListenOverflows");
+    // Two of each, and more of one.
+    wait::until("the queues to overflow", || {
+        Ok((overflows()? >= 4).then_some(()))
+    })?;
+    for (slot, filled) in late {
+        client.close(slot)?;
+        filler.close(filled)?;
+    }
+    let mut seen = world.finish()?;
+    seen.events.retain(|event| event["event"] == "fail");
+    for attempt in &attempts {
+        seen.turned_away(attempt, ACCEPT_QUEUE_FULL, Some(server.pid()))?;
     }
     seen.nothing_more()
 }

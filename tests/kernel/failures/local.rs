@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
 use serde_json::Value;
 use tracer_tests::{
-    agent::{Agent, Dial, Listen},
+    agent::{Agent, By, Dial, Listen},
     cgroup::Cgroup,
     skip, tests,
 };
@@ -26,6 +26,7 @@ tests!("failures::local":
     denied_by_a_security_module,
     no_local_port,
     address_in_use,
+    a_short_address_dials_nobody,
 );
 
 /// Every way to an address that `route` leads to, if there is one.
@@ -193,4 +194,25 @@ fn address_in_use() -> Result<()> {
         seen.failed(attempt, expected)?;
     }
     seen.nothing_more()
+}
+
+/// Whatever is in memory behind it.
+fn a_short_address_dials_nobody() -> Result<()> {
+    let world = World::new()?;
+    let (mut client, mut server) = (world.agent()?, world.agent()?);
+    for (family, lengths) in [
+        (Family::V4, [1, 2, 15]),
+        (Family::V6, [2, 16, 23]),
+        (Family::Mapped, [2, 16, 23]),
+    ] {
+        let to = dead(&mut server, family.loopback())?;
+        for length in lengths {
+            let dial = Dial {
+                by: By::Short(length),
+                ..family.dial(to)
+            };
+            attempt(&mut client, dial, Errno::INVAL)?;
+        }
+    }
+    world.finish()?.nothing_more()
 }

@@ -672,6 +672,8 @@ impl<'a> Comparison<'a> {
         };
         if !right {
             self.is_false(class);
+        } else if kind == "close" && evidence == "hook" && pid != end.closer {
+            self.is_unknown("who closed it");
         } else if evidence == "close" && kind != "close" {
             // Nobody saw who opened it: who closed it stands for that.
             self.is_unknown("who opened it");

@@ -16,11 +16,11 @@ use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_probe_read_kernel}
 
 pub(crate) use cgroup::Cgroup;
 pub(crate) use message::{Buffer, Message, port_of};
-pub(crate) use packet::Packet;
-pub(crate) use sock::{Sock, is_internet, of_file, of_socket, state};
+pub(crate) use packet::{Packet, first_sequence};
+pub(crate) use sock::{Role, Sock, is_internet, of_file, of_socket, state};
 pub(crate) use task::{
-    exit_status, is_kernel_thread, is_last_thread, parent, read_arguments, read_current, read_path,
-    read_task,
+    exit_status, is_current, is_kernel_thread, is_last_thread, parent, read_arguments,
+    read_current, read_path, read_task,
 };
 
 /// Nanoseconds of the clock that goes on during suspend, as the start times of processes do.

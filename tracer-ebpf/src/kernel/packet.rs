@@ -23,6 +23,12 @@ mod wire {
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
+/// First sequence number of who asked, by a `struct tcp_request_sock`.
+#[inline(always)]
+pub(crate) fn first_sequence(request: u64) -> u32 {
+    read(request, offset!(request_rcv_isn))
+}
+
 impl Packet {
     #[inline(always)]
     fn network(self) -> u64 {

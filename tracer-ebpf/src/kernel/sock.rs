@@ -8,10 +8,20 @@ use tracer_common::{Connection, Flow, Totals};
 
 use super::{Integers, follow, offset, read, read_into};
 
-/// Whether `address`, a `struct sockaddr` in kernel memory, is one of the internet.
+/// Whether `address`, a `struct sockaddr` in kernel memory of `length` bytes, is one of the
+/// internet. A shorter one names nobody, whatever is in memory behind it.
 #[inline(always)]
-pub(crate) fn is_internet(address: u64) -> bool {
-    matches!(read::<u16>(address, 0), AF_INET | AF_INET6)
+pub(crate) fn is_internet(address: u64, length: i32) -> bool {
+    /// Bytes of a `struct sockaddr_in`.
+    const V4_LENGTH: i32 = 16;
+    /// `SIN6_LEN_RFC2133`.
+    const V6_LENGTH: i32 = 24;
+    length >= 2
+        && match read::<u16>(address, 0) {
+            AF_INET => length >= V4_LENGTH,
+            AF_INET6 => length >= V6_LENGTH,
+            _ => false,
+        }
 }
 
 /// The `struct sock` of a `struct socket`.
@@ -60,6 +70,17 @@ const SO_EE_ORIGIN_ICMP: u8 = 2;
 const SO_EE_ORIGIN_ICMP6: u8 = 3;
 /// Bit of `SOCK_DONE` in `sk_flags` (`enum sock_flags`): set by `tcp_fin()` alone.
 const SOCK_DONE: u64 = 1 << 1;
+
+/// What an end did for its handshake.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    /// It sent the SYN.
+    Client,
+    /// It was sent one.
+    Server,
+    /// Both ends did both.
+    Both,
+}
 
 /// A `struct sock` that a hook handed us.
 #[derive(Clone, Copy)]
@@ -227,18 +248,39 @@ impl Sock {
         read::<u64>(self.address, queue).wrapping_sub(u64::from(queue))
     }
 
-    /// The first sequence numbers of both ends, that of the client in the upper half. To be asked
-    /// when the handshake is complete, before anything else is acknowledged.
+    /// The first sequence numbers of both ends, that of the client in the upper half; of two that
+    /// dialled each other, the lesser. While nobody else is at work on the socket.
+    ///
+    /// What was acknowledged and received since is counted, also what came with a SYN; a client's
+    /// own SYN is counted with it, and a server's is not (see [`Self::has_dialled_out`]).
     #[inline(always)]
-    pub(crate) fn handshake(self, is_client: bool) -> u64 {
-        let own = self.get::<u32>(offset!(tcp_snd_una)).wrapping_sub(1);
-        let other = self.get::<u32>(offset!(tcp_rcv_nxt)).wrapping_sub(1);
-        let (client, server) = if is_client {
-            (own, other)
-        } else {
-            (other, own)
+    pub(crate) fn handshake(self, role: Role) -> u64 {
+        let acked = self.get::<u64>(offset!(tcp_bytes_acked)) as u32;
+        let received = self.get::<u64>(offset!(tcp_bytes_received)) as u32;
+        let own = self.get::<u32>(offset!(tcp_snd_una)).wrapping_sub(acked);
+        let other = self.get::<u32>(offset!(tcp_rcv_nxt)).wrapping_sub(received);
+        let other = other.wrapping_sub(1);
+        let (first, second) = match role {
+            Role::Client => (own, other),
+            Role::Server => (other, own.wrapping_sub(1)),
+            Role::Both if own < other => (own, other),
+            Role::Both => (other, own),
         };
-        u64::from(client) << 32 | u64::from(server)
+        u64::from(first) << 32 | u64::from(second)
+    }
+
+    /// Whether it was made of a SYN with payload (TCP Fast Open), and its handshake is under way.
+    #[inline(always)]
+    pub(crate) fn is_opened_fast(self) -> bool {
+        self.state() == state::SYN_RECV && self.get::<u64>(offset!(tcp_fastopen_rsk)) != 0
+    }
+
+    /// Whether the attempt that ends was only promised: connect() left the SYN to the first write
+    /// (`TCP_FASTOPEN_CONNECT`), and there was none. It has a port and a sequence number, and no
+    /// error.
+    #[inline(always)]
+    pub(crate) fn was_deferred(self) -> bool {
+        self.has_dialled() && self.local_port() != 0 && !self.has_sent() && self.error() == 0
     }
 
     /// Port of the other end, host byte order; 0 if there is none.

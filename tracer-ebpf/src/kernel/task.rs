@@ -40,6 +40,17 @@ pub(crate) fn read_current(source: Source, to: &mut Process) {
     to.exec_id = execs as u16;
 }
 
+/// Whether the current task is of `process`.
+#[inline(always)]
+pub(crate) fn is_current(process: &Process) -> bool {
+    if (bpf_get_current_pid_tgid() >> 32) as u32 != process.tgid {
+        return false;
+    }
+    let (task, typed) = task();
+    let leader: u64 = follow(typed, task, offset!(task_group_leader));
+    follow::<u64>(typed, leader, offset!(task_start_boottime)) == process.start_ns
+}
+
 /// Writes the process of `task` to `to`.
 #[inline(always)]
 pub(crate) fn read_task(task: u64, source: Source, to: &mut Process) {

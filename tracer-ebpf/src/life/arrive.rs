@@ -6,7 +6,7 @@ use tracer_common::{Connection, Direction};
 
 use super::{begin, dial};
 use crate::{
-    kernel::{Packet, Sock, now, state},
+    kernel::{Packet, Sock, first_sequence, now, state},
     room::zeroed,
 };
 
@@ -14,7 +14,16 @@ use crate::{
 #[inline(always)]
 pub(crate) fn requested(listener: Sock, packet: Packet) {
     if listener.is_queue_full() {
-        report(listener, packet, state::LISTEN);
+        report(listener, packet, packet.sequence(), state::LISTEN);
+    }
+}
+
+/// The last segment of a handshake arrives, which `request`, a `struct tcp_request_sock`, began.
+#[inline(always)]
+pub(crate) fn completed(listener: Sock, packet: Packet, request: u64) {
+    if listener.is_queue_full() {
+        // By the number of its SYN, as that may have been turned away, too.
+        report(listener, packet, first_sequence(request), state::LISTEN);
     }
 }
 
@@ -22,12 +31,12 @@ pub(crate) fn requested(listener: Sock, packet: Packet) {
 #[inline(always)]
 pub(crate) fn turned_away(packet: Packet) {
     if packet.is_request() {
-        report(Sock::at(0), packet, state::CLOSE);
+        report(Sock::at(0), packet, packet.sequence(), state::CLOSE);
     }
 }
 
 #[inline(never)]
-fn report(listener: Sock, packet: Packet, last_state: u8) {
+fn report(listener: Sock, packet: Packet, sequence: u32, last_state: u8) {
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now();
@@ -38,5 +47,5 @@ fn report(listener: Sock, packet: Packet, last_state: u8) {
         listener.read_netns(&mut connection.flow.netns);
     }
     begin::read_listener(listener, &mut connection.process);
-    dial::report_failed(connection, 0, packet.sequence());
+    dial::report_failed(connection, 0, sequence);
 }

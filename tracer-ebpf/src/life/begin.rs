@@ -8,7 +8,7 @@ use tracer_common::{Connection, Direction, Kind, Process, Source, flags, hooks};
 use super::{Place, end, find, find_own, hooked, is_own, is_set, keep, keep_new, report_opened};
 use crate::{
     emit,
-    kernel::{self, Sock, now, state},
+    kernel::{self, Role, Sock, now, state},
     maps::LISTENERS,
     room::zeroed,
     span::{When, when},
@@ -77,16 +77,28 @@ pub(super) fn established(sock: Sock, old: u8) {
         },
     };
     if connection.direction == Direction::OUTBOUND {
-        connection.established_ns = now;
-        connection.handshake = sock.handshake(true);
         connection.flow.local_port = sock.local_port();
         connection.failed_errno = 0;
+        if !sock.has_sent() {
+            // It was put there as it was elsewhere (`TCP_REPAIR`): nobody dialled, and who once did
+            // is not known.
+            connection.direction = Direction::UNKNOWN;
+            connection.flags |= flags::EXISTING;
+            report_opened(Kind::EXISTING, connection, now);
+            return;
+        }
+        connection.established_ns = now;
+        let role = match old {
+            state::SYN_RECV => Role::Both,
+            _ => Role::Client,
+        };
+        connection.handshake = sock.handshake(role);
         report_opened(Kind::CONNECT, connection, now);
         return;
     }
     // accept() on another CPU may already have it, and have set both to the same.
     sock.read_flow(&mut connection.flow);
-    connection.handshake = sock.handshake(false);
+    connection.handshake = sock.handshake(Role::Server);
     if connection.established_ns == 0 {
         connection.established_ns = now;
     }
@@ -166,13 +178,18 @@ pub(crate) fn accepted(sock: Sock) {
         return;
     };
     kernel::read_current(Source::HOOK, &mut connection.process);
-    // The last step of the handshake may still be on its way through another CPU (or,
-    // with Fast Open, the network): the connection is in use from now on all the same.
     sock.read_flow(&mut connection.flow);
-    if connection.flags & flags::EXISTING == 0
-        && (connection.established_ns == 0 || connection.established_ns > now)
-    {
-        connection.established_ns = now;
+    if connection.flags & flags::EXISTING == 0 {
+        if connection.handshake == 0 {
+            connection.handshake = sock.handshake(Role::Server);
+        }
+        // The last step of the handshake may still be on its way through another CPU: the
+        // connection is in use from now on all the same. With Fast Open it is used before.
+        if (connection.established_ns == 0 && !sock.is_opened_fast())
+            || connection.established_ns > now
+        {
+            connection.established_ns = now;
+        }
     }
     report_opened(Kind::ACCEPT, connection, now);
     if is_set(&connection.ended) && when(now) != When::After {

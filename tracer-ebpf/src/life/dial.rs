@@ -24,10 +24,10 @@ mod errno {
 }
 
 /// A call of connect() on `socket`, a `struct socket`, towards `address`, a `struct
-/// sockaddr`, returns `result`, in the caller's context.
+/// sockaddr` of `length` bytes, returns `result`, in the caller's context.
 #[inline(always)]
-pub(crate) fn dialled(socket: u64, address: u64, result: i32) {
-    if result < 0 {
+pub(crate) fn dialled(socket: u64, address: u64, length: i32, result: i32) {
+    if result < 0 && kernel::is_internet(address, length) {
         refused(socket, address, result.unsigned_abs());
     }
 }
@@ -41,7 +41,6 @@ fn refused(socket: u64, address: u64, error: u32) {
             // The answer to an attempt whose failure was told when it happened.
             | errno::ECONNABORTED
     ) || error >= errno::ERESTARTSYS
-        || !kernel::is_internet(address)
     {
         return;
     }

@@ -54,10 +54,14 @@ fn adopt(sock: Sock, to: u8) {
     scan::report_existing(sock, connection, now(), || true);
 }
 
-/// Takes the caller for the process of a connection whose own is not known.
+/// Takes the caller for the process of a connection whose own is not known, or that it was
+/// passed on by.
 #[inline(always)]
 fn closed_by_caller(sock: Sock, entry: &Connection) {
-    if entry.process.source == Source::HOOK {
+    // Whoever gives up an attempt, it is of who made it.
+    if entry.process.source == Source::HOOK
+        && (!is_set(&entry.reported) || kernel::is_current(&entry.process))
+    {
         return;
     }
     // Without the socket's lock another CPU may end the connection meanwhile and the
@@ -107,10 +111,12 @@ pub(super) fn ended(sock: Sock, old: u8) {
             report_missed_open(sock, connection);
         }
     }
-    if connection.process.source != Source::HOOK
-        && connection.process.source != Source::CLOSE
-        && aborted_by_process(sock, old)
-    {
+    let is_closer = match connection.process.source {
+        Source::CLOSE => true,
+        Source::HOOK => kernel::is_current(&connection.process),
+        _ => false,
+    };
+    if !is_closer && aborted_by_process(sock, old) {
         read_closer(connection);
     }
     report_closed(sock, connection, now);
@@ -144,6 +150,8 @@ pub(super) fn failed(sock: Sock, old: u8) {
         // It never had an entry. One that is there was left by a socket whose end was missed.
         scan::missed(sock);
         dial::remember_for_return(sock);
+    } else if sock.was_deferred() && (!hooked(hooks::CONNECT) || find(sock).is_none()) {
+        forget(sock); // it never began
     } else {
         report_failed(sock, old);
         dial::remember_failure(sock);

@@ -31,7 +31,7 @@ use aya_log_ebpf::warn;
 use tracer_common::{Connection, Kind, Opened, Source, hooks};
 
 pub(crate) use self::{
-    arrive::{requested, turned_away},
+    arrive::{completed, requested, turned_away},
     begin::{accepted, connecting, grafted},
     dial::dialled,
     end::{destroyed, error_reported, let_go},

@@ -69,6 +69,9 @@ pub(crate) fn found_connection(task: u64, file: u64) {
     kernel::read_task(task, Source::SCAN, &mut connection.process);
     connection.last_state = state;
     if state == state::SYN_SENT {
+        if !sock.has_sent() {
+            return; // promised to begin with the first write, which may never come
+        }
         // An attempt: its outcome is told when there is one.
         connection.begun_ns = now();
         connection.flags = flags::EXISTING;

@@ -22,21 +22,23 @@ use crate::{life, maps::DIALS};
 
 #[fexit(function = "__inet_stream_connect")]
 fn dial_fexit(ctx: FExitContext) {
-    life::dialled(ctx.arg(0), ctx.arg(1), ctx.arg::<u64>(5) as i32);
+    let (length, result) = (ctx.arg::<u64>(2) as i32, ctx.arg::<u64>(5) as i32);
+    life::dialled(ctx.arg(0), ctx.arg(1), length, result);
 }
 
 #[fexit(function = "security_socket_connect")]
 fn permit_fexit(ctx: FExitContext) {
-    life::dialled(ctx.arg(0), ctx.arg(1), ctx.arg::<u64>(3) as i32);
+    let (length, result) = (ctx.arg::<u64>(2) as i32, ctx.arg::<u64>(3) as i32);
+    life::dialled(ctx.arg(0), ctx.arg(1), length, result);
 }
 
 /// At the entry of both: keeps the arguments for the return, or those of the steps.
 #[kprobe]
 fn dial_kprobe(ctx: ProbeContext) {
-    if let (Some(socket), Some(address)) = (ctx.arg(0), ctx.arg(1)) {
+    if let (Some(socket), Some(address), Some(length)) = (ctx.arg(0), ctx.arg(1), ctx.arg(2)) {
         // Should it not be kept, a failure of this call is not told. That is rare: an entry
         // waits for no answer, and what is left over makes room.
-        let _ = DIALS.insert(bpf_get_current_pid_tgid(), [socket, address], 0);
+        let _ = DIALS.insert(bpf_get_current_pid_tgid(), [socket, address, length], 0);
     }
 }
 
@@ -59,8 +61,8 @@ fn dial_kretprobe(ctx: RetProbeContext) {
 fn returned(result: i32) {
     let thread = bpf_get_current_pid_tgid();
     // SAFETY: only this thread, which is here, changes its entry.
-    if let Some([socket, address]) = unsafe { DIALS.get(thread) } {
-        life::dialled(*socket, *address, result);
+    if let Some([socket, address, length]) = unsafe { DIALS.get(thread) } {
+        life::dialled(*socket, *address, *length as i32, result);
         let _ = DIALS.remove(thread);
     }
 }

@@ -11,7 +11,7 @@ use crate::{kernel::Sock, redirect};
 
 #[fentry(function = "security_socket_connect")]
 fn intended_fentry(ctx: FEntryContext) {
-    redirect::intended(ctx.arg(0), ctx.arg(1));
+    redirect::intended(ctx.arg(0), ctx.arg(1), ctx.arg::<u64>(2) as i32);
 }
 
 #[fentry(function = "tcp_connect")]
@@ -23,8 +23,9 @@ fn dialling_fentry(ctx: FEntryContext) {
 
 #[kprobe]
 fn intended_kprobe(ctx: ProbeContext) {
-    if let (Some(socket), Some(address)) = (ctx.arg(0), ctx.arg(1)) {
-        redirect::intended(socket, address);
+    if let (Some(socket), Some(address), Some(length)) = (ctx.arg(0), ctx.arg(1), ctx.arg::<u64>(2))
+    {
+        redirect::intended(socket, address, length as i32);
     }
 }
 

@@ -15,7 +15,7 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 const MAX_BTF_BYTES: u64 = 256 << 20;
 
 /// Functions that are asked about.
-const FUNCTIONS: [&str; 20] = [
+const FUNCTIONS: [&str; 22] = [
     "tcp_connect",
     "inet_csk_accept",
     "tcp_close",
@@ -27,6 +27,8 @@ const FUNCTIONS: [&str; 20] = [
     "tcp_v4_connect",
     "tcp_v6_connect",
     "tcp_conn_request",
+    "tcp_v4_syn_recv_sock",
+    "tcp_v6_syn_recv_sock",
     "tcp_v4_send_reset",
     "tcp_v6_send_reset",
     "udp_sendmsg",
@@ -112,6 +114,8 @@ pub struct Types {
     pub permit_parameters: Option<usize>,
     /// Parameters of `tcp_conn_request`.
     pub request_parameters: Option<usize>,
+    /// Parameters of `tcp_v4_syn_recv_sock` and its twin, if they are the same.
+    pub complete_parameters: Option<usize>,
     /// Parameters of `tcp_v4_send_reset` and its twin.
     pub reset_parameters: Option<usize>,
     /// Parameters of `udp_sendmsg`, its twin and `tcp_sendmsg`, if they are the same.
@@ -262,6 +266,7 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         step_parameters: same(&STEPS),
         permit_parameters: parameters("security_socket_connect"),
         request_parameters: parameters("tcp_conn_request"),
+        complete_parameters: same(&["tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock"]),
         reset_parameters: same(&["tcp_v4_send_reset", "tcp_v6_send_reset"]),
         send_parameters: same(&["udp_sendmsg", "udpv6_sendmsg", "tcp_sendmsg"]),
         receive_parameters: same(&["udp_recvmsg", "udpv6_recvmsg", "tcp_recvmsg"]),

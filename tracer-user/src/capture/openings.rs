@@ -3,7 +3,7 @@
 //! by itself.
 
 use foldhash::HashMap;
-use tracer_common::{Connection, Direction, Kind, Opened};
+use tracer_common::{Connection, Direction, Kind, Opened, Process, Source};
 
 use super::decode::Record;
 
@@ -13,6 +13,13 @@ type End = (u64, u64, u8);
 fn end(connection: &Connection) -> End {
     let Direction(direction) = connection.direction;
     (connection.handshake, connection.begun_ns, direction)
+}
+
+/// Whether the process at the end of a connection is all that its opening says of whose it is:
+/// unless the connection was passed on.
+fn says_who_opened(opener: &Process, closer: &Process) -> bool {
+    let is_seen = matches!(opener.source, Source::HOOK | Source::SCAN);
+    !is_seen || (opener.tgid, opener.start_ns) == (closer.tgid, closer.start_ns)
 }
 
 /// Most that are held back.
@@ -47,11 +54,19 @@ impl Openings {
                 }
             }
             Record::Close(ended) => {
-                if let Some(place) = self.places.remove(&end(&ended.connection)) {
+                let end = end(&ended.connection);
+                let Some(place) = self.places.get(&end).copied() else {
+                    return false;
+                };
+                let is_whole = |opened: &(Kind, Opened)| {
+                    says_who_opened(&opened.1.connection.process, &ended.connection.process)
+                };
+                if self.held[place].as_ref().is_some_and(is_whole) {
+                    self.places.remove(&end);
                     self.held[place] = None;
                     self.folded += 1;
+                    return false;
                 }
-                return false;
             }
             _ => {}
         }
@@ -148,6 +163,25 @@ mod tests {
             told(&[others[0], connect, others[1], close]),
             [close, others[0], others[1]]
         );
+    }
+
+    #[test]
+    fn whoever_closes_does_not_stand_for_who_opened() {
+        let process = |source, tgid| Process {
+            start_ns: 7,
+            cgroup: 1,
+            tgid,
+            tid: tgid,
+            uid: 0,
+            source,
+            exec_id: 0,
+            comm: [0; 16],
+        };
+        let (opener, closer) = (process(Source::HOOK, 1), process(Source::CLOSE, 2));
+        assert!(!says_who_opened(&opener, &closer));
+        assert!(says_who_opened(&opener, &process(Source::HOOK, 1)));
+        // Whose listener it was says nothing of who had the connection.
+        assert!(says_who_opened(&process(Source::LISTENER, 1), &closer));
     }
 
     #[test]

@@ -444,9 +444,22 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
             has(Need::Packets)?;
             let function = "tcp_conn_request";
             expect(function, types.request_parameters, 4)?;
+            let (v4, v6) = ("tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock");
+            // (sk, skb, req, dst, req_unhash, own_req), and what MPTCP wants since Linux 7.0.
+            if !matches!(types.complete_parameters, Some(6 | 7)) {
+                expect(v4, types.complete_parameters, 6)?;
+            }
             match set {
-                HookSet::Fentry => of_part(vec![("request_fentry", Attachment::Fentry(function))]),
-                HookSet::Kprobe => of_part(vec![("request_kprobe", Attachment::Kprobe(function))]),
+                HookSet::Fentry => of_part(vec![
+                    ("completed_v4_fentry", Attachment::Fentry(v4)),
+                    ("completed_v6_fentry", Attachment::Fentry(v6)),
+                    ("request_fentry", Attachment::Fentry(function)),
+                ]),
+                HookSet::Kprobe => of_part(vec![
+                    ("completed_kprobe", Attachment::Kprobe(v4)),
+                    ("completed_kprobe", Attachment::Kprobe(v6)),
+                    ("request_kprobe", Attachment::Kprobe(function)),
+                ]),
                 HookSet::Tracepoint => no_function(),
             }
         }
@@ -690,6 +703,7 @@ mod tests {
                 step_parameters: Some(3),
                 permit_parameters: Some(3),
                 request_parameters: Some(4),
+                complete_parameters: Some(6),
                 reset_parameters: Some(3),
                 send_parameters: Some(3),
                 receive_parameters: Some(5),
@@ -947,6 +961,24 @@ mod tests {
         for plan in plan(&facts, None).expect("nothing in the way").candidates {
             let is_blind = blind_to(&plan, "connections refused by this host").is_some();
             assert_eq!(is_blind, plan.set == HookSet::Tracepoint);
+        }
+    }
+
+    #[test]
+    fn before_errors_have_a_tracepoint_a_function_tells_of_them() {
+        let facts = with_types(|types| types.error_arguments = None);
+        for plan in plan(&facts, None).expect("nothing in the way").candidates {
+            let is_blind = blind_to(&plan, "why an attempt failed, where its process").is_some();
+            assert_eq!(is_blind, plan.set == HookSet::Tracepoint);
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_handshake_is_hooked_whatever_mptcp_wants() {
+        for (parameters, is_known) in [(Some(6), true), (Some(7), true), (Some(8), false)] {
+            let facts = with_types(|types| types.complete_parameters = parameters);
+            let plans = plan(&facts, Some(HookSet::Kprobe)).expect("nothing in the way");
+            assert_eq!(plans.candidates[0].has(Part::QueueFull), is_known);
         }
     }
 

@@ -17,7 +17,9 @@ use super::{
     nodes::{HostId, Nodes},
     realms::Realms,
 };
-use crate::model::{ConnectionEvent, ConnectionId, Timestamp, Totals, without_scope};
+use crate::model::{
+    ConnectionEvent, ConnectionId, ProcessEvidence, Timestamp, Totals, without_scope,
+};
 
 /// What an event says of one end.
 #[derive(Clone, Copy)]
@@ -65,6 +67,16 @@ struct End {
     /// It ended before what counts.
     is_before: bool,
     is_over: bool,
+}
+
+impl End {
+    /// Whether the process that had it from the first is known.
+    fn is_of_opener(&self) -> bool {
+        !matches!(
+            self.known.process,
+            ProcessEvidence::Unknown | ProcessEvidence::Listener
+        )
+    }
 }
 
 /// A connection with the ends that were told of.
@@ -115,6 +127,19 @@ impl Connections {
             meetings: HashMap::default(),
             waiting: VecDeque::new(),
         }
+    }
+
+    /// The half of whoever opened the connection that another process closes, as `event` tells: it
+    /// stays that one's. Whose listener it came by only stands in for whoever had it.
+    pub(super) fn opener(&self, host: HostId, event: &ConnectionEvent) -> Option<HalfId> {
+        if event.evidence.process != ProcessEvidence::Close {
+            return None;
+        }
+        let id = event.connection.id;
+        let slot = *self.by_id.get(&(host, id))?;
+        let mut ends = self.slots[slot as usize].as_ref()?.ends.iter().flatten();
+        let end = ends.find(|it| (it.host, it.id) == (host, id))?;
+        end.is_of_opener().then_some(end.half)
     }
 
     /// Takes in what is told of an end. Returns the half at the server's end, if that is known, and
@@ -221,7 +246,12 @@ impl Connections {
         };
         let same = |it: &&mut End| (it.host, it.id) == (end.host, end.id);
         if let Some(old) = ends.iter_mut().flatten().find(same) {
+            let known = match old.is_of_opener() && end.known.process == ProcessEvidence::Close {
+                true => old.known,
+                false => end.known,
+            };
             *old = End {
+                known,
                 first: old.first.min(end.first),
                 last: old.last.max(end.last),
                 at_start: old.at_start,
@@ -245,7 +275,9 @@ impl Connections {
         let first = connection.ends[0].as_ref()?;
         let sides = [first, end].map(|end| halves.get(end.half).side);
         let fit = match sides {
-            [Side::Client, Side::Client] | [Side::Server, Side::Server] => false,
+            [Side::Server, Side::Server] => false,
+            // Two that dialled each other at once.
+            [Side::Client, Side::Client] => matches!(meeting, Meeting::Handshake(_)),
             // Of these it is only known that they have the same addresses: both must say so.
             [Side::Unknown, Side::Unknown] => matches!(meeting, Meeting::Ends(..)),
             _ => true,
@@ -372,11 +404,16 @@ pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Which end is which, in the order client, server.
+/// Which end is which, in the order client, server. Of two that dialled each other, the first to
+/// begin counts as the client.
 fn sides<'a>(ends: &'a [Option<End>; 2], halves: &Halves) -> [Option<&'a End>; 2] {
     let side = |end: &Option<End>| end.as_ref().map(|end| halves.get(end.half).side);
     let [first, second] = ends.each_ref().map(Option::as_ref);
+    let begun = |end: Option<&End>| end.map(|end| (end.id.begun_ns, end.id.salt));
     match (side(&ends[0]), side(&ends[1])) {
+        (Some(Side::Client), Some(Side::Client)) if begun(first) <= begun(second) => {
+            [first, second]
+        }
         (Some(Side::Server), _) | (_, Some(Side::Client)) => [second, first],
         _ => [first, second],
     }

@@ -131,8 +131,15 @@ impl Map {
         self.now = Some(now);
         match &event.body {
             Body::Connect(it) | Body::Accept(it) | Body::Existing(it) | Body::Close(it) => {
-                let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_end = matches!(event.body, Body::Close(_));
+                let opener = match is_end {
+                    true => self.connections.opener(host, it),
+                    false => None,
+                };
+                let half = match opener {
+                    Some(half) => half,
+                    None => self.halves.of(host, it, time, &mut self.nodes),
+                };
                 // accept() comes after the handshake, and of a connection that was over at once the end
                 // alone may be told.
                 let opened = it.connection.opened.unwrap_or(time).min(time);

@@ -9,7 +9,7 @@ use super::{
     Map,
     counters::Counters,
     fold,
-    halves::{Halves, Link, Side},
+    halves::{Half, Halves, Link, Side},
     nodes::{HostId, Key, NodeId, Nodes, Realm},
     realms::Shared,
 };
@@ -128,7 +128,7 @@ fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (NodeId, NodeId, Option<u
     match (client, server) {
         (Some((_, client)), Some(server)) if !nodes.is_unknown(server.node) => {
             // The end that does not know who dialled has no port.
-            let known = port(server.port).or(port(client.port));
+            let known = served(server).or(port(client.port));
             (client.node, server.node, known)
         }
         (Some((_, client)), None) if client.side == Side::Unknown => {
@@ -138,7 +138,11 @@ fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (NodeId, NodeId, Option<u
         (Some((id, client)), _) => {
             let server = halves.server_of(id).map(|id| halves.get(id));
             match server {
-                Some(server) => (client.node, server.node, port(server.port)),
+                Some(server) => (
+                    client.node,
+                    server.node,
+                    served(server).or(port(client.port)),
+                ),
                 None => (client.node, client.remote, port(client.port)),
             }
         }
@@ -146,6 +150,11 @@ fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (NodeId, NodeId, Option<u
         // No connection has no end.
         (None, None) => unreachable!("a link has at least one half"),
     }
+}
+
+/// The port that a half at the server's end serves. One that dialled, too, knows only the other's.
+fn served(half: &Half) -> Option<u16> {
+    port(half.port).filter(|_| half.side != Side::Client)
 }
 
 fn port(port: u16) -> Option<u16> {

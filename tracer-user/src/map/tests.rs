@@ -1070,3 +1070,71 @@ proptest! {
         }
     }
 }
+
+/// Whoever closes it: passed to another process, a connection stays on the edge of who opened it.
+#[test]
+fn a_connection_stays_with_who_opened_it() {
+    let heir = Some(process("heir.service", 99));
+    let closes_for = |end: &End, evidence| {
+        let passed = End {
+            process: heir.clone(),
+            ..end.clone()
+        };
+        let mut event = passed.closes(2.0, 10, 20);
+        if let Body::Close(close) = &mut event.body {
+            close.evidence.process = evidence;
+        }
+        event
+    };
+    let (client, server) = pair(1);
+    let close = ProcessEvidence::Close;
+    let view = map_of(&[
+        client.opens(0.0),
+        server.opens(0.0),
+        closes_for(&client, close),
+        closes_for(&server, close),
+    ]);
+    let edge = only(&view);
+    assert_eq!((edge.established, edge.terminated), (1, 1));
+    assert_eq!(edges(&view).keys().collect::<Vec<_>>(), [APP_TO_DB]);
+    // Nor does who closes it listen there from then on.
+    let mut refused = pair(2).1;
+    refused.process = None;
+    let view = map_of(&[
+        client.opens(0.0),
+        server.opens(0.0),
+        closes_for(&server, close),
+        refused.fails(3.0, Reason::NotListening),
+    ]);
+    let nodes: Vec<_> = view.nodes.iter().map(|it| &*it.name).collect();
+    assert!(!nodes.contains(&"heir.service"), "{nodes:?}");
+    // Whose listener it came by only stood in for who had it.
+    let mut opens = server.opens(0.0);
+    if let Body::Accept(accept) = &mut opens.body {
+        accept.evidence.process = ProcessEvidence::Listener;
+    }
+    let view = map_of(&[opens, closes_for(&server, close)]);
+    assert_eq!(view.edges.len(), 1, "{:?}", edges(&view));
+    let server = &view.nodes[view.edges[0].server];
+    assert_eq!(&*server.name, "heir.service");
+}
+
+/// A simultaneous open has two clients, and is one connection: of the first that began.
+#[test]
+fn two_that_dial_each_other_have_one_connection() {
+    let (one, server) = pair(1);
+    let other = End {
+        id: 2,
+        direction: Some(Direction::Outbound),
+        ..server
+    };
+    for ends in [[&one, &other], [&other, &one]] {
+        let mut events: Vec<_> = ends.iter().map(|end| end.opens(0.0)).collect();
+        events.extend(ends.iter().map(|end| end.closes(1.0, 10, 10)));
+        let view = map_of(&events);
+        let edge = only(&view);
+        assert_eq!((edge.established, edge.terminated), (1, 1));
+        assert_eq!(edge.evidence.ends, SeenBy::Both);
+        assert_eq!(edges(&view).keys().collect::<Vec<_>>(), [APP_TO_DB]);
+    }
+}
