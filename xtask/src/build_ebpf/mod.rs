@@ -153,6 +153,8 @@ fn cargo(subcommand: &str) -> Result<Command> {
     // What a user may have set for other builds must not reach the bytes.
     for name in [
         "AYA_BPF_TARGET_ARCH",
+        "CARGO_BUILD_INCREMENTAL",
+        "CARGO_INCREMENTAL",
         "RUSTC",
         "RUSTC_WORKSPACE_WRAPPER",
         "RUSTC_WRAPPER",
