@@ -37,6 +37,7 @@ use aya::{
     Ebpf,
     maps::{MapData, MapError, PerCpuArray, RingBuf},
 };
+use tracer_common::Source;
 
 use self::decode::Record;
 pub(crate) use self::decode::RecordBytes;
@@ -277,19 +278,29 @@ impl Capture {
     }
 
     /// Waits until those who listen are known: what is accepted after the start is theirs.
-    /// Keeps what happens meanwhile, as a busy host would fill the ring buffer.
+    /// Keeps what happens meanwhile, as a busy host would fill the ring buffer. Who was found to listen
+    /// comes before all of it.
     fn meet_listeners(&mut self) {
-        while self
-            .scan
-            .as_ref()
-            .is_some_and(|scan| !scan.knows_listeners())
-        {
+        let mut found = VecDeque::new();
+        loop {
+            let is_last = self.scan.as_ref().is_none_or(Scan::knows_listeners);
             self.ring.drain(|bytes| {
-                self.early.push_back(RecordBytes::from(bytes));
+                let to = match decode::decode(bytes) {
+                    Ok(Record::Listen(listening)) if listening.process.source == Source::SCAN => {
+                        &mut found
+                    }
+                    _ => &mut self.early,
+                };
+                to.push_back(RecordBytes::from(bytes));
                 true
             });
+            if is_last {
+                break;
+            }
             std::thread::sleep(Duration::from_micros(100));
         }
+        found.append(&mut self.early);
+        self.early = found;
     }
 
     /// Begins to look for what is there that no hook told of.
