@@ -6,7 +6,9 @@
 //!
 //! Settings, by environment: `TRACER` and `TRACER_HOOKS` (what to test), `TRACER_LEDGER`,
 //! `TRACER_STORM`, `TRACER_HELD` and `TRACER_INTERRUPTS` (how many connections), `TRACER_MIXED`
-//! (how many seconds of mixed traffic), `TRACER_CLOCK` (`instructions` on a machine whose clock
+//! (how many seconds of mixed traffic), `TRACER_MOMENTS`, `TRACER_MOMENTS_RATE` (how many recordings of each kind, in how
+//! many connections a second), `TRACER_SEED`, `TRACER_KEEP` (their moments, and a folder for those that are
+//! wrong), `TRACER_CLOCK` (`instructions` on a machine whose clock
 //! counts those), `TRACER_REQUIRE` (features whose absence is a failure),
 //! `TRACER_SCOPE` (which themes, see below).
 
@@ -27,6 +29,7 @@ mod lifecycle;
 mod listeners;
 mod loss;
 mod mixed;
+mod moments;
 mod names;
 mod older;
 mod privileges;
@@ -72,7 +75,11 @@ fn main() -> ExitCode {
         themes.push(storm::tests());
     }
     if has("start") {
-        themes.extend([nameless(existing::tests()), nameless(loss::tests())]);
+        themes.extend([
+            nameless(existing::tests()),
+            nameless(loss::tests()),
+            nameless(moments::tests()),
+        ]);
     }
     if has("failures") {
         themes.extend([nameless(failures::tests()), nameless(listeners::tests())]);

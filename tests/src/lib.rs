@@ -8,6 +8,7 @@
 //! - [`cgroup`], [`landlock`]: policies that forbid connect()
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
 //! - [`storm`], [`hold`]: as many connections as can be made, or held
+//! - [`moments`]: traffic that a recording begins and ends in the midst of
 //! - [`shop`]: a small application that asks a database and a cache
 //! - [`ledger`]: what really happened, end by end
 //! - [`expect`]: what tracer printed against what really happened
@@ -28,6 +29,7 @@ pub mod hold;
 pub mod init;
 pub mod landlock;
 pub mod ledger;
+pub mod moments;
 pub mod netns;
 mod passing;
 pub mod play;

@@ -29,6 +29,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use crate::{
     agent, hold,
     ledger::{Closer, End, Ledger, Side, canonical, now},
+    moments,
     netns::Netns,
     play, shop,
     tracer::Helper,
@@ -198,6 +199,10 @@ pub fn run_if_asked() -> Option<ExitCode> {
         "hold-dial" => parse(&plan).and_then(|plan| hold::run_client(&plan)),
         "agent" => agent::run(),
         "shop" => parse(&plan).and_then(|shop| shop::run(&shop)),
+        "moments-serve" => parse(&plan).and_then(|folder: PathBuf| moments::run_server(&folder)),
+        "moments-dial" => parse(&plan).and_then(|plan| moments::run_client(&plan)),
+        "moments-run" => parse(&plan).and_then(|folder: PathBuf| moments::run_parent(&folder)),
+        "moments-pass" => Ok(()),
         "play" => parse(&plan).and_then(|scene| play::run(&scene)),
         other => Err(anyhow::anyhow!("no traffic called {other}")),
     };
