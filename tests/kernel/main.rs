@@ -43,6 +43,7 @@ mod sockets;
 mod storm;
 mod system;
 mod tiers;
+mod totals;
 mod translated;
 mod watch;
 mod ways;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
             nameless(sockets::tests()),
             nameless(endings::tests()),
             nameless(older::tests()),
+            nameless(totals::tests()),
             nameless(sharing::tests()),
             nameless(processes::tests()),
             nameless(ways::tests()),

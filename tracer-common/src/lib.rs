@@ -1,6 +1,6 @@
 //! The binary interface between tracer's eBPF programs and its user space.
 //!
-//! Owns the layout of what crosses the ring buffer ([`Opened`], [`Ended`],
+//! Owns the layout of what crosses the ring buffer ([`Opened`], [`Carried`], [`Ended`],
 //! [`Listening`], [`Executed`], [`Exited`], [`Cgroup`], [`Message`], [`Redirect`]), of the
 //! per-CPU counters ([`Counts`]), of the time that is told of ([`Span`]) and of the offsets user space hands to the kernel side ([`Offsets`]). No I/O, no allocation, no
 //! interpretation: a number becomes a meaning in `tracer-user`'s `capture`.
@@ -19,7 +19,7 @@ mod record;
 
 pub use offsets::{Need, Offsets};
 pub use record::{
-    ARGS_LEN, CGROUP_PATH_LEN, COMM_LEN, Cgroup, Connection, Counts, Direction, Ended, Executed,
-    Exited, Flow, Header, Kind, Listening, MESSAGE_LEN, Message, Opened, PATH_LEN, Process,
-    Redirect, SETTLED_NS, Source, Span, Totals, failed, flags, hooks,
+    ARGS_LEN, CGROUP_PATH_LEN, COMM_LEN, Carried, Cgroup, Connection, Counts, Direction, Ended,
+    Executed, Exited, Flow, Header, Kind, Listening, MESSAGE_LEN, Message, Opened, PATH_LEN,
+    Process, Redirect, SETTLED_NS, Source, Span, Totals, failed, flags, hooks,
 };

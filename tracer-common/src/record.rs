@@ -37,8 +37,10 @@ impl Kind {
     pub const MESSAGE: Self = Self(10);
     /// The address that a process dials was replaced by another: a [`Redirect`].
     pub const REDIRECT: Self = Self(11);
+    /// What an open connection has carried so far: a [`Carried`].
+    pub const TOTALS: Self = Self(12);
     /// How many kinds there are; the kinds are `0..COUNT`.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 }
 
 /// Which side opened the connection.
@@ -212,7 +214,7 @@ pub struct Connection {
     pub handshake: u64,
 }
 
-/// What a connection carried, from its `tcp_sock` at the end.
+/// What a connection carried, from its `tcp_sock`.
 #[repr(C)]
 #[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +256,19 @@ pub struct Ended {
     /// Of an inbound attempt that was turned away: sequence number of its SYN, by which
     /// a repeated one is known. Else zero.
     pub sequence: u32,
+}
+
+/// An open connection was asked what it has carried so far: [`Kind::TOTALS`].
+#[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// What and when.
+    pub header: Header,
+    /// The connection.
+    pub connection: Connection,
+    /// What it has carried.
+    pub totals: Totals,
 }
 
 /// A socket began or stopped to listen: [`Kind::LISTEN`] or [`Kind::UNLISTEN`].
@@ -433,6 +448,7 @@ layout! {
     Connection: 136, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, failed_errno @ 126, handshake @ 128;
     Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
     Opened: 152, connection @ 16;
+    Carried: 176, connection @ 16, totals @ 152;
     Ended: 184, connection @ 16, totals @ 152, errno @ 176, sequence @ 180;
     Listening: 120, flow @ 16, process @ 64, backlog @ 112, reserved @ 116;
     Executed: 1352, process @ 16, parent @ 64, args_bytes @ 68, path @ 72, args @ 328;

@@ -38,6 +38,7 @@ impl Anonymiser {
             Body::Existing(it)
             | Body::Connect(it)
             | Body::Accept(it)
+            | Body::Totals(it)
             | Body::Close(it)
             | Body::Fail(it) => self.connection(it),
             Body::Listen(it) | Body::Unlisten(it) => {

@@ -175,6 +175,7 @@ impl Filter {
             Body::Existing(it)
             | Body::Connect(it)
             | Body::Accept(it)
+            | Body::Totals(it)
             | Body::Close(it)
             | Body::Fail(it) => {
                 let connection = &it.connection;

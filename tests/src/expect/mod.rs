@@ -20,6 +20,7 @@ pub use self::{
 };
 
 /// Kinds of event that come from the kernel, as in the `stop` line's totals.
-pub const KINDS: [&str; 9] = [
-    "existing", "connect", "accept", "close", "fail", "listen", "unlisten", "exec", "exit",
+pub const KINDS: [&str; 10] = [
+    "existing", "connect", "accept", "totals", "close", "fail", "listen", "unlisten", "exec",
+    "exit",
 ];

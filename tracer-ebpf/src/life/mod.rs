@@ -23,6 +23,7 @@ mod dial;
 mod end;
 mod listen;
 mod scan;
+mod totals;
 
 use core::arch::asm;
 
@@ -36,6 +37,7 @@ pub(crate) use self::{
     dial::dialled,
     end::{destroyed, error_reported, let_go},
     scan::{examined, found_connection, found_listener},
+    totals::carried,
 };
 use crate::{
     emit,

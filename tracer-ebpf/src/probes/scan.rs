@@ -70,3 +70,21 @@ fn examine(ctx: RawTracePointContext) {
     life::examined(Sock::at(ctx.arg(10)));
     life::examined(Sock::at(ctx.arg(11)));
 }
+
+/// Likewise, to have it told what those have carried so far that are open. The first argument is
+/// the time at which they began or later, nanoseconds of `CLOCK_BOOTTIME`; the others are addresses.
+#[raw_tracepoint]
+fn read_totals(ctx: RawTracePointContext) {
+    let since_ns = ctx.arg(0);
+    life::carried(Sock::at(ctx.arg(1)), since_ns);
+    life::carried(Sock::at(ctx.arg(2)), since_ns);
+    life::carried(Sock::at(ctx.arg(3)), since_ns);
+    life::carried(Sock::at(ctx.arg(4)), since_ns);
+    life::carried(Sock::at(ctx.arg(5)), since_ns);
+    life::carried(Sock::at(ctx.arg(6)), since_ns);
+    life::carried(Sock::at(ctx.arg(7)), since_ns);
+    life::carried(Sock::at(ctx.arg(8)), since_ns);
+    life::carried(Sock::at(ctx.arg(9)), since_ns);
+    life::carried(Sock::at(ctx.arg(10)), since_ns);
+    life::carried(Sock::at(ctx.arg(11)), since_ns);
+}

@@ -41,6 +41,7 @@ fn kind(kernel: usize) -> Option<Kind> {
         KernelKind::CGROUP => Kind::Cgroup,
         KernelKind::MESSAGE => Kind::Dns,
         KernelKind::REDIRECT => Kind::Redirect,
+        KernelKind::TOTALS => Kind::Totals,
         _ => return None,
     })
 }

@@ -219,7 +219,8 @@ impl Truth {
             | Record::Exit(_)
             | Record::Cgroup(_)
             | Record::Message(_)
-            | Record::Redirect(_) => return false,
+            | Record::Redirect(_)
+            | Record::Totals(_) => return false,
         };
         let port = song.server.port();
         flow.netns == self.netns && (flow.local_port == port || flow.remote_port == port)
@@ -256,7 +257,8 @@ impl Truth {
             | Record::Exit(_)
             | Record::Cgroup(_)
             | Record::Message(_)
-            | Record::Redirect(_) => Ok(()),
+            | Record::Redirect(_)
+            | Record::Totals(_) => Ok(()),
         }
     }
 

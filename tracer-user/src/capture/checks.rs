@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 
 use rustix::thread::CapabilitySet;
 use tracer_common::{
-    Cgroup, Direction, Ended, Executed, Exited, Kind, Listening, Message, Offsets, Opened,
+    Carried, Cgroup, Direction, Ended, Executed, Exited, Kind, Listening, Message, Offsets, Opened,
     Redirect, Source, flags,
 };
 
@@ -33,6 +33,7 @@ pub(crate) fn size(kind: Kind) -> Option<usize> {
         Kind::CGROUP => size_of::<Cgroup>(),
         Kind::MESSAGE => size_of::<Message>(),
         Kind::REDIRECT => size_of::<Redirect>(),
+        Kind::TOTALS => size_of::<Carried>(),
         _ => return None,
     })
 }
@@ -273,6 +274,18 @@ fn ended(kind: Kind) -> Vec<u8> {
     bytes
 }
 
+fn carried() -> Vec<u8> {
+    let mut bytes = blank(Kind::TOTALS);
+    put_connection!(bytes, Carried);
+    put! { bytes, Carried,
+        totals.sent_bytes = 1_204_u64.to_ne_bytes();
+        totals.received_bytes = 88_172_u64.to_ne_bytes();
+        totals.srtt_us = 201_u32.to_ne_bytes();
+        totals.retransmits = 2_u32.to_ne_bytes();
+    }
+    bytes
+}
+
 fn listening(kind: Kind) -> Vec<u8> {
     let mut bytes = blank(kind);
     put_flow!(bytes, Listening, flow);
@@ -369,5 +382,6 @@ pub(crate) fn examples() -> Vec<Vec<u8>> {
         cgroup,
         message,
         redirect,
+        carried(),
     ]
 }

@@ -4,7 +4,7 @@
 use std::ops::Deref;
 
 use tracer_common::{
-    Cgroup, Ended, Executed, Exited, Header, Kind, Listening, Message, Opened, Redirect,
+    Carried, Cgroup, Ended, Executed, Exited, Header, Kind, Listening, Message, Opened, Redirect,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout};
 
@@ -23,6 +23,7 @@ pub(super) enum Record<'a> {
     Cgroup(&'a Cgroup),
     Message(&'a Message),
     Redirect(&'a Redirect),
+    Totals(&'a Carried),
 }
 
 impl Record<'_> {
@@ -36,6 +37,7 @@ impl Record<'_> {
             Self::Cgroup(it) => &it.header,
             Self::Message(it) => &it.header,
             Self::Redirect(it) => &it.header,
+            Self::Totals(it) => &it.header,
         }
     }
 
@@ -76,6 +78,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
         Kind::CGROUP => see(bytes).map(Record::Cgroup),
         Kind::MESSAGE => see(bytes).map(Record::Message),
         Kind::REDIRECT => see(bytes).map(Record::Redirect),
+        Kind::TOTALS => see(bytes).map(Record::Totals),
         _ => None,
     });
     record.ok_or_else(|| Undecodable {
@@ -152,6 +155,7 @@ mod tests {
             CGROUP Cgroup Cgroup,
             MESSAGE Message Message,
             REDIRECT Redirect Redirect,
+            TOTALS Totals Carried,
         }
         // In the order of the structure, as the kernel side has it.
         let bytes = numbered::<Ended>(Kind::CLOSE);
@@ -195,6 +199,7 @@ mod tests {
                     Kind::CGROUP => size_of::<Cgroup>(),
                     Kind::MESSAGE => size_of::<Message>(),
                     Kind::REDIRECT => size_of::<Redirect>(),
+                    Kind::TOTALS => size_of::<Carried>(),
                     _ => usize::MAX,
                 };
                 assert_eq!(decoded.is_ok(), len == size, "kind {kind}, {len} bytes");

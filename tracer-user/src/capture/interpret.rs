@@ -162,6 +162,11 @@ impl Interpreter {
                 self.forget_inbound(&event.connection.id);
                 self.at(&ended.header, Body::Close(event))
             }
+            Record::Totals(_) if !wanted(Kind::Totals) => return None,
+            Record::Totals(carried) => {
+                let event = self.carried(carried);
+                self.at(&carried.header, Body::Totals(event))
+            }
             Record::Fail(ended) => {
                 if self.is_repeated(ended) {
                     return None;
@@ -271,24 +276,24 @@ impl Interpreter {
 
     fn closed(&mut self, ended: &abi::Ended) -> ConnectionEvent {
         let mut event = self.attribute(&ended.connection);
-        let established_ns = ended.connection.established_ns;
         let connection = &mut event.connection;
-        connection.duration_ns =
-            (established_ns != 0).then(|| ended.header.time_ns.saturating_sub(established_ns));
+        connection.duration_ns = duration_ns(&ended.connection, &ended.header);
         let found_over = ended.connection.flags & flags::FOUND_OVER != 0;
         if found_over {
             connection.duration_ns = None;
             event.evidence.end = Some(EndEvidence::Scan);
             return event;
         }
-        connection.totals = Some(Totals {
-            sent_bytes: ended.totals.sent_bytes,
-            received_bytes: ended.totals.received_bytes,
-            rtt_ns: (ended.totals.srtt_us != 0).then(|| u64::from(ended.totals.srtt_us) * 1_000),
-            retransmits: ended.totals.retransmits,
-        });
+        connection.totals = Some(totals(&ended.totals));
         connection.closed_by = closed_by(ended);
         connection.errno = errno::name(ended.errno);
+        event
+    }
+
+    fn carried(&mut self, carried: &abi::Carried) -> ConnectionEvent {
+        let mut event = self.attribute(&carried.connection);
+        event.connection.duration_ns = duration_ns(&carried.connection, &carried.header);
+        event.connection.totals = Some(totals(&carried.totals));
         event
     }
 
@@ -426,6 +431,20 @@ impl Interpreter {
 
     fn started(&self, start_ns: u64) -> Timestamp {
         self.clock.wall(start_ns)
+    }
+}
+
+/// How long it was open until then, if it is known since when.
+fn duration_ns(kept: &abi::Connection, then: &abi::Header) -> Option<u64> {
+    (kept.established_ns != 0).then(|| then.time_ns.saturating_sub(kept.established_ns))
+}
+
+fn totals(totals: &abi::Totals) -> Totals {
+    Totals {
+        sent_bytes: totals.sent_bytes,
+        received_bytes: totals.received_bytes,
+        rtt_ns: (totals.srtt_us != 0).then(|| u64::from(totals.srtt_us) * 1_000),
+        retransmits: totals.retransmits,
     }
 }
 

@@ -25,6 +25,7 @@ mod programs;
 mod ring;
 mod scan;
 mod span;
+mod totals;
 
 use std::{
     collections::VecDeque,
@@ -50,6 +51,7 @@ use self::{
     ring::Ring,
     scan::Scan,
     span::Switch,
+    totals::{Pass, Step},
 };
 pub use self::{
     attach::Failed,
@@ -219,6 +221,12 @@ pub struct Capture {
     scan: Option<Scan>,
     /// When the last one ended.
     scanned: Instant,
+    /// A pass over what open connections have carried, under way.
+    pass: Option<Pass>,
+    /// When the last one began, nanoseconds since boot; 0 if there was none.
+    passed_ns: u64,
+    /// Size of the ring buffer, bytes.
+    ring_bytes: u32,
     /// Runs that the kernel had skipped when that was last asked.
     missed: u64,
     logger: Option<KernelLogger>,
@@ -269,6 +277,9 @@ impl Capture {
             redirects,
             scan: None,
             scanned: Instant::now(),
+            pass: None,
+            passed_ns: 0,
+            ring_bytes: options.ring_bytes,
             missed: 0,
             logger,
         };
@@ -339,7 +350,8 @@ impl Capture {
             return now;
         }
         // An error shows again when it is examined.
-        let youngest = scan::youngest(&self.ebpf).ok().flatten();
+        let table = scan::Table::open(&self.ebpf);
+        let youngest = table.ok().and_then(|table| table.youngest());
         let age = youngest.map_or(u64::MAX, |begun_ns| {
             clock::now_ns().saturating_sub(begun_ns)
         });
@@ -350,8 +362,59 @@ impl Capture {
         if !self.plan.has(Part::Scan) {
             return;
         }
-        if let Err(error) = scan::examine(&mut self.ebpf) {
+        if let Err(error) = scan::examine(&self.ebpf) {
             tracing::warn!(%error, "cannot look for connections whose end was missed");
+        }
+    }
+
+    /// Begins to read what open connections have carried so far, anew if that is under way, if it can
+    /// be seen. [`Self::drain`] goes on with it, and hands it over as `totals`.
+    pub fn read_totals(&mut self) {
+        self.pass = None;
+        if !self.plan.has(Part::Totals) {
+            return;
+        }
+        match Pass::begin(&self.ebpf, self.ring_bytes) {
+            Ok(pass) => {
+                self.passed_ns = pass.begun_ns;
+                self.pass = Some(pass);
+            }
+            Err(error) => unread(&error),
+        }
+    }
+
+    /// Whether that is under way.
+    pub fn reads_totals(&self) -> bool {
+        self.pass.is_some()
+    }
+
+    /// Goes on with it, when nothing is left in the ring buffer. Tells whether there may be more to
+    /// drain.
+    fn step(&mut self) -> bool {
+        let Some(pass) = &mut self.pass else {
+            return false;
+        };
+        let step = pass.step(&self.ebpf);
+        if !matches!(step, Ok(Step::Waits | Step::Told)) {
+            self.pass = None;
+        }
+        match step {
+            Ok(step) => !matches!(step, Step::Waits),
+            Err(error) => {
+                unread(&error);
+                false
+            }
+        }
+    }
+
+    /// Asks those that have begun since open connections were asked what they have carried, if they
+    /// were.
+    fn catch_up(&mut self) {
+        if self.passed_ns == 0 {
+            return;
+        }
+        if let Err(error) = totals::of_those_since(&self.ebpf, self.passed_ns) {
+            unread(&error);
         }
     }
 
@@ -472,7 +535,7 @@ impl Capture {
         if interpreter.met != met {
             ring.hurry();
         }
-        is_more
+        is_more || self.step()
     }
 
     /// What was lost since the last call that told of some.
@@ -486,17 +549,21 @@ impl Capture {
         Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(Box::new(loss)))))
     }
 
-    /// Goes on with the stop, which takes up to two tenths of a second, and is to be called until it
-    /// is done, between calls of [`Self::drain`]: a last look for ends that were missed, and then
-    /// all programs fall silent at one moment. Tells whether they are: what is left then is in the
-    /// ring buffer.
+    /// Goes on with the stop, which takes up to two tenths of a second once what open connections have
+    /// carried is read, and is to be called until it is done, between calls of [`Self::drain`]: a last
+    /// look for ends that were missed, and then all programs fall silent at one moment. Tells whether
+    /// they are: what is left then is in the ring buffer.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn silence(&mut self) -> Result<bool, CaptureError> {
         match self.stopping {
             Stopping::No => {
-                if self.scan.as_ref().is_none_or(Scan::is_over) {
+                if self.pass.as_mut().is_some_and(Pass::is_stuck) {
+                    unread(&"what else happens leaves no time for it");
+                    self.pass = None;
+                }
+                if self.scan.as_ref().is_none_or(Scan::is_over) && self.pass.is_none() {
                     self.scan = None;
                     self.stopping = Stopping::Settling(self.settled_at());
                 }
@@ -504,6 +571,7 @@ impl Capture {
             Stopping::Settling(until) if Instant::now() < until => {}
             Stopping::Settling(_) => {
                 self.examine();
+                self.catch_up();
                 let until_ns = self.switch.end().map_err(span_error)?;
                 self.count_missed();
                 self.to = Some(self.interpreter.clock.wall(until_ns));
@@ -638,6 +706,10 @@ fn give_memory_back() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+fn unread(why: &dyn std::fmt::Display) {
+    tracing::warn!(%why, "cannot read what all open connections have carried so far");
 }
 
 fn span_error(source: MapError) -> CaptureError {

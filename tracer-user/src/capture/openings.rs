@@ -68,6 +68,10 @@ impl Openings {
                     return false;
                 }
             }
+            // One that was told of before says nothing of those that are held.
+            Record::Totals(carried) if !self.places.contains_key(&end(&carried.connection)) => {
+                return false;
+            }
             _ => {}
         }
         self.release(tell);
@@ -110,7 +114,7 @@ mod tests {
                 .expect("an example of each");
             let kept = RecordBytes::from(&example[..]);
             let mut record = decode(&kept).expect("a record");
-            let (mut opened, mut ended);
+            let (mut opened, mut ended, mut carried);
             match record {
                 Record::Connect(it) => {
                     opened = *it;
@@ -126,6 +130,11 @@ mod tests {
                     ended = *it;
                     ended.connection.handshake = *handshake;
                     record = Record::Close(&ended);
+                }
+                Record::Totals(it) => {
+                    carried = *it;
+                    carried.connection.handshake = *handshake;
+                    record = Record::Totals(&carried);
                 }
                 _ => {}
             }
@@ -148,6 +157,7 @@ mod tests {
         match record {
             Record::Connect(it) | Record::Accept(it) => it.connection.handshake,
             Record::Close(it) => it.connection.handshake,
+            Record::Totals(it) => it.connection.handshake,
             _ => 0,
         }
     }
@@ -200,6 +210,14 @@ mod tests {
             let records = [(Kind::CONNECT, 7), (kind, 0), (Kind::CLOSE, 7)];
             assert_eq!(told(&records), records);
         }
+    }
+
+    #[test]
+    fn what_was_carried_comes_after_its_own_opening_only() {
+        let (connect, close) = ((Kind::CONNECT, 7), (Kind::CLOSE, 7));
+        let (own, other) = ((Kind::TOTALS, 7), (Kind::TOTALS, 8));
+        assert_eq!(told(&[connect, own, close]), [connect, own, close]);
+        assert_eq!(told(&[connect, other, close]), [other, close]);
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub enum Part {
     NotListening,
     /// What is there that no hook told of.
     Scan,
+    /// What open connections have carried so far.
+    Totals,
     /// What processes run.
     Processes,
     /// Control groups that are made.
@@ -259,6 +261,7 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
                     Part::QueueFull,
                     Part::NotListening,
                     Part::Scan,
+                    Part::Totals,
                     Part::Processes,
                     Part::Cgroups,
                     Part::Names,
@@ -501,6 +504,7 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
                 ("scan_connections", Attachment::Iterator("task_file")),
             ])
         }
+        Part::Totals => of_part(vec![("read_totals", Attachment::OnDemand)]),
         Part::Processes => {
             has(Need::Processes)?;
             of_part(vec![
@@ -669,6 +673,7 @@ fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
             &["connections refused by this host as nothing listens on their port"]
         }
         Part::Scan => &["listeners and connections from before the start, until they end"],
+        Part::Totals => &["what open connections have carried, until they end"],
         Part::Processes => &[
             "programs that processes run, and so executable and arguments of those gone within milliseconds",
         ],

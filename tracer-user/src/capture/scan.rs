@@ -7,6 +7,7 @@
 use std::{
     fs::File,
     io::Read as _,
+    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,8 +17,9 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData},
+    maps::{HashMap, Map, MapData, MapError},
     programs::{Iter, ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun as _},
+    sys::SyscallError,
 };
 
 /// Newtype for the right to be copied from the kernel byte by byte.
@@ -90,18 +92,44 @@ fn open(ebpf: &mut Ebpf, name: &str) -> Result<File, String> {
     link.into_file().map_err(|error| refused(&error))
 }
 
-/// When the youngest of the connections and attempts began that the kernel side follows,
-/// nanoseconds on the kernel's clock; none if it follows none.
-///
-/// # Errors
-/// If the kernel refuses.
-pub(super) fn youngest(ebpf: &Ebpf) -> Result<Option<u64>, ProgramError> {
-    let Some(map) = ebpf.map("CONNECTIONS") else {
-        return Ok(None);
-    };
-    let connections: HashMap<&MapData, u64, PodConnection> = HashMap::try_from(map)?;
-    let begun = connections.iter().map_while(Result::ok);
-    Ok(begun.map(|(_, connection)| connection.0.begun_ns).max())
+/// The table of connections and attempts that the kernel side follows.
+pub(super) struct Table {
+    map: HashMap<MapData, u64, PodConnection>,
+    /// Entries that it has room for.
+    room: usize,
+}
+
+impl Table {
+    /// # Errors
+    /// If the kernel refuses.
+    pub(super) fn open(ebpf: &Ebpf) -> Result<Self, MapError> {
+        const NAME: &str = "CONNECTIONS";
+        let Some(Map::HashMap(map)) = ebpf.map(NAME) else {
+            let name = NAME.to_owned();
+            return Err(MapError::InvalidName { name });
+        };
+        let call = "dup";
+        let fd = map.fd().as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|io_error| SyscallError { call, io_error })?;
+        let map = MapData::from_fd(fd)?;
+        let room = map.info()?.max_entries() as usize;
+        let map = HashMap::try_from(Map::HashMap(map))?;
+        Ok(Self { map, room })
+    }
+
+    /// When the youngest of them began, nanoseconds on the kernel's clock; none if there are none.
+    pub(super) fn youngest(&self) -> Option<u64> {
+        let begun = self.map.iter().map_while(Result::ok);
+        begun.map(|(_, connection)| connection.0.begun_ns).max()
+    }
+
+    /// The addresses of their sockets. Entries come and go meanwhile: what is passed over has its turn
+    /// next time, and some may be there twice.
+    pub(super) fn sockets(&self) -> Vec<u64> {
+        // Should one go right before the next is asked for, the kernel begins anew: not for ever.
+        let keys = self.map.keys().map_while(Result::ok);
+        keys.take(2 * self.room).collect()
+    }
 }
 
 /// Has the kernel side look at every connection in its table, and report those that are
@@ -109,25 +137,27 @@ pub(super) fn youngest(ebpf: &Ebpf) -> Result<Option<u64>, ProgramError> {
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(super) fn examine(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
-    let sockets: Vec<u64> = {
-        let Some(map) = ebpf.map("CONNECTIONS") else {
-            return Ok(());
-        };
-        let connections: HashMap<&MapData, u64, PodConnection> = HashMap::try_from(map)?;
-        // Entries come and go meanwhile: what is passed over has its turn next time.
-        connections.keys().map_while(Result::ok).collect()
-    };
-    let Some(program) = ebpf.program("examine") else {
-        return Ok(());
-    };
-    let program = <&RawTracePoint>::try_from(program)?;
+pub(super) fn examine(ebpf: &Ebpf) -> Result<(), ProgramError> {
+    let sockets = Table::open(ebpf)?.sockets();
     for some in sockets.chunks(RawTracePointRunOptions::new().args.len()) {
         let mut options = RawTracePointRunOptions::new();
-        for (arg, socket) in options.args.iter_mut().zip(some) {
-            *arg = *socket;
-        }
-        program.test_run(options)?;
+        options.args[..some.len()].copy_from_slice(some);
+        run_program(ebpf, "examine", options)?;
+    }
+    Ok(())
+}
+
+/// Runs a program that is nowhere attached.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(super) fn run_program(
+    ebpf: &Ebpf,
+    program: &str,
+    options: RawTracePointRunOptions,
+) -> Result<(), ProgramError> {
+    if let Some(program) = ebpf.program(program) {
+        <&RawTracePoint>::try_from(program)?.test_run(options)?;
     }
     Ok(())
 }

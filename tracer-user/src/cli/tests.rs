@@ -118,7 +118,7 @@ fn refusals_say_what_to_write_instead() {
         (
             "tracer stream --event open",
             "--event <KIND>",
-            "start, existing, connect, accept, close, fail, listen, unlisten, exec, exit",
+            "start, existing, connect, accept, totals, close, fail, listen, unlisten, exec, exit",
         ),
         (
             "tracer stream --event exit,open",

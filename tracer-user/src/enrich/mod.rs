@@ -110,6 +110,7 @@ impl Enricher {
             Body::Existing(it)
             | Body::Connect(it)
             | Body::Accept(it)
+            | Body::Totals(it)
             | Body::Close(it)
             | Body::Fail(it) => {
                 self.processes.complete_if_known(&mut it.process);

@@ -57,8 +57,8 @@ struct End {
     first: Timestamp,
     last: Timestamp,
     connect_ns: Option<NonZeroU64>,
-    /// Only what is over has some.
-    totals: Option<Box<Totals>>,
+    /// What it has carried, where that was told.
+    carried: Option<Box<Carried>>,
     /// Its own address, in short.
     address: u32,
     known: Known,
@@ -77,6 +77,15 @@ impl End {
             ProcessEvidence::Unknown | ProcessEvidence::Listener
         )
     }
+}
+
+/// What an end has carried, until then.
+#[derive(Clone, Copy, Debug)]
+struct Carried {
+    /// It was told with its end: nothing is to come.
+    is_all: bool,
+    time: Timestamp,
+    totals: Totals,
 }
 
 /// A connection with the ends that were told of.
@@ -167,7 +176,7 @@ impl Connections {
             at_start: connection.existing || told.is_before,
             is_before: told.is_before && told.is_end,
             connect_ns: connection.connect_ns.and_then(NonZeroU64::new),
-            totals: connection.totals.map(Box::new),
+            carried: carried(told.event, told.time, told.is_end),
             is_over: told.is_end,
         };
         let known = self.by_id.get(&place).copied();
@@ -210,6 +219,23 @@ impl Connections {
             }
         };
         (self.judge(slot, told.time, halves), known.is_none())
+    }
+
+    /// Takes in what an end has carried until `time`, if it is known and not counted for good. Returns its
+    /// half then.
+    pub(super) fn carry(
+        &mut self,
+        host: HostId,
+        event: &ConnectionEvent,
+        time: Timestamp,
+    ) -> Option<HalfId> {
+        let place = (host, event.connection.id);
+        let slot = *self.by_id.get(&place)?;
+        let ends = self.ends_mut(slot)?.iter_mut().flatten();
+        let end = ends.into_iter().find(|end| (end.host, end.id) == place)?;
+        end.last = end.last.max(time);
+        end.carried = later(end.carried.take(), carried(event, time, false));
+        Some(end.half)
     }
 
     /// Looks at a connection after something was told of it.
@@ -256,7 +282,7 @@ impl Connections {
                 last: old.last.max(end.last),
                 at_start: old.at_start,
                 connect_ns: end.connect_ns.or(old.connect_ns),
-                totals: end.totals.or(old.totals.take()),
+                carried: later(old.carried.take(), end.carried),
                 is_over: old.is_over || end.is_over,
                 ..end
             };
@@ -378,6 +404,22 @@ impl Connections {
     }
 }
 
+fn carried(event: &ConnectionEvent, time: Timestamp, is_all: bool) -> Option<Box<Carried>> {
+    let carried = |totals| Carried {
+        is_all,
+        time,
+        totals,
+    };
+    event.connection.totals.map(carried).map(Box::new)
+}
+
+/// Of two tellings of one end the one that counts, in whatever order they came.
+fn later(one: Option<Box<Carried>>, other: Option<Box<Carried>>) -> Option<Box<Carried>> {
+    one.into_iter()
+        .chain(other)
+        .max_by_key(|it| (it.is_all, it.time))
+}
+
 impl Meeting {
     fn of(host: HostId, connection: &crate::model::Connection) -> Self {
         match connection.handshake {
@@ -427,6 +469,11 @@ fn link(ends: &[Option<End>; 2], halves: &Halves) -> Link {
     }
 }
 
+/// What the client sent, and what it received, as the server's end tells.
+fn from_server(carried: &Carried) -> (u64, u64) {
+    (carried.totals.received_bytes, carried.totals.sent_bytes)
+}
+
 /// What a connection adds to which halves; none if nothing of it counts.
 fn share(ends: &[Option<End>; 2], halves: &Halves) -> Option<(Link, Share)> {
     let told = || ends.iter().flatten();
@@ -434,17 +481,16 @@ fn share(ends: &[Option<End>; 2], halves: &Halves) -> Option<(Link, Share)> {
         return None;
     }
     let [client, server] = sides(ends, halves);
-    let (client_totals, server_totals) = (
-        client.and_then(|end| end.totals.as_deref()),
-        server.and_then(|end| end.totals.as_deref()),
-    );
-    // Each end counts what it sent and what it received; the client's say if both are known.
-    let (sent_bytes, received_bytes) = match (client_totals, server_totals) {
-        (Some(totals), _) => (totals.sent_bytes, totals.received_bytes),
-        (None, Some(totals)) => (totals.received_bytes, totals.sent_bytes),
-        (None, None) => (0, 0),
+    let carried = [client, server].map(|end| end.and_then(|end| end.carried.as_deref()));
+    // Each end counts what it sent and what it received; the client's say if both are known, unless
+    // the server's alone say all.
+    let (sent_bytes, received_bytes) = match carried {
+        [Some(client), Some(server)] if server.is_all && !client.is_all => from_server(server),
+        [Some(client), _] => (client.totals.sent_bytes, client.totals.received_bytes),
+        [None, Some(server)] => from_server(server),
+        [None, None] => (0, 0),
     };
-    let totals = || client_totals.into_iter().chain(server_totals);
+    let totals = || carried.into_iter().flatten().map(|it| &it.totals);
     let share = Share {
         first: told().map(|end| end.first).min()?,
         last: told().map(|end| end.last).max()?,

@@ -170,6 +170,14 @@ impl Map {
                     self.attempts.succeeded(it, half, server, &mut self.halves);
                 }
             }
+            Body::Totals(it) if !is_before => {
+                // It says nothing else. Of what was not told of before its end says all.
+                if let Some(half) = self.connections.carry(host, it, time) {
+                    let Half { node, remote, .. } = *self.halves.get(half);
+                    self.nodes.see(node, time);
+                    self.nodes.see(remote, time);
+                }
+            }
             Body::Fail(it) if !is_before => {
                 let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_client = it.connection.direction != Some(Direction::Inbound);
@@ -178,7 +186,7 @@ impl Map {
             }
             Body::Listen(it) => self.listener(host, it, time, true, is_before),
             Body::Unlisten(it) => self.listener(host, it, time, false, is_before),
-            Body::Fail(_) | Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
+            Body::Totals(_) | Body::Fail(_) | Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
             Body::Exec(it) if !is_before => {
                 let process = &it.process;
                 let exe = process.exe.as_ref().unwrap_or(&process.comm);

@@ -138,6 +138,15 @@ impl End {
         self.tell(time, Body::Close(self.event(time, Some(totals), None)))
     }
 
+    /// It is open, and has carried that.
+    fn carries(&self, time: f64, sent_bytes: u64, received_bytes: u64) -> Event {
+        let Body::Close(mut event) = self.closes(time, sent_bytes, received_bytes).body else {
+            unreachable!("the body of a close");
+        };
+        event.connection.closed_by = None;
+        self.tell(time, Body::Totals(event))
+    }
+
     fn fails(&self, time: f64, reason: Reason) -> Event {
         let failure = Failure {
             phase: Phase::Remote,
@@ -576,6 +585,142 @@ proptest! {
             serde_json::to_value(&view).expect("JSON")
         };
         prop_assert_eq!(view(&folded), view(&events));
+    }
+}
+
+#[test]
+fn what_is_open_has_carried_what_was_told_last() {
+    let (client, server) = pair(1);
+    let mut events = vec![
+        client.opens(1.0),
+        server.opens(1.0),
+        client.carries(2.0, 10, 200),
+        server.carries(2.0, 200, 10),
+    ];
+    let carried = |events: &[Event]| {
+        let view = map_of(events);
+        let edge = only(&view);
+        assert_eq!(edge.evidence.ends, SeenBy::Both);
+        (edge.live(), edge.sent_bytes, edge.received_bytes)
+    };
+    assert_eq!(carried(&events), (1, 10, 200));
+    // It is cumulative, and an end says all.
+    events.push(client.carries(3.0, 11, 250));
+    assert_eq!(carried(&events), (1, 11, 250));
+    events.push(server.closes(4.0, 300, 12));
+    assert_eq!(carried(&events), (0, 12, 300));
+    events.push(client.carries(4.5, 11, 299));
+    assert_eq!(carried(&events), (0, 12, 300));
+    events.push(client.closes(5.0, 12, 300));
+    assert_eq!(carried(&events), (0, 12, 300));
+    // Nothing is opened by it: this one was counted for good.
+    events.push(client.carries(5.5, 12, 300));
+    assert_eq!(carried(&events), (0, 12, 300));
+    assert!(map_of(&[client.carries(1.0, 1, 1)]).edges.is_empty());
+}
+
+#[test]
+fn an_end_that_was_found_later_leaves_what_was_carried_before() {
+    let (client, _) = pair(1);
+    let found = Body::Close(client.event(3.0, None, None));
+    let view = map_of(&[
+        client.opens(1.0),
+        client.carries(2.0, 10, 200),
+        client.tell(3.0, found),
+    ]);
+    let edge = only(&view);
+    assert_eq!(
+        (edge.live(), edge.sent_bytes, edge.received_bytes),
+        (0, 10, 200)
+    );
+}
+
+#[test]
+fn what_is_open_counts_in_a_window_by_what_is_told_within_it() {
+    let (client, _) = pair(1);
+    let events = [
+        client.opens(1.0),
+        client.carries(2.0, 10, 200),
+        client.carries(4.0, 20, 400),
+    ];
+    let window = |since: Option<f64>, until: Option<f64>| {
+        let options = Options {
+            since: since.map(at),
+            until: until.map(at),
+            ..Options::ONE_HOST
+        };
+        let view = map_with(options, &events);
+        let edge = only(&view);
+        (edge.live_at_start, edge.sent_bytes, edge.received_bytes)
+    };
+    assert_eq!(window(None, Some(3.0)), (0, 10, 200));
+    assert_eq!(window(Some(3.0), None), (1, 20, 400));
+    // Told before, and not again.
+    assert_eq!(window(Some(3.0), Some(3.5)), (1, 0, 0));
+}
+
+/// What one end is told to have carried more each time, and whether the last time is its end.
+type Carrying = (Vec<u64>, bool);
+
+/// A connection: its ends, of which the second may be elsewhere; and the rest of what is told of it, in
+/// whatever order.
+fn carrying() -> impl Strategy<Value = (Carrying, Option<Carrying>)> {
+    let one = || (proptest::collection::vec(1..1000_u64, 0..4), any::<bool>());
+    (one(), proptest::option::of(one()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the order in which totals and ends are told, each connection counts once, with what was
+    /// told last of it.
+    #[test]
+    fn what_was_told_last_is_counted_once(
+        connections in proptest::collection::vec(carrying(), 1..6),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 64),
+    ) {
+        let mut openings = Vec::new();
+        let mut rest = Vec::new();
+        let mut sums = (0, 0);
+        let mut live = 0;
+        for (n, (ours, theirs)) in connections.iter().enumerate() {
+            let (client, server) = pair(n as u64);
+            // Returns whether it is over, and what went from the client to the server; twice as much
+            // comes back.
+            let mut tell = |end: &End, (steps, ends): &Carrying| {
+                openings.push(end.opens(0.0));
+                let is_client = end.direction == Some(Direction::Outbound);
+                let mut sent = 0;
+                for (at, step) in steps.iter().enumerate() {
+                    sent += step;
+                    let time = 0.1 + at as f64 * 0.1;
+                    let (out, back) = if is_client { (sent, 2 * sent) } else { (2 * sent, sent) };
+                    rest.push(match *ends && at + 1 == steps.len() {
+                        true => end.closes(time, out, back),
+                        false => end.carries(time, out, back),
+                    });
+                }
+                (*ends && !steps.is_empty(), sent)
+            };
+            let ours = tell(&client, ours);
+            let theirs = theirs.as_ref().map_or((false, 0), |theirs| tell(&server, theirs));
+            // The client's say, unless the server's alone say all.
+            let (_, sent) = match (ours, theirs) {
+                ((false, _), (true, _)) | ((_, 0), _) => theirs,
+                _ => ours,
+            };
+            sums = (sums.0 + sent, sums.1 + 2 * sent);
+            live += u64::from(!ours.0 && !theirs.0);
+        }
+        for (at, other) in order.iter().enumerate().take(rest.len()) {
+            let other = other.index(rest.len());
+            rest.swap(at, other);
+        }
+        let view = map_of(&[openings, rest].concat());
+        let sum = |figure: fn(&crate::model::Edge) -> u64| view.edges.iter().map(figure).sum::<u64>();
+        prop_assert_eq!((sum(|it| it.sent_bytes), sum(|it| it.received_bytes)), sums);
+        prop_assert_eq!(sum(|it| it.established), connections.len() as u64);
+        prop_assert_eq!(sum(crate::model::Edge::live), live);
     }
 }
 

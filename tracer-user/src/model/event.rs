@@ -18,6 +18,8 @@ pub enum Kind {
     Connect,
     /// An inbound connection is accepted by a process.
     Accept,
+    /// What a connection that is open has carried so far.
+    Totals,
     /// Either of these ended.
     Close,
     /// An attempt did not succeed.
@@ -46,11 +48,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that has lines, in the order of a life.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Start,
         Self::Existing,
         Self::Connect,
         Self::Accept,
+        Self::Totals,
         Self::Close,
         Self::Fail,
         Self::Listen,
@@ -62,10 +65,11 @@ impl Kind {
     ];
 
     /// The kinds that the kernel side reports and counts.
-    pub const FROM_KERNEL: [Self; 12] = [
+    pub const FROM_KERNEL: [Self; 13] = [
         Self::Existing,
         Self::Connect,
         Self::Accept,
+        Self::Totals,
         Self::Close,
         Self::Fail,
         Self::Listen,
@@ -83,6 +87,7 @@ impl Kind {
             Self::Start => "start",
             Self::Connect => "connect",
             Self::Accept => "accept",
+            Self::Totals => "totals",
             Self::Close => "close",
             Self::Fail => "fail",
             Self::Listen => "listen",
@@ -124,6 +129,8 @@ pub enum Body {
     Connect(ConnectionEvent),
     /// An inbound connection is accepted.
     Accept(ConnectionEvent),
+    /// What a connection that is open has carried so far.
+    Totals(ConnectionEvent),
     /// A connection ended.
     Close(ConnectionEvent),
     /// An attempt failed; `failure` says why.
@@ -151,6 +158,7 @@ impl Body {
             Self::Start(_) => Kind::Start,
             Self::Connect(_) => Kind::Connect,
             Self::Accept(_) => Kind::Accept,
+            Self::Totals(_) => Kind::Totals,
             Self::Close(_) => Kind::Close,
             Self::Fail(_) => Kind::Fail,
             Self::Listen(_) => Kind::Listen,
@@ -174,6 +182,7 @@ impl Body {
             Self::Existing(event)
             | Self::Connect(event)
             | Self::Accept(event)
+            | Self::Totals(event)
             | Self::Close(event)
             | Self::Fail(event) => Some(event),
             _ => None,
@@ -186,6 +195,7 @@ impl Body {
             Self::Existing(event)
             | Self::Connect(event)
             | Self::Accept(event)
+            | Self::Totals(event)
             | Self::Close(event)
             | Self::Fail(event) => event.process.as_deref(),
             Self::Listen(event) | Self::Unlisten(event) => event.process.as_deref(),

@@ -157,9 +157,9 @@ pub struct Edge {
     pub terminated: u64,
     /// Attempts that failed, by reason.
     pub failed: BTreeMap<Reason, u64>,
-    /// Payload bytes from client to server, of connections that ended.
+    /// Payload bytes from client to server, of open connections as far as that was told.
     pub sent_bytes: u64,
-    /// Payload bytes from server to client, of connections that ended.
+    /// Payload bytes from server to client, likewise.
     pub received_bytes: u64,
     /// How long it took to connect, nanoseconds, as the client saw it.
     pub connect_ns: Option<Quantiles>,

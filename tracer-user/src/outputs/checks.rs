@@ -70,6 +70,7 @@ fn process(body: &Body) -> Option<&Process> {
         Body::Existing(it)
         | Body::Connect(it)
         | Body::Accept(it)
+        | Body::Totals(it)
         | Body::Close(it)
         | Body::Fail(it) => it.process.as_deref(),
         Body::Listen(it) | Body::Unlisten(it) => it.process.as_deref(),

@@ -195,6 +195,13 @@ pub(crate) fn close() -> ConnectionEvent {
     event
 }
 
+/// What [`connect`] has carried so far.
+pub(crate) fn totals() -> ConnectionEvent {
+    let mut event = close();
+    event.connection.closed_by = None;
+    event
+}
+
 /// The end of a connection of which little is known.
 pub(crate) fn close_existing() -> ConnectionEvent {
     let mut event = close();
@@ -360,6 +367,15 @@ pub(crate) fn all() -> Vec<Event> {
         Body::Start(start()),
         Body::Connect(connect()),
         Body::Accept(accept()),
+        Body::Totals(totals()),
+        Body::Totals(ConnectionEvent {
+            connection: Connection {
+                closed_by: None,
+                errno: None,
+                ..close_existing().connection
+            },
+            ..close_existing()
+        }),
         Body::Close(close()),
         Body::Close(close_existing()),
         Body::Close(close_found()),
@@ -516,6 +532,7 @@ pub(crate) fn all() -> Vec<Event> {
         bodies.extend([
             Body::Connect(named(connect(), kind)),
             Body::Accept(named(accept(), kind)),
+            Body::Totals(named(totals(), kind)),
             Body::Close(named(close(), kind)),
             Body::Fail(named(fail(Phase::Remote, Reason::Refused, None), kind)),
             Body::Existing(named(existing(Some(Direction::Outbound)), kind)),

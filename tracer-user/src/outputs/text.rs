@@ -42,6 +42,7 @@ pub(super) fn write(event: &Event, colour: bool, buf: &mut Vec<u8>) {
         Body::Existing(it)
         | Body::Connect(it)
         | Body::Accept(it)
+        | Body::Totals(it)
         | Body::Close(it)
         | Body::Fail(it) => connection(it, buf),
         Body::Exec(it) | Body::Exit(it) => process_event(it, buf),
@@ -63,9 +64,13 @@ fn style(kind: Kind) -> Style {
         Kind::Close => AnsiColor::Blue.on_default(),
         Kind::Fail => AnsiColor::Red.on_default(),
         Kind::Listen | Kind::Unlisten => AnsiColor::Cyan.on_default(),
-        Kind::Existing | Kind::Exec | Kind::Exit | Kind::Cgroup | Kind::Dns | Kind::Redirect => {
-            Style::new()
-        }
+        Kind::Existing
+        | Kind::Totals
+        | Kind::Exec
+        | Kind::Exit
+        | Kind::Cgroup
+        | Kind::Dns
+        | Kind::Redirect => Style::new(),
         Kind::Loss => AnsiColor::Red.on_default().bold(),
         Kind::Start | Kind::Stop => Style::new().bold(),
     }

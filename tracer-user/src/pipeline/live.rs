@@ -22,6 +22,11 @@ pub(super) const CHECK: Duration = Duration::from_millis(250);
 /// How long to wait between two steps of the stop.
 pub(super) const STEP: Duration = Duration::from_millis(1);
 
+/// How often whoever looks on has what open connections have carried.
+const TOTALS: Duration = Duration::from_secs(2);
+/// Of the time between two such looks one part in so many may be spent on one.
+const TOTALS_PART: u32 = 100;
+
 /// Names the name servers of this host.
 const RESOLVERS: &str = "/etc/resolv.conf";
 
@@ -56,6 +61,10 @@ pub(super) struct Live {
     enricher: Enricher,
     filter: Arc<Filter>,
     deadline: Option<Instant>,
+    /// Processor time until the look began that is under way.
+    looking: Option<u64>,
+    /// When the next look may begin.
+    next_look: Instant,
 }
 
 impl Live {
@@ -89,6 +98,8 @@ impl Live {
             enricher,
             filter: Arc::new(filter),
             deadline,
+            looking: None,
+            next_look: Instant::now() + TOTALS,
         })
     }
 
@@ -142,6 +153,31 @@ impl Live {
         self.capture.look_again();
         self.enricher.refresh();
         if tells { self.loss() } else { Ok(None) }
+    }
+
+    /// Begins to read what open connections have carried so far, if anybody wants to know.
+    pub(super) fn read_totals(&mut self) {
+        if self.filter.wants(Kind::Totals) {
+            self.capture.read_totals();
+        }
+    }
+
+    /// Likewise, but seldom enough that it takes no more than one part in [`TOTALS_PART`] of a
+    /// processor. To be called now and then.
+    pub(super) fn read_totals_again(&mut self) {
+        if self.capture.reads_totals() {
+            return;
+        }
+        let now = Instant::now();
+        if let Some(before) = self.looking.take() {
+            let spent = self.capture.cost().cpu_ns.saturating_sub(before);
+            let pause = Duration::from_nanos(spent).saturating_mul(TOTALS_PART);
+            self.next_look = now + pause.max(TOTALS);
+        }
+        if now >= self.next_look {
+            self.looking = Some(self.capture.cost().cpu_ns);
+            self.read_totals();
+        }
     }
 
     /// What was lost since the last time.

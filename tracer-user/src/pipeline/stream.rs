@@ -3,7 +3,10 @@
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
-use tokio::time::{interval, sleep};
+use tokio::{
+    task::yield_now,
+    time::{interval, sleep},
+};
 
 use super::{
     live::{self, CHECK, Live, STEP},
@@ -73,7 +76,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
                 None => break,
             },
             // A yield, so that a ring that never runs empty starves nothing above.
-            () = tokio::task::yield_now(), if more && !full => more = lines.fill(&mut live),
+            () = yield_now(), if more && !full => more = lines.fill(&mut live),
             () = live.capture.ready(), if !more && !full => more = lines.fill(&mut live),
         }
     }
@@ -91,12 +94,16 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     Ok(Exit::of(options.strict && live.lost()? > 0))
 }
 
-/// Silences the programs, writes out what is left, and closes the account.
+/// Reads what open connections have carried, silences the programs, writes out what is left, and closes the account.
 async fn finish(live: &mut Live, mut lines: Lines, sink: Sink) -> Result<Flushed> {
+    live.read_totals();
     while !live.capture.silence()? {
-        // A reader that takes its time does not put the stop off.
+        // A reader that takes its time does not put the stop off, but for what is read for it.
         if !lines.is_full() {
-            lines.fill(live);
+            if lines.fill(live) {
+                yield_now().await;
+                continue;
+            }
         } else if let Some(room) = sink.room_now() {
             room.send(lines.take());
         }

@@ -3,7 +3,10 @@
 use std::{fs::File, io::Write, ops::ControlFlow, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::time::{interval, sleep};
+use tokio::{
+    task::yield_now,
+    time::{interval, sleep},
+};
 
 use super::{
     live::{self, CHECK, Live, STEP},
@@ -13,7 +16,7 @@ use crate::{
     cli::LiveOptions,
     filter::Filter,
     map::Map,
-    model::{Body, Event, View},
+    model::{Body, Event, Kind, View},
     outputs::{Format, Writer},
     signals::Signals,
     tui::Input,
@@ -56,6 +59,7 @@ pub(super) async fn watch(
         map,
         save,
         events: 0,
+        is_last: false,
     };
     let start = live.start_event();
     intake.take(&start);
@@ -91,6 +95,7 @@ pub(super) async fn watch(
                 let view = intake.map.view();
                 match (&mut onlooker, &mut display) {
                     (Onlooker::Terminal(choose), Some(display)) => {
+                        live.read_totals_again();
                         let figures = Figures {
                             events: intake.events + live.capture.folded(),
                             lost: live.lost()?,
@@ -106,7 +111,7 @@ pub(super) async fn watch(
                     (Onlooker::Nobody | Onlooker::Terminal(_), _) => {}
                 }
             }
-            () = tokio::task::yield_now(), if more => {
+            () = yield_now(), if more => {
                 more = live.drain(|event| intake.take(event));
                 intake.flush_if_full()?;
             }
@@ -118,10 +123,15 @@ pub(super) async fn watch(
     }
     // The terminal is given back before anything can take long.
     drop(display);
+    live.read_totals();
+    intake.is_last = true;
     while !live.capture.silence()? {
-        live.drain(|event| intake.take(event));
+        let more = live.drain(|event| intake.take(event));
         intake.flush()?;
-        sleep(STEP).await;
+        match more {
+            true => yield_now().await,
+            false => sleep(STEP).await,
+        }
     }
     while live.drain(|event| intake.take(event)) || !live.capture.is_settled()? {
         intake.flush()?;
@@ -148,12 +158,18 @@ struct Intake<'a> {
     map: &'a mut Map,
     save: Option<&'a mut Save>,
     events: u64,
+    /// What open connections have carried is told for the last time.
+    is_last: bool,
 }
 
 impl Intake<'_> {
     /// Always has room for more, but looks around now and then.
     fn take(&mut self, event: &Event) -> bool {
         self.map.push(event);
+        if event.body.kind() == Kind::Totals && !self.is_last {
+            // What is told last says it all: a recording has no more than a stream.
+            return true;
+        }
         self.events += 1;
         match &mut self.save {
             Some(save) => {

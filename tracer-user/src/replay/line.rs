@@ -155,6 +155,7 @@ impl Parser {
         let body = match kind {
             Kind::Connect => Body::Connect(event),
             Kind::Accept => Body::Accept(event),
+            Kind::Totals => Body::Totals(event),
             Kind::Close => Body::Close(event),
             Kind::Existing => Body::Existing(event),
             Kind::Fail if event.failure.is_some() => Body::Fail(event),
@@ -193,6 +194,7 @@ impl Parser {
             Kind::Existing => Body::Existing(self.connection_event(&mut line)?),
             Kind::Connect => Body::Connect(self.connection_event(&mut line)?),
             Kind::Accept => Body::Accept(self.connection_event(&mut line)?),
+            Kind::Totals => Body::Totals(self.connection_event(&mut line)?),
             Kind::Close => Body::Close(self.connection_event(&mut line)?),
             Kind::Fail => {
                 let event = self.connection_event(&mut line)?;

@@ -259,7 +259,7 @@ fn edge(map: &Map, index: usize) -> Page {
     page.say(
         "bytes",
         format!(
-            "{} sent, {} received by the client, of ended ones",
+            "{} sent, {} received by the client, so far",
             Bytes(edge.sent_bytes),
             Bytes(edge.received_bytes)
         ),

@@ -65,6 +65,7 @@ impl Lines {
             Body::Existing(event)
             | Body::Connect(event)
             | Body::Accept(event)
+            | Body::Totals(event)
             | Body::Close(event)
             | Body::Fail(event) => self.connection(event, buf),
             Body::Exec(event) | Body::Exit(event) => self.process_event(event, buf),

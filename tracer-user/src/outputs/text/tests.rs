@@ -23,6 +23,15 @@ fn a_connection_and_its_end() {
 }
 
 #[test]
+fn what_a_connection_has_carried_so_far() {
+    assert_eq!(
+        plain(Body::Totals(specimens::totals())),
+        "01:02:03.123 totals   out nginx[812]               10.0.0.5:41532 → 10.0.0.9:5432                \
+         connected in 184 µs, open for 9.1 ms, sent 1.2 kB, received 88.1 kB, rtt 201 µs, 2 sent again\n"
+    );
+}
+
+#[test]
 fn an_inbound_connection_shows_how_its_process_was_found() {
     assert_eq!(
         plain(Body::Accept(specimens::accept())),

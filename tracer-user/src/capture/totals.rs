@@ -1,0 +1,135 @@
+//! What connections that are open have carried so far: a pass over the table of connections.
+//!
+//! The kernel side answers through the ring buffer, one record for each connection. So a pass goes on in
+//! steps, between which the ring is drained, and takes of it an eighth at most. The addresses are
+//! collected on a thread of their own.
+
+use std::{
+    mem,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use aya::{
+    Ebpf,
+    programs::{ProgramError, RawTracePointRunOptions},
+};
+use tracer_common::Carried;
+
+use super::{clock, scan};
+
+/// Connections of one step, at most.
+const STEP: usize = 1024;
+/// Those of one run of the program: its first argument is a time.
+const RUN: usize = RawTracePointRunOptions::new().args.len() - 1;
+
+/// How long a pass that nobody goes on with keeps the stop waiting.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A pass that is under way.
+pub(super) struct Pass {
+    /// When it began, nanoseconds on the kernel's clock.
+    pub(super) begun_ns: u64,
+    sockets: Sockets,
+    /// Connections of one step.
+    step: usize,
+    /// When the last step was, or the beginning.
+    stepped: Instant,
+}
+
+/// Addresses in the table.
+enum Sockets {
+    /// They are being collected.
+    Coming(JoinHandle<Vec<u64>>),
+    /// Those that are left.
+    Left(Vec<u64>),
+}
+
+impl Pass {
+    /// Begins to collect addresses. `ring_bytes` is the size of the ring buffer.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or no thread can be started.
+    pub(super) fn begin(ebpf: &Ebpf, ring_bytes: u32) -> Result<Self, String> {
+        let begun_ns = clock::now_ns();
+        let table = scan::Table::open(ebpf).map_err(|error| error.to_string())?;
+        let collector = std::thread::Builder::new()
+            .name("totals".to_owned())
+            .spawn(move || table.sockets())
+            .map_err(|error| error.to_string())?;
+        let record = size_of::<Carried>() + RING_HEADER;
+        Ok(Self {
+            begun_ns,
+            sockets: Sockets::Coming(collector),
+            stepped: Instant::now(),
+            step: (ring_bytes as usize / 8 / record).clamp(1, STEP),
+        })
+    }
+
+    /// Whether it was long not gone on with, though it could be.
+    pub(super) fn is_stuck(&mut self) -> bool {
+        if matches!(&self.sockets, Sockets::Coming(collector) if !collector.is_finished()) {
+            self.stepped = Instant::now();
+        }
+        self.stepped.elapsed() > PATIENCE
+    }
+
+    /// Has the next ones tell, if their addresses are known.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub(super) fn step(&mut self, ebpf: &Ebpf) -> Result<Step, ProgramError> {
+        if let Sockets::Coming(collector) = &self.sockets {
+            if !collector.is_finished() {
+                return Ok(Step::Waits);
+            }
+            let none = Sockets::Left(Vec::new());
+            if let Sockets::Coming(collector) = mem::replace(&mut self.sockets, none) {
+                // It does not panic; should it, there is nothing to be read.
+                self.sockets = Sockets::Left(collector.join().unwrap_or_default());
+            }
+        }
+        let Sockets::Left(left) = &mut self.sockets else {
+            return Ok(Step::Waits);
+        };
+        self.stepped = Instant::now();
+        let some = left.split_off(left.len().saturating_sub(self.step));
+        tell(ebpf, 0, &some)?;
+        Ok(match left.is_empty() {
+            true => Step::Last,
+            false => Step::Told,
+        })
+    }
+}
+
+/// What came of a step.
+pub(super) enum Step {
+    /// Addresses are still being collected.
+    Waits,
+    /// Some were asked, and more are left.
+    Told,
+    /// All were asked.
+    Last,
+}
+
+/// Bytes that the kernel puts before each record in the ring (`BPF_RINGBUF_HDR_SZ`).
+const RING_HEADER: usize = 8;
+
+/// Has all connections tell at once that began at `since_ns` or later, nanoseconds on the kernel's
+/// clock.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(super) fn of_those_since(ebpf: &Ebpf, since_ns: u64) -> Result<(), ProgramError> {
+    tell(ebpf, since_ns, &scan::Table::open(ebpf)?.sockets())
+}
+
+fn tell(ebpf: &Ebpf, since_ns: u64, sockets: &[u64]) -> Result<(), ProgramError> {
+    for some in sockets.chunks(RUN) {
+        let mut options = RawTracePointRunOptions::new();
+        options.args[0] = since_ns;
+        options.args[1..=some.len()].copy_from_slice(some);
+        scan::run_program(ebpf, "read_totals", options)?;
+    }
+    Ok(())
+}
