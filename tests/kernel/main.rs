@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use tracer_tests::{init, suite, tracer, traffic};
 
+mod asking;
 mod clock;
 mod cost;
 mod doctor;
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
             services::tests(),
             resolver::tests(),
             scope::tests(),
+            asking::tests(),
             nameless(translated::tests()),
             nameless(workloads::tests()),
         ]);

@@ -159,7 +159,7 @@ fn resolve_by(command: &mut Command, file: &Path) -> Result<()> {
 }
 
 /// Skips where this set of hooks does not see what is asked.
-fn start() -> Result<Tracer> {
+pub(crate) fn start() -> Result<Tracer> {
     let mut tracer = Tracer::stream(&[])?;
     let start = tracer.wait_for("start", |event| event["event"] == "start")?;
     if is_blind_to(&start, "names that processes ask")? {
@@ -304,7 +304,7 @@ fn answers_that_nobody_asked_for_are_not_believed() -> Result<()> {
 }
 
 /// A question for the IPv4 address of `NAME.test`.
-fn question(id: u16, name: &str) -> Vec<u8> {
+pub(crate) fn question(id: u16, name: &str) -> Vec<u8> {
     let mut bytes = id.to_be_bytes().to_vec();
     bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     bytes.push(name.len() as u8);
@@ -313,7 +313,7 @@ fn question(id: u16, name: &str) -> Vec<u8> {
     bytes
 }
 
-fn answer(id: u16, name: &str, address: [u8; 4]) -> Vec<u8> {
+pub(crate) fn answer(id: u16, name: &str, address: [u8; 4]) -> Vec<u8> {
     let mut bytes = question(id, name);
     bytes[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
     bytes.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);

@@ -11,7 +11,7 @@ pub enum Need {
     Nothing,
     /// Looking through the descriptors of all processes.
     Scan,
-    /// Attempts from outside that this host turns away.
+    /// What is in packets: attempts from outside that this host turns away, and answers.
     Packets,
     /// Errors that processes are shown.
     Errors,
@@ -165,7 +165,7 @@ offsets! {
         skb_head: "sk_buff"."head", 8;
         /// Offset of its IP header there.
         skb_network_header: "sk_buff"."network_header", 2;
-        /// Offset of its TCP header there.
+        /// Offset of its TCP or UDP header there.
         skb_transport_header: "sk_buff"."transport_header", 2;
         /// The device it came in by.
         skb_dev: "sk_buff"."dev", 8;
@@ -229,6 +229,8 @@ offsets! {
         msghdr_pieces: "msghdr"."msg_iter.nr_segs", 8;
         /// How many bytes of the first piece are done with.
         msghdr_offset: "msghdr"."msg_iter.iov_offset", 8;
+        /// How many bytes of a packet are in pages beside its memory.
+        skb_data_len: "sk_buff"."data_len", 4;
         /// First sequence number not handed to the process.
         tcp_copied_seq: "tcp_sock"."copied_seq", 4;
     }

@@ -369,9 +369,9 @@ pub struct Message {
     pub sent: u8,
     /// 1 over TCP, 0 over UDP.
     pub stream: u8,
-    /// Zero.
-    pub reserved: u16,
-    /// How many bytes it has; [`MESSAGE_LEN`] of them at most are in `bytes`.
+    /// How many of its bytes are in `bytes`, the first ones.
+    pub kept: u16,
+    /// How many bytes it has.
     pub length: u32,
     /// The payload.
     pub bytes: [u8; MESSAGE_LEN],
@@ -454,7 +454,7 @@ layout! {
     Executed: 1352, process @ 16, parent @ 64, args_bytes @ 68, path @ 72, args @ 328;
     Exited: 72, process @ 16, status @ 64, reserved @ 68;
     Cgroup: 544, id @ 16, hierarchy @ 24, reserved @ 28, path @ 32;
-    Message: 1664, process @ 16, flow @ 64, sock @ 112, sent @ 120, stream @ 121, reserved @ 122, length @ 124, bytes @ 128;
+    Message: 1664, process @ 16, flow @ 64, sock @ 112, sent @ 120, stream @ 121, kept @ 122, length @ 124, bytes @ 128;
     Redirect: 88, flow @ 16, dialled_address @ 64, dialled_port @ 80, dialled_family @ 82, dialled_scope @ 84;
     Counts: 24, ring_full @ 8, table_full @ 16;
     Span: 16, until_ns @ 8;

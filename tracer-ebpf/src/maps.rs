@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use tracer_common::{Connection, Counts, Flow, Kind, Listening, Offsets, Span};
 
-use crate::names::Receiving;
+use crate::{kernel::Room, names::Receiving};
 
 /// Records on their way to user space. Size set by user space.
 #[map]
@@ -35,10 +35,14 @@ pub(crate) static COUNTS: PerCpuArray<Counts> =
 #[map]
 pub(crate) static DIALS: LruHashMap<u64, [u64; 3]> = LruHashMap::with_max_entries(1 << 10, 0);
 
-/// Calls that wait for an answer of a name server, by thread. One that ends otherwise leaves its
-/// entry, until the thread waits again or others need the place.
+/// Calls that may receive an answer of a name server, by thread. Each leaves its entry, until the
+/// thread waits again or others need the place. An answer that needs one that is gone is counted.
 #[map]
-pub(crate) static RECEIVING: LruHashMap<u64, Receiving> = LruHashMap::with_max_entries(1 << 10, 0);
+pub(crate) static RECEIVING: LruHashMap<u64, Receiving> = LruHashMap::with_max_entries(1 << 12, 0);
+
+/// A message while it is put together.
+#[map]
+pub(crate) static MESSAGE: PerCpuArray<Room> = PerCpuArray::with_max_entries(1, 0);
 
 /// What the calls of connect() under way were told to dial, by thread.
 #[map]

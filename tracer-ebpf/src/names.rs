@@ -3,34 +3,48 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_kernel};
 use tracer_common::{Flow, Kind, MESSAGE_LEN, Message as Record, Process, Source};
 
 use crate::{
     emit,
-    kernel::{self, Buffer, Message, Sock, now, port_of},
-    maps::RECEIVING,
+    kernel::{self, Message, Packet, Pieces, Sock, now, port_of},
+    maps::{MESSAGE, RECEIVING},
     room::{clear, zeroed},
 };
 
 /// Port of name servers.
 const DOMAIN: u16 = 53;
 
-/// How many pieces of a stream are told of that are sent at once.
-const PIECES: u64 = 4;
-
 /// A call that may receive an answer.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Receiving {
     sock: u64,
-    /// Where the bytes will be, in the memory of the process.
-    buffer: u64,
+    /// Where the bytes will be.
+    pieces: Pieces,
     /// Address of the `struct sockaddr` that says where they came from, in kernel memory; 0 if
-    /// the socket is connected.
+    /// the process does not ask.
     name: u64,
-    /// Of a TCP socket: sequence number of the byte that will be at `buffer`.
+    /// Of a TCP socket: how many bytes were told of this call.
+    told: u64,
+    /// And the sequence number of the next one.
     copied: u64,
+}
+
+/// A message, or of a stream a part of one.
+struct Told {
+    /// Address of the `struct sock`.
+    sock: u64,
+    /// The other end: the address of a `struct sockaddr`; 0 if it is not there.
+    name: u64,
+    /// Likewise, where nothing else says so: the datagram's; 0 if it is not needed.
+    packet: u64,
+    is_sent: bool,
+    is_stream: bool,
+    length: u32,
+    /// How many of its bytes lie in [`MESSAGE`].
+    kept: u32,
 }
 
 /// A process sends `message`, in its context.
@@ -44,20 +58,22 @@ pub(crate) fn sent(sock: Sock, message: Message, length: u64, is_stream: bool) {
     if name != 0 && port_of(name) != DOMAIN {
         return;
     }
-    // A stream may be given in pieces: its length, then the message. A datagram is one.
-    let pieces = if is_stream { PIECES } else { 1 };
-    let mut left = length;
-    for number in 0..pieces {
-        let Some((buffer, length)) = message.piece(number) else {
-            return;
-        };
-        let length = if length < left { length } else { left };
-        if length == 0 || length > u64::from(u32::MAX) {
-            return;
-        }
-        left -= length;
-        report(sock, name, buffer, length as u32, Way::of(true, is_stream));
+    if name == 0 && sock.remote_port() != DOMAIN {
+        return; // the call will fail
     }
+    if length == 0 || length > u64::from(u32::MAX) {
+        return;
+    }
+    let mut told = Told {
+        sock: sock.address,
+        name,
+        packet: 0,
+        is_sent: true,
+        is_stream,
+        length: length as u32,
+        kept: 0,
+    };
+    tell_pieces(&mut told, &message.pieces(), 0);
 }
 
 /// A process asks for what was received, in its context.
@@ -68,40 +84,69 @@ pub(crate) fn receiving(sock: Sock, message: Message, is_stream: bool) {
         0 if !is_stream => message.name(),
         _ => return,
     };
-    if name == 0 && sock.remote_port() != DOMAIN {
-        return; // who sent it will not be known
-    }
-    if let Some((buffer, _)) = message.piece(0) {
-        let receiving = Receiving {
-            sock: sock.address,
-            buffer: buffer.0,
-            name,
-            copied: if is_stream { sock.copied().into() } else { 0 },
-        };
-        // Should it not be kept, an answer is not seen.
-        let _ = RECEIVING.insert(bpf_get_current_pid_tgid(), receiving, 0);
+    let receiving = Receiving {
+        sock: sock.address,
+        pieces: message.pieces(),
+        name,
+        told: 0,
+        copied: if is_stream { sock.copied().into() } else { 0 },
+    };
+    let thread = bpf_get_current_pid_tgid();
+    match RECEIVING.get_ptr_mut(thread) {
+        // SAFETY: only this thread, which is here, changes its entry.
+        Some(place) => unsafe { place.write(receiving) },
+        // Should it not be kept, an answer may not be seen, which is then counted.
+        None => drop(RECEIVING.insert(thread, receiving, 0)),
     }
 }
 
-/// A datagram was received, or an error, by the call that began with [`receiving`].
+/// A datagram was handed to a process, in its context, which asked for it by [`receiving`];
+/// `length` is negative if it stays where it is (`MSG_PEEK`).
 #[inline(always)]
-pub(crate) fn received(result: i32) {
-    let thread = bpf_get_current_pid_tgid();
-    // SAFETY: only this thread, which is here, changes its entry.
-    let Some(&receiving) = (unsafe { RECEIVING.get(thread) }) else {
-        return;
+pub(crate) fn received(sock: Sock, packet: Packet, length: i32) {
+    let is_connected = match sock.remote_port() {
+        DOMAIN => true,
+        0 => false,
+        _ => return,
     };
-    let _ = RECEIVING.remove(thread);
-    if result > 0 && (receiving.name == 0 || port_of(receiving.name) == DOMAIN) {
-        let sock = Sock::at(receiving.sock);
-        let buffer = Buffer(receiving.buffer);
-        report(
-            sock,
-            receiving.name,
-            buffer,
-            result as u32,
-            Way::of(false, false),
-        );
+    if length <= 0 {
+        return;
+    }
+    // SAFETY: only this thread, which is here, changes its entry.
+    let receiving = unsafe { RECEIVING.get(bpf_get_current_pid_tgid()) };
+    let receiving = receiving.filter(|it| it.sock == sock.address);
+    // The process may be told another address than the datagram's: what it is told, it asked.
+    let name = match receiving {
+        Some(receiving) if !is_connected => receiving.name,
+        _ => 0,
+    };
+    let port = match (is_connected, name) {
+        (true, _) => DOMAIN,
+        (false, 0) => packet.source_port(),
+        (false, name) => port_of(name),
+    };
+    if port != DOMAIN {
+        return;
+    }
+    let mut told = Told {
+        sock: sock.address,
+        name,
+        packet: if is_connected || name != 0 {
+            0
+        } else {
+            packet.0
+        },
+        is_sent: false,
+        is_stream: false,
+        length: length as u32,
+        kept: 0,
+    };
+    if packet.is_linear() {
+        tell_datagram(&mut told, packet);
+    } else if let Some(receiving) = receiving {
+        tell_pieces(&mut told, &receiving.pieces, 0);
+    } else {
+        emit::untold(Kind::MESSAGE);
     }
 }
 
@@ -120,56 +165,84 @@ pub(crate) fn advanced(sock: Sock) {
     if receiving.sock != sock.address {
         return;
     }
-    let (copied, buffer) = (sock.copied(), receiving.buffer);
+    let copied = sock.copied();
     let length = copied.wrapping_sub(receiving.copied as u32);
     if length == 0 || length > 1 << 20 {
         return;
     }
+    let skip = receiving.told;
     receiving.copied = copied.into();
-    receiving.buffer = buffer.wrapping_add(length.into());
-    report(sock, 0, Buffer(buffer), length, Way::of(false, true));
+    receiving.told += u64::from(length);
+    let pieces = receiving.pieces;
+    let mut told = Told {
+        sock: sock.address,
+        name: 0,
+        packet: 0,
+        is_sent: false,
+        is_stream: true,
+        length,
+        kept: 0,
+    };
+    tell_pieces(&mut told, &pieces, skip);
 }
 
-/// Sent or received, and over what: one number, as a function has five arguments at most.
-#[derive(Clone, Copy)]
-struct Way(u32);
+/// Tells of bytes in the memory of the process, those after the first `skip`.
+#[inline(never)]
+fn tell_pieces(told: &mut Told, pieces: &Pieces, skip: u64) {
+    if let Some(room) = MESSAGE.get_ptr_mut(0) {
+        told.kept = pieces.gather(skip, told.length, room);
+        report(told);
+    }
+}
 
-impl Way {
-    #[inline(always)]
-    fn of(is_sent: bool, is_stream: bool) -> Self {
-        Self(u32::from(is_sent) | u32::from(is_stream) << 1)
+/// Tells of the bytes of a datagram, which is linear.
+#[inline(never)]
+fn tell_datagram(told: &mut Told, packet: Packet) {
+    if let Some(room) = MESSAGE.get_ptr_mut(0) {
+        told.kept = packet.read_datagram(told.length, room);
+        report(told);
     }
 }
 
 #[inline(never)]
-fn report(sock: Sock, name: u64, buffer: Buffer, length: u32, way: Way) {
-    let mut room = MaybeUninit::uninit();
-    let process: &mut Process = zeroed(&mut room);
+fn report(told: &Told) {
+    let Some(room) = MESSAGE.get_ptr_mut(0) else {
+        return;
+    };
+    let mut place = MaybeUninit::uninit();
+    let process: &mut Process = zeroed(&mut place);
     kernel::read_current(Source::HOOK, process);
-    let mut room = MaybeUninit::uninit();
-    let flow: &mut Flow = zeroed(&mut room);
-    if name == 0 {
-        sock.read_flow(flow);
+    let mut place = MaybeUninit::uninit();
+    let flow: &mut Flow = zeroed(&mut place);
+    let sock = Sock::at(told.sock);
+    if told.name != 0 {
+        sock.read_dialled(told.name, flow);
     } else {
-        sock.read_dialled(name, flow);
+        sock.read_flow(flow);
+        if told.packet != 0 {
+            Packet(told.packet).read_source(flow);
+        }
     }
     let header = emit::header(Kind::MESSAGE, now());
     emit::record(header, |record: *mut Record| {
         // SAFETY: room for a `Message`, aligned to 8; all its fields but the header are written, it has no
-        // other byte. The stack is not in the ring.
+        // other byte. The stack is not in the ring. The room has more bytes than are kept.
         unsafe {
             (&raw mut (*record).process).copy_from_nonoverlapping(process, 1);
             (&raw mut (*record).flow).copy_from_nonoverlapping(flow, 1);
-            (&raw mut (*record).sock).write(sock.address);
-            (&raw mut (*record).sent).write(way.0 as u8 & 1);
-            (&raw mut (*record).stream).write(way.0 as u8 >> 1);
-            (&raw mut (*record).reserved).write(0);
-            (&raw mut (*record).length).write(length);
+            (&raw mut (*record).sock).write(told.sock);
+            (&raw mut (*record).sent).write(told.is_sent.into());
+            (&raw mut (*record).stream).write(told.is_stream.into());
+            (&raw mut (*record).kept).write(told.kept as u16);
+            (&raw mut (*record).length).write(told.length);
             clear((&raw mut (*record).bytes).cast(), MESSAGE_LEN / 8);
-            // Read again, so that the verifier cannot tell one length from another: it would
-            // look at all of this once for each.
-            let length = (&raw const (*record).length).read_volatile();
-            buffer.read(length, &raw mut (*record).bytes);
+            let kept = u32::from((&raw const (*record).kept).read_volatile());
+            let kept = if kept < MESSAGE_LEN as u32 {
+                kept
+            } else {
+                MESSAGE_LEN as u32
+            };
+            bpf_probe_read_kernel((&raw mut (*record).bytes).cast(), kept, room.cast());
         }
     });
 }

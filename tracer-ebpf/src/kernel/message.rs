@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use tracer_common::MESSAGE_LEN;
 
-use super::{offset, read};
+use super::{offset, opaque, read};
 
 /// Port in a `struct sockaddr_in` or `sockaddr_in6` in kernel memory, host byte order.
 #[inline(always)]
@@ -24,37 +24,92 @@ impl Message {
         read(self.0, offset!(msghdr_name))
     }
 
-    /// Where its bytes are, or will be, and how many: the piece with this number. None if there
-    /// is no such piece, or it is not in the memory of the process.
-    ///
-    /// `struct iov_iter` holds their address itself, or that of a list of `struct iovec`; which
-    /// of the two has another number in about every kernel, but a list is in kernel memory, as
-    /// are the bytes that the kernel itself sends.
+    /// Where its bytes are, or will be.
     #[inline(always)]
-    pub(crate) fn piece(self, number: u64) -> Option<(Buffer, u64)> {
+    pub(crate) fn pieces(self) -> Pieces {
+        Pieces {
+            held: read(self.0, offset!(msghdr_buffer)),
+            count: read(self.0, offset!(msghdr_pieces)),
+            done: read(self.0, offset!(msghdr_offset)),
+        }
+    }
+}
+
+/// Room for a message while it is put together: the verifier follows neither of two lengths
+/// that together are at most [`MESSAGE_LEN`].
+pub(crate) type Room = [u8; 2 * MESSAGE_LEN];
+
+/// How many pieces of a message are looked at.
+const MAX_PIECES: u64 = 4;
+
+/// Memory of a process that a message is in, in pieces.
+///
+/// `struct iov_iter` holds the address of the bytes themselves, or that of a list of `struct
+/// iovec`; which of the two has another number in about every kernel, but a list is in kernel
+/// memory, as are the bytes that the kernel itself sends. The kernel goes through the list and
+/// does not change it, so it is the same when all was copied.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Pieces {
+    held: u64,
+    /// How many pieces a list has.
+    count: u64,
+    /// How many bytes of the first one are done with.
+    done: u64,
+}
+
+impl Pieces {
+    /// Writes `length` bytes to the beginning of `room`, those after the first `skip`: as many
+    /// as there is room for in a record, of the first [`MAX_PIECES`] pieces. Gives how many; a
+    /// page that is gone reads as zeros.
+    #[inline(always)]
+    pub(crate) fn gather(&self, mut skip: u64, length: u32, room: *mut Room) -> u32 {
+        let wanted = u64::from(length).min(MESSAGE_LEN as u64);
+        let mut at = 0;
+        for number in 0..MAX_PIECES {
+            let Some((base, length)) = self.piece(number) else {
+                break;
+            };
+            if skip >= length {
+                skip -= length;
+                continue;
+            }
+            let take = opaque((length - skip).min(wanted - at));
+            if at > MESSAGE_LEN as u64 || take > MESSAGE_LEN as u64 {
+                break;
+            }
+            // SAFETY: both are at most `MESSAGE_LEN`, half of the room. The helper checks the
+            // address.
+            unsafe {
+                let to = room.cast::<u8>().add(at as usize);
+                bpf_probe_read_user(to.cast(), take as u32, base.wrapping_add(skip) as *const _);
+            }
+            skip = 0;
+            at = opaque(at + take);
+            if at >= wanted {
+                break;
+            }
+        }
+        at as u32
+    }
+
+    /// Where the piece with this number is, and how many bytes it has. None if there is no such
+    /// piece, or it is not in the memory of the process.
+    #[inline(always)]
+    fn piece(&self, number: u64) -> Option<(u64, u64)> {
         const PIECE_BYTES: u64 = 16;
-        let held: u64 = read(self.0, offset!(msghdr_buffer));
-        let (base, length) = if is_of_process(held) {
-            if number > 0 {
-                return None;
-            }
-            (held, u64::MAX)
+        let (base, length) = if is_of_process(self.held) {
+            (self.held, u64::MAX)
         } else {
-            if number >= read::<u64>(self.0, offset!(msghdr_pieces)) {
-                return None;
-            }
-            let piece = held + number * PIECE_BYTES;
+            let piece = self.held + number * PIECE_BYTES;
             (read(piece, 0), read(piece, 8))
         };
-        if !is_of_process(base) {
+        let is_there = number == 0 || (!is_of_process(self.held) && number < self.count);
+        if !is_there || !is_of_process(base) {
             return None;
         }
-        let done: u64 = if number == 0 {
-            read(self.0, offset!(msghdr_offset))
-        } else {
-            0
-        };
-        Some((Buffer(base.wrapping_add(done)), length.wrapping_sub(done)))
+        let done = if number == 0 { self.done } else { 0 };
+        Some((base.wrapping_add(done), length.saturating_sub(done)))
     }
 }
 
@@ -62,23 +117,4 @@ impl Message {
 #[inline(always)]
 fn is_of_process(address: u64) -> bool {
     address != 0 && address >> 63 == 0
-}
-
-/// An address in the memory of the current process.
-#[derive(Clone, Copy)]
-pub(crate) struct Buffer(pub(crate) u64);
-
-impl Buffer {
-    /// Writes `length` bytes, at most as many as there is room for, to `to`, which must be zero.
-    #[inline(always)]
-    pub(crate) fn read(self, length: u32, to: *mut [u8; MESSAGE_LEN]) {
-        let kept = if length < MESSAGE_LEN as u32 {
-            length
-        } else {
-            MESSAGE_LEN as u32
-        };
-        // SAFETY: room for `MESSAGE_LEN` bytes, which `kept` is at most. The helper checks the
-        // address; should the page be gone, it leaves zeros.
-        unsafe { bpf_probe_read_user(to.cast(), kept, self.0 as *const _) };
-    }
 }

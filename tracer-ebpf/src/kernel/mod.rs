@@ -10,12 +10,12 @@ mod packet;
 mod sock;
 mod task;
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{arch::asm, ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_probe_read_kernel};
 
 pub(crate) use cgroup::Cgroup;
-pub(crate) use message::{Buffer, Message, port_of};
+pub(crate) use message::{Message, Pieces, Room, port_of};
 pub(crate) use packet::{Packet, first_sequence};
 pub(crate) use sock::{Role, Sock, is_internet, of_file, of_socket, state};
 pub(crate) use task::{
@@ -60,6 +60,15 @@ fn read_into<T: Integers>(base: u64, offset: u32, to: *mut T) {
     // SAFETY: `to` has room for a `T`. The helper checks `address`, and fills with
     // zeros when it cannot be read, so its status tells nothing more.
     unsafe { bpf_probe_read_kernel(to.cast(), size_of::<T>() as u32, address as *const c_void) };
+}
+
+/// The same number, of which the compiler knows nothing: it keeps the checks after it, which the
+/// verifier needs.
+#[inline(always)]
+fn opaque(mut number: u64) -> u64 {
+    // SAFETY: it does nothing; in an instruction, as two lines of code must not begin at one.
+    unsafe { asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack)) };
+    number
 }
 
 /// Types that any bits are valid for.

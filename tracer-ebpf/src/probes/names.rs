@@ -1,19 +1,21 @@
 //! What is exchanged with name servers, in the context of the process:
 //! - `udp_sendmsg(struct sock *sk, struct msghdr *msg, size_t len)`, its twin for IPv6, and
 //!   `tcp_sendmsg`,
-//! - `udp_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags, int *addr_len)`
-//!   (with `int nonblock` before `flags` until Linux 5.18), its twin, and the entry of
+//! - the entries of `udp_recvmsg(struct sock *sk, struct msghdr *msg, ...)`, its twin, and
 //!   `tcp_recvmsg`,
+//! - `skb_consume_udp(struct sock *sk, struct sk_buff *skb, int len)`, which both of the former call
+//!   once they have copied a datagram: an entry, so no call that waits takes a place that others
+//!   need, as with a kretprobe,
 //! - tracepoint `tcp:tcp_rcv_space_adjust`, which tells that `tcp_recvmsg` has copied something:
 //!   cheaper than to watch the return of so frequent a function.
 
 use aya_ebpf::{
-    macros::{fentry, fexit, kprobe, kretprobe, raw_tracepoint},
-    programs::{FEntryContext, FExitContext, ProbeContext, RawTracePointContext, RetProbeContext},
+    macros::{fentry, kprobe, raw_tracepoint},
+    programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 
 use crate::{
-    kernel::{Message, Sock},
+    kernel::{Message, Packet, Sock},
     names,
 };
 
@@ -47,20 +49,13 @@ receiving! {
     tcp_receiving_fentry, "tcp_recvmsg", true;
 }
 
-macro_rules! received {
-    ($($entry:ident, $function:literal, $parameters:literal;)*) => {
-        $(#[fexit(function = $function)]
-        fn $entry(ctx: FExitContext) {
-            names::received(ctx.arg::<u64>($parameters) as i32);
-        })*
-    };
-}
-
-received! {
-    udp4_received_fexit_5, "udp_recvmsg", 5;
-    udp6_received_fexit_5, "udpv6_recvmsg", 5;
-    udp4_received_fexit_6, "udp_recvmsg", 6;
-    udp6_received_fexit_6, "udpv6_recvmsg", 6;
+#[fentry(function = "skb_consume_udp")]
+fn udp_received_fentry(ctx: FEntryContext) {
+    names::received(
+        Sock::at(ctx.arg(0)),
+        Packet(ctx.arg(1)),
+        ctx.arg::<u64>(2) as i32,
+    );
 }
 
 #[kprobe]
@@ -97,9 +92,11 @@ fn receiving(ctx: &ProbeContext, is_stream: bool) {
     }
 }
 
-#[kretprobe]
-fn udp_received_kretprobe(ctx: RetProbeContext) {
-    names::received(ctx.ret::<u64>() as i32);
+#[kprobe]
+fn udp_received_kprobe(ctx: ProbeContext) {
+    if let (Some(sock), Some(packet), Some(length)) = (ctx.arg(0), ctx.arg(1), ctx.arg::<u64>(2)) {
+        names::received(Sock::at(sock), Packet(packet), length as i32);
+    }
 }
 
 /// `(struct sock *sk)`

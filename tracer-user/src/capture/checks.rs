@@ -355,6 +355,7 @@ pub(crate) fn examples() -> Vec<Vec<u8>> {
     put! { message, Message,
         sock = 0xffff_8880_0000_1000_u64.to_ne_bytes();
         sent = [1];
+        kept = 29_u16.to_ne_bytes();
         length = 29_u32.to_ne_bytes();
         bytes = *b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x02db\x08internal\0\0\x01\0\x01";
     }

@@ -15,7 +15,7 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 const MAX_BTF_BYTES: u64 = 256 << 20;
 
 /// Functions that are asked about.
-const FUNCTIONS: [&str; 22] = [
+const FUNCTIONS: [&str; 23] = [
     "tcp_connect",
     "inet_csk_accept",
     "tcp_close",
@@ -35,6 +35,7 @@ const FUNCTIONS: [&str; 22] = [
     "udpv6_sendmsg",
     "tcp_sendmsg",
     "udp_recvmsg",
+    "skb_consume_udp",
     "udpv6_recvmsg",
     "tcp_recvmsg",
     "sock_def_error_report",
@@ -122,6 +123,8 @@ pub struct Types {
     pub send_parameters: Option<usize>,
     /// Parameters of `udp_recvmsg`, its twin and `tcp_recvmsg`, if they are the same.
     pub receive_parameters: Option<usize>,
+    /// Parameters of `skb_consume_udp`.
+    pub consume_parameters: Option<usize>,
     /// Arguments of the tracepoint `tcp_send_reset`.
     pub reset_arguments: Option<usize>,
     /// Arguments of the tracepoint `inet_sk_error_report`.
@@ -270,6 +273,7 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
         reset_parameters: same(&["tcp_v4_send_reset", "tcp_v6_send_reset"]),
         send_parameters: same(&["udp_sendmsg", "udpv6_sendmsg", "tcp_sendmsg"]),
         receive_parameters: same(&["udp_recvmsg", "udpv6_recvmsg", "tcp_recvmsg"]),
+        consume_parameters: parameters("skb_consume_udp"),
         reset_arguments: arguments(RESETS),
         error_arguments: arguments(ERRORS),
         error_parameters: parameters("sock_def_error_report"),

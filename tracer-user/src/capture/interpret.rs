@@ -506,6 +506,8 @@ fn cgroup(made: &abi::Cgroup) -> Option<Cgroup> {
 
 fn exchanged(message: &abi::Message) -> DnsPiece<'_> {
     let length = usize::try_from(message.length).unwrap_or(usize::MAX);
+    let kept = length.min(message.kept.into());
+    let bytes = message.bytes.get(..kept).unwrap_or(&message.bytes);
     let ends = ends(&message.flow);
     DnsPiece {
         netns: message.flow.netns,
@@ -521,7 +523,7 @@ fn exchanged(message: &abi::Message) -> DnsPiece<'_> {
             DnsTransport::Tcp
         },
         sent: message.sent != 0,
-        bytes: message.bytes.get(..length).unwrap_or(&message.bytes),
+        bytes,
         length,
         time_ns: message.header.time_ns,
     }

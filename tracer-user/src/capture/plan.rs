@@ -527,6 +527,7 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
         }
         Part::Names => {
             has(Need::Names)?;
+            has(Need::Packets)?;
             names(types, set).and_then(of_part)
         }
         Part::Redirect => {
@@ -551,52 +552,35 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
 /// is remembered at the entry of a call, so that goes last.
 fn names(types: &Types, set: HookSet) -> Result<Vec<(&'static str, Attachment)>, String> {
     expect("udp_sendmsg", types.send_parameters, 3)?;
+    // Its first two are the same everywhere.
+    let receive = types.receive_parameters;
+    receive.ok_or_else(|| absent("udp_recvmsg"))?;
+    expect("skb_consume_udp", types.consume_parameters, 3)?;
     let advanced = (
         "tcp_advanced",
         Attachment::RawTracepoint("tcp_rcv_space_adjust"),
     );
-    let parameters = types.receive_parameters;
     match set {
-        HookSet::Fentry => {
-            let (udp4, udp6) = match parameters {
-                Some(5) => ("udp4_received_fexit_5", "udp6_received_fexit_5"),
-                Some(6) => ("udp4_received_fexit_6", "udp6_received_fexit_6"),
-                Some(other) => return Err(unknown("udp_recvmsg", other, "5 or 6")),
-                None => return Err(absent("udp_recvmsg")),
-            };
-            Ok(vec![
-                advanced,
-                (udp4, Attachment::Fexit("udp_recvmsg")),
-                (udp6, Attachment::Fexit("udpv6_recvmsg")),
-                ("udp4_receiving_fentry", Attachment::Fentry("udp_recvmsg")),
-                ("udp6_receiving_fentry", Attachment::Fentry("udpv6_recvmsg")),
-                ("tcp_receiving_fentry", Attachment::Fentry("tcp_recvmsg")),
-                ("udp4_sent_fentry", Attachment::Fentry("udp_sendmsg")),
-                ("udp6_sent_fentry", Attachment::Fentry("udpv6_sendmsg")),
-                ("tcp_sent_fentry", Attachment::Fentry("tcp_sendmsg")),
-            ])
-        }
-        HookSet::Kprobe => {
-            // Its first two are the same everywhere.
-            parameters.ok_or_else(|| absent("udp_recvmsg"))?;
-            Ok(vec![
-                advanced,
-                (
-                    "udp_received_kretprobe",
-                    Attachment::Kretprobe("udp_recvmsg"),
-                ),
-                (
-                    "udp_received_kretprobe",
-                    Attachment::Kretprobe("udpv6_recvmsg"),
-                ),
-                ("udp_receiving_kprobe", Attachment::Kprobe("udp_recvmsg")),
-                ("udp_receiving_kprobe", Attachment::Kprobe("udpv6_recvmsg")),
-                ("tcp_receiving_kprobe", Attachment::Kprobe("tcp_recvmsg")),
-                ("udp_sent_kprobe", Attachment::Kprobe("udp_sendmsg")),
-                ("udp_sent_kprobe", Attachment::Kprobe("udpv6_sendmsg")),
-                ("tcp_sent_kprobe", Attachment::Kprobe("tcp_sendmsg")),
-            ])
-        }
+        HookSet::Fentry => Ok(vec![
+            advanced,
+            ("udp_received_fentry", Attachment::Fentry("skb_consume_udp")),
+            ("udp4_receiving_fentry", Attachment::Fentry("udp_recvmsg")),
+            ("udp6_receiving_fentry", Attachment::Fentry("udpv6_recvmsg")),
+            ("tcp_receiving_fentry", Attachment::Fentry("tcp_recvmsg")),
+            ("udp4_sent_fentry", Attachment::Fentry("udp_sendmsg")),
+            ("udp6_sent_fentry", Attachment::Fentry("udpv6_sendmsg")),
+            ("tcp_sent_fentry", Attachment::Fentry("tcp_sendmsg")),
+        ]),
+        HookSet::Kprobe => Ok(vec![
+            advanced,
+            ("udp_received_kprobe", Attachment::Kprobe("skb_consume_udp")),
+            ("udp_receiving_kprobe", Attachment::Kprobe("udp_recvmsg")),
+            ("udp_receiving_kprobe", Attachment::Kprobe("udpv6_recvmsg")),
+            ("tcp_receiving_kprobe", Attachment::Kprobe("tcp_recvmsg")),
+            ("udp_sent_kprobe", Attachment::Kprobe("udp_sendmsg")),
+            ("udp_sent_kprobe", Attachment::Kprobe("udpv6_sendmsg")),
+            ("tcp_sent_kprobe", Attachment::Kprobe("tcp_sendmsg")),
+        ]),
         HookSet::Tracepoint => Err("no function of this kernel can be hooked".to_owned()),
     }
 }
@@ -712,6 +696,7 @@ mod tests {
                 reset_parameters: Some(3),
                 send_parameters: Some(3),
                 receive_parameters: Some(5),
+                consume_parameters: Some(3),
                 reset_arguments: Some(3),
                 error_arguments: Some(1),
                 error_parameters: Some(1),
