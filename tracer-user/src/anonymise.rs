@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::model::{
-    Address, AddressClass, Body, ConnectionEvent, Container, Event, Host, Kubernetes, Name, Owner,
-    Process, Workload,
+    Address, AddressClass, Body, Called, ConnectionEvent, Container, Event, Host, Kubernetes, Name,
+    Owner, Process, Workload,
 };
 
 /// Names, and addresses, that are told apart; the rest is one.
@@ -60,11 +60,23 @@ impl Anonymiser {
             translation.server = self.end(translation.server);
         }
         if let Some(name) = &mut connection.name {
+            let called = match &name.called {
+                Called::One { name, canonical } => Called::One {
+                    name: self.name(name),
+                    canonical: canonical.as_deref().map(|it| self.name(it)),
+                },
+                Called::OneOf { names, is_cut } => {
+                    let mut names: Vec<_> = names.iter().map(|it| self.name(it)).collect();
+                    names.sort_unstable();
+                    Called::OneOf {
+                        names,
+                        is_cut: *is_cut,
+                    }
+                }
+            };
             *name = Arc::new(Name {
-                name: self.name(&name.name),
-                canonical: name.canonical.as_deref().map(|it| self.name(it)),
+                called,
                 source: name.source,
-                own: name.own,
             });
         }
         event.process = event.process.take().map(|it| self.process(&it));

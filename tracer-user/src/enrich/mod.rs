@@ -13,8 +13,9 @@ mod translations;
 pub mod workload;
 mod workloads;
 
-use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
+use std::{num::NonZeroUsize, os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
+use lru::LruCache;
 use rustix::time::{ClockId, clock_gettime};
 
 use self::{
@@ -26,7 +27,9 @@ use self::{
     workload::Roles,
     workloads::Workloads,
 };
-use crate::model::{Blind, Body, Connection, Direction, Event, Fact, Kind, Process};
+use crate::model::{
+    Blind, Body, ConnectionEvent, ConnectionId, Direction, Event, Fact, Kind, Name, NameSource,
+};
 
 /// Knows who is who on this host.
 pub struct Enricher {
@@ -34,8 +37,14 @@ pub struct Enricher {
     /// None if nobody asks who is at the other end.
     peers: Option<Peers>,
     names: Names,
+    /// What the servers of connections were called when they began: that holds to their end.
+    called: LruCache<ConnectionId, Arc<Name>>,
     translations: Translations,
 }
+
+/// How many connections keep the name that they began with. Those that were not heard of for longest
+/// lose it first: what is called so at their end may be less than was known.
+const MAX_CALLED: NonZeroUsize = NonZeroUsize::new(32_768).unwrap();
 
 impl Enricher {
     /// Asks the /proc mounted at `proc_root`; `networks` are named by the user, `roles` say what
@@ -54,6 +63,7 @@ impl Enricher {
             processes: Processes::new(proc_root.to_owned(), workloads),
             peers: Some(Peers::default()),
             names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
+            called: LruCache::new(MAX_CALLED),
             translations: Translations::new(proc_root.to_owned()),
         };
         enricher.refresh();
@@ -115,7 +125,7 @@ impl Enricher {
             | Body::Fail(it) => {
                 self.processes.complete_if_known(&mut it.process);
                 self.translations.complete(kind, it, event.time);
-                name(&mut self.names, &mut it.connection, it.process.as_deref());
+                self.name(kind, it);
                 if let Some(peers) = self.peers.as_mut().filter(|_| kind != Kind::Fail) {
                     it.peer = peers.meet(kind, &it.connection, it.process.as_ref());
                 }
@@ -135,20 +145,34 @@ impl Enricher {
             Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
         }
     }
-}
 
-/// Names the server of an outbound connection as its process, or at least somebody in its network
-/// namespace, asked for it.
-fn name(names: &mut Names, connection: &mut Connection, process: Option<&Process>) {
-    if connection.direction != Some(Direction::Outbound) {
-        return;
+    /// Names the server of an outbound connection as its process, or at least somebody in its network
+    /// namespace, asked for it.
+    fn name(&mut self, kind: Kind, event: &mut ConnectionEvent) {
+        let connection = &mut event.connection;
+        if connection.direction != Some(Direction::Outbound) {
+            return;
+        }
+        if kind == Kind::Close
+            && let Some(called) = self.called.pop(&connection.id)
+        {
+            connection.name = Some(called);
+            return;
+        }
+        let process = event.process.as_ref().map(|it| it.key);
+        let now_ns = connection.id.begun_ns;
+        let dialled = connection.dialled();
+        let name = self
+            .names
+            .name(connection.netns, process, dialled.ip(), now_ns);
+        connection.name = name.map(Arc::new);
+        let is_opening = matches!(kind, Kind::Connect | Kind::Existing);
+        if let Some(name) = connection.name.as_ref().filter(|_| is_opening)
+            && matches!(name.source, NameSource::Dns | NameSource::DnsOther)
+        {
+            self.called.put(connection.id, Arc::clone(name));
+        }
     }
-    let process = process.map(|it| it.key);
-    let now_ns = connection.id.begun_ns;
-    let translation = connection.translation.as_ref();
-    let dialled = translation.map_or(connection.ends.remote, |it| it.dialled);
-    let name = names.name(connection.netns, process, dialled.ip(), now_ns);
-    connection.name = name.map(Arc::new);
 }
 
 /// Where the files of the host are whose /proc this is: `/host` for `/host/proc`.

@@ -84,13 +84,7 @@ impl Halves {
             (process, _) => nodes.local(host, process.as_ref(), time),
         };
         nodes.uses(node, connection.ends.local.into());
-        let remote = nodes.remote(
-            host,
-            connection.netns,
-            connection.remote().into(),
-            connection.name.as_deref(),
-            time,
-        );
+        let remote = nodes.remote(host, connection, time);
         let half = Half {
             host,
             netns: connection.netns,

@@ -6,8 +6,8 @@ use foldhash::{HashMap, HashSet};
 
 use super::GroupBy;
 use crate::model::{
-    Address, AddressClass, Change, Host, ListeningAt, Name, Process, Timestamp, Workload,
-    WorkloadKind,
+    Address, AddressClass, Change, Connection, Host, ListeningAt, Name, NameSource, Process,
+    Timestamp, Workload, WorkloadKind,
 };
 
 /// Most nodes; the next remotes are folded. Each takes some hundred bytes.
@@ -58,10 +58,29 @@ pub(super) enum Key {
     Namespace(Arc<str>),
     /// What runs on a host, and is not known.
     Unknown(HostId),
-    /// An address, and what it was called.
-    Remote(Realm, Address, Option<Arc<str>>),
+    /// An address, and what was dialled to reach it.
+    Remote(Realm, Address, Dialled),
     /// Remotes beyond those that there is room for.
     Others(HostId),
+}
+
+/// What was dialled, as far as the client itself says so: one address may serve several names,
+/// and stand behind the addresses of several services.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Dialled {
+    /// A name.
+    Name(Arc<str>),
+    /// An address, of which the client has no name, or several.
+    Address(Realm, Address),
+}
+
+/// The names that an address was dialled by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// All used the same.
+    Only(Arc<str>),
+    /// Some used others.
+    Several,
 }
 
 /// Where an address means the same.
@@ -102,6 +121,8 @@ pub(super) struct Nodes {
     /// By address of the value, which is kept so that no other takes the address.
     by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId)>,
     folded: HashSet<(HostId, Address)>,
+    /// At most as many as nodes.
+    heard: HashMap<(Realm, Address), Heard>,
 }
 
 impl Nodes {
@@ -114,6 +135,7 @@ impl Nodes {
             by_key: HashMap::default(),
             by_process: HashMap::default(),
             folded: HashSet::default(),
+            heard: HashMap::default(),
         }
     }
 
@@ -201,26 +223,27 @@ impl Nodes {
         }
     }
 
-    /// The node of an address beyond what was watched.
+    /// The node of the other end of `connection`, beyond what was watched.
     pub(super) fn remote(
         &mut self,
         host: HostId,
-        netns: u32,
-        address: Address,
-        name: Option<&Name>,
+        connection: &Connection,
         time: Timestamp,
     ) -> NodeId {
-        let realm = match AddressClass::of(address.ip()) {
-            // An index of an interface is of one namespace, whatever the address.
-            _ if address.scope().is_some() => Realm::Netns(host, netns),
-            AddressClass::Loopback => Realm::Netns(host, netns),
-            AddressClass::Private
-            | AddressClass::LinkLocal
-            | AddressClass::Shared
-            | AddressClass::Reserved => Realm::Host(host),
-            AddressClass::Metadata | AddressClass::Multicast | AddressClass::Public => Realm::World,
+        let place = |address: Address| (Realm::of(host, connection.netns, address), address);
+        let (realm, address) = place(connection.remote().into());
+        let dialled = place(connection.dialled().into());
+        let name = connection.name.as_deref();
+        if let Some(name) = name {
+            self.hear(dialled, name);
+        }
+        // What others asked for is not what this client meant: see `heard`.
+        let own = name.filter(|it| it.source != NameSource::DnsOther);
+        let dialled = match own.and_then(Name::only) {
+            Some(name) => Dialled::Name(Arc::clone(name)),
+            None => Dialled::Address(dialled.0, dialled.1),
         };
-        let key = Key::Remote(realm, address, name.map(|it| Arc::clone(&it.name)));
+        let key = Key::Remote(realm, address, dialled);
         if self.nodes.len() >= MAX_NODES && !self.by_key.contains_key(&key) {
             let others = self.node(Key::Others(host), time);
             if self.folded.len() < MAX_FOLDED && self.folded.insert((host, address)) {
@@ -229,6 +252,30 @@ impl Nodes {
             return others;
         }
         self.node(key, time)
+    }
+
+    /// `address` was dialled by this name.
+    fn hear(&mut self, place: (Realm, Address), name: &Name) {
+        let new = match name.only() {
+            Some(name) => Heard::Only(Arc::clone(name)),
+            None => Heard::Several,
+        };
+        let has_room = self.heard.len() < MAX_NODES;
+        match self.heard.get_mut(&place) {
+            Some(heard) if *heard == new => {}
+            Some(heard) => *heard = Heard::Several,
+            None if has_room => {
+                self.heard.insert(place, new);
+            }
+            None => {}
+        }
+    }
+
+    /// The names that addresses were dialled by.
+    pub(super) fn heard(&self) -> impl Iterator<Item = (Realm, Address, &Heard)> {
+        self.heard
+            .iter()
+            .map(|((realm, address), heard)| (*realm, *address, heard))
     }
 
     fn node(&mut self, key: Key, time: Timestamp) -> NodeId {
@@ -319,6 +366,21 @@ impl Nodes {
             if known.key.host() == Some(host) {
                 known.listeners.clear();
             }
+        }
+    }
+}
+
+impl Realm {
+    fn of(host: HostId, netns: u32, address: Address) -> Self {
+        match AddressClass::of(address.ip()) {
+            // An index of an interface is of one namespace, whatever the address.
+            _ if address.scope().is_some() => Self::Netns(host, netns),
+            AddressClass::Loopback => Self::Netns(host, netns),
+            AddressClass::Private
+            | AddressClass::LinkLocal
+            | AddressClass::Shared
+            | AddressClass::Reserved => Self::Host(host),
+            AddressClass::Metadata | AddressClass::Multicast | AddressClass::Public => Self::World,
         }
     }
 }

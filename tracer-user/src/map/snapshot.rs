@@ -10,7 +10,7 @@ use super::{
     counters::Counters,
     fold,
     halves::{Half, Halves, Link, Side},
-    nodes::{HostId, Key, NodeId, Nodes, Realm},
+    nodes::{Dialled, Heard, HostId, Key, NodeId, Nodes, Realm},
     realms::Shared,
 };
 use crate::model::{Address, Edge, Host, HostCoverage, Node, NodeKind, Process, View};
@@ -238,8 +238,8 @@ struct Labels {
     hosts: Vec<String>,
     /// Which hosts share which addresses.
     shared: Shared,
-    /// The name of an address, where it has one alone.
-    names: HashMap<(Around, Address), Option<Arc<str>>>,
+    /// The name of an address, where all who dialled it by a name used the same.
+    names: HashMap<(Around, Address), Heard>,
     /// Addresses of a link, each with the network namespace it is in; none if it is in several.
     links: HashMap<(HostId, Address), Option<u32>>,
 }
@@ -271,18 +271,12 @@ impl Labels {
                 *only = only.filter(|it| it == netns);
             }
         }
-        for known in nodes() {
-            if let Key::Remote(realm, address, Some(name)) = &known.key {
-                let place = (labels.around(*realm, *address), *address);
-                labels
-                    .names
-                    .entry(place)
-                    .and_modify(|only| {
-                        if only.as_ref().is_some_and(|it| it != name) {
-                            *only = None;
-                        }
-                    })
-                    .or_insert_with(|| Some(Arc::clone(name)));
+        for (realm, address, heard) in map.nodes.heard() {
+            let place = (labels.around(realm, address), address);
+            let known = labels.names.entry(place);
+            let known = known.or_insert_with(|| heard.clone());
+            if known != heard {
+                *known = Heard::Several;
             }
         }
         labels
@@ -335,10 +329,19 @@ impl Labels {
                 "unknown".to_owned(),
             ),
             Key::Others(host) => (format!("others@{}", self.host(*host)), "others".to_owned()),
-            Key::Remote(realm, address, name) => {
+            Key::Remote(realm, address, dialled) => {
                 let around = self.around(*realm, *address);
-                let known = || self.names.get(&(around, *address))?.clone();
-                match (name.clone().or_else(known), around) {
+                let name = match dialled {
+                    Dialled::Name(name) => Some(name),
+                    // By what was dialled alone: behind it may be what serves other names.
+                    Dialled::Address(realm, address) => {
+                        match self.names.get(&(self.around(*realm, *address), *address)) {
+                            Some(Heard::Only(name)) => Some(name),
+                            Some(Heard::Several) | None => None,
+                        }
+                    }
+                };
+                match (name, around) {
                     (Some(name), _) => (name.to_string(), name.to_string()),
                     (None, Around::World) => (address.to_string(), address.to_string()),
                     (None, Around::Host(host)) => (

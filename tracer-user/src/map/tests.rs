@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::WhoError;
 use crate::model::{
-    Closer, Connection, ConnectionEvent, ConnectionId, Coverage, DirectionEvidence, EdgeState,
-    Ends, Evidence, Failure, Host, Ledger, Loss, Lost, NodeKind, Phase, Process, ProcessEvidence,
-    ProcessKey, Reason, Repaired, SeenBy, Start, Stop, Totals, Tracer, Workload, WorkloadKind,
+    AddressEvidence, Called, Closer, Connection, ConnectionEvent, ConnectionId, Coverage,
+    DirectionEvidence, EdgeState, Ends, Evidence, Failure, Host, Ledger, Loss, Lost, Name,
+    NameSource, NodeKind, Phase, Process, ProcessEvidence, ProcessKey, Reason, Repaired, SeenBy,
+    Start, Stop, Totals, Tracer, Translation, Workload, WorkloadKind,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -1077,6 +1078,113 @@ fn focus_follows_both_ways_and_round_circles() {
         matches!(&unknown, WhoError::Unknown(names) if names[0] == "a"),
         "{unknown}"
     );
+}
+
+/// What a client dials, how it is called, where that leads, and which node that is.
+type Dials<'a> = (&'a str, &'a str, Option<(&'a str, NameSource)>, &'a str);
+
+#[test]
+fn nothing_moves_to_a_name_that_its_client_neither_asked_for_nor_dialled() {
+    let (shop, blog, pod) = ("10.96.0.1:80", "10.96.0.2:80", "10.0.0.9:80");
+    let own = |name| Some((name, NameSource::Dns));
+    let other = |name| Some((name, NameSource::DnsOther));
+    let rows: [(&str, &[Dials<'_>]); 6] = [
+        (
+            "two services with one pod behind them",
+            &[
+                (shop, pod, own("shop"), "shop"),
+                (blog, pod, own("blog"), "blog"),
+                (blog, pod, None, "blog"),
+            ],
+        ),
+        (
+            "a service that nobody has a name of",
+            &[
+                (shop, pod, own("shop"), "shop"),
+                (blog, pod, None, "10.0.0.9"),
+            ],
+        ),
+        (
+            "the pod itself",
+            &[
+                (shop, pod, own("shop"), "shop"),
+                (pod, pod, None, "10.0.0.9"),
+            ],
+        ),
+        (
+            "the pod has a name",
+            &[(pod, pod, own("pod"), "pod"), (blog, pod, None, "10.0.0.9")],
+        ),
+        (
+            "two names of one address",
+            &[
+                (shop, shop, own("shop"), "shop"),
+                (shop, shop, other("shop"), "10.96.0.1"),
+                (shop, shop, own("blog"), "blog"),
+            ],
+        ),
+        (
+            "one name of an address",
+            &[
+                (shop, shop, other("shop"), "shop"),
+                (shop, shop, None, "shop"),
+            ],
+        ),
+    ];
+    for (what, dials) in rows {
+        for is_failing in [false, true] {
+            let mut events = Vec::new();
+            for (n, (dialled, server, name, _)) in (0..).zip(dials) {
+                let client = End {
+                    id: n,
+                    handshake: Some(n),
+                    local: SocketAddr::new(address("10.0.0.5:1").ip(), 40_000 + n as u16),
+                    remote: address(dialled),
+                    process: Some(process(&format!("client{n}"), 10)),
+                    ..pair(1).0
+                };
+                let mut event = match is_failing {
+                    true => client.fails(1.0, Reason::Refused),
+                    false => client.opens(1.0),
+                };
+                let (Body::Connect(it) | Body::Fail(it)) = &mut event.body else {
+                    panic!("an attempt");
+                };
+                if dialled != server {
+                    it.connection.translation = Some(Box::new(Translation {
+                        dialled: address(dialled),
+                        server: address(server),
+                        evidence: AddressEvidence::Conntrack,
+                    }));
+                }
+                it.connection.name = name.map(|(name, source)| {
+                    Arc::new(Name {
+                        called: Called::One {
+                            name: name.into(),
+                            canonical: None,
+                        },
+                        source,
+                    })
+                });
+                events.push(event);
+            }
+            let view = map_of(&events);
+            check(&view);
+            for (n, (.., expected)) in dials.iter().enumerate() {
+                let client = format!("client{n}");
+                let edge = view
+                    .edges
+                    .iter()
+                    .find(|it| *view.nodes[it.client].name == *client);
+                let edge = edge.unwrap_or_else(|| panic!("{what}: no edge of {client}"));
+                let server = &view.nodes[edge.server].name;
+                assert_eq!(
+                    **server, **expected,
+                    "{what}: {client}, failing: {is_failing}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -171,6 +171,13 @@ impl Connection {
             .map_or(self.ends.remote, |it| it.server)
     }
 
+    /// The other end, as this one was told to dial it, or sees it.
+    pub fn dialled(&self) -> SocketAddr {
+        self.translation
+            .as_ref()
+            .map_or(self.ends.remote, |it| it.dialled)
+    }
+
     /// The port that was dialled, if the direction is known.
     pub fn server_port(&self) -> Option<u16> {
         match self.direction? {

@@ -41,7 +41,7 @@ pub use failure::{Failure, Phase, Reason};
 pub use host::Host;
 pub use listener::Listener;
 pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
-pub use name::{Name, NameSource};
+pub use name::{Called, Name, NameSource};
 pub use process::{ExitStatus, Process, ProcessKey, Signal};
 pub use time::Timestamp;
 pub use view::{

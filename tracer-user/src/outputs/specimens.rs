@@ -3,11 +3,12 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::model::{
-    AddressClass, AddressEvidence, Blind, Body, Closer, Connection, ConnectionEvent, ConnectionId,
-    Container, Cost, Coverage, Direction, DirectionEvidence, EndEvidence, Ends, Event, Evidence,
-    ExitStatus, Failure, Host, Kind, Kubernetes, Ledger, Listener, ListenerEvent, Loss, Lost, Name,
-    NameSource, Owner, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired,
-    Signal, Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload, WorkloadKind,
+    AddressClass, AddressEvidence, Blind, Body, Called, Closer, Connection, ConnectionEvent,
+    ConnectionId, Container, Cost, Coverage, Direction, DirectionEvidence, EndEvidence, Ends,
+    Event, Evidence, ExitStatus, Failure, Host, Kind, Kubernetes, Ledger, Listener, ListenerEvent,
+    Loss, Lost, Name, NameSource, Owner, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey,
+    Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload,
+    WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03.123456789Z
@@ -159,12 +160,26 @@ pub(crate) fn named(mut event: ConnectionEvent, kind: WorkloadKind) -> Connectio
             evidence: AddressEvidence::Conntrack,
         }));
         event.connection.name = Some(Arc::new(Name {
-            name: "db.internal".into(),
-            canonical: Some("db-3.internal".into()),
+            called: Called::One {
+                name: "db.internal".into(),
+                canonical: Some("db-3.internal".into()),
+            },
             source: NameSource::Dns,
-            own: true,
         }));
     }
+    event
+}
+
+/// `event` with several names that its server may be meant by.
+fn called_one_of(event: ConnectionEvent) -> ConnectionEvent {
+    let mut event = named(event, WorkloadKind::Systemd);
+    event.connection.name = Some(Arc::new(Name {
+        called: Called::OneOf {
+            names: vec!["blog.example".into(), "shop.example".into()],
+            is_cut: true,
+        },
+        source: NameSource::Dns,
+    }));
     event
 }
 
@@ -555,21 +570,18 @@ pub(crate) fn all() -> Vec<Event> {
             });
         }
     }
-    let names = [
-        NameSource::Dns,
-        NameSource::Hosts,
-        NameSource::File,
-        NameSource::Reverse,
-    ];
-    for source in names {
-        match source {
-            NameSource::Dns | NameSource::Hosts | NameSource::File | NameSource::Reverse => {}
-        }
+    for source in NameSource::ALL {
         let mut event = named(connect(), WorkloadKind::Systemd);
         let name = event.connection.name.as_mut().expect("it has one");
         Arc::make_mut(name).source = source;
         bodies.push(Body::Connect(event));
     }
+    let open = existing(Some(Direction::Outbound));
+    bodies.push(Body::Existing(called_one_of(open)));
+    bodies.push(Body::Connect(called_one_of(connect())));
+    bodies.push(Body::Close(called_one_of(close())));
+    let refused = fail(Phase::Remote, Reason::Refused, Some("ECONNREFUSED"));
+    bodies.push(Body::Fail(called_one_of(refused)));
     let addresses = [AddressEvidence::Rewrite, AddressEvidence::Conntrack];
     for address in addresses {
         match address {

@@ -114,7 +114,8 @@ fn connection(event: &ConnectionEvent, buf: &mut Vec<u8>) {
     let mut flow = format!("{} {arrow} {}", end(from), end(to));
     let mut facts = Vec::new();
     if let Some(name) = &connection.name {
-        let _ = write!(flow, " ({})", sanitise(&name.name, TEXT_COLUMNS));
+        let names: Vec<_> = name.all().iter().map(|it| &**it).collect();
+        let _ = write!(flow, " ({})", sanitise(&names.join(" or "), TEXT_COLUMNS));
     }
     if let Some(translation) = &connection.translation {
         facts.push(format!("dialled as {}", end(translation.dialled)));

@@ -14,10 +14,16 @@ use crate::model::{
 /// What is left of a line.
 pub(super) struct Rest<'a>(&'a str);
 
-/// The name of a server, as it is in the line.
-pub(super) struct Called<'a> {
-    pub(super) name: &'a str,
-    pub(super) canonical: Option<&'a str>,
+/// What a server is called, as it is in the line.
+pub(super) enum Called<'a> {
+    One {
+        name: &'a str,
+        canonical: Option<&'a str>,
+    },
+    OneOf {
+        names: Vec<&'a str>,
+        is_cut: bool,
+    },
 }
 
 impl<'a> Rest<'a> {
@@ -108,7 +114,17 @@ impl<'a> Rest<'a> {
                 true => Some(self.text()?),
                 false => None,
             };
-            called = Some(Called { name, canonical });
+            called = Some(Called::One { name, canonical });
+        } else if self.eat(",\"names\":[\"") {
+            let mut names = vec![self.text()?];
+            while self.eat(",\"") {
+                names.push(self.text()?);
+            }
+            if !self.eat("]") {
+                return None;
+            }
+            let is_cut = self.eat(",\"names_cut\":true");
+            called = Some(Called::OneOf { names, is_cut });
         }
         self.eat("}").then_some((end, called))
     }
@@ -308,13 +324,7 @@ impl<'a> Rest<'a> {
             false => None,
         };
         let name = match self.eat(",\"name\":\"") {
-            true => Some(match self.text()? {
-                "dns" => NameSource::Dns,
-                "hosts" => NameSource::Hosts,
-                "file" => NameSource::File,
-                "reverse" => NameSource::Reverse,
-                _ => return None,
-            }),
+            true => Some(NameSource::from_name(self.text()?)?),
             false => None,
         };
         let end = match self.eat(",\"end\":\"") {

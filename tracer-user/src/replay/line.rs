@@ -15,7 +15,7 @@ use super::{
     wire::{self, Counts, Line, Text},
 };
 use crate::model::{
-    AddressEvidence, Body, Closer, Connection, ConnectionEvent, Coverage, Direction,
+    self, AddressEvidence, Body, Closer, Connection, ConnectionEvent, Coverage, Direction,
     DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Ledger,
     Listener, ListenerEvent, Loss, Lost, Name, NameSource, Process, ProcessEvent, ProcessEvidence,
     ProcessKey, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload,
@@ -328,21 +328,23 @@ impl Parser {
                 evidence,
             }));
         }
-        let name = match &remote.name {
-            None => None,
-            Some(name) => {
-                let source = match evidence.name.as_deref() {
-                    Some("dns") => NameSource::Dns,
-                    Some("hosts") => NameSource::Hosts,
-                    Some("file") => NameSource::File,
-                    Some("reverse") => NameSource::Reverse,
-                    Some(other) => return Err(bad("evidence.name", other)),
-                    None => return Err(Fault::Missing("evidence.name")),
-                };
-                let called = Called {
-                    name,
-                    canonical: remote.canonical.as_deref(),
-                };
+        let called = match (&remote.name, &remote.names) {
+            (Some(name), _) => Some(Called::One {
+                name,
+                canonical: remote.canonical.as_deref(),
+            }),
+            (None, Some(names)) => Some(Called::OneOf {
+                names: names.iter().map(|it| &**it).collect(),
+                is_cut: remote.names_cut,
+            }),
+            (None, None) => None,
+        };
+        let name = match (called, evidence.name.as_deref()) {
+            (None, _) => None,
+            (Some(_), None) => return Err(Fault::Missing("evidence.name")),
+            (Some(called), Some(word)) => {
+                let source = NameSource::from_name(word);
+                let source = source.ok_or_else(|| bad("evidence.name", word))?;
                 Some(self.name(&called, source))
             }
         };
@@ -433,12 +435,17 @@ impl Parser {
     }
 
     fn name(&mut self, called: &Called<'_>, source: NameSource) -> Arc<Name> {
-        Arc::new(Name {
-            name: self.text(called.name),
-            canonical: called.canonical.map(|it| self.text(it)),
-            source,
-            own: false,
-        })
+        let called = match called {
+            Called::One { name, canonical } => model::Called::One {
+                name: self.text(name),
+                canonical: canonical.map(|it| self.text(it)),
+            },
+            Called::OneOf { names, is_cut } => model::Called::OneOf {
+                names: names.iter().map(|it| self.text(it)).collect(),
+                is_cut: *is_cut,
+            },
+        };
+        Arc::new(Name { called, source })
     }
 
     /// The process with its workload; the same value for the same text, so that those who come

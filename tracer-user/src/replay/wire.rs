@@ -95,6 +95,10 @@ pub(super) struct End<'a> {
     pub(super) name: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) canonical: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) names: Option<Vec<Text<'a>>>,
+    #[serde(default)]
+    pub(super) names_cut: bool,
 }
 
 #[derive(Deserialize)]

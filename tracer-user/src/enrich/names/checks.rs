@@ -104,8 +104,8 @@ fn datagram(bytes: &[u8]) {
         let found = names.name(NETNS, Some(PROCESS), address, NOW_NS);
         assert_eq!(found.is_some(), is_nameable(address));
         if let Some(found) = found {
-            assert_eq!(found.name, message.question.name);
-            assert!(found.own);
+            assert_eq!(found.only(), Some(&message.question.name));
+            assert_eq!(found.source, NameSource::Dns);
         }
         let elsewhere = names.name(NETNS + 1, Some(PROCESS), address, NOW_NS);
         assert_eq!(elsewhere, None);

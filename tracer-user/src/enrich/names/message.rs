@@ -63,6 +63,8 @@ pub(super) struct Answer {
     pub(super) addresses: Vec<(IpAddr, u32)>,
     /// The name that has these addresses, if the one that was asked for is an alias.
     pub(super) canonical: Option<Arc<str>>,
+    /// The name has no other addresses: nothing was cut, and the server could say.
+    pub(super) is_whole: bool,
 }
 
 /// It cannot be read up to the end of its question, or the name in it is none of a host.
@@ -109,18 +111,26 @@ impl<'a> Message<'a> {
     /// aliases count: whatever else is in there, nobody asked for.
     pub(super) fn answer(&self) -> Answer {
         let mut out = Answer::default();
-        if !self.is_answer || self.octets.header().rcode() != Rcode::NOERROR {
-            return out;
+        let header = self.octets.header();
+        let is_whole = !header.tc();
+        match header.rcode() {
+            _ if !self.is_answer => return out,
+            Rcode::NOERROR => {}
+            Rcode::NXDOMAIN => {
+                out.is_whole = is_whole;
+                return out;
+            }
+            _ => return out,
         }
         let Ok(section) = self.octets.answer() else {
             return out;
         };
-        let records: Vec<_> = section
-            .map_while(Result::ok)
-            .take(MAX_RECORDS)
-            .filter(|record| record.class() == Class::IN)
-            .collect();
+        let mut records: Vec<_> = section.map_while(Result::ok).take(MAX_RECORDS).collect();
+        let is_whole =
+            is_whole && records.len() == usize::from(self.octets.header_counts().ancount());
+        records.retain(|record| record.class() == Class::IN);
         let mut owner = self.owner;
+        let mut is_at_end = false;
         for _ in 0..=MAX_ALIASES {
             let of_owner = || records.iter().filter(|record| record.owner() == owner);
             out.addresses.extend(
@@ -128,17 +138,17 @@ impl<'a> Message<'a> {
                     .filter_map(|record| address(record, self.question.wanted))
                     .take(MAX_ADDRESSES),
             );
-            if !out.addresses.is_empty() {
-                break;
+            let alias = of_owner().find_map(alias);
+            is_at_end = !out.addresses.is_empty() || alias.is_none();
+            match alias {
+                Some(target) if !is_at_end => owner = target,
+                _ => break,
             }
-            let Some(target) = of_owner().find_map(alias) else {
-                break;
-            };
-            owner = target;
         }
         if !out.addresses.is_empty() && owner != self.owner {
             out.canonical = text(&owner).map(Arc::from);
         }
+        out.is_whole = is_whole && is_at_end && out.addresses.len() < MAX_ADDRESSES;
         out
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! What can be forged: a program that is its own name server may give any address any name. It
 //! can deceive about its own connections, and about those of programs in its network namespace
-//! that did not ask for themselves ([`Name::own`] tells these apart).
+//! that did not ask for themselves ([`NameSource::DnsOther`] tells these apart).
 
 mod hosts;
 mod message;
@@ -31,9 +31,9 @@ use self::{
     message::Message,
     questions::{Questions, Socket},
     streams::Streams,
-    table::{Known, Table},
+    table::Table,
 };
-use crate::model::{AddressClass, DnsPiece, DnsTransport, Name, NameSource, ProcessKey};
+use crate::model::{AddressClass, Called, DnsPiece, DnsTransport, Name, NameSource, ProcessKey};
 
 /// What came of the messages so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,19 +116,17 @@ impl Names {
         self.hosts.refresh(now_ns);
     }
 
-    /// What the server at `address` is called, for a connection of `process` in the network
-    /// namespace `netns`. The first of these that is known:
+    /// What the server at `address` is called, for a connection that `process` began at `now_ns` in
+    /// the network namespace `netns`. The first of these that is known:
     ///
-    /// 1. what the process itself asked for last that has this address;
-    /// 2. what anybody in `netns` asked for last that has it, if nobody there asked for another
-    ///    name with this address within the minute before;
+    /// 1. what the process itself asked for that has this address: all names that were living then;
+    /// 2. if it asked for none: the one name that others in `netns` asked for that has it;
     /// 3. its name in `/etc/hosts`;
     /// 4. the name of its network in the user's file;
     /// 5. what name servers call it, once they have answered, if they are to be asked.
     ///
-    /// An answer counts for as long as it may be used, at least an hour and at most a day after
-    /// the question. Only the user's file has names for loopback and multicast addresses. Takes
-    /// no memory: names are shared.
+    /// See `table` for when a name lives. Only the user's file has names for loopback and
+    /// multicast addresses.
     pub fn name(
         &mut self,
         netns: u32,
@@ -137,18 +135,32 @@ impl Names {
         now_ns: u64,
     ) -> Option<Name> {
         let address = address.to_canonical();
-        let asked = |known: &Known, own| Name {
-            name: Arc::clone(&known.name),
-            canonical: known.canonical.clone(),
-            source: NameSource::Dns,
-            own,
+        let one = |(name, canonical), source| Name {
+            called: Called::One { name, canonical },
+            source,
         };
         let own = process.and_then(|process| self.table.own(netns, process, address, now_ns));
-        if let Some(known) = own {
-            return Some(asked(known, true));
-        }
-        if let Some(known) = self.table.shared(netns, address, now_ns) {
-            return Some(asked(known, false));
+        match own {
+            None => {
+                if let Some(known) = self.table.shared(netns, address, now_ns) {
+                    return Some(one(known, NameSource::DnsOther));
+                }
+            }
+            Some(mut own) => match own.names.len() {
+                0 => {}
+                1 if !own.is_cut => {
+                    return Some(one(own.names.remove(0), NameSource::Dns));
+                }
+                _ => {
+                    return Some(Name {
+                        called: Called::OneOf {
+                            names: own.names.into_iter().map(|(name, _)| name).collect(),
+                            is_cut: own.is_cut,
+                        },
+                        source: NameSource::Dns,
+                    });
+                }
+            },
         }
         let of_host = || {
             let is_home = self.home == Some(netns);
@@ -161,12 +173,7 @@ impl Names {
                 let reverse = self.reverse.as_mut().filter(|_| is_nameable(address))?;
                 Some((reverse.name(address)?, NameSource::Reverse))
             })?;
-        Some(Name {
-            name: Arc::clone(name),
-            canonical: None,
-            source,
-            own: false,
-        })
+        Some(one((Arc::clone(name), None), source))
     }
 
     /// What came of the messages so far.
@@ -199,20 +206,14 @@ fn hear(
         questions.ask(socket, message.question, piece.time_ns);
         return;
     }
-    let question = message.question.clone();
-    let name = Arc::clone(&question.name);
-    let Some(asked_ns) = questions.answer(socket, question, piece.time_ns) else {
+    if !questions.answer(socket, message.question.clone(), piece.time_ns) {
         counts.unasked += 1;
         return;
-    };
-    counts.answered += 1;
-    let answer = message.answer();
-    for (address, ttl) in answer.addresses {
-        if is_nameable(address) {
-            let known = Known::new(Arc::clone(&name), answer.canonical.clone(), asked_ns, ttl);
-            table.learn(piece.netns, piece.process, address, &known);
-        }
     }
+    counts.answered += 1;
+    let who = (piece.netns, piece.process);
+    let answer = message.answer();
+    table.learn(who, &message.question, &answer, piece.time_ns, is_nameable);
 }
 
 /// Whether an address may go by the name of a host. Those of the host itself are many

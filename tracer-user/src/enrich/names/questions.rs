@@ -12,8 +12,9 @@ use crate::model::{DnsPiece, DnsTransport, ProcessKey};
 
 /// How many are waited for at once; the oldest go first. One takes half a kilobyte at most.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
-/// For how long. Resolvers ask again after five seconds.
-const PATIENCE_NS: u64 = 10_000_000_000;
+/// For how long. Resolvers ask again after five seconds, but some wait for minutes; the bound is
+/// how many are waited for.
+const PATIENCE_NS: u64 = 300 * 1_000_000_000;
 
 /// One process's end of its talk with a name server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,16 +58,11 @@ impl Questions {
         self.asked.put((socket, question), time_ns);
     }
 
-    /// `question` is answered on `socket` at `time_ns`: when it was asked, if it was and no
-    /// answer came before.
-    pub(super) fn answer(
-        &mut self,
-        socket: Socket,
-        question: Question,
-        time_ns: u64,
-    ) -> Option<u64> {
-        let asked_ns = self.asked.pop(&(socket, question))?;
-        (time_ns.saturating_sub(asked_ns) <= PATIENCE_NS).then_some(asked_ns)
+    /// `question` is answered on `socket` at `time_ns`: whether it was asked, and no answer came
+    /// before.
+    pub(super) fn answer(&mut self, socket: Socket, question: Question, time_ns: u64) -> bool {
+        let asked_ns = self.asked.pop(&(socket, question));
+        asked_ns.is_some_and(|asked_ns| time_ns.saturating_sub(asked_ns) <= PATIENCE_NS)
     }
 
     #[cfg(any(test, feature = "fuzzing"))]

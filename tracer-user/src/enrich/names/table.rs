@@ -1,80 +1,161 @@
-//! What name servers answered: which address goes by which name, for whom.
+//! What name servers answered: which address goes by which names, for whom.
 //!
-//! Two programs may know one address by two names, so each process has what it asked for
-//! itself. A process that never asked (a child of the one that did, or one that has a service
-//! of its host ask for it) gets what others of its network namespace asked for, if that is
-//! clear: see [`Table::shared`]. Network namespaces never mix.
+//! A name is *living* for the process that asked for it, from its answer until as long after it
+//! was last answered or used as it may be kept ([`life_ns`]): a program that remembers the address
+//! keeps its name while it keeps dialling. It ends before where the process asks again and the
+//! answer no longer has the address. Names of one address that live at the same time are all
+//! kept, and none is preferred.
+//!
+//! What others of the network namespace asked for is kept beside that, for processes that did not
+//! ask themselves: see [`Table::shared`]. Network namespaces never mix.
 
 use std::{net::IpAddr, num::NonZeroUsize, sync::Arc};
 
 use lru::LruCache;
 
+use super::message::{Answer, Question, Wanted};
 use crate::model::ProcessKey;
 
 /// How many addresses are known by process, and how many by network namespace. Those that were
-/// neither learnt nor looked up for longest go first. With names as long as can be, each table
-/// takes some 10 MB; with usual ones, 4.
+/// neither learnt nor looked up for longest go first.
 pub(super) const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
-/// For how long an address keeps its name at least: programs use addresses for longer than name
-/// servers ask them to.
-const MIN_LIFE_NS: u64 = 3600 * 1_000_000_000;
+/// How many answers are remembered, to know what the next one to the same question leaves out.
+const ANSWERS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+/// How many names of one address are kept.
+pub(super) const MAX_NAMES: usize = 8;
+/// How many addresses of an answer are remembered.
+const MAX_ADDRESSES: usize = 64;
+/// For how long a name may be used at least: between an answer and the dial are the attempts at
+/// other addresses.
+const MIN_LIFE_NS: u64 = 30 * 1_000_000_000;
 /// And at most, whatever the name server says.
-const MAX_LIFE_NS: u64 = 24 * MIN_LIFE_NS;
-/// For so long before the last question, no other name must have had the address for the last
-/// one to hold for everybody.
-const CLEAR_NS: u64 = 60 * 1_000_000_000;
+const MAX_LIFE_NS: u64 = 24 * 3600 * 1_000_000_000;
+
+/// For how long a name may be used that has this TTL, seconds.
+fn life_ns(ttl: u32) -> u64 {
+    (u64::from(ttl) * 1_000_000_000).clamp(MIN_LIFE_NS, MAX_LIFE_NS)
+}
 
 /// What was learnt.
 #[derive(Debug)]
 pub(super) struct Table {
-    own: LruCache<(u32, ProcessKey, IpAddr), Known>,
-    shared: LruCache<(u32, IpAddr), Shared>,
+    own: LruCache<(u32, ProcessKey, IpAddr), Names>,
+    shared: LruCache<(u32, IpAddr), Names>,
+    /// Which addresses a process was told last of a name.
+    answers: LruCache<(u32, ProcessKey, Arc<str>, Wanted), Vec<IpAddr>>,
 }
 
-/// A name of an address.
+/// The names of one address.
+#[derive(Debug, Default)]
+struct Names {
+    kept: Vec<Lives>,
+    /// Others were living until then that are not kept.
+    cut: Option<Span>,
+}
+
+/// One name of an address, and when it lives.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
-    /// What was asked for.
-    pub(super) name: Arc<str>,
+struct Lives {
+    name: Arc<str>,
     /// What that is an alias of.
-    pub(super) canonical: Option<Arc<str>>,
-    asked_ns: u64,
+    canonical: Option<Arc<str>>,
+    /// Who asked for it; none if several did.
+    asked_by: Option<ProcessKey>,
+    span: Span,
+    /// An answer said that it has this address no more: no use makes it live longer. If several asked
+    /// for it, it may still be what others mean, and is in doubt for as long as it would live.
+    is_over: bool,
+}
+
+/// From when until when, and how much longer at each use.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from_ns: u64,
     until_ns: u64,
+    life_ns: u64,
 }
 
-/// The last name of an address, and when another one was last asked for that has it too.
-#[derive(Debug)]
-struct Shared {
-    last: Known,
-    other_ns: Option<u64>,
+/// The names that were living at some moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Living {
+    /// Each with what it is an alias of, in their order.
+    pub(super) names: Vec<(Arc<str>, Option<Arc<str>>)>,
+    /// There were more.
+    pub(super) is_cut: bool,
 }
 
-impl Known {
-    /// `name` was asked for at `asked_ns`; the answer may be used for `ttl` seconds.
-    pub(super) fn new(
-        name: Arc<str>,
-        canonical: Option<Arc<str>>,
-        asked_ns: u64,
-        ttl: u32,
-    ) -> Self {
-        let life_ns = (u64::from(ttl) * 1_000_000_000).clamp(MIN_LIFE_NS, MAX_LIFE_NS);
-        Self {
-            name,
-            canonical,
-            asked_ns,
-            until_ns: asked_ns.saturating_add(life_ns),
-        }
+impl Span {
+    fn has(self, time_ns: u64) -> bool {
+        (self.from_ns..self.until_ns).contains(&time_ns)
+    }
+
+    fn is_used(&mut self, time_ns: u64) {
+        let until_ns = time_ns.saturating_add(self.life_ns);
+        self.until_ns = self.until_ns.max(until_ns);
     }
 }
 
-impl Shared {
-    fn learn(&mut self, known: Known) {
-        let older_ns = known.asked_ns.min(self.last.asked_ns);
-        if known.name != self.last.name {
-            self.other_ns = self.other_ns.max(Some(older_ns));
+impl Names {
+    fn learn(&mut self, told: Lives) {
+        let time_ns = told.span.from_ns;
+        if let Some(known) = self.kept.iter_mut().find(|it| it.name == told.name) {
+            let before = known.clone();
+            *known = told;
+            if before.span.until_ns > time_ns {
+                known.asked_by = known.asked_by.filter(|by| before.asked_by == Some(*by));
+                known.span.from_ns = before.span.from_ns;
+                known.span.until_ns = before.span.until_ns.max(known.span.until_ns);
+                known.is_over = before.is_over;
+            }
+            return;
         }
-        if known.asked_ns >= self.last.asked_ns {
-            self.last = known;
+        if self.kept.len() >= MAX_NAMES {
+            // What ended is of use only to connections that are older.
+            let least = self.kept.iter().enumerate();
+            let least = least.min_by_key(|(_, it)| it.span.until_ns);
+            if let Some((place, _)) = least {
+                let gone = self.kept.swap_remove(place).span;
+                if gone.until_ns > time_ns {
+                    let cut = self.cut.get_or_insert(gone);
+                    cut.until_ns = cut.until_ns.max(gone.until_ns);
+                    cut.life_ns = cut.life_ns.max(gone.life_ns);
+                }
+            }
+        }
+        self.kept.push(told);
+    }
+
+    /// `name` has this address no more, as `process` was told.
+    fn end(&mut self, name: &str, process: ProcessKey, time_ns: u64) {
+        for known in self.kept.iter_mut().filter(|it| *it.name == *name) {
+            known.is_over = true;
+            if known.asked_by == Some(process) {
+                known.span.until_ns = known.span.until_ns.min(time_ns);
+            }
+        }
+    }
+
+    fn living(&self, time_ns: u64) -> Living {
+        let living = self.kept.iter().filter(|it| it.span.has(time_ns));
+        let mut names: Vec<_> = living
+            .map(|it| (Arc::clone(&it.name), it.canonical.clone()))
+            .collect();
+        names.sort_unstable();
+        Living {
+            names,
+            is_cut: self.cut.is_some_and(|cut| cut.has(time_ns)),
+        }
+    }
+
+    /// All that live then live longer.
+    fn is_used(&mut self, time_ns: u64) {
+        for known in &mut self.kept {
+            if known.span.has(time_ns) && !known.is_over {
+                known.span.is_used(time_ns);
+            }
+        }
+        if let Some(cut) = self.cut.as_mut().filter(|cut| cut.has(time_ns)) {
+            cut.is_used(time_ns);
         }
     }
 }
@@ -84,51 +165,118 @@ impl Table {
         Self {
             own: LruCache::new(CAPACITY),
             shared: LruCache::new(CAPACITY),
+            answers: LruCache::new(ANSWERS),
         }
     }
 
-    /// `process` learnt that `address` goes by the name `known`. Of several names, what was
-    /// asked for last holds, even if another answer came later.
+    /// `process` was told at `time_ns` what answers its question. Of the addresses only those
+    /// count that `is_nameable` says so of.
     pub(super) fn learn(
         &mut self,
-        netns: u32,
-        process: ProcessKey,
-        address: IpAddr,
-        known: &Known,
+        (netns, process): (u32, ProcessKey),
+        question: &Question,
+        answer: &Answer,
+        time_ns: u64,
+        is_nameable: impl Fn(IpAddr) -> bool,
     ) {
-        let own = self
-            .own
-            .get_or_insert_mut((netns, process, address), || known.clone());
-        if known.asked_ns >= own.asked_ns {
-            *own = known.clone();
+        let name = &question.name;
+        let addresses = answer.addresses.iter();
+        let mut told: Vec<IpAddr> = Vec::new();
+        for (address, ttl) in addresses.filter(|(address, _)| is_nameable(*address)) {
+            told.push(*address);
+            let life_ns = life_ns(*ttl);
+            let lives = Lives {
+                name: Arc::clone(name),
+                canonical: answer.canonical.clone(),
+                asked_by: Some(process),
+                span: Span {
+                    from_ns: time_ns,
+                    until_ns: time_ns.saturating_add(life_ns),
+                    life_ns,
+                },
+                is_over: false,
+            };
+            self.own
+                .get_or_insert_mut((netns, process, *address), Names::default)
+                .learn(lives.clone());
+            self.shared
+                .get_or_insert_mut((netns, *address), Names::default)
+                .learn(lives);
         }
-        self.shared
-            .get_or_insert_mut((netns, address), || Shared {
-                last: known.clone(),
-                other_ns: None,
-            })
-            .learn(known.clone());
+        if told.is_empty() && !answer.is_whole {
+            return;
+        }
+        let place = (netns, process, Arc::clone(name), question.wanted);
+        let before = self.answers.pop(&place).unwrap_or_default();
+        for address in before {
+            if told.contains(&address) {
+                continue;
+            }
+            if answer.is_whole {
+                self.end((netns, process), address, name, time_ns);
+            } else if told.len() < MAX_ADDRESSES {
+                told.push(address);
+            }
+        }
+        if !told.is_empty() {
+            self.answers.put(place, told);
+        }
     }
 
-    /// What `process` itself asked for last that has this address.
+    /// `name` has `address` no more, as `process` was told.
+    fn end(
+        &mut self,
+        (netns, process): (u32, ProcessKey),
+        address: IpAddr,
+        name: &str,
+        time_ns: u64,
+    ) {
+        if let Some(own) = self.own.peek_mut(&(netns, process, address)) {
+            own.end(name, process, time_ns);
+        }
+        if let Some(shared) = self.shared.peek_mut(&(netns, address)) {
+            shared.end(name, process, time_ns);
+        }
+    }
+
+    /// What `process` itself asked for that has this address, and was living at `time_ns`, when it
+    /// dialled it. None if it never asked for anything that has it.
     pub(super) fn own(
         &mut self,
         netns: u32,
         process: ProcessKey,
         address: IpAddr,
-        now_ns: u64,
-    ) -> Option<&Known> {
-        let known = self.own.get(&(netns, process, address))?;
-        (known.until_ns > now_ns).then_some(known)
+        time_ns: u64,
+    ) -> Option<Living> {
+        let own = self.own.get_mut(&(netns, process, address))?;
+        let living = own.living(time_ns);
+        own.is_used(time_ns);
+        // It lives on for others as well.
+        if let Some(shared) = self.shared.peek_mut(&(netns, address)) {
+            for own in own.kept.iter().filter(|it| it.span.has(time_ns)) {
+                let same = shared.kept.iter_mut().find(|it| it.name == own.name);
+                if let Some(known) = same {
+                    known.span.until_ns = known.span.until_ns.max(own.span.until_ns);
+                }
+            }
+        }
+        Some(living)
     }
 
-    /// What anybody in the network namespace asked for last that has this address, if it is
-    /// clear which name is meant: nobody asked for another one with this address within the
-    /// minute before that. Where several names keep being asked for, there is none.
-    pub(super) fn shared(&mut self, netns: u32, address: IpAddr, now_ns: u64) -> Option<&Known> {
-        let Shared { last, other_ns } = self.shared.get(&(netns, address))?;
-        let is_clear = other_ns.is_none_or(|other| last.asked_ns.saturating_sub(other) > CLEAR_NS);
-        (is_clear && last.until_ns > now_ns).then_some(last)
+    /// The one name that this address has for all in the network namespace who asked for any; none
+    /// if it has several: it is not known which one is meant by who did not ask.
+    pub(super) fn shared(
+        &mut self,
+        netns: u32,
+        address: IpAddr,
+        time_ns: u64,
+    ) -> Option<(Arc<str>, Option<Arc<str>>)> {
+        let shared = self.shared.get(&(netns, address))?;
+        let mut living = shared.kept.iter().filter(|it| it.span.has(time_ns));
+        let only = living.next()?;
+        let is_clear = living.next().is_none() && !only.is_over;
+        let is_cut = shared.cut.is_some_and(|cut| cut.has(time_ns));
+        (is_clear && !is_cut).then(|| (Arc::clone(&only.name), only.canonical.clone()))
     }
 
     #[cfg(any(test, feature = "fuzzing"))]

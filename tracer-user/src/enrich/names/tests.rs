@@ -97,7 +97,7 @@ fn names() -> Names {
 fn found(names: &mut Names, netns: u32, pid: u32, address: Ipv4Addr, now_s: u64) -> Option<String> {
     let now_ns = now_s * SECOND_NS;
     let name = names.name(netns, Some(process(pid)), address.into(), now_ns);
-    name.map(|name| name.name.to_string())
+    name.and_then(|name| name.only().map(ToString::to_string))
 }
 
 #[test]
@@ -106,25 +106,48 @@ fn each_process_has_the_name_it_asked_for() {
     let neighbour = Talk { pid: 8, ..TALK };
     TALK.resolve(&mut names, "a.test", SHARED, 100);
     neighbour.resolve(&mut names, "b.test", SHARED, 101);
-    let at = |names: &mut Names, pid| found(names, HOME, pid, SHARED, 102);
-    assert_eq!(at(&mut names, 7).as_deref(), Some("a.test"));
-    assert_eq!(at(&mut names, 8).as_deref(), Some("b.test"));
+    let at = |names: &mut Names, pid, at_s| found(names, HOME, pid, SHARED, at_s);
+    assert_eq!(at(&mut names, 7, 102).as_deref(), Some("a.test"));
+    assert_eq!(at(&mut names, 8, 102).as_deref(), Some("b.test"));
     assert_eq!(
-        at(&mut names, 9),
+        at(&mut names, 9, 102),
         None,
         "it is not clear which one is meant"
     );
-    // Later it is.
+    // Later it is: nobody uses the other name any more.
     neighbour.resolve(&mut names, "b.test", SHARED, 200);
-    assert_eq!(at(&mut names, 9).as_deref(), Some("b.test"));
-    assert_eq!(at(&mut names, 7).as_deref(), Some("a.test"));
+    assert_eq!(at(&mut names, 9, 201).as_deref(), Some("b.test"));
+    assert_eq!(at(&mut names, 7, 201), None, "who asked has no other's");
     // Another program uses the process's id.
     let other = ProcessKey {
         start_ns: 6,
         ..process(7)
     };
-    let name = names.name(HOME, Some(other), SHARED.into(), 200 * SECOND_NS);
-    assert_eq!(name.map(|name| name.own), Some(false));
+    let name = names.name(HOME, Some(other), SHARED.into(), 201 * SECOND_NS);
+    assert_eq!(name.map(|name| name.source), Some(NameSource::DnsOther));
+}
+
+#[test]
+fn several_names_of_a_process_are_told_and_none_is_claimed() {
+    let mut names = names();
+    TALK.resolve(&mut names, "shop.test", SHARED, 100);
+    TALK.resolve(&mut names, "blog.test", SHARED, 101);
+    let name = names.name(HOME, Some(process(7)), SHARED.into(), 102 * SECOND_NS);
+    let expected = Name {
+        called: Called::OneOf {
+            names: vec!["blog.test".into(), "shop.test".into()],
+            is_cut: false,
+        },
+        source: NameSource::Dns,
+    };
+    assert_eq!(name, Some(expected));
+    for number in 0..100 {
+        TALK.resolve(&mut names, &format!("n{number}.test"), SHARED, 103);
+    }
+    let name = names.name(HOME, Some(process(7)), SHARED.into(), 104 * SECOND_NS);
+    let name = name.expect("names");
+    assert_eq!(name.all().len(), table::MAX_NAMES);
+    assert!(matches!(name.called, Called::OneOf { is_cut: true, .. }));
 }
 
 #[test]
@@ -148,12 +171,13 @@ fn the_name_that_was_asked_for_is_kept_with_what_it_stands_for() {
     TALK.resolve(&mut names, "WWW.a.test", SHARED, 100);
     let mapped = IpAddr::V6(SHARED.to_ipv6_mapped());
     for address in [SHARED.into(), mapped] {
-        let name = names.name(HOME, Some(process(7)), address, 100 * SECOND_NS);
+        let name = names.name(HOME, Some(process(7)), address, 101 * SECOND_NS);
         let expected = Name {
-            name: "www.a.test".into(),
-            canonical: Some("cdn.test".into()),
+            called: Called::One {
+                name: "www.a.test".into(),
+                canonical: Some("cdn.test".into()),
+            },
             source: NameSource::Dns,
-            own: true,
         };
         assert_eq!(name, Some(expected));
     }
@@ -171,8 +195,8 @@ fn only_the_answer_to_the_question_is_believed() {
             101,
             true,
         ),
-        ("late", TALK, right.clone(), 110, true),
-        ("too late", TALK, right.clone(), 111, false),
+        ("late", TALK, right.clone(), 400, true),
+        ("too late", TALK, right.clone(), 401, false),
         ("another id", TALK, answer(2, "a.test", SHARED), 101, false),
         (
             "another name",
@@ -260,16 +284,17 @@ fn an_answer_is_believed_once_and_later_ones_are_counted() {
     assert_eq!(found(&mut names, HOME, 7, other, 102), None);
     assert_eq!((names.counts().answered, names.counts().unasked), (1, 1));
     // Asked again with the same answer: the same name, for longer.
-    TALK.resolve(&mut names, "a.test", SHARED, 3000);
+    TALK.resolve(&mut names, "a.test", SHARED, 150);
     assert_eq!(
-        found(&mut names, HOME, 7, SHARED, 6000).as_deref(),
+        found(&mut names, HOME, 7, SHARED, 200).as_deref(),
         Some("a.test")
     );
-    // Another name for the same address wins.
-    TALK.resolve(&mut names, "b.test", SHARED, 6001);
+    // Asked again with another one: it is no name of the former address.
+    TALK.resolve(&mut names, "a.test", other, 201);
+    assert_eq!(found(&mut names, HOME, 7, SHARED, 202), None);
     assert_eq!(
-        found(&mut names, HOME, 7, SHARED, 6002).as_deref(),
-        Some("b.test")
+        found(&mut names, HOME, 7, other, 202).as_deref(),
+        Some("a.test")
     );
 }
 
@@ -341,10 +366,10 @@ fn files_name_what_nobody_asked_for() {
     names.refresh(0);
     let mut at = |netns, address: [u8; 4]| {
         let name = names.name(netns, None, address.into(), SECOND_NS);
-        name.map(|name| (name.name.to_string(), name.source, name.own))
+        name.and_then(|name| Some((name.only()?.to_string(), name.source)))
     };
-    let file = |name: &str| Some((name.to_owned(), NameSource::File, false));
-    let hosts = Some(("hosts.test".to_owned(), NameSource::Hosts, false));
+    let file = |name: &str| Some((name.to_owned(), NameSource::File));
+    let hosts = Some(("hosts.test".to_owned(), NameSource::Hosts));
     assert_eq!(at(HOME, [10, 0, 0, 1]), hosts);
     assert_eq!(at(2, [10, 0, 0, 1]), file("office"), "another one's file");
     assert_eq!(at(HOME, [10, 0, 0, 2]), file("office"));
@@ -353,7 +378,7 @@ fn files_name_what_nobody_asked_for() {
     // What was asked for says more than any file.
     TALK.resolve(&mut names, "a.test", SHARED, 1);
     let name = names.name(HOME, None, SHARED.into(), 2 * SECOND_NS);
-    assert_eq!(name.map(|name| name.source), Some(NameSource::Dns));
+    assert_eq!(name.map(|name| name.source), Some(NameSource::DnsOther));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{
     field,
     plain::{self, Times},
 };
-use crate::model::{AddressClass, Connection, Direction, Evidence, Name};
+use crate::model::{AddressClass, Called, Connection, Direction, Evidence, Name};
 
 /// Appends the public form: `client` and `server` where the direction is known, `local` and
 /// `remote` where saying more would be a guess.
@@ -92,13 +92,25 @@ pub(super) fn write(
 fn add_name(name: &Name, buf: &mut Vec<u8>) -> serde_json::Result<()> {
     buf.pop();
     let end = buf.len();
-    field("name", &*name.name, buf)?;
+    match &name.called {
+        Called::One { name, .. } => field("name", &**name, buf)?,
+        Called::OneOf { names, .. } => field("names", names, buf)?,
+    }
     if buf.get(end - 1) == Some(&b'{') {
         // The first of its fields: a recording may name what has neither address nor port.
         buf.remove(end);
     }
-    if let Some(canonical) = &name.canonical {
-        field("canonical", &**canonical, buf)?;
+    match &name.called {
+        Called::One { canonical, .. } => {
+            if let Some(canonical) = canonical {
+                field("canonical", &**canonical, buf)?;
+            }
+        }
+        Called::OneOf { is_cut, .. } => {
+            if *is_cut {
+                buf.extend_from_slice(b",\"names_cut\":true");
+            }
+        }
     }
     buf.push(b'}');
     Ok(())

@@ -127,8 +127,14 @@ fn of_a_cut_answer_what_is_whole_counts() {
             continue;
         };
         let whole = length.saturating_sub(begin) / 16;
-        assert_eq!(addresses(&message.answer()), all[..whole], "{length}");
+        let answer = message.answer();
+        assert_eq!(addresses(&answer), all[..whole], "{length}");
+        assert!(!answer.is_whole, "{length}");
     }
+    assert!(read(&bytes).answer().is_whole);
+    let mut bytes = bytes;
+    bytes[2] |= 1 << 1;
+    assert!(!read(&bytes).answer().is_whole, "the server says it is cut");
 }
 
 #[test]
@@ -146,8 +152,14 @@ fn what_is_not_about_addresses_is_left_out() {
         assert!(matches!(Message::read(&bytes), Ok(None)), "{what}");
     }
     let mut bytes = answer("a.test", Rtype::A, &[("a.test", "10.0.0.1")]);
+    bytes[3] |= 2;
+    assert_eq!(read(&bytes).answer(), Answer::default(), "it cannot say");
     bytes[3] |= 3;
-    assert_eq!(read(&bytes).answer(), Answer::default(), "no such name");
+    let none = Answer {
+        is_whole: true,
+        ..Answer::default()
+    };
+    assert_eq!(read(&bytes).answer(), none, "no such name");
 }
 
 /// A question about a name of these bytes.
@@ -225,6 +237,7 @@ fn a_bomb_is_small() {
     let mut bytes = self::answer("a.test", Rtype::A, &[("a.test", "10.0.0.1")]);
     bytes[6..8].copy_from_slice(&[0xff, 0xff]);
     assert_eq!(addresses(&read(&bytes).answer()), ["10.0.0.1"]);
+    assert!(!read(&bytes).answer().is_whole);
 }
 
 /// Found by fuzzing: a name that is read out of the header changes with it.
