@@ -33,6 +33,7 @@ mod mixed;
 mod moments;
 mod names;
 mod older;
+mod pins;
 mod privileges;
 mod processes;
 mod programs;
@@ -114,6 +115,7 @@ fn main() -> ExitCode {
             privileges::tests(),
             clock::tests(),
             names::tests(),
+            pins::tests(),
             programs::tests(),
             filters::tests(),
             hosts::tests(),

@@ -14,9 +14,11 @@
 
 #![no_std]
 
+mod observers;
 mod offsets;
 mod record;
 
+pub use observers::{OBSERVERS, Observer, Observers};
 pub use offsets::{Need, Offsets};
 pub use record::{
     ARGS_LEN, CGROUP_PATH_LEN, COMM_LEN, Carried, Cgroup, Connection, Counts, Direction, Ended,

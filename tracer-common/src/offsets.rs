@@ -21,6 +21,8 @@ pub enum Need {
     Cgroups,
     /// What processes ask name servers.
     Names,
+    /// Who keeps a network namespace.
+    Namespaces,
 }
 
 macro_rules! offsets {
@@ -35,7 +37,8 @@ macro_rules! offsets {
 
         impl Offsets {
             /// What each field means, in the order of the fields: `(structure, path
-            /// of members, size in bytes, what for)`. A kernel where one is missing or
+            /// of members, size in bytes, what for)`. Where kernels call a member by different
+            /// names, `|` is between the paths, and the first that is there counts. A kernel where one is missing or
             /// has another size is one where the programs cannot do what it is for.
             pub const MEMBERS: &'static [(&'static str, &'static str, u32, Need)] =
                 &[$($(($type, $path, $size, Need::$need),)*)*];
@@ -233,6 +236,22 @@ offsets! {
         skb_data_len: "sk_buff"."data_len", 4;
         /// First sequence number not handed to the process.
         tcp_copied_seq: "tcp_sock"."copied_seq", 4;
+    }
+    Namespaces {
+        /// References that keep a network namespace: at none it is taken apart.
+        net_references: "net"."ns.__ns_ref|ns.count|count", 4;
+        /// Open files of a task.
+        task_files: "task_struct"."files", 8;
+        /// Their table.
+        files_table: "files_struct"."fdt", 8;
+        /// The array of its files.
+        table_files: "fdtable"."fd", 8;
+        /// Its place in the list of the sockets of its protocol that are in a group.
+        sock_listed: "sock"."__sk_common.skc_bind_node", 16;
+        /// `struct socket` of an open file, once more.
+        held_socket: "file"."private_data", 8;
+        /// Its open file, once more.
+        held_file: "socket"."file", 8;
     }
 }
 

@@ -5,7 +5,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use tracer_common::{Connection, Counts, Flow, Kind, Listening, Offsets, Span};
+use tracer_common::{Connection, Counts, Flow, Kind, Listening, Observers, Offsets, Span};
 
 use crate::{kernel::Room, names::Receiving};
 
@@ -56,6 +56,10 @@ pub(crate) static SPAN: Array<Span> = Array::with_max_entries(1, 0);
 /// be one that did not fit, no longer only one that is older than the programs.
 #[map]
 pub(crate) static OVERFLOWED: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What the last run of `observers` found.
+#[map]
+pub(crate) static OBSERVED: Array<Observers> = Array::with_max_entries(1, 0);
 
 /// Where this kernel keeps what the programs read.
 #[unsafe(no_mangle)]

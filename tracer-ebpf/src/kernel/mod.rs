@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod message;
+mod netns;
 mod packet;
 mod sock;
 mod task;
@@ -16,6 +17,7 @@ use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_probe_read_kernel}
 
 pub(crate) use cgroup::Cgroup;
 pub(crate) use message::{Message, Pieces, Room, port_of};
+pub(crate) use netns::Node;
 pub(crate) use packet::{Packet, first_sequence};
 pub(crate) use sock::{Role, Sock, is_internet, of_file, of_socket, state};
 pub(crate) use task::{

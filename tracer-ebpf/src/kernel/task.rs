@@ -147,7 +147,7 @@ fn task() -> (u64, bool) {
 
 /// Of the current task.
 #[inline(always)]
-fn address() -> u64 {
+pub(super) fn address() -> u64 {
     // SAFETY: takes no argument; the address is only used through checked reads.
     unsafe { bpf_get_current_task() }
 }

@@ -22,6 +22,7 @@ mod begin;
 mod dial;
 mod end;
 mod listen;
+mod netns;
 mod scan;
 mod totals;
 
@@ -36,6 +37,7 @@ pub(crate) use self::{
     begin::{accepted, connecting, grafted},
     dial::dialled,
     end::{destroyed, error_reported, let_go},
+    netns::observers,
     scan::{examined, found_connection, found_listener},
     totals::carried,
 };

@@ -88,3 +88,11 @@ fn read_totals(ctx: RawTracePointContext) {
     life::carried(Sock::at(ctx.arg(10)), since_ns);
     life::carried(Sock::at(ctx.arg(11)), since_ns);
 }
+
+/// Never attached: user space runs it with a descriptor of its own, of a socket that hears of what
+/// netfilter tracks, and 0; then with 0 and the `next` of the run before. Finds all such sockets of
+/// the host, some in each run.
+#[raw_tracepoint]
+fn observers(ctx: RawTracePointContext) {
+    life::observers(ctx.arg::<u64>(0) as u32, ctx.arg(1));
+}

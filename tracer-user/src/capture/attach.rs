@@ -129,6 +129,22 @@ pub(super) fn attach(
     Err(AttachError::Hooks(failed))
 }
 
+/// The object with one program loaded that is attached nowhere.
+#[cfg(test)]
+pub(super) fn load_one(types: &Types, name: &str) -> Result<Ebpf, String> {
+    let offsets = PodOffsets(types.offsets);
+    let mut ebpf = EbpfLoader::new()
+        .btf(None)
+        .override_global("OFFSETS", &offsets, true)
+        .map_max_entries("EVENTS", 4096)
+        .map_max_entries("CONNECTIONS", 1)
+        .load(OBJECT)
+        .map_err(|error| chain(&error))?;
+    let program = ebpf.program_mut(name).ok_or("no such program")?;
+    load(program, Attachment::OnDemand, &|| None).map_err(|error| reason(&error))?;
+    Ok(ebpf)
+}
+
 /// Loads all programs, the likeliest to be refused first; then attaches them in order.
 /// Tells which one was refused, and why.
 fn attach_all<'a>(

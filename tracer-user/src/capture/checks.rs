@@ -172,7 +172,7 @@ pub(crate) fn carved(types: Vec<u8>) -> Option<Vec<u8>> {
     let paths = Offsets::MEMBERS.iter().map(|(_, path, ..)| *path);
     let members: BTreeSet<_> = paths
         .chain(facts::CLASSIC.iter().map(|(_, member, _)| *member))
-        .flat_map(|path| path.split('.'))
+        .flat_map(|path| path.split(['.', '|']))
         .collect();
     Some(Btf::parse(types).ok()?.carve(&names, &members))
 }

@@ -294,7 +294,11 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
 }
 
 fn offset(btf: &Btf, structure: &str, path: &str, size: u32) -> Result<u32, TypesError> {
-    let member = btf.member(structure, path)?;
+    let mut found = path.split('|').map(|path| btf.member(structure, path));
+    let member = match found.find(Result::is_ok) {
+        Some(member) => member?,
+        None => btf.member(structure, path)?,
+    };
     if member.size != size {
         return Err(TypesError::Size {
             member: format!("{structure}.{path}"),

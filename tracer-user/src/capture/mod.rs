@@ -18,6 +18,7 @@ pub mod facts;
 mod host;
 mod interpret;
 mod listeners;
+mod observers;
 mod openings;
 pub mod plan;
 pub mod preflight;
@@ -57,6 +58,7 @@ pub use self::{
     attach::Failed,
     facts::Facts,
     host::this_host,
+    observers::Observers,
     plan::{HookSet, Plans},
     preflight::Obstacle,
     programs::count_runs,
@@ -312,6 +314,27 @@ impl Capture {
         }
         found.append(&mut self.early);
         self.early = found;
+    }
+
+    /// Keeps what happens until `is_ready`, at most for `limit`: a busy host would fill the ring
+    /// buffer.
+    pub fn gather(&mut self, limit: Duration, mut is_ready: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !is_ready() && begun.elapsed() < limit {
+            self.ring.drain(|bytes| {
+                self.early.push_back(RecordBytes::from(bytes));
+                true
+            });
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    /// Who knows who observes network namespaces, to be taken once; none where that cannot be told.
+    pub fn take_observers(&mut self) -> Option<Observers> {
+        let observers = Observers::take(&mut self.ebpf).inspect_err(
+            |error| tracing::warn!(%error, "cannot ask who observes network namespaces"),
+        );
+        observers.ok().flatten()
     }
 
     /// Begins to look for what is there that no hook told of.

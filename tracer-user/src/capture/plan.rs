@@ -90,6 +90,8 @@ pub enum Part {
     Names,
     /// Addresses that are replaced between connect() and the SYN.
     Redirect,
+    /// Who keeps a network namespace.
+    Namespaces,
 }
 
 /// One program of a plan.
@@ -266,6 +268,7 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
                     Part::Cgroups,
                     Part::Names,
                     Part::Redirect,
+                    Part::Namespaces,
                 ] {
                     match optional(facts, set, part) {
                         Ok(more) => parts.extend(more),
@@ -545,6 +548,10 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
                 HookSet::Tracepoint => no_function(),
             }
         }
+        Part::Namespaces => {
+            has(Need::Namespaces)?;
+            of_part(vec![("observers", Attachment::OnDemand)])
+        }
     }
 }
 
@@ -668,6 +675,8 @@ fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
         Part::Redirect => {
             &["what a process dialled where a program of a control group replaces the address"]
         }
+        // A socket that listens there would keep them alive.
+        Part::Namespaces => &["translated addresses of other network namespaces"],
     }
 }
 

@@ -13,11 +13,17 @@ mod translations;
 pub mod workload;
 mod workloads;
 
-use std::{num::NonZeroUsize, os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use lru::LruCache;
 use rustix::time::{ClockId, clock_gettime};
 
+pub use self::translations::AskObservers;
 use self::{
     names::{Names, Networks, Reverse},
     peers::Peers,
@@ -40,6 +46,7 @@ pub struct Enricher {
     /// What the servers of connections were called when they began: that holds to their end.
     called: LruCache<ConnectionId, Arc<Name>>,
     translations: Translations,
+    proc_root: PathBuf,
 }
 
 /// How many connections keep the name that they began with. Those that were not heard of for longest
@@ -64,10 +71,22 @@ impl Enricher {
             peers: Some(Peers::default()),
             names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
             called: LruCache::new(MAX_CALLED),
-            translations: Translations::new(proc_root.to_owned()),
+            translations: Translations::new(),
+            proc_root: proc_root.to_owned(),
         };
         enricher.refresh();
         enricher
+    }
+
+    /// Listens to what this host translates, in other network namespaces only if `ask` tells when
+    /// nobody else keeps them.
+    pub fn listen(&mut self, ask: Option<AskObservers>) {
+        self.translations.listen(self.proc_root.clone(), ask);
+    }
+
+    /// Whether it knows what was translated before it listened.
+    pub fn is_settled(&mut self) -> bool {
+        self.translations.is_settled()
     }
 
     /// Has name servers asked what servers are called of which nothing else has a name.

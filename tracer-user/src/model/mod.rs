@@ -18,6 +18,7 @@ mod host;
 mod listener;
 mod loss;
 mod name;
+mod netns;
 mod process;
 pub mod signal;
 mod time;
@@ -42,6 +43,7 @@ pub use host::Host;
 pub use listener::Listener;
 pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
 pub use name::{Called, Name, NameSource};
+pub use netns::Observer;
 pub use process::{ExitStatus, Process, ProcessKey, Signal};
 pub use time::Timestamp;
 pub use view::{

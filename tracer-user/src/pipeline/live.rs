@@ -26,6 +26,8 @@ pub(super) const STEP: Duration = Duration::from_millis(1);
 const TOTALS: Duration = Duration::from_secs(2);
 /// Of the time between two such looks one part in so many may be spent on one.
 const TOTALS_PART: u32 = 100;
+/// How long the start may wait for what is translated already.
+const TRANSLATED: Duration = Duration::from_millis(100);
 
 /// Names the name servers of this host.
 const RESOLVERS: &str = "/etc/resolv.conf";
@@ -72,11 +74,11 @@ impl Live {
     /// `shows_openings` if each counts as an event of its own.
     pub(super) fn start(
         options: &LiveOptions,
-        enricher: Enricher,
+        mut enricher: Enricher,
         filter: Filter,
         shows_openings: bool,
     ) -> Result<Self> {
-        let capture = Capture::start(&Options {
+        let mut capture = Capture::start(&Options {
             hooks: options.hooks.set(),
             ring_bytes: options.ring_bytes,
             connections: options.connections,
@@ -90,6 +92,9 @@ impl Live {
             kernel_log: options.kernel_log,
         })?;
         tracing::info!(hooks = capture.hooks(), "watching this host");
+        let observers = capture.take_observers();
+        enricher.listen(observers.map(|it| Box::new(move |socket| it.ask(socket)) as _));
+        capture.gather(TRANSLATED, || enricher.is_settled());
         let deadline = options
             .duration
             .and_then(|duration| Instant::now().checked_add(duration));

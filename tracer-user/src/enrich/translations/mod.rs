@@ -7,19 +7,19 @@
 mod conntrack;
 mod table;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, os::fd::RawFd, path::PathBuf};
 
 use self::{
     conntrack::{Conntrack, Troubles},
     table::Table,
 };
 use crate::model::{
-    Address, AddressEvidence, Blind, ConnectionEvent, Direction, Kind, Redirect, Timestamp,
-    Translation,
+    Address, AddressEvidence, Blind, ConnectionEvent, Direction, Kind, Observer, Redirect,
+    Timestamp, Translation,
 };
 
-/// How long the start may wait for what is tracked already.
-const SETTLE: Duration = Duration::from_millis(100);
+/// Finds all sockets of the host that hear of what netfilter tracks; it takes one of them to begin.
+pub type AskObservers = Box<dyn FnMut(RawFd) -> io::Result<Vec<Observer>> + Send>;
 
 /// Knows which addresses were replaced.
 pub(super) struct Translations {
@@ -32,16 +32,27 @@ pub(super) struct Translations {
 }
 
 impl Translations {
-    /// Listens to the network namespaces of the processes at `proc_root`.
-    pub(super) fn new(proc_root: PathBuf) -> Self {
-        let mut conntrack = Conntrack::new(proc_root);
-        conntrack.settle(SETTLE);
+    /// Knows nothing yet.
+    pub(super) fn new() -> Self {
         Self {
             redirects: Table::default(),
-            conntrack,
+            conntrack: Conntrack::new(),
             heard: Timestamp::from_ns(0),
             troubles: Troubles::default(),
         }
+    }
+
+    /// Listens to the network namespaces of the processes at `proc_root`: to those of others only
+    /// if `ask` tells when nobody else keeps them.
+    pub(super) fn listen(&mut self, proc_root: PathBuf, ask: Option<AskObservers>) {
+        if let Err(error) = self.conntrack.listen(proc_root, ask) {
+            tracing::warn!(%error, "cannot listen to conntrack");
+        }
+    }
+
+    /// Whether what was translated before is known.
+    pub(super) fn is_settled(&mut self) -> bool {
+        self.conntrack.is_settled()
     }
 
     /// What cannot be seen.

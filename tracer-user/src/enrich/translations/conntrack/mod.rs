@@ -4,6 +4,7 @@
 //! - `message`: what the kernel's messages say
 //! - `socket`: the sockets they come from
 //! - `namespaces`: the thread that finds namespaces and opens the sockets
+//! - `holds`: the sockets, and the thread that closes those of namespaces that nobody else keeps
 //! - `table`: what is known, and how a connection finds its translation
 //!
 //! **When.** The kernel tells of a new entry as the first packet of the connection passes the
@@ -13,6 +14,7 @@
 //! yet is listened to, and what it has is read, a moment after [`Conntrack::notice`] or
 //! after the next look around; and what an overrun loses is read again a moment later.
 
+mod holds;
 mod message;
 mod namespaces;
 mod socket;
@@ -22,9 +24,11 @@ mod tracked;
 use std::{
     borrow::Cow,
     collections::HashMap,
+    io,
     num::NonZeroUsize,
     os::fd::OwnedFd,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -35,12 +39,14 @@ use rustix::{
 };
 
 use self::{
+    holds::{Holds, Sockets},
     message::{Message, messages},
     namespaces::{Ask, Namespaces, Outcome, Report},
     socket::Heard,
     table::Table,
     tracked::Tracked,
 };
+use super::AskObservers;
 use crate::{
     model::{Blind, Connection},
     procfs,
@@ -61,10 +67,14 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// When what was lost in a namespace is read again, at most: a reading walks the whole table.
 const DUMP_AGAIN: Duration = Duration::from_secs(1);
 
-/// Knows the translations of this host. Nothing here blocks but [`Self::settle`].
+/// Knows the translations of this host. Nothing here blocks.
 #[derive(Debug)]
 pub(super) struct Conntrack {
+    /// None as long as nobody listens.
     namespaces: Option<Namespaces>,
+    holds: Option<Holds>,
+    /// Up to where it is known which of them are over.
+    over: u64,
     epoll: Option<OwnedFd>,
     listened: HashMap<u32, Listened>,
     table: Table,
@@ -82,7 +92,7 @@ pub(super) struct Conntrack {
 
 #[derive(Debug)]
 struct Listened {
-    socket: OwnedFd,
+    sockets: Arc<Sockets>,
     /// Messages were lost, and what is there was not read since.
     is_behind: bool,
     dumped: Option<Instant>,
@@ -101,20 +111,13 @@ pub(super) struct Troubles {
 }
 
 impl Conntrack {
-    /// Begins to look around in the /proc mounted at `proc_root`. Whatever stands in the way
-    /// is in [`Self::blind`], and tried again.
-    pub(super) fn new(proc_root: PathBuf) -> Self {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
-            .inspect_err(|error| tracing::debug!(%error, "cannot wait for conntrack"))
-            .ok();
-        let namespaces = epoll.as_ref().and_then(|_| {
-            Namespaces::start(proc_root)
-                .inspect_err(|error| tracing::debug!(%error, "cannot start a thread"))
-                .ok()
-        });
+    /// Knows nothing until it listens.
+    pub(super) fn new() -> Self {
         Self {
-            namespaces,
-            epoll,
+            namespaces: None,
+            holds: None,
+            over: 0,
+            epoll: None,
             listened: HashMap::new(),
             table: Table::new(),
             asked: LruCache::new(ASKED),
@@ -127,17 +130,29 @@ impl Conntrack {
         }
     }
 
-    /// Waits until the first look around is over and what is there is known, at most for
-    /// `limit`; tells whether it is.
-    pub(super) fn settle(&mut self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
-        while self.outcome.is_none() {
-            let left = end.saturating_duration_since(Instant::now());
-            let report = self.namespaces.as_ref().and_then(|it| it.wait(left));
-            let Some(report) = report else { return false };
-            self.take(report);
-        }
-        true
+    /// Begins to look around in the /proc mounted at `proc_root`, and listens to the network
+    /// namespace of this process, and if `ask` tells when to stop, to others. Whatever stands in
+    /// the way is in [`Self::blind`], and tried again.
+    ///
+    /// # Errors
+    /// If there can be no more threads or descriptors.
+    pub(super) fn listen(
+        &mut self,
+        proc_root: PathBuf,
+        ask: Option<AskObservers>,
+    ) -> io::Result<()> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let own = namespaces::number_at(&proc_root.join("self/ns/net"));
+        let holds = Holds::start(own, ask)?;
+        self.namespaces = Some(Namespaces::start(proc_root, holds.shared())?);
+        (self.epoll, self.holds) = (Some(epoll), Some(holds));
+        Ok(())
+    }
+
+    /// Whether the first look around is over and what was there is known, or will not be.
+    pub(super) fn is_settled(&mut self) -> bool {
+        self.take_reports();
+        self.outcome.is_some() || self.namespaces.is_none()
     }
 
     /// Learns what the kernel told since the last call: to be called before each batch of
@@ -145,12 +160,8 @@ impl Conntrack {
     pub(super) fn poll(&mut self) {
         self.now = Instant::now();
         self.noticed = None;
-        for _ in 0..MAX_REPORTS {
-            let Some(report) = self.namespaces.as_ref().and_then(Namespaces::report) else {
-                break;
-            };
-            self.take(report);
-        }
+        self.forget_what_is_over();
+        self.take_reports();
         if !self.listened.is_empty() {
             self.hear();
         }
@@ -261,29 +272,66 @@ impl Conntrack {
         (self.listened.len(), self.table.len())
     }
 
+    fn take_reports(&mut self) {
+        for _ in 0..MAX_REPORTS {
+            let Some(report) = self.namespaces.as_ref().and_then(Namespaces::report) else {
+                break;
+            };
+            self.take(report);
+        }
+    }
+
+    /// Closing a socket took it out of the epoll.
+    fn forget_what_is_over(&mut self) {
+        let over = self.holds.as_ref().map_or(0, Holds::over);
+        if over == self.over {
+            return;
+        }
+        self.over = over;
+        let table = &mut self.table;
+        self.listened.retain(|netns, listened| {
+            let is_over = listened.sockets.is_over();
+            if is_over {
+                table.forget(*netns);
+            }
+            !is_over
+        });
+    }
+
     fn take(&mut self, report: Report) {
         match report {
-            Report::Opened { netns, socket } => {
+            Report::Opened { netns, sockets } => {
                 let Some(epoll) = &self.epoll else { return };
                 let data = epoll::EventData::new_u64(netns.into());
-                if let Err(error) = epoll::add(epoll, &socket, data, epoll::EventFlags::IN) {
+                let listener = sockets.listener();
+                let Some(socket) = listener.as_ref() else {
+                    // It is gone already.
+                    return;
+                };
+                if let Err(error) = epoll::add(epoll, socket, data, epoll::EventFlags::IN) {
                     tracing::debug!(%error, netns, "cannot wait for conntrack");
                     return;
                 }
+                drop(listener);
                 self.asked.pop(&netns);
                 let listened = Listened {
-                    socket,
+                    sockets,
                     is_behind: false,
                     dumped: None,
                 };
-                self.listened.insert(netns, listened);
+                if self.listened.insert(netns, listened).is_some() {
+                    // Another one had this number.
+                    self.table.forget(netns);
+                }
             }
             Report::Entries {
                 netns,
                 seen_ns,
                 entries,
             } => {
-                for entry in &entries {
+                // Nobody would forget those of a namespace that is gone.
+                let is_there = self.listened.contains_key(&netns);
+                for entry in entries.iter().filter(|_| is_there) {
                     self.table.learn(netns, entry, seen_ns);
                 }
             }
@@ -294,11 +342,6 @@ impl Conntrack {
                     listened.dumped = Some(self.now);
                     self.is_any_behind = true;
                 }
-            }
-            Report::Gone { netns } => {
-                // Closing it takes it out of the epoll.
-                self.listened.remove(&netns);
-                self.table.forget(netns);
             }
             Report::Round(outcome) => self.outcome = Some(outcome),
         }
@@ -339,8 +382,12 @@ impl Conntrack {
         let Some(listened) = self.listened.get_mut(&netns) else {
             return 0;
         };
+        let listener = listened.sockets.listener();
+        let Some(socket) = listener.as_ref() else {
+            return 0;
+        };
         for read in 0..limit {
-            match socket::hear(&listened.socket, &mut self.buffer) {
+            match socket::hear(socket, &mut self.buffer) {
                 Heard::Bytes(length) => {
                     let bytes = self.buffer.get(..length).unwrap_or_default();
                     for message in messages(bytes) {

@@ -3,11 +3,8 @@
 //!
 //! A namespace is found by the processes in it (`/proc/PID/ns/net`), by the files that keep
 //! it (`/run/netns/...`, in `/proc/self/mountinfo`), or as somebody tells of a process whose
-//! connection is of an unknown one. Whatever is in it, the socket is made inside and handed
-//! over; then the thread returns to where it came from.
-//!
-//! An open socket keeps its namespace alive. So once a second what each one was found by is
-//! looked at again, and the socket of one that nothing else keeps is closed.
+//! connection is of an unknown one. Whatever is in it, the socket is made inside; then the thread
+//! returns to where it came from. When it is let go, `holds` decides.
 //!
 //! **No module is loaded that the host does not use.** Joining the group of conntrack's events
 //! loads `nf_conntrack_netlink`, and with it `nf_conntrack`. So as long as the latter is not
@@ -18,21 +15,29 @@ use std::{
     ffi::OsStr,
     fs, io,
     os::{
-        fd::{AsFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     },
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::{
+    fs::{CWD, Mode, OFlags, fstat, fstatfs, openat},
     process::{Resource, getrlimit},
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
-use super::{message::Entry, now_ns, socket};
+use super::{
+    holds::{Shared, Sockets},
+    message::Entry,
+    now_ns, socket,
+};
 
 /// How many namespaces are listened to; fewer if that takes more than half of the descriptors
 /// that this process may have: the rest of it needs some too.
@@ -43,9 +48,7 @@ const MAX_PROCESSES: usize = 262_144;
 const MAX_THREADS: usize = 1024;
 /// How many bytes of the list of mounts are read.
 const MAX_MOUNTS_BYTES: usize = 4 << 20;
-/// How often the known namespaces are looked at.
-const TICK: Duration = Duration::from_secs(1);
-/// How often, at most, unknown ones are searched for.
+/// How often, at most, namespaces are searched for.
 const ROUND: Duration = Duration::from_secs(5);
 /// A round is followed by a pause so many times as long as it was: 1 % of a processor.
 const PAUSE: u32 = 100;
@@ -66,7 +69,7 @@ pub(super) enum Ask {
 #[derive(Debug)]
 pub(super) enum Report {
     /// A socket listens in this namespace.
-    Opened { netns: u32, socket: OwnedFd },
+    Opened { netns: u32, sockets: Arc<Sockets> },
     /// Conntrack that were there at `seen_ns`, nanoseconds since boot, or came later.
     Entries {
         netns: u32,
@@ -75,8 +78,6 @@ pub(super) enum Report {
     },
     /// Its table could not be read.
     Unread { netns: u32 },
-    /// The namespace is gone.
-    Gone { netns: u32 },
     /// A round is over.
     Round(Outcome),
 }
@@ -106,18 +107,18 @@ pub(super) struct Namespaces {
 }
 
 impl Namespaces {
-    /// Starts the thread, which looks around in the /proc at `proc_root`.
+    /// Starts the thread, which looks around in the /proc at `proc_root` and holds by `holds`.
     ///
     /// # Errors
     /// If there can be no more threads.
-    pub(super) fn start(proc_root: PathBuf) -> io::Result<Self> {
+    pub(super) fn start(proc_root: PathBuf, holds: Arc<Shared>) -> io::Result<Self> {
         let (asks, asked) = sync_channel(ASKS);
         let (reporter, reports) = sync_channel(REPORTS);
         thread::Builder::new()
             .name("translations".to_owned())
             .spawn(move || {
                 // It ends with who asks: there is nobody left to tell.
-                let _ = Worker::new(proc_root, reporter).run(&asked);
+                let _ = Worker::new(proc_root, holds, reporter).run(&asked);
             })?;
         Ok(Self { asks, reports })
     }
@@ -134,11 +135,6 @@ impl Namespaces {
     pub(super) fn report(&self) -> Option<Report> {
         self.reports.try_recv().ok()
     }
-
-    /// The next report, if one comes within `limit`.
-    pub(super) fn wait(&self, limit: Duration) -> Option<Report> {
-        self.reports.recv_timeout(limit).ok()
-    }
 }
 
 /// Nobody listens any more.
@@ -147,8 +143,8 @@ struct Left;
 struct Worker {
     proc_root: PathBuf,
     reporter: SyncSender<Report>,
-    /// Each namespace that is listened to, and the file by which it was found.
-    known: HashMap<u32, PathBuf>,
+    /// Each namespace that is listened to.
+    holds: Arc<Shared>,
     max: usize,
     failed_dumps: u64,
 }
@@ -164,11 +160,11 @@ enum Opening {
 }
 
 impl Worker {
-    fn new(proc_root: PathBuf, reporter: SyncSender<Report>) -> Self {
+    fn new(proc_root: PathBuf, holds: Arc<Shared>, reporter: SyncSender<Report>) -> Self {
         Self {
             proc_root,
             reporter,
-            known: HashMap::new(),
+            holds,
             max: max_namespaces(),
             failed_dumps: 0,
         }
@@ -176,24 +172,13 @@ impl Worker {
 
     fn run(mut self, asked: &Receiver<Ask>) -> Result<(), Left> {
         let mut next_round = Instant::now();
-        let mut next_tick = Instant::now();
         loop {
-            let now = Instant::now();
-            if now >= next_tick {
-                next_tick = now + TICK;
-                let is_any_gone = self
-                    .known
-                    .iter()
-                    .any(|(netns, found_by)| inode(found_by) != Some(*netns));
-                if is_any_gone || now >= next_round {
-                    self.round()?;
-                    let took = now.elapsed();
-                    next_round = now + ROUND.max(took * PAUSE);
-                    // Processes that come and go fast must not make one round after the other.
-                    next_tick = now + TICK.max(took * PAUSE);
-                }
+            let begun = Instant::now();
+            if begun >= next_round {
+                self.round()?;
+                next_round = begun + ROUND.max(begun.elapsed() * PAUSE);
             }
-            let wait = next_tick.saturating_duration_since(Instant::now());
+            let wait = next_round.saturating_duration_since(Instant::now());
             match asked.recv_timeout(wait) {
                 Ok(Ask::Look { netns, pid }) => self.look(netns, pid)?,
                 Ok(Ask::Dump { netns }) => self.dump_again(netns)?,
@@ -207,37 +192,20 @@ impl Worker {
         self.reporter.send(report).map_err(|_| Left)
     }
 
-    /// Looks for all namespaces, listens to those that are new, leaves those that are gone.
+    /// Looks for all namespaces and listens to those that are new.
     fn round(&mut self) -> Result<(), Left> {
         let mut outcome = Outcome {
             is_unused: !is_in_use(),
             ..Outcome::default()
         };
         if !outcome.is_unused {
-            let found = self.find();
-            let known: Vec<u32> = self.known.keys().copied().collect();
-            for netns in known {
-                let Some(found_by) = self.known.get_mut(&netns) else {
-                    continue;
-                };
-                // What still leads there stays: what was found now may be gone in a moment.
-                if inode(found_by) == Some(netns) {
-                    continue;
-                }
-                if let Some(path) = found.get(&netns) {
-                    found_by.clone_from(path);
-                } else {
-                    self.known.remove(&netns);
-                    self.report(Report::Gone { netns })?;
-                }
-            }
             let mut tried = 0;
-            for (netns, path) in &found {
-                if self.known.contains_key(netns) {
+            for (netns, path) in &self.find() {
+                if self.holds.has(*netns) || !self.holds.may(*netns) {
                     continue;
                 }
                 // Also those that fail cost.
-                if self.known.len() >= self.max || tried >= self.max {
+                if self.holds.len() >= self.max || tried >= self.max {
                     outcome.excess += 1;
                     continue;
                 }
@@ -256,19 +224,23 @@ impl Worker {
 
     /// Listens to a namespace that a process is said to be in.
     fn look(&mut self, netns: u32, pid: u32) -> Result<(), Left> {
-        if self.known.contains_key(&netns) || self.known.len() >= self.max || !is_in_use() {
+        if self.holds.has(netns)
+            || !self.holds.may(netns)
+            || self.holds.len() >= self.max
+            || !is_in_use()
+        {
             return Ok(());
         }
         let process = self.proc_root.join(pid.to_string());
         let mut path = process.join("ns/net");
-        if inode(&path) != Some(netns) {
+        if number_at(&path) != Some(netns) {
             // Threads may have namespaces of their own.
             let threads = fs::read_dir(process.join("task")).into_iter().flatten();
             let found = threads
                 .flatten()
                 .take(MAX_THREADS)
                 .map(|thread| thread.path().join("ns/net"))
-                .find(|path| inode(path) == Some(netns));
+                .find(|path| number_at(path) == Some(netns));
             let Some(found) = found else { return Ok(()) };
             path = found;
         }
@@ -278,15 +250,13 @@ impl Worker {
 
     /// Listens to the namespace `netns`, which `path` leads to, and reads what it has.
     fn open(&mut self, netns: u32, path: &Path) -> Result<Opening, Left> {
-        let Some(file) = fs::File::open(path).ok().filter(|file| {
-            file.metadata()
-                .is_ok_and(|it| number(it.ino()) == Some(netns))
-        }) else {
+        let Some(file) = namespace_at(path, netns) else {
             return Ok(Opening::Gone);
         };
-        let made = inside(&file, || {
+        let mut is_empty = false;
+        let made = inside(file, || {
             let is_silent = setting("nf_conntrack_events") == Some(0);
-            let is_empty = setting("nf_conntrack_count") == Some(0);
+            is_empty = setting("nf_conntrack_count") == Some(0);
             // First listen, then read what there is: so nothing is missed between.
             let socket = socket::listen()?;
             let asker = (!is_empty).then(socket::asker).transpose()?;
@@ -302,10 +272,16 @@ impl Worker {
                 return Ok(Opening::Failed);
             }
         };
-        self.known.insert(netns, path.to_owned());
-        self.report(Report::Opened { netns, socket })?;
+        let sockets = self.holds.hold(netns, socket);
         if let Some(asker) = asker {
-            self.dump(netns, &asker)?;
+            sockets.begin_dump(asker);
+        }
+        self.report(Report::Opened {
+            netns,
+            sockets: Arc::clone(&sockets),
+        })?;
+        if !is_empty {
+            self.dump(netns, &sockets)?;
         }
         Ok(if is_silent {
             Opening::Silent
@@ -315,25 +291,29 @@ impl Worker {
     }
 
     fn dump_again(&mut self, netns: u32) -> Result<(), Left> {
-        let Some(path) = self.known.get(&netns) else {
+        let Some(sockets) = self.holds.get(netns) else {
             return Ok(());
         };
-        let made = fs::File::open(path).and_then(|file| {
-            if number(file.metadata()?.ino()) != Some(netns) {
-                return Err(io::ErrorKind::NotFound.into());
+        let listener = sockets.listener();
+        // By the socket that is there: what the namespace was found by may be gone.
+        let Some(file) = listener.as_ref().map(socket::namespace) else {
+            return Ok(());
+        };
+        drop(listener);
+        match file.and_then(|file| inside(file, socket::asker)) {
+            Ok(asker) => {
+                sockets.begin_dump(asker);
+                self.dump(netns, &sockets)
             }
-            inside(&file, socket::asker)
-        });
-        match made {
-            Ok(asker) => self.dump(netns, &asker),
             Err(error) => self.unread(netns, &error),
         }
     }
 
-    fn dump(&mut self, netns: u32, asker: &OwnedFd) -> Result<(), Left> {
+    /// Reads what is there by the socket that is ready for it, and closes that.
+    fn dump(&mut self, netns: u32, sockets: &Sockets) -> Result<(), Left> {
         let seen_ns = now_ns();
         let mut left = Ok(());
-        let result = socket::dump(asker, |entries| {
+        let result = socket::dump(sockets, |entries| {
             left = self.report(Report::Entries {
                 netns,
                 seen_ns,
@@ -341,8 +321,12 @@ impl Worker {
             });
             left.is_ok()
         });
+        sockets.end_dump();
         left?;
-        result.or_else(|error| self.unread(netns, &error))
+        match result {
+            Err(error) if !sockets.is_over() => self.unread(netns, &error),
+            _ => Ok(()),
+        }
     }
 
     fn unread(&mut self, netns: u32, error: &io::Error) -> Result<(), Left> {
@@ -364,7 +348,7 @@ impl Worker {
             .take(MAX_PROCESSES)
         {
             let path = process.path().join("ns/net");
-            if let Some(netns) = inode(&path) {
+            if let Some(netns) = number_at(&path) {
                 found.entry(netns).or_insert(path);
             }
         }
@@ -378,16 +362,38 @@ impl Worker {
     }
 }
 
+/// The file at `path` if it is the network namespace `netns`. Whatever else is there now is not
+/// opened: a device would notice, a pipe would wait.
+fn namespace_at(path: &Path, netns: u32) -> Option<OwnedFd> {
+    let there = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    if number(fstat(&there).ok()?.st_ino) != Some(netns)
+        || !is_namespace(fstatfs(&there).ok()?.f_type)
+    {
+        return None;
+    }
+    let again = Path::new("/proc/self/fd").join(there.as_raw_fd().to_string());
+    openat(CWD, again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+/// Whether a file system of this kind has the files of namespaces.
+fn is_namespace(kind: rustix::fs::FsWord) -> bool {
+    /// `NSFS_MAGIC` of the kernel's `include/uapi/linux/magic.h`.
+    const NSFS: rustix::fs::FsWord = 0x6e73_6673;
+    kind == NSFS
+}
+
 /// Runs `work` in the network namespace of `file` on the calling thread, and returns to its
 /// own.
-fn inside<T>(file: &fs::File, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+fn inside<T>(file: OwnedFd, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let kind = Some(LinkNameSpaceType::Network);
     let own = fs::File::open("/proc/thread-self/ns/net")?;
     // To enter the own one takes rights too, which this may not have and does not need.
-    if own.metadata()?.ino() == file.metadata()?.ino() {
+    if own.metadata()?.ino() == fstat(&file)?.st_ino {
         return work();
     }
     move_into_link_name_space(file.as_fd(), kind)?;
+    // It keeps the mount through which it was found.
+    drop(file);
     let result = work();
     if let Err(error) = move_into_link_name_space(own.as_fd(), kind) {
         // It goes wherever it is told to by a file, so it can go on; but it keeps this one.
@@ -416,9 +422,15 @@ fn setting(name: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// Number of the namespace that a file of /proc leads to.
-fn inode(path: &Path) -> Option<u32> {
-    number(fs::metadata(path).ok()?.ino())
+/// Number of the namespace that a link of /proc leads to, `net:[NUMBER]`. Reading it opens nothing.
+pub(super) fn number_at(path: &Path) -> Option<u32> {
+    number_in(fs::read_link(path).ok()?.to_str()?)
+}
+
+/// The number in `net:[NUMBER]`.
+fn number_in(text: &str) -> Option<u32> {
+    let netns = text.strip_prefix("net:[")?.strip_suffix(']')?;
+    netns.parse().ok()
 }
 
 /// As in [`crate::model::Connection::netns`].
@@ -430,10 +442,9 @@ fn number(inode: u64) -> Option<u32> {
 /// `ID PARENT MAJOR:MINOR net:[NUMBER] PATH OPTIONS - nsfs nsfs rw`.
 fn kept_by(line: &[u8]) -> Option<(u32, PathBuf)> {
     let mut fields = line.split(|byte| *byte == b' ').skip(3);
-    let root = str::from_utf8(fields.next()?).ok()?;
-    let netns = root.strip_prefix("net:[")?.strip_suffix(']')?;
+    let netns = number_in(str::from_utf8(fields.next()?).ok()?)?;
     let path = unescape(fields.next()?);
-    Some((netns.parse().ok()?, OsStr::from_bytes(&path).into()))
+    Some((netns, OsStr::from_bytes(&path).into()))
 }
 
 /// Undoes `\040` and the like: the kernel escapes so what would end a field.

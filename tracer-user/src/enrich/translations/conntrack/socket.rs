@@ -19,7 +19,7 @@
 use std::{
     io,
     mem::size_of,
-    os::fd::{AsFd, AsRawFd as _, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd},
     time::Duration,
 };
 
@@ -32,9 +32,12 @@ use rustix::{
     },
 };
 
-use super::message::{
-    CTA_PROTO_NUM, CTA_STATUS, CTA_TUPLE_ORIG, CTA_TUPLE_PROTO, DST_NAT, Entry, HEADERS,
-    IPPROTO_TCP, Message, SRC_NAT, dump_request, messages,
+use super::{
+    holds::Sockets,
+    message::{
+        CTA_PROTO_NUM, CTA_STATUS, CTA_TUPLE_ORIG, CTA_TUPLE_PROTO, DST_NAT, Entry, HEADERS,
+        IPPROTO_TCP, Message, SRC_NAT, dump_request, messages,
+    },
 };
 
 /// `NFNLGRP_CONNTRACK_NEW` is group 1, so the first bit.
@@ -79,20 +82,38 @@ pub(super) fn asker() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// The network namespace of a socket, as a file.
+///
+/// # Errors
+/// `EPERM` without CAP_NET_ADMIN over the namespace.
+pub(super) fn namespace(socket: &OwnedFd) -> io::Result<OwnedFd> {
+    /// `SIOCGSKNS` of the kernel's `include/uapi/linux/sockios.h`.
+    const GET_NAMESPACE: libc::Ioctl = 0x894c;
+    // SAFETY: the request takes no argument and returns a new descriptor.
+    let file = unsafe { libc::ioctl(socket.as_raw_fd(), GET_NAMESPACE) };
+    if file < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was made for us just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(file) })
+}
+
 /// Reads the translated TCP connections that are there, and gives them to `each` by some
 /// hundred, until it says that it has enough. The kernel goes through the table of the whole
 /// host, twice: it can choose by one value of the status only.
 ///
 /// # Errors
-/// If the kernel refuses (`EPERM`, `EINVAL` where it has no ctnetlink), or does not go on.
-pub(super) fn dump(socket: impl AsFd, mut each: impl FnMut(Vec<Entry>) -> bool) -> io::Result<()> {
+/// If the kernel refuses (`EPERM`, `EINVAL` where it has no ctnetlink), or does not go on; if
+/// the namespace was let go.
+pub(super) fn dump(sockets: &Sockets, mut each: impl FnMut(Vec<Entry>) -> bool) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     for (status, mask) in [(DST_NAT, DST_NAT), (SRC_NAT, SRC_NAT | DST_NAT)] {
-        send(&socket, &dump_request(status, mask), SendFlags::empty())?;
+        sockets.dump(|it| Ok(send(it, &dump_request(status, mask), SendFlags::empty())?))?;
         let mut batch = Vec::new();
         let mut is_chosen = true;
         'parts: loop {
-            let (length, _) = recv(&socket, &mut buffer[..], RecvFlags::empty())?;
+            let (length, _) =
+                sockets.dump(|it| Ok(recv(it, &mut buffer[..], RecvFlags::empty())?))?;
             for message in messages(buffer.get(..length).unwrap_or_default()) {
                 match message {
                     Message::Entry(entry) => batch.push(entry),

@@ -15,6 +15,7 @@ use rustix::{
 
 use super::*;
 use crate::{
+    capture::Observers,
     model::{ConnectionId, Direction, Ends},
     outputs::specimens,
 };
@@ -22,11 +23,20 @@ use crate::{
 /// How long to wait for what the thread does.
 const LONG: Duration = Duration::from_secs(30);
 
+/// One that listens to what it may.
+fn listening() -> Conntrack {
+    let observers = Observers::alone();
+    let ask = observers.map(|it| Box::new(move |socket| it.ask(socket)) as AskObservers);
+    let mut conntrack = Conntrack::new();
+    conntrack.listen("/proc".into(), ask).expect("threads");
+    conntrack
+}
+
 /// Runs `test` on a thread of its own in a network namespace of its own, if that can be.
 /// What listens is made before, so outside.
 fn in_own_namespace(test: impl FnOnce(Conntrack) + Send + 'static) {
     let result = thread::spawn(|| {
-        let translations = Conntrack::new("/proc".into());
+        let translations = listening();
         // SAFETY: NEWNET changes nothing that memory safety rests on, and only this thread.
         if let Err(error) = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) } {
             println!("skipped: no network namespace can be made: {error}");
@@ -111,7 +121,7 @@ fn wait(translations: &mut Conntrack, what: &str, is_so: impl Fn(&Conntrack) -> 
 }
 
 fn wait_listening(translations: &mut Conntrack, netns: u32) {
-    assert!(translations.settle(LONG));
+    wait(translations, "a look around", |it| it.outcome.is_some());
     assert_eq!(translations.blind(), []);
     translations.notice(netns, std::process::id());
     wait(translations, "to be listened to", |it| {
@@ -227,8 +237,12 @@ fn what_was_there_before_and_what_was_lost_is_read() {
         out.existing = true;
         assert_eq!(translations.translated(&out), expected(&out, &inn));
 
-        let socket = &translations.listened[&netns].socket;
-        sockopt::set_socket_recv_buffer_size(socket, 0).expect("a small queue");
+        let sockets = Arc::clone(&translations.listened[&netns].sockets);
+        {
+            let socket = sockets.listener();
+            let socket = socket.as_ref().expect("a socket");
+            sockopt::set_socket_recv_buffer_size(socket, 0).expect("a small queue");
+        }
         let all: Vec<_> = (0..100)
             .map(|_| connect(netns, &listener, dialled))
             .collect();
@@ -342,9 +356,11 @@ fn who_may_not_is_told_so() {
         };
         // Of this thread and those that it makes.
         set_capabilities(None, none).expect("fewer rights");
-        let mut translations = Conntrack::new("/proc".into());
+        let mut translations = listening();
         assert_eq!(translations.blind(), []);
-        assert!(translations.settle(LONG));
+        wait(&mut translations, "a look around", |it| {
+            it.outcome.is_some()
+        });
         let blind = translations.blind();
         assert_eq!(blind.is_empty(), translations.is_unused(), "{blind:?}");
         assert_eq!(translations.extent(), (0, 0));
@@ -427,7 +443,7 @@ fn what_listening_costs() {
             table.learn(1, &entry, 0);
         }
         time(&mut table, "a full one, in vain");
-        let mut translations = Conntrack::new("/proc".into());
+        let mut translations = listening();
         wait_listening(&mut translations, current());
         let begun = Instant::now();
         for _ in 0..100_000 {

@@ -1,4 +1,26 @@
-use super::*;
+use super::{super::holds::Holds, *};
+
+fn holds() -> Arc<Shared> {
+    Holds::start(None, None).expect("no thread").shared()
+}
+
+#[test]
+fn only_the_file_of_that_namespace_is_opened() {
+    let own = Path::new("/proc/self/ns/net");
+    let number = number_at(own).expect("the own namespace");
+    assert!(namespace_at(own, number).is_some());
+    assert!(namespace_at(own, number + 1).is_none());
+    // Of the right number, but no namespace: to open a pipe would wait for a writer.
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mkfifoat(CWD, &pipe, Mode::RWXU).expect("a pipe");
+    let its = rustix::fs::stat(&pipe).expect("a pipe").st_ino;
+    assert!(namespace_at(&pipe, number_or_any(its)).is_none());
+}
+
+fn number_or_any(inode: u64) -> u32 {
+    number(inode).unwrap_or(1)
+}
 
 #[test]
 fn mounts_that_keep_a_namespace() {
@@ -32,9 +54,9 @@ fn escapes_are_undone_and_others_stay() {
 
 #[test]
 fn the_own_namespace_is_found() {
-    let own = inode(Path::new("/proc/self/ns/net")).expect("the own namespace");
+    let own = number_at(Path::new("/proc/self/ns/net")).expect("the own namespace");
     let (reporter, _reports) = sync_channel(1);
-    let found = Worker::new("/proc".into(), reporter).find();
+    let found = Worker::new("/proc".into(), holds(), reporter).find();
     assert!(found.contains_key(&own));
 }
 
@@ -44,6 +66,6 @@ fn the_thread_ends_with_who_asks() {
     let (asks, asked) = sync_channel(1);
     drop((reports, asks));
     // It does not hang.
-    let ended = Worker::new("/nowhere".into(), reporter).run(&asked);
+    let ended = Worker::new("/nowhere".into(), holds(), reporter).run(&asked);
     assert!(ended.is_err());
 }
