@@ -23,6 +23,7 @@ tests!("listeners":
     connections_may_outlive_their_process,
     the_same_tuple_may_be_used_again_at_once,
     connections_that_nobody_accepts_leave_no_loose_end,
+    those_whose_owner_has_ended_are_who_holds_them,
 );
 
 fn local(port: u16) -> SocketAddr {
@@ -413,5 +414,83 @@ fn connections_that_nobody_accepts_leave_no_loose_end() -> Result<()> {
         &json!({"event": "fail", "connection": {"direction": "outbound"}}),
         &events,
     )?;
+    Ok(())
+}
+
+/// As with a server that replaces itself, a manager that hands out sockets, a daemon that forks.
+fn those_whose_owner_has_ended_are_who_holds_them() -> Result<()> {
+    const ALONE: usize = 12;
+    let netns = Netns::new()?;
+    let mut tracer = Tracer::stream(&[])?;
+    let (mut owner, mut heir) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let mut client = Agent::new(&netns)?;
+    let mut held = Vec::new();
+    for _ in 0..ALONE {
+        let (slot, at) = owner.listen(Listen::at("127.0.0.1:0".parse()?))?;
+        held.push((owner.pass(slot, &mut heir)?, at));
+    }
+    // Two at one address: it does not matter which of them gets a connection.
+    let mut shared = Listen {
+        reuse_port: true,
+        ..Listen::at("127.0.0.1:0".parse()?)
+    };
+    for _ in 0..2 {
+        let (slot, at) = owner.listen(shared)?;
+        shared.at = at;
+        held.push((owner.pass(slot, &mut heir)?, at));
+    }
+    // One that goes with its owner, which is not to be found anywhere.
+    let (_, lost) = owner.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let (first, heir_pid) = (owner.pid(), heir.pid());
+    owner.finish()?;
+    let accept = |client: &mut Agent, heir: &mut Agent, (slot, at)| -> Result<SocketAddr> {
+        let dialled = client.connect(at)?;
+        let accepted = heir.accept(slot)?.socket()?;
+        client.close(dialled.socket()?)?;
+        heir.receive_end(accepted)?;
+        heir.close(accepted)?;
+        dialled.local()
+    };
+    // At once, and when it is known who has them now.
+    let early = accept(&mut client, &mut heir, held[0])?;
+    for (_, at) in &held {
+        let mut pattern = listener("listen", *at, heir_pid);
+        pattern["evidence"] = json!({"process": "scan"});
+        tracer.wait_for("who holds a listener", |line| {
+            line["listener"]["netns"] == netns.inode()
+                && expect::differences(&pattern, line).is_empty()
+        })?;
+    }
+    let mut late = Vec::new();
+    for held in &held[..ALONE] {
+        late.push(accept(&mut client, &mut heir, *held)?);
+    }
+    netns.wait_settled()?;
+    heir.finish()?;
+    let events = stop(tracer, &netns)?;
+    for (event, pid) in [
+        ("listen", first),
+        ("unlisten", first),
+        ("listen", heir_pid),
+        ("unlisten", heir_pid),
+    ] {
+        for (_, at) in &held[..ALONE] {
+            one("a listener", &listener(event, *at, pid), &events)?;
+        }
+        expect::exactly(2, "shared ones", &listener(event, shared.at, pid), &events)?;
+    }
+    one("a lost one", &listener("unlisten", lost, first), &events)?;
+    expect::none("a lost one", &listener("listen", lost, heir_pid), &events)?;
+    for (from, may_be_unknown) in
+        std::iter::once((early, true)).chain(late.iter().map(|it| (*it, false)))
+    {
+        let pattern = json!({"event": "accept", "connection": {"client": endpoint(from)}});
+        let accept = one("an accepted connection", &pattern, &events)?;
+        let process = &accept["process"]["pid"];
+        ensure!(
+            *process == heir_pid || may_be_unknown && process.is_null(),
+            "not by {heir_pid}: {accept}"
+        );
+    }
     Ok(())
 }

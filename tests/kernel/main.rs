@@ -21,6 +21,7 @@ mod clock;
 mod cost;
 mod doctor;
 mod endings;
+mod executables;
 mod existing;
 mod failures;
 mod filters;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
             nameless(totals::tests()),
             nameless(sharing::tests()),
             nameless(processes::tests()),
+            nameless(executables::tests()),
             nameless(ways::tests()),
         ]);
     }

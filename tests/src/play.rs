@@ -2,18 +2,19 @@
 //! test, cannot show.
 
 use std::{
+    ffi::CString,
     fs::File,
     io::{self, BufReader, Read as _, Write as _},
     net::SocketAddr,
     os::{
-        fd::{FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd},
+        fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd},
         unix::process::CommandExt as _,
     },
     path::{Path, PathBuf},
     process::{ChildStdout, Command},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
 
@@ -57,6 +58,38 @@ pub enum Scene {
         /// A copy of this program by another name.
         program: PathBuf,
     },
+    /// A process dials and becomes another program, which closes the connection.
+    Becomes {
+        /// Whom.
+        to: SocketAddr,
+        /// A copy of this program.
+        program: PathBuf,
+    },
+    /// One process after the other runs a program that plays [`Scene::Renamed`].
+    Renamers {
+        /// Whom they dial.
+        to: SocketAddr,
+        /// A copy of this program by another name.
+        program: PathBuf,
+        /// How many processes.
+        count: u32,
+    },
+    /// A process takes one name after the other, and dials and closes by each; so does its child,
+    /// which runs the same program; then both are gone.
+    Renamed {
+        /// Whom.
+        to: SocketAddr,
+    },
+    /// One process after the other runs a program, each in another way, dials and stays until it is
+    /// told to go.
+    Launches {
+        /// Whom they dial.
+        to: SocketAddr,
+        /// A copy of this program.
+        program: PathBuf,
+        /// In which ways.
+        ways: Vec<Launch>,
+    },
     /// A process dials, closes and is gone.
     Once {
         /// Whom.
@@ -76,6 +109,57 @@ pub struct Part {
     pub pid: u32,
     /// This end of the connection.
     pub from: SocketAddr,
+}
+
+/// A way to run a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Launch {
+    /// By its path.
+    Path,
+    /// By a path that is not absolute, and goes up and down.
+    Relative,
+    /// By a symbolic link.
+    Link,
+    /// By a script whose interpreter it is.
+    Script,
+    /// By the descriptor of a file that has no place.
+    Memory,
+    /// By a link to a descriptor.
+    Descriptor,
+    /// By posix_spawn(), which shares the memory of the parent until then.
+    Spawn,
+    /// By a thread that is not the first.
+    Thread,
+    /// In a root folder of its own.
+    Root,
+    /// Where its folder is mounted once more, in a mount namespace of its own.
+    Mounted,
+    /// By the descriptor of a file that was removed.
+    Removed,
+    /// By names as long as names can be, in as many folders as fit into a path that is told.
+    Long,
+    /// In so many folders that their path is not told.
+    Deep,
+}
+
+impl Launch {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Path,
+        Self::Relative,
+        Self::Link,
+        Self::Script,
+        Self::Memory,
+        Self::Descriptor,
+        Self::Spawn,
+        Self::Thread,
+        Self::Root,
+        Self::Mounted,
+        Self::Removed,
+        Self::Long,
+        Self::Deep,
+    ];
 }
 
 /// Plays to the end. Returns who did what, in order.
@@ -164,6 +248,12 @@ pub(crate) fn run(scene: &Scene) -> Result<()> {
             tell(&socket)
         }
         Scene::Namesakes { to, program } => namesakes(*to, program),
+        Scene::Becomes { to, program } => becomes(*to, program),
+        Scene::Renamers { to, program, count } => renamers(*to, program, *count),
+        Scene::Renamed { to } => renamed(*to),
+        Scene::Launches { to, program, ways } => {
+            ways.iter().try_for_each(|way| launch(*to, program, *way))
+        }
         Scene::Once { to } => dial(*to).map(drop),
         Scene::Stay { to } => stay(*to),
     }
@@ -207,6 +297,158 @@ fn heir(to: SocketAddr, program: &Path) -> Result<()> {
         become_program(program, &Scene::Inherited { fd })
     })?;
     rustix::io::write(&ours, b"g").context("tell the child")?;
+    reap(child)
+}
+
+fn becomes(to: SocketAddr, program: &Path) -> Result<()> {
+    let socket = dial(to)?;
+    tell(&socket)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty())
+        .context("let the connection through exec")?;
+    let fd = socket.into_raw_fd();
+    become_program(program, &Scene::Inherited { fd })
+}
+
+fn renamers(to: SocketAddr, program: &Path, count: u32) -> Result<()> {
+    let scene = Scene::Renamed { to };
+    for number in 0..count {
+        if number % 2 == 0 {
+            reap(fork(|| become_program(program, &scene))?)?;
+        } else {
+            run_program(program, &scene)?;
+        }
+    }
+    Ok(())
+}
+
+fn renamed(to: SocketAddr) -> Result<()> {
+    const NAMES: [&[u8]; 4] = [b"worker 1", b"", b"fifteen letters", b"\xff\\(\n"];
+    let all = || {
+        NAMES.iter().try_for_each(|name| {
+            rename(name)?;
+            tell(&dial(to)?)
+        })
+    };
+    all()?;
+    reap(fork(all)?)
+}
+
+fn rename(name: &[u8]) -> Result<()> {
+    let name = CString::new(name)?;
+    rustix::thread::set_name(&name).context("take another name")
+}
+
+/// Runs `program`, to play `scene`, by what the standard library takes to run programs.
+fn run_program(program: &Path, scene: &Scene) -> Result<()> {
+    let hidden = traffic::command("play", scene)?;
+    let status = Command::new(program).args(hidden.get_args()).status()?;
+    ensure!(
+        status.success(),
+        "{} ended with {status}",
+        program.display()
+    );
+    Ok(())
+}
+
+/// Runs `program` in a child, which stays, and waits for it.
+fn launch(to: SocketAddr, program: &Path, way: Launch) -> Result<()> {
+    let scene = Scene::Stay { to };
+    let folder = program.parent().context("a folder")?;
+    let own_mounts = || -> Result<()> {
+        // SAFETY: a number; a play has one thread.
+        let made = unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0;
+        ensure!(made, "a mount namespace: {}", io::Error::last_os_error());
+        use rustix::mount::{MountPropagationFlags, mount_change};
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).context("keep mounts to itself")
+    };
+    // The folder is the test's, which removes it.
+    let copy_to = |path: &Path| -> Result<PathBuf> {
+        std::fs::copy(program, path).context("copy the program")?;
+        Ok(path.to_owned())
+    };
+    let within = |name: String, times: usize| -> Result<PathBuf> {
+        // Longer than a path may be for a system call, so step by step.
+        std::env::set_current_dir(folder)?;
+        for _ in 0..times {
+            std::fs::create_dir(&name).context("make a folder")?;
+            std::env::set_current_dir(&name)?;
+        }
+        copy_to(&Path::new(".").join(&name))
+    };
+    let child = fork(|| match way {
+        Launch::Path => become_program(program, &scene),
+        Launch::Relative => {
+            std::env::set_current_dir(folder)?;
+            std::fs::create_dir("aside").context("make a folder")?;
+            let file = Path::new(program.file_name().context("a name")?);
+            become_program(&Path::new("aside/..").join(file), &scene)
+        }
+        Launch::Link => {
+            let link = folder.join("link");
+            std::os::unix::fs::symlink(program, &link).context("make a link")?;
+            become_program(&link, &scene)
+        }
+        Launch::Script => {
+            let script = folder.join("play");
+            let text = format!("#!{} {}\n", program.display(), traffic::MARK);
+            std::fs::write(&script, text).context("write a script")?;
+            std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+            let error = Command::new(script)
+                .arg(serde_json::to_string(&scene)?)
+                .exec();
+            Err(error).context("run a script")
+        }
+        Launch::Memory | Launch::Descriptor => {
+            // Left open for the program.
+            let file = if way == Launch::Memory {
+                let file = rustix::fs::memfd_create("a program", rustix::fs::MemfdFlags::empty())?;
+                io::copy(
+                    &mut File::open(program)?,
+                    &mut File::from(file.try_clone()?),
+                )?;
+                file
+            } else {
+                let file = OwnedFd::from(File::open(program)?);
+                rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
+                file
+            };
+            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+            become_program(Path::new(&link), &scene)
+        }
+        Launch::Spawn => run_program(program, &scene),
+        Launch::Thread => std::thread::scope(|scope| {
+            let thread = scope.spawn(|| become_program(program, &scene));
+            thread.join().map_err(|_| anyhow::anyhow!("a thread"))?
+        }),
+        Launch::Root => {
+            let file = Path::new(program.file_name().context("a name")?);
+            let hidden = traffic::command("play", &scene)?;
+            std::os::unix::fs::chroot(folder).context("take another root")?;
+            std::env::set_current_dir("/")?;
+            let error = Command::new(Path::new("/").join(file))
+                .args(hidden.get_args())
+                .exec();
+            Err(error).context("run a program in another root")
+        }
+        Launch::Mounted => {
+            let other = folder.join("mounted once more");
+            std::fs::create_dir(&other).context("make a folder")?;
+            own_mounts()?;
+            rustix::mount::mount_bind(folder, &other).context("mount it once more")?;
+            become_program(&other.join(program.file_name().context("a name")?), &scene)
+        }
+        Launch::Removed => {
+            let copy = copy_to(&folder.join("removed"))?;
+            let file = File::open(&copy)?;
+            rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
+            std::fs::remove_file(&copy).context("remove the program")?;
+            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+            become_program(Path::new(&link), &scene)
+        }
+        Launch::Long => become_program(&within("l".repeat(255), 5)?, &scene),
+        Launch::Deep => become_program(&within("d".repeat(200), 15)?, &scene),
+    })?;
     reap(child)
 }
 

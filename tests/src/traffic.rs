@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// The hidden first argument.
-const MARK: &str = "--traffic";
+pub(crate) const MARK: &str = "--traffic";
 /// What to do, where it is no argument: each line that tracer prints of a process has its arguments, and those of
 /// most programs are short.
 const PLAN: &str = "TRACER_TRAFFIC";
@@ -189,10 +189,12 @@ pub fn run_if_asked() -> Option<ExitCode> {
     if args.next()? != MARK {
         return None;
     }
+    // Of a script, it is the name.
     let mode = args.next().unwrap_or_default();
+    let mode = mode.rsplit('/').next().unwrap_or_default();
     let plan = args.next().or_else(|| std::env::var(PLAN).ok());
     let plan = plan.unwrap_or_default();
-    let result = match mode.as_str() {
+    let result = match mode {
         "serve" => parse(&plan).and_then(|plan| run_server(&plan)),
         "dial" => parse(&plan).and_then(|plan| run_client(&plan)),
         "hold-serve" => parse(&plan).and_then(|plan| hold::run_server(&plan)),

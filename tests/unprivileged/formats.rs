@@ -170,7 +170,7 @@ impl Lines {
     fn stop(mut self) -> String {
         let kinds = [
             "existing", "connect", "accept", "close", "fail", "listen", "unlisten", "exec", "exit",
-            "cgroup", "dns", "redirect",
+            "fork", "cgroup", "dns", "redirect",
         ];
         let totals: serde_json::Map<_, _> = kinds
             .iter()

@@ -21,7 +21,7 @@ mod record;
 pub use observers::{OBSERVERS, Observer, Observers};
 pub use offsets::{Need, Offsets};
 pub use record::{
-    ARGS_LEN, CGROUP_PATH_LEN, COMM_LEN, Carried, Cgroup, Connection, Counts, Direction, Ended,
-    Executed, Exited, Flow, Header, Kind, Listening, MESSAGE_LEN, Message, Opened, PATH_LEN,
+    ARGS_LEN, CGROUP_PATH_LEN, COMM_LEN, Carried, Cgroup, Connection, Counts, Direction, EXE_LEN,
+    Ended, Executed, Exited, Flow, Forked, Header, Kind, Listening, MESSAGE_LEN, Message, Opened,
     Process, Redirect, SETTLED_NS, Source, Span, Totals, failed, flags, hooks,
 };

@@ -192,7 +192,7 @@ offsets! {
     Processes {
         /// The parent.
         task_real_parent: "task_struct"."real_parent", 8;
-        /// Process id, once more: the parent's.
+        /// Process id, once more: that of a parent or a child.
         parent_tgid: "task_struct"."tgid", 4;
         /// Memory of a process.
         task_mm: "task_struct"."mm", 8;
@@ -200,8 +200,24 @@ offsets! {
         mm_arg_start: "mm_struct"."arg_start", 8;
         /// Where its arguments end.
         mm_arg_end: "mm_struct"."arg_end", 8;
-        /// The file that is executed.
-        binprm_interp: "linux_binprm"."interp", 8;
+        /// The file that it executes.
+        mm_exe_file: "mm_struct"."exe_file", 8;
+        /// Where a file is: the name of it.
+        file_dentry: "file"."f_path.dentry", 8;
+        /// Where a file is: the mount that it was reached by.
+        file_mnt: "file"."f_path.mnt", 8;
+        /// The folder of a name; of one that is in none, the name itself.
+        dentry_parent: "dentry"."d_parent", 8;
+        /// The name.
+        dentry_name: "dentry"."d_name.name", 8;
+        /// The name that is at the root of a mount.
+        vfsmount_root: "vfsmount"."mnt_root", 8;
+        /// The same, from the beginning of the structure around it.
+        mount_root: "mount"."mnt.mnt_root", 8;
+        /// The mount that it is mounted on; of one that is on none, the mount itself.
+        mount_parent: "mount"."mnt_parent", 8;
+        /// The name that it is mounted at.
+        mount_mountpoint: "mount"."mnt_mountpoint", 8;
         /// What the threads of a process share.
         task_signal: "task_struct"."signal", 8;
         /// How many threads live.

@@ -39,8 +39,10 @@ impl Kind {
     pub const REDIRECT: Self = Self(11);
     /// What an open connection has carried so far: a [`Carried`].
     pub const TOTALS: Self = Self(12);
+    /// A process made another one: a [`Forked`].
+    pub const FORK: Self = Self(13);
     /// How many kinds there are; the kinds are `0..COUNT`.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 }
 
 /// Which side opened the connection.
@@ -288,10 +290,10 @@ pub struct Listening {
     pub reserved: u32,
 }
 
-/// Bytes of a path that are kept, the closing NUL included.
-pub const PATH_LEN: usize = 256;
+/// Bytes of an executable's path that are kept, a NUL after each name included.
+pub const EXE_LEN: usize = 2048;
 /// Bytes of arguments that are kept.
-pub const ARGS_LEN: usize = 1024;
+pub const ARGS_LEN: usize = 4096;
 
 /// A process runs another program: [`Kind::EXEC`].
 #[repr(C)]
@@ -306,11 +308,32 @@ pub struct Executed {
     pub parent: u32,
     /// How many bytes its arguments have; [`ARGS_LEN`] of them at most are in `args`.
     pub args_bytes: u32,
-    /// The file that is executed, as the caller named it, or the interpreter of a script:
-    /// `linux_binprm.interp`, NUL-terminated.
-    pub path: [u8; PATH_LEN],
+    /// How many bytes `exe` has; 0 if the path did not fit.
+    pub exe_bytes: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The file that is executed (`mm_struct.exe_file`): its name, those of the folders that it is
+    /// in, the innermost first, each with a NUL after it.
+    pub exe: [u8; EXE_LEN],
     /// The arguments, each with a NUL after it.
     pub args: [u8; ARGS_LEN],
+}
+
+/// A process made another one, which runs the same program: [`Kind::FORK`].
+#[repr(C)]
+#[cfg_attr(feature = "decode", derive(FromBytes, KnownLayout, Immutable))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forked {
+    /// What and when.
+    pub header: Header,
+    /// The process whose program it is.
+    pub process: Process,
+    /// Start of the new process, as [`Process::start_ns`].
+    pub child_start_ns: u64,
+    /// Process id of the new process.
+    pub child: u32,
+    /// Process id of its parent, which may be another than `process` (`CLONE_PARENT`).
+    pub parent: u32,
 }
 
 /// A process is over: [`Kind::EXIT`].
@@ -451,7 +474,8 @@ layout! {
     Carried: 176, connection @ 16, totals @ 152;
     Ended: 184, connection @ 16, totals @ 152, errno @ 176, sequence @ 180;
     Listening: 120, flow @ 16, process @ 64, backlog @ 112, reserved @ 116;
-    Executed: 1352, process @ 16, parent @ 64, args_bytes @ 68, path @ 72, args @ 328;
+    Executed: 6224, process @ 16, parent @ 64, args_bytes @ 68, exe_bytes @ 72, reserved @ 76, exe @ 80, args @ 2128;
+    Forked: 80, process @ 16, child_start_ns @ 64, child @ 72, parent @ 76;
     Exited: 72, process @ 16, status @ 64, reserved @ 68;
     Cgroup: 544, id @ 16, hierarchy @ 24, reserved @ 28, path @ 32;
     Message: 1664, process @ 16, flow @ 64, sock @ 112, sent @ 120, stream @ 121, kept @ 122, length @ 124, bytes @ 128;

@@ -24,6 +24,11 @@ pub(crate) static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entr
 #[map]
 pub(crate) static LISTENERS: HashMap<u64, Listening> = HashMap::with_max_entries(1 << 13, 0);
 
+/// Processes that are named as owners in LISTENERS, by start and id, until they end: who owns a
+/// socket that stays is asked again.
+#[map]
+pub(crate) static OWNERS: HashMap<[u64; 2], u32> = HashMap::with_max_entries(1 << 13, 0);
+
 /// What was seen and lost, by `Kind`.
 #[map]
 pub(crate) static COUNTS: PerCpuArray<Counts> =

@@ -80,9 +80,7 @@ impl Entry {
     /// appends once the file is replaced or removed is left out.
     pub fn exe(&self) -> Option<Arc<str>> {
         let target = readlinkat(&self.dir, "exe", Vec::new()).ok()?;
-        let path = target.as_bytes();
-        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
-        Some(String::from_utf8_lossy(path).into())
+        Some(executable(target.as_bytes()))
     }
 
     /// Its arguments, the program's name first: at most [`MAX_ARGS`] of them and
@@ -120,6 +118,13 @@ impl Stat {
             .into_iter()
             .any(|offset| self.start_ticks == start_ns.saturating_add_signed(offset) / tick_ns())
     }
+}
+
+/// The path of an executable, without the ` (deleted)` that the kernel appends once the file is
+/// replaced or removed. A file's own name may end like that: it cannot be told apart.
+pub(crate) fn executable(path: &[u8]) -> Arc<str> {
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+    String::from_utf8_lossy(path).into()
 }
 
 /// By how much this process's time namespace moves the time since boot, which /proc and

@@ -1,19 +1,19 @@
 //! The current task.
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_probe_read_kernel_str, bpf_probe_read_user,
-};
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_user};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
     bpf_get_current_uid_gid,
 };
-use tracer_common::{ARGS_LEN, COMM_LEN, PATH_LEN, Process, Source};
+use tracer_common::{ARGS_LEN, COMM_LEN, Forked, Process, Source};
 
 use super::{follow, offset, read, read_into};
 use crate::maps::TYPED_TASK;
 
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
 const PF_KTHREAD: u32 = 0x0020_0000;
+/// `PF_EXITING`, likewise.
+const PF_EXITING: u32 = 0x4;
 
 /// Writes the process of the current task to `to`. Only where the hook runs in the
 /// context of the caller: in a softirq the current task is a stranger.
@@ -76,14 +76,20 @@ pub(crate) fn parent() -> u32 {
     read(parent, offset!(parent_tgid))
 }
 
-/// Writes to `to` the path that `binprm`, the `struct linux_binprm` of an exec, says will
-/// be executed.
+/// Writes to `to` which process the new task `child` is; tells whether it is one, and not another
+/// thread of the current process or the kernel's own.
 #[inline(always)]
-pub(crate) fn read_path(binprm: u64, to: *mut [u8; PATH_LEN]) {
-    let path: u64 = read(binprm, offset!(binprm_interp));
-    // SAFETY: room for `PATH_LEN` bytes. The helper checks the address and ends the text
-    // with a NUL.
-    unsafe { bpf_probe_read_kernel_str(to.cast(), PATH_LEN as u32, path as *const _) };
+pub(crate) fn read_child(child: u64, to: &mut Forked) -> bool {
+    if read::<u64>(child, offset!(task_group_leader)) != child
+        || read::<u32>(child, offset!(task_flags)) & PF_KTHREAD != 0
+    {
+        return false;
+    }
+    to.child_start_ns = read(child, offset!(task_start_boottime));
+    to.child = read(child, offset!(parent_tgid));
+    let parent: u64 = read(child, offset!(task_real_parent));
+    to.parent = read(parent, offset!(parent_tgid));
+    true
 }
 
 /// Writes the current process's arguments to `to`, which must be zero, and returns how
@@ -126,6 +132,20 @@ pub(crate) fn exit_status() -> u32 {
     } else {
         read(address(), offset!(task_exit_code))
     }
+}
+
+/// Whether `task` is a thread of `process`.
+#[inline(always)]
+pub(crate) fn is_of(task: u64, process: &Process) -> bool {
+    let leader: u64 = read(task, offset!(task_group_leader));
+    read::<u32>(task, offset!(task_tgid)) == process.tgid
+        && read::<u64>(leader, offset!(task_start_boottime)) == process.start_ns
+}
+
+/// Whether `task` ends: what it has open is about to be closed.
+#[inline(always)]
+pub(crate) fn is_ending(task: u64) -> bool {
+    read::<u32>(task, offset!(task_flags)) & PF_EXITING != 0
 }
 
 /// Whether the current task is one of the kernel's own.

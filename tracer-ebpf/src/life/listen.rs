@@ -3,12 +3,12 @@
 use core::mem::MaybeUninit;
 
 use aya_log_ebpf::warn;
-use tracer_common::{Kind, Listening, Source};
+use tracer_common::{Kind, Listening, Process, Source};
 
 use crate::{
     emit,
     kernel::{self, Sock, now},
-    maps::LISTENERS,
+    maps::{LISTENERS, OWNERS},
     room::zeroed,
 };
 
@@ -21,10 +21,37 @@ pub(super) fn begun(sock: Sock) {
     read(sock, Source::HOOK, listening);
     listening.header.time_ns = now;
     let listening: &Listening = listening;
+    own(&listening.process);
     if LISTENERS.insert(sock.address, listening, 0).is_err() {
         warn!(sock.address, "table of listeners full");
     }
     report(Kind::LISTEN, listening, now);
+}
+
+/// Remembers that a process owns a socket that listens, until that process ends.
+#[inline(always)]
+pub(super) fn own(process: &Process) {
+    // Where there is no room, the owner is taken for one that has ended: another holder is found.
+    let _ = OWNERS.insert(owner(process), 0, 0);
+}
+
+/// Whether a process that owned a socket has ended.
+#[inline(always)]
+pub(super) fn is_ownerless(process: &Process) -> bool {
+    // SAFETY: only whether there is one.
+    unsafe { OWNERS.get(owner(process)) }.is_none()
+}
+
+/// A process ends: what it owned has no owner from here on.
+#[inline(always)]
+pub(crate) fn disown(process: &Process) {
+    // Most processes own nothing.
+    let _ = OWNERS.remove(owner(process));
+}
+
+#[inline(always)]
+fn owner(process: &Process) -> [u64; 2] {
+    [process.start_ns, u64::from(process.tgid)]
 }
 
 /// A socket no longer listens, in the context of the process that closed it.
@@ -53,7 +80,7 @@ fn read(sock: Sock, source: Source, to: &mut Listening) {
 }
 
 #[inline(always)]
-fn report(kind: Kind, listening: &Listening, time_ns: u64) {
+pub(super) fn report(kind: Kind, listening: &Listening, time_ns: u64) {
     report_if(kind, listening, time_ns, || true);
 }
 

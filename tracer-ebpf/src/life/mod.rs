@@ -37,6 +37,7 @@ pub(crate) use self::{
     begin::{accepted, connecting, grafted},
     dial::dialled,
     end::{destroyed, error_reported, let_go},
+    listen::disown,
     netns::observers,
     scan::{examined, found_connection, found_listener},
     totals::carried,

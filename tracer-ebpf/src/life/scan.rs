@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
 use tracer_common::{
     Connection, Direction, Ended, Kind, Listening, Opened, SETTLED_NS, Source, Totals, flags,
 };
@@ -17,22 +17,43 @@ use crate::{
 };
 
 /// `task` has `file` open, which may be a socket that listens.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn found_listener(task: u64, file: u64) {
     let Some(sock) = kernel::of_file(file) else {
         return;
     };
-    let is_there = || sock.state() == state::LISTEN && sock.is_hashed();
-    if !is_there() {
+    if !is_listening(sock) || kernel::is_ending(task) {
         return;
     }
-    // SAFETY: when it was told of does not change while it is there.
-    if let Some(known) = unsafe { LISTENERS.get(sock.address) } {
-        if !is_stale(known.header.time_ns) {
-            return;
+    // SAFETY: the entry may be replaced meanwhile by that of another socket, and then what is read
+    // is a mixture: the place of both is looked at again before anything is told.
+    match unsafe { LISTENERS.get(sock.address) } {
+        None => {
+            new_listener(task, sock);
         }
-        let _ = LISTENERS.remove(sock.address);
+        Some(known) if is_stale(known.header.time_ns) => {
+            let _ = LISTENERS.remove(sock.address);
+            new_listener(task, sock);
+        }
+        Some(known) if listen::is_ownerless(&known.process) => inherited_listener(task, sock),
+        Some(_) => {}
     }
+}
+
+#[inline(always)]
+fn is_listening(sock: Sock) -> bool {
+    sock.state() == state::LISTEN && sock.is_hashed()
+}
+
+#[inline(never)]
+fn new_listener(task: u64, sock: Sock) {
+    tell_listener(task, sock, BPF_NOEXIST);
+}
+
+/// Nobody told of this socket, or who it was told of has ended: from here on it is `task`'s. Tells
+/// whether it is.
+#[inline(always)]
+fn tell_listener(task: u64, sock: Sock, place: u32) -> bool {
     let now = now();
     let mut room = MaybeUninit::uninit();
     let listening: &mut Listening = zeroed(&mut room);
@@ -41,14 +62,49 @@ pub(crate) fn found_listener(task: u64, file: u64) {
     listening.backlog = sock.backlog();
     listening.header.time_ns = now;
     let listening: &Listening = listening;
+    let mut is_told = false;
     // The place in the ring is taken first, so what a hook tells of this socket once the
     // entry is there comes after it.
     listen::report_if(Kind::LISTEN, listening, now, || {
-        LISTENERS
-            .insert(sock.address, listening, u64::from(BPF_NOEXIST))
+        is_told = LISTENERS
+            .insert(sock.address, listening, u64::from(place))
             .is_ok()
-            && (is_there() || LISTENERS.remove(sock.address).is_err())
+            && (is_listening(sock) || LISTENERS.remove(sock.address).is_err());
+        is_told
     });
+    if is_told {
+        listen::own(&listening.process);
+        if kernel::is_ending(task) {
+            // Its end may have been told before.
+            listen::disown(&listening.process);
+        }
+    }
+    is_told
+}
+
+/// The owner of this socket has ended, and `task` holds it, too: that one stopped to listen, and
+/// this one listens.
+#[inline(never)]
+fn inherited_listener(task: u64, sock: Sock) {
+    let mut room = MaybeUninit::uninit();
+    let before: &mut Listening = zeroed(&mut room);
+    // SAFETY: as in `found_listener`.
+    let Some(known) = (unsafe { LISTENERS.get(sock.address) }) else {
+        return;
+    };
+    // SAFETY: both are valid, and the stack is not in a map.
+    unsafe { (&raw mut *before).copy_from_nonoverlapping(known, 1) };
+    if kernel::is_of(task, &before.process) {
+        // There was no room to remember it.
+        listen::own(&before.process);
+    } else if tell_heir(task, sock) {
+        listen::report(Kind::UNLISTEN, before, now());
+    }
+}
+
+#[inline(never)]
+fn tell_heir(task: u64, sock: Sock) -> bool {
+    tell_listener(task, sock, BPF_EXIST)
 }
 
 /// `task` has `file` open, which may be a connection.

@@ -38,6 +38,7 @@ fn kind(kernel: usize) -> Option<Kind> {
         KernelKind::EXISTING => Kind::Existing,
         KernelKind::EXEC => Kind::Exec,
         KernelKind::EXIT => Kind::Exit,
+        KernelKind::FORK => Kind::Fork,
         KernelKind::CGROUP => Kind::Cgroup,
         KernelKind::MESSAGE => Kind::Dns,
         KernelKind::REDIRECT => Kind::Redirect,

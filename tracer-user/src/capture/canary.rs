@@ -217,6 +217,7 @@ impl Truth {
             Record::Listen(listening) | Record::Unlisten(listening) => &listening.flow,
             Record::Exec(_)
             | Record::Exit(_)
+            | Record::Fork(_)
             | Record::Cgroup(_)
             | Record::Message(_)
             | Record::Redirect(_)
@@ -255,6 +256,7 @@ impl Truth {
             Record::Fail(_) | Record::Existing(_) => Err("kind"),
             Record::Exec(_)
             | Record::Exit(_)
+            | Record::Fork(_)
             | Record::Cgroup(_)
             | Record::Message(_)
             | Record::Redirect(_)

@@ -4,7 +4,8 @@
 use std::ops::Deref;
 
 use tracer_common::{
-    Carried, Cgroup, Ended, Executed, Exited, Header, Kind, Listening, Message, Opened, Redirect,
+    Carried, Cgroup, Ended, Executed, Exited, Forked, Header, Kind, Listening, Message, Opened,
+    Redirect,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout};
 
@@ -20,6 +21,7 @@ pub(super) enum Record<'a> {
     Existing(&'a Opened),
     Exec(&'a Executed),
     Exit(&'a Exited),
+    Fork(&'a Forked),
     Cgroup(&'a Cgroup),
     Message(&'a Message),
     Redirect(&'a Redirect),
@@ -34,6 +36,7 @@ impl Record<'_> {
             Self::Listen(it) | Self::Unlisten(it) => &it.header,
             Self::Exec(it) => &it.header,
             Self::Exit(it) => &it.header,
+            Self::Fork(it) => &it.header,
             Self::Cgroup(it) => &it.header,
             Self::Message(it) => &it.header,
             Self::Redirect(it) => &it.header,
@@ -75,6 +78,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
         Kind::EXISTING => see(bytes).map(Record::Existing),
         Kind::EXEC => see(bytes).map(Record::Exec),
         Kind::EXIT => see(bytes).map(Record::Exit),
+        Kind::FORK => see(bytes).map(Record::Fork),
         Kind::CGROUP => see(bytes).map(Record::Cgroup),
         Kind::MESSAGE => see(bytes).map(Record::Message),
         Kind::REDIRECT => see(bytes).map(Record::Redirect),
@@ -152,6 +156,7 @@ mod tests {
             EXISTING Existing Opened,
             EXEC Exec Executed,
             EXIT Exit Exited,
+            FORK Fork Forked,
             CGROUP Cgroup Cgroup,
             MESSAGE Message Message,
             REDIRECT Redirect Redirect,
@@ -196,6 +201,7 @@ mod tests {
                     Kind::EXIT => size_of::<Exited>(),
                     Kind::CLOSE | Kind::FAIL => size_of::<Ended>(),
                     Kind::LISTEN | Kind::UNLISTEN => size_of::<Listening>(),
+                    Kind::FORK => size_of::<Forked>(),
                     Kind::CGROUP => size_of::<Cgroup>(),
                     Kind::MESSAGE => size_of::<Message>(),
                     Kind::REDIRECT => size_of::<Redirect>(),

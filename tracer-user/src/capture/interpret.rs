@@ -12,7 +12,7 @@ use super::{clock::Clock, decode::Record, listeners::Listeners};
 use crate::model::{
     Address, Body, Cgroup, Closer, Connection, ConnectionEvent, ConnectionId, Direction,
     DirectionEvidence, DnsPiece, DnsTransport, EndEvidence, Ends, Event, Evidence, ExitStatus,
-    Fact, Failure, Host, Kind, Listener, ListenerEvent, Opened, Phase, Process, ProcessEvent,
+    Fact, Failure, Fork, Host, Kind, Listener, ListenerEvent, Opened, Phase, Process, ProcessEvent,
     ProcessEvidence, ProcessKey, Reason, Redirect, Repaired, Signal, Timestamp, Told, Totals,
     errno, signal,
 };
@@ -109,6 +109,7 @@ impl Interpreter {
         wanted: impl Fn(Kind) -> bool,
     ) -> Option<Told<'a>> {
         Some(Told::Fact(match *record {
+            Record::Fork(forked) => Fact::Fork(self.forked(forked)?),
             Record::Cgroup(made) => Fact::Cgroup(cgroup(made)?),
             Record::Message(message) => Fact::Dns(exchanged(message)),
             Record::Redirect(redirect) => Fact::Redirect(redirected(redirect)),
@@ -125,7 +126,9 @@ impl Interpreter {
     fn event(&mut self, record: &Record<'_>, wanted: impl Fn(Kind) -> bool) -> Option<Event> {
         Some(match *record {
             // Those are no events.
-            Record::Cgroup(_) | Record::Message(_) | Record::Redirect(_) => return None,
+            Record::Fork(_) | Record::Cgroup(_) | Record::Message(_) | Record::Redirect(_) => {
+                return None;
+            }
             Record::Existing(opened) => {
                 if self.settled && opened.connection.process.source == abi::Source::SCAN {
                     self.repaired.opened += 1;
@@ -138,12 +141,16 @@ impl Interpreter {
                 self.at(&opened.header, Body::Existing(event))
             }
             Record::Exec(executed) => {
-                // From here on it is another program, whatever its name.
-                self.processes.remove(&Identity::from(&executed.process));
                 self.at(&executed.header, Body::Exec(self.executed(executed)))
             }
-            Record::Exit(_) if !wanted(Kind::Exit) => return None,
-            Record::Exit(exited) => self.at(&exited.header, Body::Exit(self.exited(exited))),
+            Record::Exit(exited) => {
+                let process = key(&exited.process);
+                self.listeners.end(process, exited.header.time_ns);
+                if !wanted(Kind::Exit) {
+                    return None;
+                }
+                self.at(&exited.header, Body::Exit(self.exited(exited)))
+            }
             Record::Connect(opened) => {
                 let event = self.attribute(&opened.connection);
                 self.at(&opened.header, Body::Connect(event))
@@ -248,7 +255,7 @@ impl Interpreter {
     fn executed(&self, executed: &abi::Executed) -> ProcessEvent {
         let mut process = self.known(&executed.process);
         process.ppid = (executed.parent != 0).then_some(executed.parent);
-        process.exe = path(&executed.path);
+        process.exe = executable(executed);
         let kept = usize::try_from(executed.args_bytes).unwrap_or(usize::MAX);
         let is_cut = kept > executed.args.len();
         let args = executed.args.get(..kept).unwrap_or(&executed.args);
@@ -257,6 +264,17 @@ impl Interpreter {
             process: Arc::new(process),
             exit: None,
         }
+    }
+
+    fn forked(&mut self, forked: &abi::Forked) -> Option<Fork> {
+        Some(Fork {
+            process: self.process(&forked.process).0?,
+            child: ProcessKey {
+                pid: forked.child,
+                start_ns: forked.child_start_ns,
+            },
+            ppid: (forked.parent != 0).then_some(forked.parent),
+        })
     }
 
     fn exited(&self, exited: &abi::Exited) -> ProcessEvent {
@@ -330,6 +348,13 @@ impl Interpreter {
             _ => (None, DirectionEvidence::Unknown),
         };
         let (mut process, mut process_evidence) = self.process(&kept.process);
+        let came_ns = kept.begun_ns.max(kept.established_ns);
+        if process_evidence == ProcessEvidence::Listener
+            && self.listeners.has_ended(key(&kept.process), came_ns)
+        {
+            // Who has the listener now is known, or is about to be.
+            (process, process_evidence) = (None, ProcessEvidence::Unknown);
+        }
         if process.is_none() && direction == Some(Direction::Inbound) {
             process = self.listeners.owner(kept.flow.netns, ends.local);
             if process.is_some() {
@@ -412,10 +437,7 @@ impl Interpreter {
             .next()
             .unwrap_or_default();
         Process {
-            key: ProcessKey {
-                pid: process.tgid,
-                start_ns: process.start_ns,
-            },
+            key: key(process),
             exec_id: process.exec_id,
             cgroup: process.cgroup,
             workload: None,
@@ -445,6 +467,13 @@ fn totals(totals: &abi::Totals) -> Totals {
         received_bytes: totals.received_bytes,
         rtt_ns: (totals.srtt_us != 0).then(|| u64::from(totals.srtt_us) * 1_000),
         retransmits: totals.retransmits,
+    }
+}
+
+fn key(process: &abi::Process) -> ProcessKey {
+    ProcessKey {
+        pid: process.tgid,
+        start_ns: process.start_ns,
     }
 }
 
@@ -511,10 +540,7 @@ fn exchanged(message: &abi::Message) -> DnsPiece<'_> {
     let ends = ends(&message.flow);
     DnsPiece {
         netns: message.flow.netns,
-        process: ProcessKey {
-            pid: message.process.tgid,
-            start_ns: message.process.start_ns,
-        },
+        process: key(&message.process),
         server: ends.remote,
         local_port: ends.local.port(),
         transport: if message.stream == 0 {
@@ -586,11 +612,16 @@ fn is_turned_away(ended: &abi::Ended) -> bool {
     ended.connection.direction == abi::Direction::INBOUND
 }
 
-/// A path as a program was executed by; none where that is not one that others could use.
-fn path(bytes: &[u8]) -> Option<Arc<str>> {
-    let path = bytes.split(|byte| *byte == 0).next()?;
-    let is_descriptor = path.starts_with(b"/dev/fd/");
-    (path.first() == Some(&b'/') && !is_descriptor).then(|| String::from_utf8_lossy(path).into())
+/// Path of the file that is executed, as /proc tells it; none if it did not fit.
+fn executable(executed: &abi::Executed) -> Option<Arc<str>> {
+    let length = usize::try_from(executed.exe_bytes).ok()?;
+    let names = executed.exe.get(..length)?.strip_suffix(&[0])?;
+    let mut path = Vec::with_capacity(length);
+    for name in names.rsplit(|byte| *byte == 0) {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    Some(crate::procfs::executable(&path))
 }
 
 /// As wait() encodes it.
@@ -726,6 +757,44 @@ mod tests {
         ] {
             ended.errno = errno;
             assert_eq!(failure(&ended).reason, reason, "{errno}");
+        }
+    }
+
+    #[test]
+    fn an_executable_is_told_as_by_proc() {
+        let bytes = checks::examples();
+        let bytes = bytes
+            .iter()
+            .map(|bytes| decode::RecordBytes::from(&bytes[..]));
+        let mut executed = bytes
+            .into_iter()
+            .find_map(|bytes| match decode::decode(&bytes).ok()? {
+                Record::Exec(executed) => Some(*executed),
+                _ => None,
+            })
+            .expect("an example of it");
+        let mut told = |names: &[u8], length: usize| {
+            executed.exe = [0; abi::EXE_LEN];
+            executed.exe[..names.len()].copy_from_slice(names);
+            executed.exe_bytes = length as u32;
+            executable(&executed)
+        };
+        let longest = [&[b'x'; 255][..], b"\0", &[b'y'; 255], b"\0"].concat();
+        for (names, path) in [
+            (&b"curl\0bin\0usr\0"[..], "/usr/bin/curl"),
+            (b"memfd:x\0", "/memfd:x"),
+            (b"gone (deleted)\0", "/gone"),
+            (b"\xff\0a b\0", "/a b/\u{fffd}"),
+            (
+                &longest,
+                &format!("/{}/{}", "y".repeat(255), "x".repeat(255)),
+            ),
+        ] {
+            assert_eq!(told(names, names.len()).as_deref(), Some(path));
+        }
+        // It did not fit; and what the kernel side does not send.
+        for length in [0, 3, abi::EXE_LEN + 1, usize::MAX] {
+            assert_eq!(told(b"curl\0", length), None, "{length}");
         }
     }
 

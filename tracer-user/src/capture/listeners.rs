@@ -1,12 +1,16 @@
-//! Who listens where, as far as `listen` and `unlisten` told.
+//! Who listens where, as far as `listen` and `unlisten` told, and whose sockets outlived him.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
-use crate::model::{Listener, Process};
+use lru::LruCache;
+
+use crate::model::{Listener, Process, ProcessKey};
 
 /// More listening addresses than any host should have; past it, new ones are not kept.
 const MAX_ADDRESSES: usize = 65_536;
@@ -14,10 +18,36 @@ const MAX_ADDRESSES: usize = 65_536;
 /// More sockets at one address than any server shares it out to.
 const MAX_SOCKETS: usize = 4096;
 
+/// Owners that have ended and are remembered: connections that came in before may end later.
+const ENDED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// How long after its end the sockets of a process that nobody else holds are closed at the latest,
+/// on a host that is not overloaded.
+const CLOSING: Duration = Duration::from_millis(100);
+
 /// The listening sockets of this host, by network namespace and address: who owns each.
-#[derive(Default)]
 pub(super) struct Listeners {
     by_address: HashMap<(u32, SocketAddr), Vec<Option<Arc<Process>>>>,
+    /// How many sockets each owner has.
+    owned: HashMap<ProcessKey, usize>,
+    /// When owners ended, nanoseconds on the kernel's clock.
+    ended: LruCache<ProcessKey, u64>,
+    /// Those of them who still have sockets, which others must hold.
+    outlived: HashSet<ProcessKey>,
+    /// When the last of these ended, until it was asked who holds their sockets.
+    outlived_at: Option<Instant>,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self {
+            by_address: HashMap::new(),
+            owned: HashMap::new(),
+            ended: LruCache::new(ENDED),
+            outlived: HashSet::new(),
+            outlived_at: None,
+        }
+    }
 }
 
 impl Listeners {
@@ -29,6 +59,9 @@ impl Listeners {
         }
         let owners = self.by_address.entry(key).or_default();
         if owners.len() < MAX_SOCKETS {
+            if let Some(owner) = &owner {
+                *self.owned.entry(owner.key).or_default() += 1;
+            }
             owners.push(owner);
         }
     }
@@ -44,10 +77,45 @@ impl Listeners {
             .iter()
             .position(|known| are_same(known.as_deref(), owner))
             .unwrap_or(0);
-        owners.swap_remove(at);
+        let removed = owners.swap_remove(at);
         if owners.is_empty() {
             self.by_address.remove(&key);
         }
+        if let Some(owner) = removed.map(|it| it.key)
+            && let Some(count) = self.owned.get_mut(&owner)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.owned.remove(&owner);
+                self.outlived.remove(&owner);
+            }
+        }
+    }
+
+    /// A process has ended. What it owned has no owner that is known from here on, until one is
+    /// found.
+    pub(super) fn end(&mut self, process: ProcessKey, time_ns: u64) {
+        if self.owned.contains_key(&process) {
+            self.ended.put(process, time_ns);
+            self.outlived.insert(process);
+            self.outlived_at = Some(Instant::now());
+        }
+    }
+
+    /// Whether `process` had ended by then, as far as it owned sockets.
+    pub(super) fn has_ended(&self, process: ProcessKey, time_ns: u64) -> bool {
+        let ended = self.ended.peek(&process);
+        ended.is_some_and(|ended_ns| *ended_ns < time_ns)
+    }
+
+    /// Whether there are sockets whose owners have ended, for so long that somebody else must hold
+    /// them, and it is to be asked who. Says so once.
+    pub(super) fn has_heirs(&mut self) -> bool {
+        let is_due = self.outlived_at.is_some_and(|at| at.elapsed() >= CLOSING);
+        if is_due {
+            self.outlived_at = None;
+        }
+        is_due && !self.outlived.is_empty()
     }
 
     /// Whether a connection whose own end is `local` can only have come in through a listener.
@@ -59,6 +127,9 @@ impl Listeners {
     pub(super) fn owner(&self, netns: u32, local: SocketAddr) -> Option<Arc<Process>> {
         let mut known = self.at(netns, local).into_iter().flatten();
         let first = known.next()?.as_ref()?;
+        if self.ended.contains(&first.key) {
+            return None;
+        }
         known
             .all(|other| are_same(other.as_deref(), Some(first)))
             .then(|| Arc::clone(first))
@@ -147,6 +218,33 @@ mod tests {
         listeners.add(&listener("0.0.0.0:80"), process(2));
         assert_eq!(owner(&listeners, 1, "127.0.0.1:80"), None);
         assert!(listeners.owns(1, "127.0.0.1:80".parse().expect("an address")));
+    }
+
+    #[test]
+    fn who_has_ended_owns_nothing() {
+        let mut listeners = Listeners::default();
+        let key = |pid| ProcessKey { pid, start_ns: 0 };
+        // Two sockets at one address, and one elsewhere.
+        for at in ["0.0.0.0:80", "0.0.0.0:80", "0.0.0.0:81"] {
+            listeners.add(&listener(at), process(1));
+        }
+        assert_eq!(owner(&listeners, 1, "127.0.0.1:80"), Some(1));
+        listeners.end(key(2), 6); // of no concern
+        assert!(listeners.outlived_at.is_none());
+        listeners.end(key(1), 7);
+        assert_eq!(owner(&listeners, 1, "127.0.0.1:80"), None);
+        // What came in before was its.
+        assert!(!listeners.has_ended(key(1), 7) && listeners.has_ended(key(1), 8));
+        assert!(!listeners.has_ended(key(2), 8));
+        // One is closed with it, two are found with somebody else.
+        listeners.remove(&listener("0.0.0.0:81"), process(1).as_deref());
+        for _ in 0..2 {
+            assert!(!listeners.outlived.is_empty());
+            listeners.add(&listener("0.0.0.0:80"), process(3));
+            listeners.remove(&listener("0.0.0.0:80"), process(1).as_deref());
+        }
+        assert!(listeners.outlived.is_empty() && listeners.owned.len() == 1);
+        assert_eq!(owner(&listeners, 1, "127.0.0.1:80"), Some(3));
     }
 
     #[test]

@@ -71,6 +71,10 @@ use crate::model::{
 /// Records read before the reader looks at something else.
 const BATCH: usize = 4096;
 
+/// How often it is asked at most who holds the listeners whose owners have ended: every descriptor
+/// of the host is looked at.
+const HEIRS: Duration = Duration::from_secs(1);
+
 /// How a capture is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -221,7 +225,7 @@ pub struct Capture {
     redirects: bool,
     /// A look around that is under way.
     scan: Option<Scan>,
-    /// When the last one ended.
+    /// When the last one ended that was for everything.
     scanned: Instant,
     /// A pass over what open connections have carried, under way.
     pass: Option<Pass>,
@@ -229,6 +233,8 @@ pub struct Capture {
     passed_ns: u64,
     /// Size of the ring buffer, bytes.
     ring_bytes: u32,
+    /// When it was last asked who holds the listeners whose owners have ended.
+    heirs_asked: Instant,
     /// Runs that the kernel had skipped when that was last asked.
     missed: u64,
     logger: Option<KernelLogger>,
@@ -282,6 +288,7 @@ impl Capture {
             pass: None,
             passed_ns: 0,
             ring_bytes: options.ring_bytes,
+            heirs_asked: Instant::now(),
             missed: 0,
             logger,
         };
@@ -354,8 +361,10 @@ impl Capture {
             if !scan.is_over() {
                 return;
             }
+            if scan.is_for_all() {
+                self.scanned = Instant::now();
+            }
             self.scan = None;
-            self.scanned = Instant::now();
         } else if self.scanned.elapsed() >= self.rescan {
             self.interpreter.settled = true;
             self.redirects = self.redirects || watch_redirects(&mut self.ebpf, &self.plan);
@@ -363,6 +372,15 @@ impl Capture {
             self.scan();
             // What a burst needed, or lines that waited for a slow reader.
             give_memory_back();
+        } else if self.plan.has(Part::Scan)
+            && self.heirs_asked.elapsed() >= HEIRS
+            && self.interpreter.listeners.has_heirs()
+        {
+            self.heirs_asked = Instant::now();
+            match Scan::start_listeners(&mut self.ebpf) {
+                Ok(scan) => self.scan = Some(scan),
+                Err(error) => tracing::warn!(%error, "cannot look who holds a listener"),
+            }
         }
     }
 

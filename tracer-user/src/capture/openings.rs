@@ -72,6 +72,8 @@ impl Openings {
             Record::Totals(carried) if !self.places.contains_key(&end(&carried.connection)) => {
                 return false;
             }
+            // It is about a process that has done nothing yet.
+            Record::Fork(_) => return false,
             _ => {}
         }
         self.release(tell);

@@ -516,6 +516,10 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
                     Attachment::RawTracepoint("sched_process_exec"),
                 ),
                 (
+                    "process_fork",
+                    Attachment::RawTracepoint("sched_process_fork"),
+                ),
+                (
                     "process_exit",
                     Attachment::RawTracepoint("sched_process_exit"),
                 ),

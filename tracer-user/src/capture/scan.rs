@@ -35,6 +35,7 @@ unsafe impl aya::Pod for PodConnection {}
 pub(super) struct Scan {
     thread: JoinHandle<()>,
     listeners: Arc<AtomicBool>,
+    is_for_all: bool,
 }
 
 impl Scan {
@@ -43,9 +44,22 @@ impl Scan {
     /// # Errors
     /// If the kernel refuses, or no thread can be started.
     pub(super) fn start(ebpf: &mut Ebpf) -> Result<Self, String> {
+        let connections = open(ebpf, "scan_connections")?;
+        Self::look(ebpf, Some(connections))
+    }
+
+    /// Sets one going for those who listen alone: who holds the sockets whose owners have ended.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(super) fn start_listeners(ebpf: &mut Ebpf) -> Result<Self, String> {
+        Self::look(ebpf, None)
+    }
+
+    fn look(ebpf: &mut Ebpf, connections: Option<File>) -> Result<Self, String> {
         // Who listens first: it proves the direction of connections.
         let listeners = open(ebpf, "scan_listeners")?;
-        let connections = open(ebpf, "scan_connections")?;
+        let is_for_all = connections.is_some();
         let known = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&known);
         let thread = std::thread::Builder::new()
@@ -53,13 +67,21 @@ impl Scan {
             .spawn(move || {
                 run(listeners);
                 tell.store(true, Ordering::Release);
-                run(connections);
+                if let Some(connections) = connections {
+                    run(connections);
+                }
             })
             .map_err(|error| error.to_string())?;
         Ok(Self {
             thread,
             listeners: known,
+            is_for_all,
         })
+    }
+
+    /// Whether it is for connections, too.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.is_for_all
     }
 
     /// Whether all who listen have been found, which is what accepted connections are

@@ -119,6 +119,7 @@ impl Enricher {
     /// Remembers what later events are completed with.
     pub fn learn(&mut self, fact: &Fact<'_>) {
         match fact {
+            Fact::Fork(fork) => self.processes.learn_forked(fork),
             Fact::Cgroup(made) => self.processes.learn_cgroup(made),
             Fact::Opened(opened) => {
                 let process = self.processes.complete(&opened.process);

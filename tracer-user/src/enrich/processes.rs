@@ -1,5 +1,9 @@
-//! What /proc adds to a process: parent, executable, arguments. Read once for each
-//! process and name (an exec changes the name), and kept in a bounded table.
+//! What is known of a process beyond what an event tells: parent, executable, arguments.
+//!
+//! These are its program's. The kernel numbers the programs that a process runs, and tells of each
+//! as it begins and of each process that inherits one; so what a process *is* does not depend on
+//! when it is looked at, nor on what it calls itself. /proc is read only for programs that are older
+//! than we are or of which nobody told, once for each, and the answer is kept in a bounded table.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
@@ -8,22 +12,52 @@ use lru::LruCache;
 
 use super::workloads::Workloads;
 use crate::{
-    model::{Cgroup, Process, ProcessKey},
+    model::{Cgroup, Fork, Process, ProgramKey},
     procfs::{Entry, Proc},
 };
 
 /// How many processes are remembered; those that were not seen for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
-/// And how many of them can be found without comparing names; a table that is full starts anew.
+/// And how many of them can be found without comparing; a table that is full starts anew.
 const LATELY: usize = 4096;
-/// How many programs that were run lately are remembered.
-const EXECUTED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// How many programs are remembered.
+const PROGRAMS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
-/// A process that runs a program of this name, in this control group: it may change both.
-type Key = (ProcessKey, u64, Arc<str>);
+/// A program in a process, in this control group: a process may change both.
+type Key = (ProgramKey, u64);
 
 fn key(process: &Process) -> Key {
-    (process.key, process.cgroup, Arc::clone(&process.comm))
+    (process.program(), process.cgroup)
+}
+
+/// What a process runs.
+#[derive(Clone, Debug)]
+struct Program {
+    /// The parent of the process.
+    ppid: Option<u32>,
+    /// By the name that it was started by, or that it had when it was first looked at; of a process
+    /// that inherited it, the ancestor that executed it.
+    run: Arc<Process>,
+}
+
+impl Program {
+    /// `process`, which runs it, with what is known of it.
+    fn complete(&self, process: &Process) -> Process {
+        Process {
+            ppid: process.ppid.or(self.ppid),
+            exe: process.exe.clone().or_else(|| self.run.exe.clone()),
+            args: process.args.clone().or_else(|| self.run.args.clone()),
+            ..process.clone()
+        }
+    }
+
+    /// What `process` is called by: what it calls itself says nothing of the program.
+    fn named(&self, process: &Process) -> Process {
+        Process {
+            comm: Arc::clone(&self.run.comm),
+            ..process.clone()
+        }
+    }
 }
 
 /// Knows the processes of this host.
@@ -35,8 +69,8 @@ pub(super) struct Processes {
     /// address: the capture tells of a process by the same value as long as it is the same.
     completed: HashMap<usize, (Arc<Process>, Arc<Process>)>,
     known: LruCache<Key, Arc<Process>>,
-    /// What processes were told to run, for those that are gone before they are looked at.
-    executed: LruCache<Key, Arc<Process>>,
+    /// What processes run.
+    programs: LruCache<ProgramKey, Program>,
 }
 
 impl Processes {
@@ -47,7 +81,7 @@ impl Processes {
             workloads,
             completed: HashMap::default(),
             known: LruCache::new(CAPACITY),
-            executed: LruCache::new(EXECUTED),
+            programs: LruCache::new(PROGRAMS),
         }
     }
 
@@ -58,10 +92,39 @@ impl Processes {
 
     /// Remembers what a process runs from here on.
     pub(super) fn learn_executed(&mut self, process: &Arc<Process>) {
-        let key = key(process);
-        // It may have run another program of that name before.
-        self.known.pop(&key);
-        self.executed.put(key, Arc::clone(process));
+        // The numbers of programs begin anew after many.
+        self.known.pop(&key(process));
+        if process.exe.is_none() {
+            // It did not fit: /proc may tell.
+            self.programs.pop(&process.program());
+            return;
+        }
+        let program = Program {
+            ppid: process.ppid,
+            run: Arc::clone(process),
+        };
+        self.programs.put(process.program(), program);
+    }
+
+    /// Remembers that a process runs what the one that made it runs.
+    pub(super) fn learn_forked(&mut self, fork: &Fork) {
+        let parent = fork.process.program();
+        if !self.programs.contains(&parent) {
+            let entry = self.proc.open(fork.process.pid);
+            self.read(entry.as_ref(), &fork.process);
+        }
+        let Some(program) = self.programs.get(&parent) else {
+            return;
+        };
+        let program = Program {
+            ppid: fork.ppid,
+            run: Arc::clone(&program.run),
+        };
+        let child = ProgramKey {
+            process: fork.child,
+            ..parent
+        };
+        self.programs.put(child, program);
     }
 
     /// Remembers that a process listens on a port.
@@ -90,13 +153,15 @@ impl Processes {
             .known
             .iter()
             .filter(|(_, process)| is_of_them(process))
-            .map(|(key, process)| (key.clone(), Arc::clone(process)))
+            .map(|(key, process)| (*key, Arc::clone(process)))
             .collect();
         let mut changed = Vec::new();
         for (key, old) in old {
             let entry = self.proc.open(old.pid);
-            let (mut new, is_same) = read(entry.as_ref(), &old);
-            let workload = self.workloads.of(&new, entry.filter(|_| is_same).as_ref());
+            let (mut new, named, is_same) = self.looked_up(entry.as_ref(), &old);
+            let workload = self
+                .workloads
+                .of(&named, entry.filter(|_| is_same).as_ref());
             // Of a process that is gone, a control group of v1 can no longer be read.
             if workload.container.is_none() || old.workload.as_ref() == Some(&workload) {
                 continue;
@@ -136,52 +201,79 @@ impl Processes {
     fn find(&mut self, process: &Arc<Process>) -> Arc<Process> {
         let key = key(process);
         let complete = match self.known.get(&key) {
-            Some(known) if known.uid == process.uid => return Arc::clone(known),
-            // It changed its user: the rest holds.
+            Some(known) if known.uid == process.uid && known.comm == process.comm => {
+                return Arc::clone(known);
+            }
+            // It changed its user or its name: the rest holds.
             Some(known) => Arc::new(Process {
                 uid: process.uid,
+                comm: Arc::clone(&process.comm),
                 ..Process::clone(known)
             }),
             None => {
                 let entry = self.proc.open(process.pid);
-                let (mut found, is_same) = read(entry.as_ref(), process);
-                if let Some(executed) = self.executed.get(&key) {
-                    found.ppid = found.ppid.or(executed.ppid);
-                    found.exe = found.exe.or_else(|| executed.exe.clone());
-                    found.args = found.args.or_else(|| executed.args.clone());
-                }
+                let (mut found, named, is_same) = self.looked_up(entry.as_ref(), process);
                 let entry = entry.filter(|_| is_same);
-                found.workload = Some(self.workloads.of(&found, entry.as_ref()));
-                Arc::new(found)
+                found.workload = Some(self.workloads.of(&named, entry.as_ref()));
+                let found = Arc::new(found);
+                if is_same && found.exe.is_none() {
+                    // It has just got another name, or runs another program by now: when it is told
+                    // of by that, there is more to be had.
+                    return found;
+                }
+                found
             }
         };
         self.known.put(key, Arc::clone(&complete));
         complete
     }
-}
 
-/// `process` with what /proc says about it, as far as it is about the same process; and whether
-/// that is still there.
-fn read(entry: Option<&Entry>, process: &Process) -> (Process, bool) {
-    let mut out = process.clone();
-    let Some(entry) = entry else {
-        return (out, false);
-    };
-    let (exe, args) = (entry.exe(), entry.args());
-    // Last, for it vouches for the rest: had the process been another one, or executed
-    // another program before or between the reads above, it would show here.
-    let Some(stat) = entry
-        .stat()
-        .filter(|stat| stat.started_at(process.key.start_ns))
-    else {
-        return (out, false);
-    };
-    out.ppid = out.ppid.or(stat.ppid);
-    if stat.comm == *process.comm {
-        out.exe = out.exe.or(exe);
-        out.args = out.args.or(args);
+    /// `process` with what is known of it; the same by the name that its program was started by;
+    /// and whether it is still there, as `entry`.
+    fn looked_up(&mut self, entry: Option<&Entry>, process: &Process) -> (Process, Process, bool) {
+        let (ppid, is_same) = self.read(entry, process);
+        let mut found = process.clone();
+        found.ppid = found.ppid.or(ppid);
+        let Some(program) = self.programs.get(&process.program()) else {
+            let named = found.clone();
+            return (found, named, is_same);
+        };
+        let found = program.complete(&found);
+        let named = program.named(&found);
+        (found, named, is_same)
     }
-    (out, true)
+
+    /// Learns what `process` runs from /proc, if nobody told, as far as that is about the same
+    /// process and program. Gives its parent, and whether it is still there.
+    fn read(&mut self, entry: Option<&Entry>, process: &Process) -> (Option<u32>, bool) {
+        let Some(entry) = entry else {
+            return (None, false);
+        };
+        let is_known = self.programs.contains(&process.program());
+        let (exe, args) = if is_known {
+            (None, None)
+        } else {
+            (entry.exe(), entry.args())
+        };
+        // Last, for it vouches for the rest: had the process been another one, or executed
+        // another program before or between the reads above, it would show here.
+        let Some(stat) = entry
+            .stat()
+            .filter(|stat| stat.started_at(process.key.start_ns))
+        else {
+            return (None, false);
+        };
+        if exe.is_some() && stat.comm == *process.comm {
+            let run = Arc::new(Process {
+                exe,
+                args,
+                ..process.clone()
+            });
+            let ppid = stat.ppid;
+            self.programs.put(process.program(), Program { ppid, run });
+        }
+        (stat.ppid, true)
+    }
 }
 
 #[cfg(test)]

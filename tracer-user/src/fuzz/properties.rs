@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
-use tracer_common::{Direction, Ended, Executed, Kind, Listening, Opened, PATH_LEN};
+use tracer_common::{Direction, EXE_LEN, Ended, Executed, Kind, Listening, Opened};
 
 use super::{btf, checks, decode, names, outputs, procfs, replay, seeds};
 
@@ -45,7 +45,7 @@ fn likely_record() -> impl Strategy<Value = Vec<u8>> {
         comm.iter_mut()
             .zip(text.bytes())
             .for_each(|(to, from)| *to = from);
-        let source = u32::from(tags[0] % 6).to_ne_bytes();
+        let source = u16::from(tags[0] % 6).to_ne_bytes();
         let family = [2_u16, 10, 10, 0][usize::from(tags[1] % 4)].to_ne_bytes();
         match kind {
             Kind::LISTEN | Kind::UNLISTEN => {
@@ -54,17 +54,22 @@ fn likely_record() -> impl Strategy<Value = Vec<u8>> {
                 put(at!(Listening, flow.family), &family);
             }
             Kind::EXEC => {
-                let mut path = [0; PATH_LEN];
-                let odd = b"/".iter().copied().chain(text.bytes());
-                path.iter_mut().zip(odd).for_each(|(to, from)| *to = from);
+                let mut exe = [0; EXE_LEN];
+                exe.iter_mut()
+                    .zip(text.bytes())
+                    .for_each(|(to, from)| *to = from);
                 put(at!(Executed, process.comm), &comm);
-                put(at!(Executed, path), &path);
+                put(at!(Executed, exe), &exe);
+                put(
+                    at!(Executed, exe_bytes),
+                    &(u32::from(tags[3]) * 16).to_ne_bytes(),
+                );
                 put(
                     at!(Executed, args_bytes),
                     &(u32::from(tags[2]) * 8).to_ne_bytes(),
                 );
             }
-            Kind::EXIT | Kind::CGROUP | Kind::MESSAGE | Kind::REDIRECT => {}
+            Kind::EXIT | Kind::FORK | Kind::CGROUP | Kind::MESSAGE | Kind::REDIRECT => {}
             _ => {
                 // The connection is at the same place in both of its records.
                 put(at!(Opened, connection.process.source), &source);

@@ -218,7 +218,15 @@ impl Nodes {
                     };
                     Key::Workload(host, workload.kind, Arc::clone(name))
                 }
-                None => Key::Workload(host, WorkloadKind::Executable, Arc::clone(&process.comm)),
+                None => {
+                    // A process may call itself anything.
+                    let file = process
+                        .exe
+                        .as_deref()
+                        .and_then(|exe| exe.rsplit('/').next());
+                    let name = file.map_or_else(|| Arc::clone(&process.comm), Into::into);
+                    Key::Workload(host, WorkloadKind::Executable, name)
+                }
             },
         }
     }

@@ -34,6 +34,8 @@ pub enum Kind {
     Exec,
     /// A process is over.
     Exit,
+    /// A process made another one; no line of its own.
+    Fork,
     /// A control group was made; no line of its own.
     Cgroup,
     /// A process said something to a name server, or heard from it; no line of its own.
@@ -65,7 +67,7 @@ impl Kind {
     ];
 
     /// The kinds that the kernel side reports and counts.
-    pub const FROM_KERNEL: [Self; 13] = [
+    pub const FROM_KERNEL: [Self; 14] = [
         Self::Existing,
         Self::Connect,
         Self::Accept,
@@ -76,6 +78,7 @@ impl Kind {
         Self::Unlisten,
         Self::Exec,
         Self::Exit,
+        Self::Fork,
         Self::Cgroup,
         Self::Dns,
         Self::Redirect,
@@ -95,6 +98,7 @@ impl Kind {
             Self::Existing => "existing",
             Self::Exec => "exec",
             Self::Exit => "exit",
+            Self::Fork => "fork",
             Self::Cgroup => "cgroup",
             Self::Dns => "dns",
             Self::Redirect => "redirect",

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{DnsPiece, Ends, Event, Process};
+use super::{DnsPiece, Ends, Event, Process, ProcessKey};
 
 /// What the capture has to tell.
 pub enum Told<'a> {
@@ -15,6 +15,8 @@ pub enum Told<'a> {
 /// Something that names are made of.
 #[derive(Clone, Debug)]
 pub enum Fact<'a> {
+    /// A process made another one.
+    Fork(Fork),
     /// A control group was made.
     Cgroup(Cgroup),
     /// A process said something to a name server, or heard from it.
@@ -23,6 +25,17 @@ pub enum Fact<'a> {
     Redirect(Redirect),
     /// A connection opened, of which no line is wanted.
     Opened(Opened),
+}
+
+/// A process made another one, which runs the same program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// Whose program it is.
+    pub process: Arc<Process>,
+    /// Who runs it as well from here on.
+    pub child: ProcessKey,
+    /// Process id of its parent, which may be another.
+    pub ppid: Option<u32>,
 }
 
 /// A control group of the v2 hierarchy.

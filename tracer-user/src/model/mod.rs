@@ -37,14 +37,14 @@ pub use event::{
     ProgramCost, Start, Stop, Tracer,
 };
 pub use evidence::{AddressEvidence, DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
-pub use fact::{Cgroup, Fact, Opened, Redirect, Told};
+pub use fact::{Cgroup, Fact, Fork, Opened, Redirect, Told};
 pub use failure::{Failure, Phase, Reason};
 pub use host::Host;
 pub use listener::Listener;
 pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
 pub use name::{Called, Name, NameSource};
 pub use netns::Observer;
-pub use process::{ExitStatus, Process, ProcessKey, Signal};
+pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
 pub use time::Timestamp;
 pub use view::{
     Change, Edge, EdgeEvidence, EdgeState, Gap, Happened, HostCoverage, LastFailure, ListeningAt,

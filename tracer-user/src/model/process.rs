@@ -15,6 +15,15 @@ pub struct ProcessKey {
     pub start_ns: u64,
 }
 
+/// What names a program in a process for good: a process may run several, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProgramKey {
+    /// Which process.
+    pub process: ProcessKey,
+    /// See [`Process::exec_id`].
+    pub exec_id: u16,
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,4 +80,14 @@ pub struct Process {
     /// When it started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
+}
+
+impl Process {
+    /// The program that it runs.
+    pub fn program(&self) -> ProgramKey {
+        ProgramKey {
+            process: self.key,
+            exec_id: self.exec_id,
+        }
+    }
 }

@@ -68,6 +68,7 @@ fn style(kind: Kind) -> Style {
         | Kind::Totals
         | Kind::Exec
         | Kind::Exit
+        | Kind::Fork
         | Kind::Cgroup
         | Kind::Dns
         | Kind::Redirect => Style::new(),

@@ -249,7 +249,7 @@ impl Parser {
                 }))
             }
             // These have no lines.
-            Kind::Cgroup | Kind::Dns | Kind::Redirect => return Ok(None),
+            Kind::Fork | Kind::Cgroup | Kind::Dns | Kind::Redirect => return Ok(None),
         }))
     }
 

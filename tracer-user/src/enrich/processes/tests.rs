@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::enrich::workload::Roles;
+use crate::{enrich::workload::Roles, model::ProcessKey};
 
 const TICK_NS: u64 = 10_000_000;
 const START_TICKS: u64 = 98_765;
@@ -103,6 +103,114 @@ fn another_program_in_the_same_process_is_not_believed() {
     );
 }
 
+/// What `bare` is said to have executed, as the kernel tells it.
+fn executed(comm: &str, exec_id: u16, exe: &str, args: &[&str]) -> Arc<Process> {
+    Arc::new(Process {
+        exec_id,
+        ppid: Some(7),
+        exe: Some(exe.into()),
+        args: Some(args.iter().map(|it| (*it).to_owned()).collect()),
+        ..bare(comm)
+    })
+}
+
+fn of_program(comm: &str, exec_id: u16) -> Process {
+    Process {
+        exec_id,
+        ..bare(comm)
+    }
+}
+
+fn workload(process: &Process) -> &str {
+    process.workload.as_ref().map_or("", |it| &it.name)
+}
+
+#[test]
+fn what_a_process_runs_does_not_depend_on_its_name() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let mut processes = processes(&root);
+    processes.learn_executed(&executed("client", 3, "/opt/client", &["client", "-v"]));
+    for comm in ["client", "", "worker 1", "\u{fffd}", "client"] {
+        let process = enriched(&mut processes, of_program(comm, 3));
+        assert_eq!(&*process.comm, comm);
+        assert_eq!(process.exe.as_deref(), Some("/opt/client"));
+        assert_eq!(process.args.as_ref().map(|args| args.len()), Some(2));
+        assert_eq!(process.ppid, Some(7));
+        assert_eq!(workload(&process), "client");
+    }
+}
+
+#[test]
+fn the_name_that_it_was_started_by_names_it() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    // The name is looked at before the process gets another one, and after that.
+    for comms in [["server", "main"], ["main", "server"]] {
+        let mut processes = processes(&root);
+        processes.learn_executed(&executed("server", 3, "/bin/multicall", &["server"]));
+        for comm in comms {
+            let process = enriched(&mut processes, of_program(comm, 3));
+            assert_eq!(workload(&process), "server");
+        }
+    }
+}
+
+#[test]
+fn each_program_of_a_process_is_its_own() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let mut processes = processes(&root);
+    processes.learn_executed(&executed("same", 3, "/opt/one", &["same"]));
+    processes.learn_executed(&executed("same", 4, "/opt/other", &["same"]));
+    // The first one's connection may end after that.
+    for (exec_id, exe) in [(4, "/opt/other"), (3, "/opt/one"), (4, "/opt/other")] {
+        let process = enriched(&mut processes, of_program("same", exec_id));
+        assert_eq!(process.exe.as_deref(), Some(exe));
+    }
+}
+
+#[test]
+fn a_program_of_which_nobody_told_is_looked_up() {
+    let root = proc_with("nginx", START_TICKS, "nginx\0-g\0");
+    let mut processes = processes(&root);
+    processes.learn_executed(&executed("sh", 3, "/bin/sh", &["sh"]));
+    // The next one's record was lost.
+    let process = enriched(&mut processes, of_program("nginx", 4));
+    assert_eq!(process.exe.as_deref(), Some("/usr/sbin/nginx"));
+    // It had been seen by a name that it no longer had: once that is told, it is known.
+    let mut processes = self::processes(&root);
+    assert_eq!(enriched(&mut processes, bare("starting")).exe, None);
+    for comm in ["nginx", "starting"] {
+        let process = enriched(&mut processes, bare(comm));
+        assert_eq!(process.exe.as_deref(), Some("/usr/sbin/nginx"), "{comm}");
+    }
+}
+
+#[test]
+fn a_program_is_inherited() {
+    let root = proc_with("nginx", START_TICKS, "nginx\0-g\0");
+    let mut processes = processes(&root);
+    let key = |pid| ProcessKey { pid, start_ns: 9 };
+    let child = |pid, exec_id| Process {
+        key: key(pid),
+        pid,
+        exec_id,
+        ..bare("worker")
+    };
+    // From one that is older than we are; from that, another one; neither is there any more.
+    for (parent, pid) in [(bare("nginx"), 813), (child(813, 0), 814)] {
+        processes.learn_forked(&Fork {
+            process: Arc::new(parent),
+            child: key(pid),
+            ppid: Some(1),
+        });
+        let process = enriched(&mut processes, child(pid, 0));
+        assert_eq!(process.exe.as_deref(), Some("/usr/sbin/nginx"), "{pid}");
+        assert_eq!((process.ppid, process.pid), (Some(1), pid));
+        assert_eq!(workload(&process), "nginx");
+    }
+    // What it runs itself is not what it inherited.
+    assert_eq!(enriched(&mut processes, child(814, 1)).exe, None);
+}
+
 #[test]
 fn what_is_gone_is_not_looked_for_again() {
     let root = tempfile::tempdir().expect("a temporary directory");
@@ -156,4 +264,8 @@ fn memory_is_bounded() {
         assert!(processes.completed.len() <= LATELY);
     }
     assert_eq!(processes.known.len(), CAPACITY.get());
+    for exec_id in 0..20_000 {
+        processes.learn_executed(&executed("x", exec_id, "/x", &[]));
+    }
+    assert_eq!(processes.programs.len(), PROGRAMS.get());
 }
