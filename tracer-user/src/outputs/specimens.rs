@@ -579,6 +579,7 @@ pub(crate) fn all() -> Vec<Event> {
     let open = existing(Some(Direction::Outbound));
     bodies.push(Body::Existing(called_one_of(open)));
     bodies.push(Body::Connect(called_one_of(connect())));
+    bodies.push(Body::Totals(called_one_of(totals())));
     bodies.push(Body::Close(called_one_of(close())));
     let refused = fail(Phase::Remote, Reason::Refused, Some("ECONNREFUSED"));
     bodies.push(Body::Fail(called_one_of(refused)));
