@@ -173,10 +173,13 @@ impl Enricher {
         if connection.direction != Some(Direction::Outbound) {
             return;
         }
-        if kind == Kind::Close
-            && let Some(called) = self.called.pop(&connection.id)
-        {
-            connection.name = Some(called);
+        let called = match kind {
+            Kind::Totals => self.called.get(&connection.id).cloned(),
+            Kind::Close => self.called.pop(&connection.id),
+            _ => None,
+        };
+        if called.is_some() {
+            connection.name = called;
             return;
         }
         let process = event.process.as_ref().map(|it| it.key);
@@ -209,7 +212,58 @@ fn home(proc_root: &Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outputs::specimens;
+    use crate::{
+        model::{DnsPiece, DnsTransport},
+        outputs::specimens,
+    };
+
+    #[test]
+    fn a_connection_keeps_the_name_that_it_began_with() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let mut enricher = Enricher::new(root.path(), Networks::default(), Roles::builtin(), None);
+        let mut opened = specimens::connect();
+        let process = opened.process.as_ref().expect("it has one").key;
+        opened.connection.ends.remote = "198.18.0.1:80".parse().expect("an address");
+        let begun_ns = opened.connection.id.begun_ns;
+        // It is told of its address, and later that the name has none.
+        let answer = names::checks::examples().swap_remove(0);
+        let mut question = answer.clone();
+        question[2] &= 0x7f;
+        let mut none = answer.clone();
+        none[3] |= 3;
+        let hear = |enricher: &mut Enricher, bytes: &[u8], sent, time_ns| {
+            enricher.learn(&Fact::Dns(DnsPiece {
+                netns: opened.connection.netns,
+                process,
+                server: "192.0.2.53:53".parse().expect("an address"),
+                local_port: 40_000,
+                transport: DnsTransport::Udp,
+                sent,
+                bytes,
+                length: bytes.len(),
+                time_ns,
+            }));
+        };
+        hear(&mut enricher, &question, true, begun_ns - 2);
+        hear(&mut enricher, &answer, false, begun_ns - 1);
+        let name = |enricher: &mut Enricher, body| {
+            let mut event = specimens::event(body);
+            enricher.complete(&mut event);
+            match event.body {
+                Body::Connect(it) | Body::Totals(it) | Body::Close(it) => {
+                    it.connection.name.and_then(|it| it.only().cloned())
+                }
+                _ => None,
+            }
+        };
+        let expected = Some("www.example.com".into());
+        assert_eq!(name(&mut enricher, Body::Connect(opened.clone())), expected);
+        hear(&mut enricher, &question, true, begun_ns);
+        hear(&mut enricher, &none, false, begun_ns);
+        for body in [Body::Totals, Body::Totals, Body::Close] {
+            assert_eq!(name(&mut enricher, body(opened.clone())), expected);
+        }
+    }
 
     #[test]
     fn every_event_passes_and_stays_what_it_is() {
