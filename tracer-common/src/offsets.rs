@@ -73,6 +73,8 @@ offsets! {
         sock_hashed: "sock"."__sk_common.skc_node.pprev", 8;
         /// `enum sock_flags` bits; bit 1 (`SOCK_DONE`) says that the peer's FIN was received.
         sock_flags: "sock"."__sk_common.skc_flags", 8;
+        /// Not 0 while a process is within a call on the socket.
+        sock_owned: "sock"."sk_lock.owned", 4;
         /// Pending error, a positive errno.
         sock_err: "sock"."sk_err", 4;
         /// Error that decides nothing yet, a positive errno; reading it by `SO_ERROR` clears it.

@@ -92,6 +92,8 @@ pub mod flags {
     /// Its end was missed: it was found to be over later, the totals are zero, and the error
     /// is, where it is not known.
     pub const FOUND_OVER: u8 = 1 << 2;
+    /// It ended outside of any call of a process: by a segment that arrived, or a timer.
+    pub const FROM_OUTSIDE: u8 = 1 << 3;
 }
 
 /// Values of [`Connection::failed`].

@@ -176,6 +176,12 @@ impl Sock {
             .wrapping_sub(sent.wrapping_sub(again))
     }
 
+    /// Whether a process is within a call on it: what arrives or runs out meanwhile has to wait.
+    #[inline(always)]
+    pub(crate) fn is_owned(self) -> bool {
+        self.get::<u32>(offset!(sock_owned)) != 0
+    }
+
     #[inline(always)]
     pub(crate) fn error(self) -> u32 {
         self.get(offset!(sock_err))

@@ -97,12 +97,17 @@ pub(super) fn ended(sock: Sock, old: u8) {
         return;
     };
     connection.last_state = old;
+    if old == state::ESTABLISHED && !sock.is_owned() {
+        connection.flags |= flags::FROM_OUTSIDE;
+    }
     if !is_set(&connection.reported) {
         if connection.direction == Direction::INBOUND && hooked(hooks::ACCEPT) {
             // Still in the accept queue: accept() may yet hand it out. Should it do so
             // on another CPU right now, it sees this mark, or `reported` is seen here,
             // or the end is told when the socket is destroyed.
             connection.ended_ns = now;
+            // The process that gets it may take the error away before the end is told.
+            connection.failed_errno = sock.error() as u16;
             set(&mut connection.ended);
             if !is_set(&connection.reported) {
                 return;
@@ -185,6 +190,9 @@ fn report_failed(sock: Sock, old: u8) {
         if sent {
             connection.flags |= flags::SENT;
         }
+        if !sock.is_owned() {
+            connection.flags |= flags::FROM_OUTSIDE;
+        }
         let error = why(sock, connection);
         report_end(Kind::FAIL, sock, connection, error, now, || forget(sock));
         return;
@@ -202,6 +210,9 @@ fn report_failed(sock: Sock, old: u8) {
     sock.read_flow(&mut connection.flow);
     if sent {
         connection.flags = flags::SENT | flags::EXISTING;
+        if !sock.is_owned() {
+            connection.flags |= flags::FROM_OUTSIDE;
+        }
     } else {
         // The caller's own doing: connect() found no free port, or close() came first.
         kernel::read_current(Source::HOOK, &mut connection.process);
@@ -258,10 +269,11 @@ pub(crate) fn destroyed(sock: Sock) {
 
 /// Whether this change to `CLOSE` was made by the process that holds the socket:
 /// close() with unread data or a zero linger time sends a reset and sets no error;
-/// what comes from the network or a timer sets the error first.
+/// what comes from the network or a timer sets the error first, which the process may take away
+/// at once, but not within a call of its own.
 #[inline(always)]
 fn aborted_by_process(sock: Sock, old: u8) -> bool {
-    old == state::ESTABLISHED && sock.error() == 0
+    old == state::ESTABLISHED && sock.error() == 0 && sock.is_owned()
 }
 
 /// Tells of a connection whose opening was missed, at its end.
@@ -286,7 +298,10 @@ fn report_missed_open(sock: Sock, connection: &mut Connection) {
 /// Tells the end of a connection, once: whoever removes the entry tells it.
 #[inline(always)]
 pub(super) fn report_closed(sock: Sock, connection: &Connection, time_ns: u64) {
-    let error = sock.error();
+    let error = match sock.error() {
+        0 => connection.failed_errno.into(),
+        error => error,
+    };
     report_end(Kind::CLOSE, sock, connection, error, time_ns, || {
         forget(sock)
     });

@@ -602,7 +602,11 @@ fn closed_by(ended: &abi::Ended) -> Option<Closer> {
         state::FIN_WAIT1 | state::FIN_WAIT2 | state::CLOSING => Some(Closer::Local),
         state::CLOSE_WAIT | state::LAST_ACK => Some(Closer::Remote),
         state::ESTABLISHED if reset => Some(Closer::Remote),
-        state::ESTABLISHED if ended.errno == 0 => Some(Closer::Local),
+        state::ESTABLISHED
+            if ended.errno == 0 && ended.connection.flags & flags::FROM_OUTSIDE == 0 =>
+        {
+            Some(Closer::Local)
+        }
         _ => None,
     }
 }
@@ -657,6 +661,10 @@ fn failure(ended: &abi::Ended) -> Failure {
     }
     let sent = ended.connection.flags & flags::SENT != 0;
     let (phase, reason) = match i32::try_from(ended.errno).unwrap_or(0) {
+        // Its process took the error away before the kernel told of the end (`SO_ERROR`).
+        0 if sent && ended.connection.flags & flags::FROM_OUTSIDE != 0 => {
+            (Phase::Network, Reason::Other)
+        }
         0 if sent => (Phase::Abandoned, Reason::Abandoned),
         // The kernel chooses a port before anything else can go wrong.
         0 if ended.connection.flow.local_port == 0 => (Phase::Local, Reason::NoLocalPort),
@@ -795,6 +803,37 @@ mod tests {
         // It did not fit; and what the kernel side does not send.
         for length in [0, 3, abi::EXE_LEN + 1, usize::MAX] {
             assert_eq!(told(b"curl\0", length), None, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_ends_from_outside_is_nobodys_doing_here_though_its_error_was_taken() {
+        let examples = checks::examples();
+        let example = |is: fn(&Record<'_>) -> Option<abi::Ended>| {
+            let mut records = examples
+                .iter()
+                .map(|bytes| decode::RecordBytes::from(&bytes[..]));
+            let found = records.find_map(|bytes| is(&decode::decode(&bytes).ok()?));
+            found.expect("an example of it")
+        };
+        let mut failed = example(|record| match record {
+            Record::Fail(ended) if !is_turned_away(ended) => Some(**ended),
+            _ => None,
+        });
+        let mut closed = example(|record| match record {
+            Record::Close(ended) => Some(**ended),
+            _ => None,
+        });
+        (failed.errno, closed.errno) = (0, 0);
+        closed.connection.last_state = state::ESTABLISHED;
+        for (more, reason, closer) in [
+            (0, Reason::Abandoned, Some(Closer::Local)),
+            (flags::FROM_OUTSIDE, Reason::Other, None),
+        ] {
+            failed.connection.flags = flags::SENT | more;
+            closed.connection.flags = more;
+            assert_eq!(failure(&failed).reason, reason);
+            assert_eq!(closed_by(&closed), closer);
         }
     }
 
