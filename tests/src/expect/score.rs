@@ -664,6 +664,8 @@ impl<'a> Comparison<'a> {
             }
             return;
         };
+        // Its end was the other one's doing, before this one's process let go of it.
+        let is_reset = end.reset && end.closed_by == Some(Closer::Remote);
         let right = match evidence {
             "hook" if kind == "close" => pid == end.opener || pid == end.closer,
             "hook" => pid == end.opener,
@@ -674,7 +676,7 @@ impl<'a> Comparison<'a> {
         };
         if !right {
             self.is_false(class);
-        } else if kind == "close" && evidence == "hook" && pid != end.closer {
+        } else if kind == "close" && evidence == "hook" && pid != end.closer && !is_reset {
             self.is_unknown("who closed it");
         } else if evidence == "close" && kind != "close" {
             // Nobody saw who opened it: who closed it stands for that.
@@ -706,7 +708,11 @@ mod tests {
             server: SERVER.parse().expect("address"),
             opener: 100,
             listener: (side == Side::Server).then_some(99),
-            closer: 101,
+            // A child serves.
+            closer: match side {
+                Side::Client => 100,
+                Side::Server => 101,
+            },
             sent,
             received,
             closed_by: Some(closed_by),

@@ -65,9 +65,10 @@ pub fn sums<'a>(lines: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String,
     let totals: BTreeMap<String, Counts> = serde_json::from_value(stop["totals"].clone())
         .with_context(|| format!("read the totals of {stop}"))?;
     for kind in KINDS {
-        let counts = totals
-            .get(kind)
-            .with_context(|| format!("no totals of {kind} in {stop}"))?;
+        ensure!(totals.contains_key(kind), "no totals of {kind} in {stop}");
+    }
+    // Also of those that have no lines.
+    for (kind, counts) in &totals {
         ensure!(
             counts.seen == counts.delivered + counts.lost(),
             "{kind}: seen {} is not delivered + lost: {counts:?}",
@@ -79,7 +80,7 @@ pub fn sums<'a>(lines: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String,
             ("undecodable", counts.undecodable),
         ] {
             let told = losses
-                .remove(&(kind.to_owned(), cause.to_owned()))
+                .remove(&(kind.clone(), cause.to_owned()))
                 .unwrap_or_default();
             ensure!(
                 told == count,

@@ -159,6 +159,8 @@ impl fmt::Display for Told<'_> {
 #[derive(Default)]
 struct Of<'a> {
     opened: Vec<Told<'a>>,
+    /// What it has carried so far.
+    carried: Vec<Told<'a>>,
     closed: Vec<Told<'a>>,
     failed: Vec<Told<'a>>,
 }
@@ -304,6 +306,7 @@ fn sort<'a>(truth: &Truth, told: Vec<Told<'a>>, judged: &mut Judged) -> Lines<'a
         let of = lines.ends.entry(name).or_default();
         match &*told.line.event {
             "existing" | "connect" | "accept" => of.opened.push(told),
+            "totals" => of.carried.push(told),
             "close" => of.closed.push(told),
             _ => of.failed.push(told),
         }
@@ -448,8 +451,11 @@ impl Court {
         }
         self.once(&of.opened);
         self.once(&of.closed);
-        for told in of.opened.iter().chain(&of.closed) {
+        for told in of.opened.iter().chain(&of.carried).chain(&of.closed) {
             self.end(life, told)?;
+        }
+        for told in &of.carried {
+            self.carried(life, of, told);
         }
         for told in &of.closed {
             self.totals(life, told);
@@ -526,7 +532,7 @@ impl Court {
         if !is_existing && told.line.process.is_none() {
             self.judged.untold(life.name(), "a process", told);
         }
-        if told.line.event == "existing" {
+        if matches!(&*told.line.event, "existing" | "totals") {
             let kernel = self.kernel(told.time);
             if kernel.latest < life.handshake.earliest || kernel.earliest > life.ended.latest {
                 self.judged.wrong("not there at the time", told);
@@ -548,6 +554,22 @@ impl Court {
         Between {
             earliest: wall - self.clock.latest,
             latest: wall - self.clock.earliest,
+        }
+    }
+
+    /// What it has carried so far: after its beginning, before its end, and no more than in all.
+    fn carried(&mut self, life: &Life, of: &Of<'_>, told: &Told<'_>) {
+        let is_out_of_place = of.opened.iter().any(|opened| opened.place > told.place)
+            || of.closed.iter().any(|closed| closed.place < told.place);
+        if is_out_of_place {
+            self.judged.wrong("what it carried, out of its life", told);
+        }
+        let connection = told.line.connection.as_ref();
+        let bytes = connection.and_then(|it| it.sent_bytes.zip(it.received_bytes));
+        if bytes.is_none_or(|(sent, received)| sent > life.sent || received > life.received) {
+            let (sent, received) = (life.sent, life.received);
+            self.judged
+                .wrong("bytes", format!("{sent} and {received} were: {told}"));
         }
     }
 
@@ -585,7 +607,7 @@ impl Court {
     }
 
     fn failed(&mut self, failed: &Failed, of: &Of<'_>) {
-        for told in of.opened.iter().chain(&of.closed) {
+        for told in of.opened.iter().chain(&of.carried).chain(&of.closed) {
             self.judged
                 .wrong("a connection where an attempt failed", told);
         }
