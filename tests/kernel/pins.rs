@@ -1,14 +1,7 @@
 //! What tracer would keep alive: an observer changes nothing, so whatever others are done with is gone,
-//! though tracer looked at it, and though nobody reads what it says.
+//! though tracer looked at it, and whatever tracer waits for.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    os::fd::AsFd as _,
-    path::PathBuf,
-    process::ChildStdout,
-};
+use std::{fs, io, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
@@ -16,8 +9,8 @@ use tracer_tests::{
     agent::{Agent, Dial, Listen},
     netns::Netns,
     skip, tests,
-    tracer::{Process, stream_command},
-    traffic, wait,
+    tracer::{Process, Tracer, stream_command},
+    wait,
 };
 
 tests!("pins":
@@ -27,13 +20,31 @@ tests!("pins":
     files_and_folders_are_not_kept_open,
 );
 
-/// Connections of which tracer cannot say all to who does not read: about 5 KB each.
-const UNREAD: usize = 3000;
+/// A thread that does not go on, as if it waited for who reads its output; the rest of its process does.
+struct Halted(libc::pid_t);
 
-/// A tracer whose output nobody reads any more, and which waits for that.
-struct Unread {
-    process: Process,
-    _output: BufReader<ChildStdout>,
+impl Halted {
+    /// Halts the main thread of a process, which is the one that reads events.
+    fn main_thread(process: &Process) -> Result<Self> {
+        let pid = libc::pid_t::try_from(process.pid())?;
+        for request in [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT] {
+            // SAFETY: neither request reads or writes memory of this process.
+            if unsafe { libc::ptrace(request, pid, 0_usize, 0_usize) } != 0 {
+                return skip::skip("ptrace", io::Error::last_os_error());
+            }
+        }
+        // SAFETY: waits for the stop; nobody asks for its status.
+        let stopped = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+        ensure!(stopped == pid, "it does not stop");
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Halted {
+    fn drop(&mut self) {
+        // SAFETY: as above. If the process is gone there is nothing to let go on.
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, self.0, 0_usize, 0_usize) };
+    }
 }
 
 /// Lets tracer know that connections are tracked on this host, or skips.
@@ -44,27 +55,6 @@ fn track(netns: &Netns) -> Result<()> {
         Ok(_) => Ok(()),
         Err(error) => skip::skip("nft", format!("{error:#}")),
     }
-}
-
-fn unread() -> Result<Unread> {
-    let mut process = Process::spawn(&mut stream_command(&["-o", "json"])?, false)?;
-    let mut output = BufReader::with_capacity(1, process.take_stdout().context("its output")?);
-    ensure!(
-        traffic::readable(output.get_ref().as_fd())?,
-        "no start line"
-    );
-    output
-        .read_line(&mut String::new())
-        .context("read the start line")?;
-    match rustix::pipe::fcntl_setpipe_size(output.get_ref(), 4096) {
-        // It holds more than that already, which is as good.
-        Ok(_) | Err(rustix::io::Errno::BUSY) => {}
-        Err(error) => return Err(error).context("shrink the pipe"),
-    }
-    Ok(Unread {
-        process,
-        _output: output,
-    })
 }
 
 /// Waits until a socket of the namespace hears of what is tracked there.
@@ -84,30 +74,20 @@ fn wait_heard(netns: &Netns) -> Result<()> {
 }
 
 /// A namespace that tracer listens to and that `keep` keeps in its own way: when what that returns is
-/// dropped, and the connections there are over, its device at our end must go.
+/// dropped, its device at our end must go, whatever tracer waits for.
 fn goes_with<T>(keep: impl FnOnce(&Netns) -> Result<T>) -> Result<()> {
     let (near, far) = Netns::pair()?;
     track(&near)?;
-    let tracer = unread()?;
+    let mut tracer = Tracer::stream(&[])?;
     let kept = keep(&far)?;
     wait_heard(&far)?;
-    // More than the pipe and what waits for it hold: from then on tracer reads no events.
-    let (mut server, mut client) = (Agent::new(&near)?, Agent::new(&near)?);
-    let (listener, at) = server.listen(Listen::at(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-    for _ in 0..UNREAD {
-        let dialled = client.dial(Dial::to(at))?;
-        let accepted = server.accept(listener)?.socket()?;
-        client.close(dialled.slot.context("a socket")?)?;
-        server.close(accepted)?;
-    }
+    let _halted = Halted::main_thread(tracer.process())?;
     drop(far);
     drop(kept);
     wait::until("the device to go with its namespace", || {
         let devices = near.run(|| fs::read_to_string("/proc/thread-self/net/dev").context("read"));
         Ok((!devices?.contains("cable")).then_some(()))
-    })?;
-    drop(tracer.process);
-    Ok(())
+    })
 }
 
 fn a_namespace_goes_with_its_last_process() -> Result<()> {
