@@ -197,8 +197,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 enum Stopping {
     /// It has not begun.
     No,
-    /// What was found last is about to be old enough to be examined.
-    Settling(Instant),
+    /// What is followed is about to be old enough to be examined: at this time, nanoseconds on the
+    /// kernel's clock.
+    Settling(u64),
     /// The programs are silent, since then.
     Silent(Instant),
 }
@@ -384,19 +385,19 @@ impl Capture {
         }
     }
 
-    /// When what is followed now is old enough to be examined: in a tenth of a second at most.
-    fn settled_at(&self) -> Instant {
-        let now = Instant::now();
+    /// When what is followed now is old enough to be examined, nanoseconds on the kernel's clock: in a
+    /// tenth of a second at most. The clock is that of the table's times, as finding the youngest of
+    /// many takes a while.
+    fn settled_at(&self) -> u64 {
         if !self.plan.has(Part::Scan) {
-            return now;
+            return 0;
         }
         // An error shows again when it is examined.
         let table = scan::Table::open(&self.ebpf);
         let youngest = table.ok().and_then(|table| table.youngest());
-        let age = youngest.map_or(u64::MAX, |begun_ns| {
-            clock::now_ns().saturating_sub(begun_ns)
-        });
-        now + Duration::from_nanos(tracer_common::SETTLED_NS.saturating_sub(age))
+        youngest.map_or(0, |begun_ns| {
+            begun_ns.min(clock::now_ns()) + tracer_common::SETTLED_NS
+        })
     }
 
     fn examine(&mut self) {
@@ -609,7 +610,7 @@ impl Capture {
                     self.stopping = Stopping::Settling(self.settled_at());
                 }
             }
-            Stopping::Settling(until) if Instant::now() < until => {}
+            Stopping::Settling(until_ns) if clock::now_ns() < until_ns => {}
             Stopping::Settling(_) => {
                 self.examine();
                 self.catch_up();
