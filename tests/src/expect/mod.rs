@@ -16,7 +16,7 @@ pub use self::{
     map::whole_map,
     pattern::{differences, endpoint, exactly, none, one, within},
     score::{Report, score},
-    sums::{Counts, sums},
+    sums::{Counts, sums, sums_of_those_told},
 };
 
 /// Kinds of event that come from the kernel, as in the `stop` line's totals.

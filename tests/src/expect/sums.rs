@@ -27,8 +27,20 @@ impl Counts {
     }
 }
 
-/// Reads the totals, and checks that they add up in themselves and with the `loss` lines.
+/// Reads the totals, and checks that they add up in themselves and with the `loss` lines, and that
+/// none of the [`KINDS`] is left out.
 pub fn sums<'a>(lines: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String, Counts>> {
+    let totals = sums_of_those_told(lines)?;
+    for kind in KINDS {
+        ensure!(totals.contains_key(kind), "no totals of {kind}: {totals:?}");
+    }
+    Ok(totals)
+}
+
+/// The same of a tracer that may be of another version, which knows other kinds.
+pub fn sums_of_those_told<'a>(
+    lines: impl Iterator<Item = &'a str>,
+) -> Result<BTreeMap<String, Counts>> {
     let mut losses: BTreeMap<(String, String), u64> = BTreeMap::new();
     let mut stop = None;
     for line in lines
@@ -64,9 +76,6 @@ pub fn sums<'a>(lines: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String,
     );
     let totals: BTreeMap<String, Counts> = serde_json::from_value(stop["totals"].clone())
         .with_context(|| format!("read the totals of {stop}"))?;
-    for kind in KINDS {
-        ensure!(totals.contains_key(kind), "no totals of {kind} in {stop}");
-    }
     // Also of those that have no lines.
     for (kind, counts) in &totals {
         ensure!(
