@@ -1,6 +1,7 @@
 //! What runs beside the storm.
 
 use std::{
+    ffi::CStr,
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -21,8 +22,8 @@ use tracer_tests::{
 pub(crate) enum Arm {
     /// Nothing at all: what the others are compared with.
     Nothing,
-    /// An empty program at the tracepoint that all tools need.
-    Empty,
+    /// An empty program at each of these raw tracepoints: what it costs to be there at all.
+    Empty(&'static str, &'static [&'static CStr]),
     /// `tracer stream`, with these arguments.
     Tracer(&'static str, &'static [&'static str]),
     /// `tracer map`: everything is counted, and no line is printed for an event.
@@ -32,9 +33,14 @@ pub(crate) enum Arm {
 }
 
 /// All of them.
-pub(crate) const ARMS: [Arm; 9] = [
+pub(crate) const ARMS: [Arm; 11] = [
     Arm::Nothing,
-    Arm::Empty,
+    // All tools need this one.
+    Arm::Empty("empty", &[c"inet_sock_set_state"]),
+    // What would have to be seen to learn more where no function can be hooked: every packet, for
+    // names; the return of every system call, for what connect() gives.
+    Arm::Empty("packets", &[c"net_dev_queue", c"netif_receive_skb"]),
+    Arm::Empty("calls", &[c"sys_exit"]),
     Arm::Map,
     Arm::Tracer("count", &["-o", "json", "--event", "listen,unlisten"]),
     Arm::Tracer("close", &["-o", "json", "--event", "close"]),
@@ -51,9 +57,8 @@ impl Arm {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
-            Self::Empty => "empty",
             Self::Map => "map",
-            Self::Tracer(name, _) | Self::Peer(name) => name,
+            Self::Empty(name, _) | Self::Tracer(name, _) | Self::Peer(name) => name,
         }
     }
 
@@ -61,7 +66,10 @@ impl Arm {
     pub(crate) fn what(self) -> String {
         match self {
             Self::Nothing => "nothing attached".to_owned(),
-            Self::Empty => "an empty program at inet_sock_set_state".to_owned(),
+            Self::Empty(_, at) => {
+                let at: Vec<_> = at.iter().map(|it| it.to_string_lossy()).collect();
+                format!("an empty program at {}", at.join(" and "))
+            }
             Self::Map => "tracer map -o json".to_owned(),
             Self::Tracer(_, args) => format!("tracer stream {}", args.join(" ")),
             Self::Peer(name) => name.to_owned(),
@@ -90,7 +98,7 @@ impl Arm {
         let output = File::create(&file).with_context(|| format!("make {}", file.display()))?;
         let mut command = match self {
             Self::Nothing => return Ok(Running::Nothing),
-            Self::Empty => return Ok(Running::Empty(bpf::Empty::attach()?)),
+            Self::Empty(_, at) => return Ok(Running::Empty(bpf::Empty::attach(at)?)),
             Self::Map => tracer::live_command("map", &["-o", "json"])?,
             Self::Tracer(_, args) => tracer::stream_command(args)?,
             Self::Peer(name) => Command::new(program(name).context("the program")?),
@@ -184,7 +192,7 @@ impl Running {
             stderr: String::new(),
         };
         match arm {
-            Arm::Nothing | Arm::Empty => Ok(()),
+            Arm::Nothing | Arm::Empty(..) => Ok(()),
             Arm::Tracer("text", _) => run.expect_code(0).map(drop),
             Arm::Tracer(name, _) => {
                 run.expect_code(0)?;

@@ -487,7 +487,7 @@ fn fits(event: &Value, service: &Service, name: &str) -> Result<()> {
         service.workers.clone()
     };
     let may = match event["evidence"]["process"].as_str() {
-        Some("hook" | "close") => workers,
+        Some("hook" | "read" | "close") => workers,
         Some("listener") => vec![master],
         _ => vec![],
     };

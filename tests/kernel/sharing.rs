@@ -31,6 +31,7 @@ tests!("sharing":
     servers_that_share_a_port,
     a_listener_from_its_parent,
     a_listener_passed_to_another_process,
+    who_reads_from_a_connection_has_it,
     connections_passed_to_other_processes,
     a_connection_passed_on_is_reset,
     an_accept_that_waited_before_tracer_came,
@@ -269,6 +270,44 @@ fn a_listener_passed_to_another_process() -> Result<()> {
     second.close(taken)?;
     let events = told(tracer, &[&netns], &ends, 0)?;
     one_listener(at, first.pid(), second.pid(), &events)
+}
+
+/// One of them stays open, and the other is reset from outside: nobody here closes any.
+fn who_reads_from_a_connection_has_it() -> Result<()> {
+    let netns = namespace()?;
+    let mut tracer = Tracer::stream(&[])?;
+    let hooks = tracer.wait_for("the start line", |_| true)?["tracer"]["hooks"].clone();
+    let (mut first, mut second) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let mut client = Agent::new(&netns)?;
+    let (given, at) = first.listen(any()?)?;
+    let taken = first.pass(given, &mut second)?;
+    let mut talk = || -> Result<_> {
+        let dialled = client.connect(at)?;
+        let (from, slot) = (dialled.local()?, dialled.socket()?);
+        let accepted = second.accept(taken)?.socket()?;
+        client.send(slot, 30)?;
+        second.receive(accepted, 30)?;
+        Ok((from, slot, accepted))
+    };
+    let (open, ..) = talk()?;
+    let (reset, slot, accepted) = talk()?;
+    client.reset(slot)?;
+    second.receive_end(accepted)?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let events = expect::within(netns.inode(), &run.events()?);
+    let evidence = match hooks.as_str() {
+        // accept() is not seen.
+        Some("tracepoint") => "read",
+        _ => "hook",
+    };
+    for (event, from) in [("totals", open), ("close", reset)] {
+        let line = json!({"event": event,
+            "connection": {"direction": "inbound", "client": endpoint(from), "received_bytes": 30},
+            "process": {"pid": second.pid()}, "evidence": {"process": evidence}});
+        expect::one(event, &line, &events)?;
+    }
+    Ok(())
 }
 
 /// At both ends, and the process that opened it closes its copy first.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::CStr,
     io,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
 };
@@ -312,23 +313,28 @@ pub(crate) fn load(program_type: u32, attach_type: u32, code: &[u64]) -> io::Res
     )
 }
 
-/// A program at `inet_sock_set_state` that does nothing, for as long as this lives.
+/// Programs at raw tracepoints that do nothing, for as long as this lives.
 #[derive(Debug)]
 pub struct Empty {
-    _link: OwnedFd,
+    _links: Vec<OwnedFd>,
 }
 
 impl Empty {
-    /// Attaches it.
-    pub fn attach() -> Result<Self> {
+    /// Attaches one to each of these.
+    pub fn attach(tracepoints: &[&CStr]) -> Result<Self> {
         let program = load_zero(RAW_TRACEPOINT, 0).context("load an empty program")?;
-        let mut attr = RawTracepoint {
-            name: c"inet_sock_set_state".as_ptr() as u64,
-            program: u32::try_from(program.as_raw_fd())?,
-            reserved: 0,
+        let program = u32::try_from(program.as_raw_fd())?;
+        let attach = |tracepoint: &&CStr| {
+            let mut attr = RawTracepoint {
+                name: tracepoint.as_ptr() as u64,
+                program,
+                reserved: 0,
+            };
+            make(BPF_RAW_TRACEPOINT_OPEN, &mut attr)
+                .with_context(|| format!("attach an empty program to {tracepoint:?}"))
         };
-        let link = make(BPF_RAW_TRACEPOINT_OPEN, &mut attr).context("attach an empty program")?;
-        Ok(Self { _link: link })
+        let links = tracepoints.iter().map(attach).collect::<Result<_>>()?;
+        Ok(Self { _links: links })
     }
 }
 

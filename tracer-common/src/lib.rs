@@ -23,5 +23,5 @@ pub use offsets::{Need, Offsets};
 pub use record::{
     ARGS_LEN, CGROUP_PATH_LEN, COMM_LEN, Carried, Cgroup, Connection, Counts, Direction, EXE_LEN,
     Ended, Executed, Exited, Flow, Forked, Header, Kind, Listening, MESSAGE_LEN, Message, Opened,
-    Process, Redirect, SETTLED_NS, Source, Span, Totals, failed, flags, hooks,
+    Process, Redirect, SETTLED_NS, SOCKETS, Source, Span, Totals, failed, flags, hooks,
 };

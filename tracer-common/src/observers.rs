@@ -1,7 +1,8 @@
 //! Sockets that hear of what netfilter tracks, in pieces of a list.
 
-/// How many one run of the program finds at most.
-pub const OBSERVERS: usize = 64;
+/// How many one run of the program finds at most. The kernel checks each step of a run before it loads
+/// the program, so they are few.
+pub const OBSERVERS: usize = 32;
 
 /// A socket of anybody on the host.
 #[repr(C)]
@@ -19,10 +20,13 @@ pub struct Observer {
 pub struct Observers {
     /// Where to go on: an address for the next run, which it checks; 0 at the end of the list.
     pub next: u64,
+    /// 1 if that is where the list begins, or what is told lies before it: it is to go forth. 0 if it
+    /// still looks for where the list begins.
+    pub forth: u64,
     /// How many were found.
     pub count: u64,
     /// They, from the first on.
     pub found: [Observer; OBSERVERS],
 }
 
-const _: () = assert!(size_of::<Observers>() == 16 + 8 * OBSERVERS);
+const _: () = assert!(size_of::<Observers>() == 24 + 8 * OBSERVERS);

@@ -77,11 +77,17 @@ impl Source {
     pub const CLOSE: Self = Self(3);
     /// It holds the socket, found by looking through the descriptors of all processes.
     pub const SCAN: Self = Self(4);
+    /// In the context of the first task that read from it.
+    pub const READ: Self = Self(5);
 }
 
 /// A connection or attempt that began less than so many nanoseconds ago is not examined: its
 /// socket's state may be about to be set.
 pub const SETTLED_NS: u64 = 100_000_000;
+
+/// How many sockets the programs that look at some take in one run. The kernel follows each of them
+/// before it loads such a program.
+pub const SOCKETS: usize = 4;
 
 /// Bits of [`Connection::flags`].
 pub mod flags {

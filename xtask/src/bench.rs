@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Connections of a storm [default: 60000, quick: 20000]
     #[arg(long)]
     connections: Option<u32>,
-    /// Only these, beside nothing: empty, map, count, close, json, text, tcplife, tcpstates
+    /// Only these, beside nothing: empty, packets, calls, map, count, close, json, text, tcplife, tcpstates
     #[arg(long, value_delimiter = ',')]
     arms: Vec<String>,
     /// Another tracer, as of the version before: each arm of tracer runs with that one, too

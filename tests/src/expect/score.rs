@@ -667,7 +667,7 @@ impl<'a> Comparison<'a> {
         // Its end was the other one's doing, before this one's process let go of it.
         let is_reset = end.reset && end.closed_by == Some(Closer::Remote);
         let right = match evidence {
-            "hook" if kind == "close" => pid == end.opener || pid == end.closer,
+            "hook" | "read" if kind == "close" => pid == end.opener || pid == end.closer,
             "hook" => pid == end.opener,
             "listener" => end.listener == Some(pid),
             "scan" => end.existing && pid == end.opener,
@@ -676,7 +676,11 @@ impl<'a> Comparison<'a> {
         };
         if !right {
             self.is_false(class);
-        } else if kind == "close" && evidence == "hook" && pid != end.closer && !is_reset {
+        } else if kind == "close"
+            && matches!(evidence, "hook" | "read")
+            && pid != end.closer
+            && !is_reset
+        {
             self.is_unknown("who closed it");
         } else if evidence == "close" && kind != "close" {
             // Nobody saw who opened it: who closed it stands for that.

@@ -2,6 +2,7 @@
 
 use core::mem::MaybeUninit;
 
+use aya_ebpf::bindings::BPF_EXIST;
 use aya_log_ebpf::debug;
 use tracer_common::{Connection, Direction, Kind, Process, Source, flags, hooks};
 
@@ -9,7 +10,7 @@ use super::{Place, end, find, find_own, hooked, is_own, is_set, keep, keep_new, 
 use crate::{
     emit,
     kernel::{self, Role, Sock, now, state},
-    maps::LISTENERS,
+    maps::{CONNECTIONS, LISTENERS},
     room::zeroed,
     span::{When, when},
 };
@@ -137,6 +138,33 @@ fn adopt(sock: Sock, old: u8, now: u64) -> Option<&'static mut Connection> {
     sock.read_flow(&mut connection.flow);
     keep(sock, connection);
     find(sock)
+}
+
+/// A process has read from a connection, with the socket's lock. Where no hook sees accept(), the
+/// first who reads is who has it.
+#[inline(always)]
+pub(crate) fn read_from(sock: Sock) {
+    let Some(entry) = find(sock) else { return };
+    let is_seen = !matches!(entry.process.source, Source::LISTENER | Source::UNKNOWN);
+    if is_seen || entry.direction != Direction::INBOUND || !is_set(&entry.reported) {
+        return;
+    }
+    // The kernel itself reads for a process, too, also in a softirq (`strp_data_ready()`).
+    if sock.is_owned() && !kernel::is_kernel_thread() && is_own(sock, entry) {
+        in_hands_of_caller(sock, entry);
+    }
+}
+
+#[inline(never)]
+fn in_hands_of_caller(sock: Sock, entry: &Connection) {
+    // What is asked for what it has carried must not see half of it.
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    // SAFETY: both are valid, and the stack is not in a map.
+    unsafe { (&raw mut *connection).copy_from_nonoverlapping(entry, 1) };
+    kernel::read_current(Source::READ, &mut connection.process);
+    // Should its place be gone or locked, it is read from again.
+    let _ = CONNECTIONS.insert(sock.address, connection, u64::from(BPF_EXIST));
 }
 
 /// accept() gives the connection a descriptor, in the context of the process that gets it:

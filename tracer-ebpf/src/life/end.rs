@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::BPF_EXIST;
-use tracer_common::{Connection, Direction, Ended, Kind, Source, flags, hooks};
+use tracer_common::{Connection, Direction, Ended, Kind, Process, Source, flags, hooks};
 
 use super::{
     dial, find, find_any, find_own, forget, hooked, is_own, is_set, read_closer, report_opened,
@@ -59,9 +59,7 @@ fn adopt(sock: Sock, to: u8) {
 #[inline(always)]
 fn closed_by_caller(sock: Sock, entry: &Connection) {
     // Whoever gives up an attempt, it is of who made it.
-    if entry.process.source == Source::HOOK
-        && (!is_set(&entry.reported) || kernel::is_current(&entry.process))
-    {
+    if is_seen(&entry.process) && (!is_set(&entry.reported) || kernel::is_current(&entry.process)) {
         return;
     }
     // Without the socket's lock another CPU may end the connection meanwhile and the
@@ -86,6 +84,12 @@ fn closed_by_caller(sock: Sock, entry: &Connection) {
     {
         report_closed(sock, connection, connection.ended_ns);
     }
+}
+
+/// Whether the process was seen with the connection in its hands.
+#[inline(always)]
+fn is_seen(process: &Process) -> bool {
+    matches!(process.source, Source::HOOK | Source::READ)
 }
 
 /// A connection is over. Any context.
@@ -118,7 +122,7 @@ pub(super) fn ended(sock: Sock, old: u8) {
     }
     let is_closer = match connection.process.source {
         Source::CLOSE => true,
-        Source::HOOK => kernel::is_current(&connection.process),
+        Source::HOOK | Source::READ => kernel::is_current(&connection.process),
         _ => false,
     };
     if !is_closer && aborted_by_process(sock, old) {

@@ -34,7 +34,7 @@ use tracer_common::{Connection, Kind, Opened, Source, hooks};
 
 pub(crate) use self::{
     arrive::{completed, requested, turned_away},
-    begin::{accepted, connecting, grafted},
+    begin::{accepted, connecting, grafted, read_from},
     dial::dialled,
     end::{destroyed, error_reported, let_go},
     listen::disown,

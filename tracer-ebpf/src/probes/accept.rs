@@ -8,10 +8,12 @@
 //! tells what its return did not: the kernel watches the return of a limited number of
 //! calls by kretprobe, and of none that was entered before the hook was there. Subflows of
 //! MPTCP do not come here.
+//!
+//! Where no function can be hooked, tracepoint `tcp:tcp_rcv_space_adjust` tells who reads from it.
 
 use aya_ebpf::{
-    macros::{fentry, fexit, kprobe, kretprobe},
-    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+    macros::{fentry, fexit, kprobe, kretprobe, raw_tracepoint},
+    programs::{FEntryContext, FExitContext, ProbeContext, RawTracePointContext, RetProbeContext},
 };
 
 use crate::{kernel::Sock, life};
@@ -47,4 +49,10 @@ fn graft_kprobe(ctx: ProbeContext) {
     if let Some(sock) = ctx.arg(0) {
         life::grafted(Sock::at(sock));
     }
+}
+
+/// `(struct sock *sk)`
+#[raw_tracepoint(tracepoint = "tcp_rcv_space_adjust")]
+fn read_from(ctx: RawTracePointContext) {
+    life::read_from(Sock::at(ctx.arg(0)));
 }

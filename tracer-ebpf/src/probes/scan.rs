@@ -53,26 +53,18 @@ fn scan_connections(ctx: *const c_void) -> i32 {
     0
 }
 
-/// Never attached: user space runs it with addresses from the table of connections, to
-/// have those looked at whose end may have been missed.
+/// Never attached: user space runs it with [`tracer_common::SOCKETS`] addresses from the table of
+/// connections, to have those looked at whose end may have been missed. Some may be 0.
 #[raw_tracepoint]
 fn examine(ctx: RawTracePointContext) {
     life::examined(Sock::at(ctx.arg(0)));
     life::examined(Sock::at(ctx.arg(1)));
     life::examined(Sock::at(ctx.arg(2)));
     life::examined(Sock::at(ctx.arg(3)));
-    life::examined(Sock::at(ctx.arg(4)));
-    life::examined(Sock::at(ctx.arg(5)));
-    life::examined(Sock::at(ctx.arg(6)));
-    life::examined(Sock::at(ctx.arg(7)));
-    life::examined(Sock::at(ctx.arg(8)));
-    life::examined(Sock::at(ctx.arg(9)));
-    life::examined(Sock::at(ctx.arg(10)));
-    life::examined(Sock::at(ctx.arg(11)));
 }
 
-/// Likewise, to have it told what those have carried so far that are open. The first argument is
-/// the time at which they began or later, nanoseconds of `CLOCK_BOOTTIME`; the others are addresses.
+/// Likewise, to have it told what those have carried so far that are open. Before the addresses comes
+/// the time at which they began or later, nanoseconds of `CLOCK_BOOTTIME`.
 #[raw_tracepoint]
 fn read_totals(ctx: RawTracePointContext) {
     let since_ns = ctx.arg(0);
@@ -80,19 +72,12 @@ fn read_totals(ctx: RawTracePointContext) {
     life::carried(Sock::at(ctx.arg(2)), since_ns);
     life::carried(Sock::at(ctx.arg(3)), since_ns);
     life::carried(Sock::at(ctx.arg(4)), since_ns);
-    life::carried(Sock::at(ctx.arg(5)), since_ns);
-    life::carried(Sock::at(ctx.arg(6)), since_ns);
-    life::carried(Sock::at(ctx.arg(7)), since_ns);
-    life::carried(Sock::at(ctx.arg(8)), since_ns);
-    life::carried(Sock::at(ctx.arg(9)), since_ns);
-    life::carried(Sock::at(ctx.arg(10)), since_ns);
-    life::carried(Sock::at(ctx.arg(11)), since_ns);
 }
 
 /// Never attached: user space runs it with a descriptor of its own, of a socket that hears of what
-/// netfilter tracks, and 0; then with 0 and the `next` of the run before. Finds all such sockets of
-/// the host, some in each run.
+/// netfilter tracks, and zeros; then with that, and `next` and `forth` of the run before. Finds all
+/// such sockets of the host, some in each run.
 #[raw_tracepoint]
 fn observers(ctx: RawTracePointContext) {
-    life::observers(ctx.arg::<u64>(0) as u32, ctx.arg(1));
+    life::observers(ctx.arg::<u64>(0) as u32, ctx.arg(1), ctx.arg::<u64>(2) != 0);
 }

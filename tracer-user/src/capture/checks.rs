@@ -152,6 +152,7 @@ pub(crate) fn types(bytes: &[u8]) {
         ring_buffer: Some(true),
         host_pids: true,
         preemption: false,
+        kprobes: true,
     };
     for wanted in [None].into_iter().chain(plan::HookSet::ALL.map(Some)) {
         if let Ok(plans) = plan::plan(&facts, wanted) {

@@ -9,6 +9,8 @@ use super::btf::{Btf, BtfError};
 
 /// Where a kernel shows its type information.
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+/// What can be attached to: one of them are kprobes, since Linux 4.17.
+const EVENT_SOURCES: &str = "/sys/bus/event_source/devices";
 /// The first pid namespace: `PROC_PID_INIT_INO` of the kernel's `include/linux/proc_ns.h`.
 const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 /// No kernel's type information comes near this; a file that does is not one.
@@ -91,6 +93,8 @@ pub struct Facts {
     pub host_pids: bool,
     /// Whether a task can interrupt another within the kernel.
     pub preemption: bool,
+    /// Whether it has kprobes (`CONFIG_KPROBE_EVENTS`), as far as can be seen.
+    pub kprobes: bool,
 }
 
 /// What the kernel's type information says.
@@ -190,6 +194,8 @@ impl Facts {
             capabilities: capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective),
             types: read_types(Path::new(KERNEL_BTF)),
             ring_buffer: ring_buffer(),
+            kprobes: !Path::new(EVENT_SOURCES).exists()
+                || Path::new(EVENT_SOURCES).join("kprobe").exists(),
             preemption: preemption(
                 &uname.version().to_string_lossy(),
                 fs::read_to_string("/sys/kernel/debug/sched/preempt").ok(),

@@ -415,6 +415,7 @@ impl Interpreter {
             abi::Source::LISTENER => ProcessEvidence::Listener,
             abi::Source::CLOSE => ProcessEvidence::Close,
             abi::Source::SCAN => ProcessEvidence::Scan,
+            abi::Source::READ => ProcessEvidence::Read,
             _ => return (None, ProcessEvidence::Unknown),
         };
         let identity = Identity::from(process);

@@ -16,7 +16,7 @@ use aya::{
 use crate::model::Observer;
 
 /// How many runs one answer takes at most: more sockets there are not for us.
-const MAX_RUNS: usize = 64;
+const MAX_RUNS: usize = 256;
 
 /// Newtype for the right to be copied from the kernel byte by byte.
 #[derive(Clone, Copy)]
@@ -78,9 +78,9 @@ impl Observers {
     /// If the kernel does not run the program.
     pub fn ask(&self, socket: RawFd) -> io::Result<Vec<Observer>> {
         let mut observers = Vec::new();
-        let mut next = 0;
+        let (mut next, mut forth) = (0, 0);
         for _ in 0..MAX_RUNS {
-            self.run(&[u64::from(socket.cast_unsigned()), next])?;
+            self.run(&[u64::from(socket.cast_unsigned()), next, forth])?;
             let found = self.found.get(&0, 0).map_err(io::Error::other)?.0;
             let count = usize::try_from(found.count).unwrap_or(usize::MAX);
             let some = found.found.iter().take(count);
@@ -88,7 +88,7 @@ impl Observers {
                 netns: it.netns,
                 references: it.references,
             }));
-            next = found.next;
+            (next, forth) = (found.next, found.forth);
             if next == 0 {
                 break;
             }
@@ -97,7 +97,7 @@ impl Observers {
     }
 
     /// Runs it once, in the context of the calling thread.
-    fn run(&self, context: &[u64; 2]) -> io::Result<()> {
+    fn run(&self, context: &[u64; 3]) -> io::Result<()> {
         /// `BPF_PROG_TEST_RUN`.
         const TEST_RUN: libc::c_long = 10;
         let mut run = Run {

@@ -72,6 +72,8 @@ pub enum Part {
     Errors,
     /// What accept() hands out, also where its return is not seen.
     Graft,
+    /// Who reads from a connection, where accept() is not seen.
+    Readers,
     /// What connect() returns.
     Dial,
     /// Attempts that full accept queues turn away.
@@ -259,6 +261,7 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
                 for part in [
                     Part::Errors,
                     Part::Graft,
+                    Part::Readers,
                     Part::Dial,
                     Part::QueueFull,
                     Part::NotListening,
@@ -318,6 +321,7 @@ fn is_interrupted(facts: &Facts, tracepoints: &[Program; 2]) -> bool {
 fn programs(facts: &Facts, set: HookSet) -> Result<Vec<Program>, String> {
     match set {
         HookSet::Tracepoint => Ok(Vec::new()),
+        HookSet::Kprobe if !facts.kprobes => Err("this kernel has no kprobes".to_owned()),
         HookSet::Kprobe => Ok(vec![
             life("close_kprobe", Attachment::Kprobe("tcp_close")),
             life("accept_kretprobe", Attachment::Kretprobe("inet_csk_accept")),
@@ -415,6 +419,14 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
                 HookSet::Tracepoint => no_function(),
             }
         }
+        Part::Readers => match set {
+            HookSet::Fentry | HookSet::Kprobe => Ok(Vec::new()),
+            HookSet::Tracepoint => {
+                // Raw also where that can be interrupted: it is short.
+                let tracepoint = Attachment::RawTracepoint("tcp_rcv_space_adjust");
+                of_part(vec![("read_from", tracepoint)])
+            }
+        },
         Part::Dial => {
             let (permit, dial) = ("security_socket_connect", "__inet_stream_connect");
             expect(permit, types.permit_parameters, 3)?;
@@ -632,8 +644,12 @@ fn blind(plan: &Plan) -> Vec<Blind> {
         );
     }
     if plan.set == HookSet::Tracepoint {
+        let what = match plan.has(Part::Readers) {
+            true => "which process accepted a connection, until it reads from it or closes it",
+            false => "which process accepted a connection, until it closes it",
+        };
         add(
-            "which process accepted a connection, until it closes it",
+            what,
             "no function of this kernel can be hooked: accept is reported at the end of the handshake, with the \
              process that listens",
         );
@@ -660,6 +676,8 @@ fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
             ],
             HookSet::Tracepoint => &[],
         },
+        // What accept() tells has a line of its own.
+        Part::Readers => &[],
         Part::Dial => &[
             "attempts that fail before a SYN is made, as for want of a route or by a policy of this host",
         ],
@@ -724,6 +742,7 @@ mod tests {
             ring_buffer: Some(true),
             host_pids: true,
             preemption: false,
+            kprobes: true,
         }
     }
 
@@ -770,6 +789,17 @@ mod tests {
         let plans = plan(&facts, None).expect("nothing in the way");
         assert_eq!(sets(&plans), [HookSet::Kprobe, HookSet::Tracepoint]);
         assert!(plans.ruled_out[0].why.contains("3 parameters"));
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_not_tried() {
+        let facts = Facts {
+            kprobes: false,
+            ..modern()
+        };
+        let plans = plan(&facts, None).expect("nothing in the way");
+        assert_eq!(sets(&plans), [HookSet::Fentry, HookSet::Tracepoint]);
+        assert!(plans.ruled_out[0].why.contains("kprobes"));
     }
 
     #[test]

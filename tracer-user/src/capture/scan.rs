@@ -161,7 +161,7 @@ impl Table {
 /// If the kernel refuses.
 pub(super) fn examine(ebpf: &Ebpf) -> Result<(), ProgramError> {
     let sockets = Table::open(ebpf)?.sockets();
-    for some in sockets.chunks(RawTracePointRunOptions::new().args.len()) {
+    for some in sockets.chunks(tracer_common::SOCKETS) {
         let mut options = RawTracePointRunOptions::new();
         options.args[..some.len()].copy_from_slice(some);
         run_program(ebpf, "examine", options)?;

@@ -20,8 +20,6 @@ use super::{clock, scan};
 
 /// Connections of one step, at most.
 const STEP: usize = 1024;
-/// Those of one run of the program: its first argument is a time.
-const RUN: usize = RawTracePointRunOptions::new().args.len() - 1;
 
 /// How long a pass that nobody goes on with keeps the stop waiting.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -125,7 +123,7 @@ pub(super) fn of_those_since(ebpf: &Ebpf, since_ns: u64) -> Result<(), ProgramEr
 }
 
 fn tell(ebpf: &Ebpf, since_ns: u64, sockets: &[u64]) -> Result<(), ProgramError> {
-    for some in sockets.chunks(RUN) {
+    for some in sockets.chunks(tracer_common::SOCKETS) {
         let mut options = RawTracePointRunOptions::new();
         options.args[0] = since_ns;
         options.args[1..=some.len()].copy_from_slice(some);

@@ -415,9 +415,17 @@ fn carried(event: &ConnectionEvent, time: Timestamp, is_all: bool) -> Option<Box
 
 /// Of two tellings of one end the one that counts, in whatever order they came.
 fn later(one: Option<Box<Carried>>, other: Option<Box<Carried>>) -> Option<Box<Carried>> {
-    one.into_iter()
-        .chain(other)
-        .max_by_key(|it| (it.is_all, it.time))
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let rank = |it: &Carried| (it.is_all, it.time);
+            Some(if rank(&other) >= rank(&one) {
+                other
+            } else {
+                one
+            })
+        }
+        (one, other) => one.or(other),
+    }
 }
 
 impl Meeting {

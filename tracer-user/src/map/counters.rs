@@ -9,9 +9,10 @@ use crate::model::{
 };
 
 /// What processes are known by, in the order of the counters.
-const PROCESS: [ProcessEvidence; 5] = [
+const PROCESS: [ProcessEvidence; 6] = [
     ProcessEvidence::Hook,
     ProcessEvidence::Listener,
+    ProcessEvidence::Read,
     ProcessEvidence::Close,
     ProcessEvidence::Scan,
     ProcessEvidence::Unknown,

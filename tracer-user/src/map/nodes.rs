@@ -70,7 +70,9 @@ pub(super) enum Key {
 pub(super) enum Dialled {
     /// A name.
     Name(Arc<str>),
-    /// An address, of which the client has no name, or several.
+    /// The address of the remote itself, of which the client has no name, or several.
+    Itself,
+    /// Likewise another address, in whose place that of the remote was put.
     Address(Realm, Address),
 }
 
@@ -239,8 +241,12 @@ impl Nodes {
         time: Timestamp,
     ) -> NodeId {
         let place = |address: Address| (Realm::of(host, connection.netns, address), address);
-        let (realm, address) = place(connection.remote().into());
-        let dialled = place(connection.dialled().into());
+        let address = Address::from(connection.remote());
+        let (realm, _) = place(address);
+        let dialled = match Address::from(connection.dialled()) {
+            same if same == address => (realm, address),
+            other => place(other),
+        };
         let name = connection.name.as_deref();
         if let Some(name) = name {
             self.hear(dialled, name);
@@ -249,6 +255,7 @@ impl Nodes {
         let own = name.filter(|it| it.source != NameSource::DnsOther);
         let dialled = match own.and_then(Name::only) {
             Some(name) => Dialled::Name(Arc::clone(name)),
+            None if dialled.1 == address => Dialled::Itself,
             None => Dialled::Address(dialled.0, dialled.1),
         };
         let key = Key::Remote(realm, address, dialled);

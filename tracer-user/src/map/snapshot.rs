@@ -331,14 +331,16 @@ impl Labels {
             Key::Others(host) => (format!("others@{}", self.host(*host)), "others".to_owned()),
             Key::Remote(realm, address, dialled) => {
                 let around = self.around(*realm, *address);
+                // By what was dialled alone: behind it may be what serves other names.
+                let heard = |around, address| match self.names.get(&(around, address)) {
+                    Some(Heard::Only(name)) => Some(name),
+                    Some(Heard::Several) | None => None,
+                };
                 let name = match dialled {
                     Dialled::Name(name) => Some(name),
-                    // By what was dialled alone: behind it may be what serves other names.
+                    Dialled::Itself => heard(around, *address),
                     Dialled::Address(realm, address) => {
-                        match self.names.get(&(self.around(*realm, *address), *address)) {
-                            Some(Heard::Only(name)) => Some(name),
-                            Some(Heard::Several) | None => None,
-                        }
+                        heard(self.around(*realm, *address), *address)
                     }
                 };
                 match (name, around) {

@@ -8,6 +8,8 @@ pub enum ProcessEvidence {
     /// It owns the listening socket that the connection arrived at; another process
     /// may have accepted it.
     Listener,
+    /// It was the first to read from the connection, which nobody was seen to accept.
+    Read,
     /// It closed the connection; another process may have held it before.
     Close,
     /// It holds the socket, found by looking through all processes after the fact.
@@ -22,6 +24,7 @@ impl ProcessEvidence {
         match self {
             Self::Hook => "hook",
             Self::Listener => "listener",
+            Self::Read => "read",
             Self::Close => "close",
             Self::Scan => "scan",
             Self::Unknown => "unknown",

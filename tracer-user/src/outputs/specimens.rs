@@ -461,6 +461,7 @@ pub(crate) fn all() -> Vec<Event> {
     let found = [
         ProcessEvidence::Hook,
         ProcessEvidence::Listener,
+        ProcessEvidence::Read,
         ProcessEvidence::Close,
         ProcessEvidence::Scan,
         ProcessEvidence::Unknown,
@@ -469,6 +470,7 @@ pub(crate) fn all() -> Vec<Event> {
         match process {
             ProcessEvidence::Hook
             | ProcessEvidence::Listener
+            | ProcessEvidence::Read
             | ProcessEvidence::Close
             | ProcessEvidence::Scan
             | ProcessEvidence::Unknown => {}

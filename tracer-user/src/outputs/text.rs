@@ -282,6 +282,7 @@ fn evidence(evidence: &Evidence) -> String {
     let process = match evidence.process {
         ProcessEvidence::Hook | ProcessEvidence::Unknown => None,
         ProcessEvidence::Listener => Some("process by listener"),
+        ProcessEvidence::Read => Some("process by read"),
         ProcessEvidence::Close => Some("process by close"),
         ProcessEvidence::Scan => Some("process by scan"),
     };

@@ -301,6 +301,7 @@ impl<'a> Rest<'a> {
         let process = match self.text()? {
             "hook" => ProcessEvidence::Hook,
             "listener" => ProcessEvidence::Listener,
+            "read" => ProcessEvidence::Read,
             "close" => ProcessEvidence::Close,
             "scan" => ProcessEvidence::Scan,
             "unknown" => ProcessEvidence::Unknown,

@@ -585,6 +585,7 @@ fn read_evidence(wire: &wire::Evidence<'_>) -> Result<Evidence, Fault> {
         process: match wire.process.as_deref() {
             Some("hook") => ProcessEvidence::Hook,
             Some("listener") => ProcessEvidence::Listener,
+            Some("read") => ProcessEvidence::Read,
             Some("close") => ProcessEvidence::Close,
             Some("scan") => ProcessEvidence::Scan,
             Some("unknown") => ProcessEvidence::Unknown,
