@@ -140,6 +140,14 @@ offsets! {
         tcp_cb_v6_iif: "tcp_skb_cb"."header.h6.iif", 4;
     }
     Scan {
+        /// Open files of a task.
+        task_files: "task_struct"."files", 8;
+        /// Their table.
+        files_table: "files_struct"."fdt", 8;
+        /// The array of its files.
+        table_files: "fdtable"."fd", 8;
+        /// How many places that has.
+        table_size: "fdtable"."max_fds", 4;
         /// `struct inode` of an open file.
         file_inode: "file"."f_inode", 8;
         /// `struct socket` of an open file that is one.
@@ -258,12 +266,6 @@ offsets! {
     Namespaces {
         /// References that keep a network namespace: at none it is taken apart.
         net_references: "net"."ns.__ns_ref|ns.count|count", 4;
-        /// Open files of a task.
-        task_files: "task_struct"."files", 8;
-        /// Their table.
-        files_table: "files_struct"."fdt", 8;
-        /// The array of its files.
-        table_files: "fdtable"."fd", 8;
         /// Its place in the list of the sockets of its protocol that are in a group.
         sock_listed: "sock"."__sk_common.skc_bind_node", 16;
         /// `struct socket` of an open file, once more.

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use tracer_common::{Connection, Counts, Flow, Kind, Listening, Observers, Offsets, Span};
 
-use crate::{kernel::Room, names::Receiving};
+use crate::{kernel::Room, life::Visit, names::Receiving};
 
 /// Records on their way to user space. Size set by user space.
 #[map]
@@ -61,6 +61,10 @@ pub(crate) static SPAN: Array<Span> = Array::with_max_entries(1, 0);
 /// be one that did not fit, no longer only one that is older than the programs.
 #[map]
 pub(crate) static OVERFLOWED: Array<u32> = Array::with_max_entries(1, 0);
+
+/// How far a look around has come.
+#[map]
+pub(crate) static VISIT: Array<Visit> = Array::with_max_entries(1, 0);
 
 /// What the last run of `observers` found.
 #[map]

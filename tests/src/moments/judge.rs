@@ -22,6 +22,9 @@ use crate::{expect, init, ledger::Side};
 /// By how much the wall clock may have moved against the other since this recording: only to find
 /// the relation, which the lines themselves then give exactly.
 const DRIFT_NS: i64 = 20_000_000;
+/// By how much the clock that programs may read at any time differs from the one that processes read:
+/// while it is adjusted, some hundred nanoseconds (`ktime_get_mono_fast_ns()`).
+const CLOCKS_NS: i64 = 1_000;
 /// A tracer that is killed has told what was before its last line by so much.
 const UNTOLD_NS: i64 = 100_000_000;
 /// Hosts like the one this was written on hide an interrupt from every program now and then, uncounted, and with
@@ -328,7 +331,8 @@ fn relation(
         latest: measured + DRIFT_NS,
     };
     let mut narrow = |told: &Told<'_>, step: Between| {
-        let (earliest, latest) = (told.time - step.latest, told.time - step.earliest);
+        let latest = told.time - step.earliest + CLOCKS_NS;
+        let earliest = told.time - step.latest - CLOCKS_NS;
         if latest < clock.earliest || earliest > clock.latest {
             let off = (clock.earliest - latest).max(earliest - clock.latest);
             judged.wrong("not when it happened", format!("{off} ns off: {told}"));
@@ -552,8 +556,8 @@ impl Court {
 
     fn kernel(&self, wall: i64) -> Between {
         Between {
-            earliest: wall - self.clock.latest,
-            latest: wall - self.clock.earliest,
+            earliest: wall - self.clock.latest - CLOCKS_NS,
+            latest: wall - self.clock.earliest + CLOCKS_NS,
         }
     }
 

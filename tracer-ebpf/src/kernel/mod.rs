@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod executable;
+mod files;
 mod message;
 mod netns;
 mod packet;
@@ -18,13 +19,14 @@ use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_probe_read_kernel}
 
 pub(crate) use cgroup::Cgroup;
 pub(crate) use executable::read_executable;
+pub(crate) use files::{Files, Held};
 pub(crate) use message::{Message, Pieces, Room, port_of};
 pub(crate) use netns::Node;
 pub(crate) use packet::{Packet, first_sequence};
-pub(crate) use sock::{Role, Sock, is_internet, of_file, of_socket, state};
+pub(crate) use sock::{Role, Sock, is_internet, of_socket, state};
 pub(crate) use task::{
     exit_status, is_current, is_ending, is_kernel_thread, is_last_thread, is_of, parent,
-    read_arguments, read_child, read_current, read_task,
+    read_arguments, read_child, read_current, read_task, started_ns,
 };
 
 /// Nanoseconds of the clock that goes on during suspend, as the start times of processes do.

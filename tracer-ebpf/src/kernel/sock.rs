@@ -32,7 +32,7 @@ pub(crate) fn of_socket(socket: u64) -> Sock {
 
 /// The `struct sock` of an open file, if it is a socket.
 #[inline(always)]
-pub(crate) fn of_file(file: u64) -> Option<Sock> {
+pub(super) fn of_file(file: u64) -> Option<Sock> {
     /// `S_IFMT` and `S_IFSOCK` of the kernel's user-space interface.
     const KIND: u16 = 0o170_000;
     const SOCKET: u16 = 0o140_000;

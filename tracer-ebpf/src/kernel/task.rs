@@ -142,6 +142,18 @@ pub(crate) fn is_of(task: u64, process: &Process) -> bool {
         && read::<u64>(leader, offset!(task_start_boottime)) == process.start_ns
 }
 
+/// Whether `task` is the kernel's own.
+#[inline(always)]
+pub(super) fn is_kernels(task: u64) -> bool {
+    read::<u32>(task, offset!(task_flags)) & PF_KTHREAD != 0
+}
+
+/// When `task` started, nanoseconds of `CLOCK_BOOTTIME`.
+#[inline(always)]
+pub(crate) fn started_ns(task: u64) -> u64 {
+    read(task, offset!(task_start_boottime))
+}
+
 /// Whether `task` ends: what it has open is about to be closed.
 #[inline(always)]
 pub(crate) fn is_ending(task: u64) -> bool {

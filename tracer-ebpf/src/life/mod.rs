@@ -39,7 +39,7 @@ pub(crate) use self::{
     end::{destroyed, error_reported, let_go},
     listen::disown,
     netns::observers,
-    scan::{examined, found_connection, found_listener},
+    scan::{Visit, examined, visit_connections, visit_listeners},
     totals::carried,
 };
 use crate::{

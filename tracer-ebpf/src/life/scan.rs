@@ -10,32 +10,90 @@ use tracer_common::{
 use super::{E2BIG, find, find_any, forget, is_set, listen};
 use crate::{
     emit,
-    kernel::{self, Sock, now, state},
-    maps::{CONNECTIONS, LISTENERS},
+    kernel::{self, Files, Held, Sock, now, state},
+    maps::{CONNECTIONS, LISTENERS, VISIT},
     room::{clear, zeroed},
     span::is_stale,
 };
 
-/// `task` has `file` open, which may be a socket that listens.
+/// How far a look around has come. Kept in a map also for want of room on the stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Visit {
+    /// When the task started, which tells it from another one at its address.
+    started_ns: u64,
+    /// The descriptor to go on with.
+    next: u64,
+    /// What is looked at; its task is 0 if none is under way.
+    held: Held,
+}
+
+/// How many open files are looked at in one run, at most.
+const STEP: usize = 16;
+
+/// Looks at the next open files of `task` for a socket that listens; 0 is none. Tells whether there may
+/// be more.
 #[inline(always)]
-pub(crate) fn found_listener(task: u64, file: u64) {
-    let Some(sock) = kernel::of_file(file) else {
-        return;
+pub(crate) fn visit_listeners(task: u64) -> bool {
+    visit(task, is_listening, found_listener)
+}
+
+/// Likewise, for connections of which nobody was told.
+#[inline(always)]
+pub(crate) fn visit_connections(task: u64) -> bool {
+    visit(task, is_untold, found_connection)
+}
+
+/// Goes on until `found` has one socket that `is_wanted`, so that the kernel follows `found` once.
+#[inline(always)]
+fn visit(task: u64, is_wanted: impl Fn(Sock) -> bool, found: impl FnOnce(&Held, Sock)) -> bool {
+    let Some(visit) = VISIT.get_ptr_mut(0) else {
+        return false;
     };
-    if !is_listening(sock) || kernel::is_ending(task) {
+    // SAFETY: the one entry of an array, and one look around at a time.
+    let visit = unsafe { &mut *visit };
+    let started_ns = kernel::started_ns(task);
+    if (visit.held.task, visit.started_ns) != (task, started_ns) {
+        visit.started_ns = started_ns;
+        visit.next = 0;
+    }
+    visit.held.task = 0;
+    let Some(files) = Files::of(task) else {
+        return false;
+    };
+    for _ in 0..STEP {
+        let next = visit.next;
+        if next >= files.size() {
+            visit.held.task = 0;
+            return false;
+        }
+        visit.next = next + 1;
+        visit.held = files.at(next);
+        if let Some(sock) = visit.held.sock()
+            && is_wanted(sock)
+        {
+            found(&visit.held, sock);
+            break;
+        }
+    }
+    true
+}
+
+/// A task has this socket open, which listens.
+#[inline(always)]
+fn found_listener(held: &Held, sock: Sock) {
+    if kernel::is_ending(held.task) {
         return;
     }
     // SAFETY: the entry may be replaced meanwhile by that of another socket, and then what is read
     // is a mixture: the place of both is looked at again before anything is told.
     match unsafe { LISTENERS.get(sock.address) } {
-        None => {
-            new_listener(task, sock);
-        }
+        None => new_listener(held, sock),
         Some(known) if is_stale(known.header.time_ns) => {
             let _ = LISTENERS.remove(sock.address);
-            new_listener(task, sock);
+            new_listener(held, sock);
         }
-        Some(known) if listen::is_ownerless(&known.process) => inherited_listener(task, sock),
+        Some(known) if listen::is_ownerless(&known.process) => inherited_listener(held, sock),
         Some(_) => {}
     }
 }
@@ -46,14 +104,15 @@ fn is_listening(sock: Sock) -> bool {
 }
 
 #[inline(never)]
-fn new_listener(task: u64, sock: Sock) {
-    tell_listener(task, sock, BPF_NOEXIST);
+fn new_listener(held: &Held, sock: Sock) {
+    tell_listener(held, sock, BPF_NOEXIST);
 }
 
-/// Nobody told of this socket, or who it was told of has ended: from here on it is `task`'s. Tells
-/// whether it is.
+/// Nobody told of this socket, or who it was told of has ended: from here on it is of who holds it.
+/// Tells whether it is.
 #[inline(always)]
-fn tell_listener(task: u64, sock: Sock, place: u32) -> bool {
+fn tell_listener(held: &Held, sock: Sock, place: u32) -> bool {
+    let task = held.task;
     let now = now();
     let mut room = MaybeUninit::uninit();
     let listening: &mut Listening = zeroed(&mut room);
@@ -69,7 +128,7 @@ fn tell_listener(task: u64, sock: Sock, place: u32) -> bool {
         is_told = LISTENERS
             .insert(sock.address, listening, u64::from(place))
             .is_ok()
-            && (is_listening(sock) || LISTENERS.remove(sock.address).is_err());
+            && ((is_listening(sock) && held.is_open()) || LISTENERS.remove(sock.address).is_err());
         is_told
     });
     if is_told {
@@ -82,10 +141,10 @@ fn tell_listener(task: u64, sock: Sock, place: u32) -> bool {
     is_told
 }
 
-/// The owner of this socket has ended, and `task` holds it, too: that one stopped to listen, and
+/// The owner of this socket has ended, and another holds it, too: that one stopped to listen, and
 /// this one listens.
 #[inline(never)]
-fn inherited_listener(task: u64, sock: Sock) {
+fn inherited_listener(held: &Held, sock: Sock) {
     let mut room = MaybeUninit::uninit();
     let before: &mut Listening = zeroed(&mut room);
     // SAFETY: as in `found_listener`.
@@ -94,35 +153,34 @@ fn inherited_listener(task: u64, sock: Sock) {
     };
     // SAFETY: both are valid, and the stack is not in a map.
     unsafe { (&raw mut *before).copy_from_nonoverlapping(known, 1) };
-    if kernel::is_of(task, &before.process) {
+    if kernel::is_of(held.task, &before.process) {
         // There was no room to remember it.
         listen::own(&before.process);
-    } else if tell_heir(task, sock) {
+    } else if tell_heir(held, sock) {
         listen::report(Kind::UNLISTEN, before, now());
     }
 }
 
 #[inline(never)]
-fn tell_heir(task: u64, sock: Sock) -> bool {
-    tell_listener(task, sock, BPF_EXIST)
+fn tell_heir(held: &Held, sock: Sock) -> bool {
+    tell_listener(held, sock, BPF_EXIST)
 }
 
-/// `task` has `file` open, which may be a connection.
+/// Whether it is a connection or an attempt that nobody was told of.
+#[inline(always)]
+fn is_untold(sock: Sock) -> bool {
+    !matches!(sock.state(), state::CLOSE | state::LISTEN | state::SYN_RECV)
+        && sock.is_hashed()
+        && find_any(sock).is_none()
+}
+
+/// A task has this socket open, of whose connection nobody was told.
 #[inline(never)]
-pub(crate) fn found_connection(task: u64, file: u64) {
-    let Some(sock) = kernel::of_file(file) else {
-        return;
-    };
+fn found_connection(held: &Held, sock: Sock) {
     let state = sock.state();
-    if matches!(state, state::CLOSE | state::LISTEN | state::SYN_RECV)
-        || !sock.is_hashed()
-        || find_any(sock).is_some()
-    {
-        return;
-    }
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
-    kernel::read_task(task, Source::SCAN, &mut connection.process);
+    kernel::read_task(held.task, Source::SCAN, &mut connection.process);
     connection.last_state = state;
     if state == state::SYN_SENT {
         if !sock.has_sent() {
@@ -137,7 +195,7 @@ pub(crate) fn found_connection(task: u64, file: u64) {
         if CONNECTIONS
             .insert(sock.address, connection, u64::from(BPF_NOEXIST))
             .is_ok()
-            && !sock.is_hashed()
+            && !(sock.is_hashed() && held.is_open())
         {
             forget(sock);
         }
@@ -147,7 +205,7 @@ pub(crate) fn found_connection(task: u64, file: u64) {
     // is still in them after the entry is made ends with the entry in place, and one that
     // is not has been told of, unless its end took this entry along.
     report_existing(sock, connection, now(), || {
-        sock.is_hashed() || !forget(sock)
+        (sock.is_hashed() && held.is_open()) || !forget(sock)
     });
 }
 

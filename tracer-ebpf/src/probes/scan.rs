@@ -9,48 +9,49 @@ use aya_ebpf::{
 
 use crate::{kernel::Sock, life};
 
-/// `struct bpf_iter__task_file`, a part of the kernel's user-space interface: a task and
-/// one of its open files; both null at the end.
+/// `struct bpf_iter__task`, a part of the kernel's user-space interface: a task; null at the end.
 #[repr(C)]
-struct TaskFile {
+struct Task {
     meta: u64,
     task: u64,
-    fd: u64,
-    file: u64,
 }
 
 /// Reads the context as plain numbers: as typed pointers they would have to be followed
 /// at offsets that the verifier knows.
 #[inline(always)]
-fn task_and_file(ctx: *const c_void) -> Option<(u64, u64)> {
-    let mut it = MaybeUninit::<TaskFile>::uninit();
-    // SAFETY: `it` has the room, every byte of which the helper writes; any bits are a
-    // `TaskFile`.
+fn task(ctx: *const c_void) -> u64 {
+    let mut it = MaybeUninit::<Task>::uninit();
+    // SAFETY: `it` has the room, every byte of which the helper writes; any bits are a `Task`.
     let it = unsafe {
-        bpf_probe_read_kernel(it.as_mut_ptr().cast(), size_of::<TaskFile>() as u32, ctx);
+        bpf_probe_read_kernel(it.as_mut_ptr().cast(), size_of::<Task>() as u32, ctx);
         it.assume_init()
     };
-    (it.task != 0 && it.file != 0).then_some((it.task, it.file))
+    it.task
 }
 
-/// Every open file of every task: the sockets that listen.
+/// Has the kernel come back with the same task, once the reader has had a word: `EAGAIN`.
+const AGAIN: i32 = 1;
+
+/// Every task: the sockets that listen among its open files.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/task_file")]
+#[unsafe(link_section = "iter/task")]
 fn scan_listeners(ctx: *const c_void) -> i32 {
-    if let Some((task, file)) = task_and_file(ctx) {
-        life::found_listener(task, file);
+    if life::visit_listeners(task(ctx)) {
+        AGAIN
+    } else {
+        0
     }
-    0
 }
 
-/// Every open file of every task: the connections.
+/// Every task: the connections among its open files.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/task_file")]
+#[unsafe(link_section = "iter/task")]
 fn scan_connections(ctx: *const c_void) -> i32 {
-    if let Some((task, file)) = task_and_file(ctx) {
-        life::found_connection(task, file);
+    if life::visit_connections(task(ctx)) {
+        AGAIN
+    } else {
+        0
     }
-    0
 }
 
 /// Never attached: user space runs it with [`tracer_common::SOCKETS`] addresses from the table of

@@ -49,8 +49,8 @@ const STEPS: [&str; 4] = [
     "tcp_v4_connect",
     "tcp_v6_connect",
 ];
-/// What a BPF iterator over the files of tasks attaches to.
-const ITERATED: [&str; 1] = ["bpf_iter_task_file"];
+/// What a BPF iterator over tasks attaches to.
+const ITERATED: [&str; 1] = ["bpf_iter_task"];
 /// What the tracepoint `tcp_send_reset` calls.
 const RESETS: &str = "btf_trace_tcp_send_reset";
 /// And `inet_sk_error_report`.

@@ -515,8 +515,8 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
             has(Need::Scan)?;
             of_part(vec![
                 ("examine", Attachment::OnDemand),
-                ("scan_listeners", Attachment::Iterator("task_file")),
-                ("scan_connections", Attachment::Iterator("task_file")),
+                ("scan_listeners", Attachment::Iterator("task")),
+                ("scan_connections", Attachment::Iterator("task")),
             ])
         }
         Part::Totals => of_part(vec![("read_totals", Attachment::OnDemand)]),

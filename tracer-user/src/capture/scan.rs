@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    io::Read as _,
+    io::{ErrorKind, Read as _},
     os::fd::AsFd as _,
     sync::{
         Arc,
@@ -96,10 +96,21 @@ impl Scan {
     }
 }
 
-/// Reading to the end runs the program on every descriptor. It prints nothing.
+/// Reading to the end runs the program on every task, on one with many descriptors several times. It
+/// prints nothing.
 fn run(mut iterator: File) {
-    if let Err(error) = iterator.read_to_end(&mut Vec::new()) {
-        tracing::warn!(%error, "the look at what is there was cut short");
+    loop {
+        match iterator.read(&mut [0; 64]) {
+            Ok(0) => break,
+            Ok(_) => {}
+            // There is more of the same task.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                tracing::warn!(%error, "the look at what is there was cut short");
+                break;
+            }
+        }
     }
 }
 
