@@ -1,21 +1,15 @@
 //! What tracer would keep alive: an observer changes nothing, so whatever others are done with is gone,
 //! though tracer looked at it, and whatever tracer waits for.
 
-use std::{
-    fs, io,
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{fs, io, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use tracer_tests::{
     agent::{Agent, Dial, Listen},
-    expect, init,
     netns::Netns,
     skip, tests,
-    tracer::{self, Process, Tracer, stream_command},
+    tracer::{Process, Tracer, stream_command},
     wait,
 };
 
@@ -24,45 +18,7 @@ tests!("pins":
     a_namespace_goes_with_its_last_descriptor,
     a_namespace_goes_with_its_last_mount,
     files_and_folders_are_not_kept_open,
-    what_is_closed_is_closed_by_its_process,
 );
-
-/// Every start looks at all open files of the host, in the midst of sockets that come and go: were it to
-/// hold one as its process closes it, it would be tracer that closes it, and later.
-fn what_is_closed_is_closed_by_its_process() -> Result<()> {
-    let starts = if init::is_test_machine() { 3 } else { 20 };
-    let netns = Netns::new()?;
-    let watcher = Tracer::stream(&["--event", "unlisten", "--comm", "tracer"])?;
-    let is_over = AtomicBool::new(false);
-    let come_and_go = || {
-        netns.run(|| {
-            let mut count = 0_u64;
-            while !is_over.load(Ordering::Relaxed) {
-                drop(TcpListener::bind("127.0.0.1:0").context("listen")?);
-                count += 1;
-            }
-            Ok(count)
-        })
-    };
-    let count = std::thread::scope(|scope| {
-        let sockets = scope.spawn(come_and_go);
-        let looked = (0..starts).try_for_each(|_| {
-            tracer::output(&mut stream_command(&["--for", "1ms"])?)?
-                .expect_code(0)
-                .map(drop)
-        });
-        is_over.store(true, Ordering::Relaxed);
-        let count = sockets.join().ok().context("the thread panicked")??;
-        looked.map(|()| count)
-    })?;
-    let run = watcher.stop()?;
-    run.expect_code(0)?;
-    let seen = expect::sums_of_those_told(run.text()?.lines())?["unlisten"].seen + run.missed()?;
-    ensure!(seen >= count, "{seen} of {count} were seen");
-    let events = expect::within(netns.inode(), &run.events()?);
-    ensure!(events.is_empty(), "tracer closed: {events:#?}");
-    Ok(())
-}
 
 /// A thread that does not go on, as if it waited for who reads its output; the rest of its process does.
 struct Halted(libc::pid_t);

@@ -66,6 +66,10 @@ pub(crate) static OVERFLOWED: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static VISIT: Array<Visit> = Array::with_max_entries(1, 0);
 
+/// A listener as it was told of before, while its heir is told of: there is no room on the stack.
+#[map]
+pub(crate) static PREVIOUS: Array<Listening> = Array::with_max_entries(1, 0);
+
 /// What the last run of `observers` found.
 #[map]
 pub(crate) static OBSERVED: Array<Observers> = Array::with_max_entries(1, 0);

@@ -11,12 +11,12 @@ use super::{E2BIG, find, find_any, forget, is_set, listen};
 use crate::{
     emit,
     kernel::{self, Files, Held, Sock, now, state},
-    maps::{CONNECTIONS, LISTENERS, VISIT},
+    maps::{CONNECTIONS, LISTENERS, PREVIOUS, VISIT},
     room::{clear, zeroed},
     span::is_stale,
 };
 
-/// How far a look around has come. Kept in a map also for want of room on the stack.
+/// How far a look around has come.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Visit {
@@ -145,14 +145,18 @@ fn tell_listener(held: &Held, sock: Sock, place: u32) -> bool {
 /// this one listens.
 #[inline(never)]
 fn inherited_listener(held: &Held, sock: Sock) {
-    let mut room = MaybeUninit::uninit();
-    let before: &mut Listening = zeroed(&mut room);
     // SAFETY: as in `found_listener`.
     let Some(known) = (unsafe { LISTENERS.get(sock.address) }) else {
         return;
     };
-    // SAFETY: both are valid, and the stack is not in a map.
-    unsafe { (&raw mut *before).copy_from_nonoverlapping(known, 1) };
+    let Some(before) = PREVIOUS.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: both are valid, and of two maps; one look around at a time.
+    let before = unsafe {
+        before.copy_from_nonoverlapping(known, 1);
+        &*before
+    };
     if kernel::is_of(held.task, &before.process) {
         // There was no room to remember it.
         listen::own(&before.process);
