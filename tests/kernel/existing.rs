@@ -32,6 +32,7 @@ tests!("existing":
     an_end_that_nobody_told_is_found,
     what_another_socket_left_is_not_taken_for_an_accept,
     what_another_socket_left_has_no_part_in_a_close,
+    what_was_reset_in_the_queue_is_over_when_it_is_accepted,
 );
 
 fn amid_thousands_of_connections_and_a_storm() -> Result<()> {
@@ -536,5 +537,46 @@ fn a_second_look_finds_nothing_to_repair() -> Result<()> {
     for (count, event) in [(3, "connect"), (3, "accept"), (6, "close"), (0, "existing")] {
         expect::exactly(count, event, &json!({"event": event}), &events)?;
     }
+    Ok(())
+}
+
+/// Its process is told of the reset as it reads, and takes the error away before it closes the socket.
+fn what_was_reset_in_the_queue_is_over_when_it_is_accepted() -> Result<()> {
+    let netns = Netns::new()?;
+    let (mut server, mut client) = (Agent::new(&netns)?, Agent::new(&netns)?);
+    let (listener, at) = server.listen(Listen::at("127.0.0.1:0".parse()?))?;
+    let dialled = client.connect(at)?;
+    client.reset(dialled.socket()?)?;
+    let mut tracer = Tracer::stream(&[])?;
+    let hooks = tracer.wait_for("the start line", |_| true)?["tracer"]["hooks"].clone();
+    let accepted = server.accept(listener)?.socket()?;
+    server.receive_end(accepted)?;
+    server.close(accepted)?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let events = expect::within(netns.inode(), &run.events()?);
+    let ends =
+        json!({"direction": "inbound", "existing": true, "client": endpoint(dialled.local()?)});
+    if hooks == "tracepoint" {
+        // Nobody sees accept(), and it was over before.
+        return expect::none(
+            "its end",
+            &json!({"event": "close", "connection": ends}),
+            &events,
+        );
+    }
+    let mut close = ends.clone();
+    close["closed_by"] = json!("remote");
+    close["errno"] = json!("ECONNRESET");
+    one(
+        "the accept",
+        &json!({"event": "accept", "connection": ends}),
+        &events,
+    )?;
+    one(
+        "the close",
+        &json!({"event": "close", "connection": close}),
+        &events,
+    )?;
     Ok(())
 }

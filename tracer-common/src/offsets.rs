@@ -75,6 +75,8 @@ offsets! {
         sock_flags: "sock"."__sk_common.skc_flags", 8;
         /// Not 0 while a process is within a call on the socket.
         sock_owned: "sock"."sk_lock.owned", 4;
+        /// Its `struct socket`, while a process holds it.
+        sock_socket: "sock"."sk_socket", 8;
         /// Pending error, a positive errno.
         sock_err: "sock"."sk_err", 4;
         /// Error that decides nothing yet, a positive errno; reading it by `SO_ERROR` clears it.

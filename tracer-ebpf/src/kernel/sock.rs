@@ -70,6 +70,8 @@ const SO_EE_ORIGIN_ICMP: u8 = 2;
 const SO_EE_ORIGIN_ICMP6: u8 = 3;
 /// Bit of `SOCK_DONE` in `sk_flags` (`enum sock_flags`): set by `tcp_fin()` alone.
 const SOCK_DONE: u64 = 1 << 1;
+/// That of `SOCK_DEAD`.
+const SOCK_DEAD: u64 = 1 << 0;
 
 /// What an end did for its handshake.
 #[derive(Clone, Copy)]
@@ -180,6 +182,14 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn is_owned(self) -> bool {
         self.get::<u32>(offset!(sock_owned)) != 0
+    }
+
+    /// Whether it waits to be accepted: no process has had it yet. What every process has let go of is
+    /// dead (`sock_orphan()`).
+    #[inline(always)]
+    pub(crate) fn waits(self) -> bool {
+        self.get::<u64>(offset!(sock_socket)) == 0
+            && self.get::<u64>(offset!(sock_flags)) & SOCK_DEAD == 0
     }
 
     #[inline(always)]

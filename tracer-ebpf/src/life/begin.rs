@@ -167,6 +167,17 @@ fn in_hands_of_caller(sock: Sock, entry: &Connection) {
     let _ = CONNECTIONS.insert(sock.address, connection, u64::from(BPF_EXIST));
 }
 
+/// It came before anything was told of it.
+#[inline(never)]
+fn waited(sock: Sock, now: u64) {
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now;
+    connection.direction = Direction::INBOUND;
+    connection.flags = flags::EXISTING;
+    keep(sock, connection);
+}
+
 /// accept() gives the connection a descriptor, in the context of the process that gets it:
 /// it should have been told of already.
 #[inline(always)]
@@ -194,12 +205,11 @@ pub(crate) fn accepted(sock: Sock) {
             return;
         }
         // It arrived before us and waited in the queue, or its arrival was missed.
-        let mut room = MaybeUninit::uninit();
-        let connection: &mut Connection = zeroed(&mut room);
-        connection.begun_ns = now;
-        connection.direction = Direction::INBOUND;
-        connection.flags = flags::EXISTING;
-        keep(sock, connection);
+        if sock.state() == state::CLOSE {
+            end::ended_in_queue(sock);
+        } else {
+            waited(sock, now);
+        }
     }
     let Some(connection) = find(sock) else {
         emit::untold(Kind::ACCEPT);

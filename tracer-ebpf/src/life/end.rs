@@ -6,8 +6,8 @@ use aya_ebpf::bindings::BPF_EXIST;
 use tracer_common::{Connection, Direction, Ended, Kind, Process, Source, flags, hooks};
 
 use super::{
-    dial, find, find_any, find_own, forget, hooked, is_own, is_set, read_closer, report_opened,
-    scan, set,
+    dial, find, find_any, find_own, forget, hooked, is_own, is_set, keep, read_closer,
+    report_opened, scan, set,
 };
 use crate::{
     emit,
@@ -93,12 +93,25 @@ fn is_seen(process: &Process) -> bool {
 }
 
 /// A connection is over. Any context.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn ended(sock: Sock, old: u8) {
+    // One call after the other: within each other, their stacks would be too large.
+    if known_ended(sock, old) {
+        return;
+    }
+    if hooked(hooks::ACCEPT) && sock.waits() {
+        ended_in_queue(sock);
+    } else {
+        existing_ended(sock, old);
+    }
+}
+
+/// Tells whether it is known.
+#[inline(never)]
+fn known_ended(sock: Sock, old: u8) -> bool {
     let now = now();
     let Some(connection) = find_own(sock) else {
-        report_existing_closed(sock, old, now);
-        return;
+        return false;
     };
     connection.last_state = old;
     if old == state::ESTABLISHED && !sock.is_owned() {
@@ -114,7 +127,7 @@ pub(super) fn ended(sock: Sock, old: u8) {
             connection.failed_errno = sock.error() as u16;
             set(&mut connection.ended);
             if !is_set(&connection.reported) {
-                return;
+                return true;
             }
         } else {
             report_missed_open(sock, connection);
@@ -129,11 +142,13 @@ pub(super) fn ended(sock: Sock, old: u8) {
         read_closer(connection);
     }
     report_closed(sock, connection, now);
+    true
 }
 
 /// Tells the end of a connection that is older than we are.
-#[inline(always)]
-fn report_existing_closed(sock: Sock, old: u8, now: u64) {
+#[inline(never)]
+fn existing_ended(sock: Sock, old: u8) {
+    let now = now();
     if !sock.is_tcp() {
         return;
     }
@@ -149,6 +164,28 @@ fn report_existing_closed(sock: Sock, old: u8, now: u64) {
     }
     scan::report_existing(sock, connection, now, || true);
     report_closed(sock, connection, now);
+}
+
+/// A connection that is older than we are ended before anybody accepted it: accept() may yet hand it
+/// out, and tells both.
+#[inline(never)]
+pub(super) fn ended_in_queue(sock: Sock) {
+    if !sock.is_tcp() || emit::overflowed() {
+        return;
+    }
+    let now = now();
+    let mut room = MaybeUninit::uninit();
+    let connection: &mut Connection = zeroed(&mut room);
+    connection.begun_ns = now;
+    connection.direction = Direction::INBOUND;
+    connection.flags = flags::EXISTING | flags::FROM_OUTSIDE;
+    connection.last_state = state::ESTABLISHED;
+    // Its process may take it away before it closes the socket.
+    connection.failed_errno = sock.error() as u16;
+    connection.ended_ns = now;
+    connection.ended = 1;
+    sock.read_flow(&mut connection.flow);
+    keep(sock, connection);
 }
 
 /// An attempt is over before it was established. Any context.
