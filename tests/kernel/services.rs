@@ -486,7 +486,12 @@ fn fits(event: &Value, service: &Service, name: &str) -> Result<()> {
     } else {
         service.workers.clone()
     };
-    let may = match event["evidence"]["process"].as_str() {
+    let evidence = event["evidence"]["process"].as_str();
+    if evidence == Some("read") && event["process"]["ppid"] == master {
+        // A process that the master made for this connection, as PostgreSQL does.
+        return Ok(());
+    }
+    let may = match evidence {
         Some("hook" | "read" | "close") => workers,
         Some("listener") => vec![master],
         _ => vec![],
