@@ -20,8 +20,8 @@ pub struct Observer {
 pub struct Observers {
     /// Where to go on: an address for the next run, which it checks; 0 at the end of the list.
     pub next: u64,
-    /// 1 if that is where the list begins, or what is told lies before it: it is to go forth. 0 if it
-    /// still looks for where the list begins.
+    /// 1 if the next run is to go towards the end of the list and tell what it finds; 0 if it is still
+    /// to look for the beginning.
     pub forth: u64,
     /// How many were found.
     pub count: u64,
