@@ -479,7 +479,8 @@ impl Court {
             _ => life.opened,
         };
         let lasts = life.ended.earliest > self.from.latest;
-        let has_begun = step.latest < self.to.earliest;
+        // One that is killed at once has told nothing yet, and need not.
+        let has_begun = step.latest < self.to.earliest && self.from.latest < self.to.earliest;
         let opens = self.is_within(step);
         if of.opened.is_empty() && (opens || (lasts && has_begun)) {
             let class = if opens {
@@ -743,4 +744,76 @@ fn all<'a>(of: impl IntoIterator<Item = &'a Told<'a>>) -> String {
         let _ = write!(all, "\n      {told}");
         all
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddrV4, time::UNIX_EPOCH};
+
+    use super::*;
+    use crate::ledger::Closer;
+
+    /// A second of the kernel's clock.
+    const SECOND: i64 = 1_000_000_000;
+
+    fn at(time: i64) -> Between {
+        Between {
+            earliest: time,
+            latest: time,
+        }
+    }
+
+    /// A client's end that lasts between two times of the kernel's clock.
+    fn truth(opened: i64, ended: i64) -> Truth {
+        let life = Life {
+            side: Side::Client,
+            server: SocketAddrV4::new(Ipv4Addr::new(127, 1, 0, 1), 80),
+            client: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 40000),
+            pid: 7,
+            opened: at(opened),
+            handshake: at(opened),
+            ended: at(ended),
+            sent: 1,
+            received: 1,
+            closed_by: Closer::Local,
+            reset: false,
+        };
+        Truth {
+            lives: [(life.name(), life)].into(),
+            ..Truth::default()
+        }
+    }
+
+    /// What a tracer that was killed had printed: that it began, and what it found at these times of the kernel's clock.
+    fn killed(begun: i64, found: &[i64]) -> String {
+        let wall = |time: i64| {
+            let since = std::time::Duration::from_nanos((time + wall_now() - now()) as u64);
+            humantime::format_rfc3339_nanos(UNIX_EPOCH + since).to_string()
+        };
+        let mut text = format!(
+            "{}\n",
+            serde_json::json!({"time": wall(begun), "event": "start", "tracer": {"hooks": "fentry"}})
+        );
+        for &time in found {
+            let line = serde_json::json!({"time": wall(time), "event": "listen"});
+            text += &format!("{line}\n");
+        }
+        text
+    }
+
+    fn untold(truth: &Truth, text: &str) -> Result<usize> {
+        let recording = Recording { text, killed: true };
+        Ok(judge(truth, &recording, &[])?.uncertain.len())
+    }
+
+    #[test]
+    fn who_is_killed_at_once_need_not_have_told_what_was_there() -> Result<()> {
+        let now = now();
+        let there = truth(now - SECOND, now + SECOND);
+        assert_eq!(untold(&there, &killed(now, &[]))?, 0);
+        assert_eq!(untold(&there, &killed(now, &[now + UNTOLD_NS / 2]))?, 0);
+        // Nothing was told of it for so long that it was forgotten.
+        assert_eq!(untold(&there, &killed(now, &[now + SECOND / 2]))?, 1);
+        Ok(())
+    }
 }

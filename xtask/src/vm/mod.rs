@@ -44,6 +44,13 @@ const BOOTS: usize = 3;
 /// it is busy does that now and then. Real processors do not.
 const STUMBLED: &str = "Oops: int3: 0000";
 
+/// What the console says when an emulated processor never came back while the others wait for it:
+/// seen once in some hundred boots, two seconds after the beginning.
+const STUCK: &str = "BUG: soft lockup";
+
+/// With what the suite begins: until then nothing of ours runs.
+const BEGUN: &str = "running ";
+
 /// How much of the console is shown again when there was no verdict.
 const TAIL_LINES: usize = 40;
 
@@ -218,8 +225,8 @@ impl Machine {
 
     /// Boots, hands every line of the console to `line`, and returns the verdict.
     ///
-    /// The verdict is what the machine says, never how QEMU ends. One that stumbled over its
-    /// emulated processor is booted again.
+    /// The verdict is what the machine says, never how QEMU ends. One whose emulated processor
+    /// failed is booted again.
     pub(crate) fn boot(
         &self,
         hooks: Hooks,
@@ -227,24 +234,27 @@ impl Machine {
         mut line: impl FnMut(&str),
     ) -> Result<Verdict> {
         for _ in 1..BOOTS {
-            let mut stumbled = false;
+            let mut emulation = Emulation::default();
             let ended = self.boot_once(hooks, orders, |text| {
-                stumbled |= text.contains(STUMBLED);
                 line(text);
+                emulation.read(text)
             });
-            if ended.is_ok() || !stumbled {
+            let Some(failure) = emulation.failure.filter(|_| ended.is_err()) else {
                 return ended;
-            }
-            line("xtask: booting again: the emulated processor ran a breakpoint that was gone");
+            };
+            line(&format!("xtask: booting again: {failure}"));
         }
-        self.boot_once(hooks, orders, line)
+        self.boot_once(hooks, orders, |text| {
+            line(text);
+            ControlFlow::Continue(())
+        })
     }
 
     fn boot_once(
         &self,
         hooks: Hooks,
         orders: Orders<'_>,
-        mut line: impl FnMut(&str),
+        mut line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Verdict> {
         let (suite, hooks_name) = (self.suite.name(), hooks.name());
         let log = folder().join(match orders.processors {
@@ -259,7 +269,7 @@ impl Machine {
             let text = printable(raw);
             // The console is kept for people; a full disk must not decide the verdict.
             let _ = writeln!(console, "{text}");
-            line(&text);
+            let next = line(&text);
             ruled_out = tally::ruled_out(&text).or(ruled_out.take());
             verdict = tally::verdict(&text).or(verdict);
             tail.push(text);
@@ -269,7 +279,7 @@ impl Machine {
             if verdict.is_some() {
                 ControlFlow::Break(())
             } else {
-                ControlFlow::Continue(())
+                next
             }
         })?;
         if let Some(tally) = verdict {
@@ -300,6 +310,29 @@ impl Machine {
             .arg("-append")
             .arg(command_line(hooks, orders));
         command
+    }
+}
+
+/// What the console says of the emulated processors.
+#[derive(Default)]
+struct Emulation {
+    /// Whether the suite has begun.
+    begun: bool,
+    /// How they failed.
+    failure: Option<&'static str>,
+}
+
+impl Emulation {
+    /// Breaks where the machine will not go on.
+    fn read(&mut self, line: &str) -> ControlFlow<()> {
+        self.begun |= line.starts_with(BEGUN);
+        if line.contains(STUMBLED) {
+            self.failure = Some("the emulated processor ran a breakpoint that was gone");
+        } else if !self.begun && line.contains(STUCK) {
+            self.failure = Some("an emulated processor was stuck before the suite began");
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -410,6 +443,20 @@ mod tests {
             "{told}"
         );
         assert!(!line(&[], &[]).contains("--"));
+    }
+
+    /// What happens once the suite runs may be our doing.
+    #[test]
+    fn a_machine_boots_again_only_if_it_was_stuck_before_the_suite_began() {
+        let lockup = "[   42.1] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [migration/1:20]";
+        let mut booting = Emulation::default();
+        assert!(booting.read("[    1.0] rcu: something").is_continue());
+        assert!(booting.read(lockup).is_break());
+        assert!(booting.failure.is_some());
+        let mut begun = Emulation::default();
+        assert!(begun.read("running 24 tests").is_continue());
+        assert!(begun.read(lockup).is_continue());
+        assert!(begun.failure.is_none());
     }
 
     #[test]
