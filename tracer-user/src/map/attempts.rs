@@ -8,15 +8,16 @@ use std::{
 
 use super::{
     Options,
-    connections::nanos,
+    age::Age,
     counters::{Known, Share, What},
     halves::{HalfId, Halves, Link},
+    meeting::inside,
+    nodes::HostId,
 };
 use crate::model::{ConnectionEvent, Direction, Reason, Timestamp, without_scope};
 
-/// Client and server of an attempt. In network namespaces that use the same addresses two
-/// attempts may have the same ends at the same moment: they are then taken for one.
-type Ends = (SocketAddr, SocketAddr);
+/// Client and server of an attempt, and the namespace that it does not leave.
+type Ends = (Option<(HostId, u32)>, SocketAddr, SocketAddr);
 
 /// What one end told.
 #[derive(Clone, Copy, Debug)]
@@ -39,31 +40,49 @@ struct Attempt {
     server: Option<Failed>,
     /// The client came through in the end.
     connected: Option<(HalfId, Known)>,
+    /// Something between the two changed the client's address.
+    by_addresses: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Attempts {
-    patience: Duration,
+    /// Nanoseconds.
+    patience: u64,
     max_waiting: usize,
+    age: Age,
     /// Those that the other end may still tell of.
     open: HashMap<Ends, Attempt>,
+    /// The same, the oldest first, with the age at which each began to wait.
+    waiting: VecDeque<(u64, Ends)>,
+    /// Of those that one end told of and that waited for long enough, what the other end may have told
+    /// of with another address of the client.
+    alone: Alone,
+}
+
+/// Attempts of which one end told, by the server's address.
+#[derive(Clone, Debug, Default)]
+struct Alone {
+    by_server: HashMap<(Option<(HostId, u32)>, SocketAddr), VecDeque<(u64, Attempt)>>,
     /// The same, the oldest first.
-    waiting: VecDeque<(Timestamp, Ends)>,
+    waiting: VecDeque<(u64, (Option<(HostId, u32)>, SocketAddr))>,
 }
 
 impl Attempts {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            patience: options.patience,
+            patience: nanos(options.patience),
             max_waiting: options.waiting,
+            age: Age::default(),
             open: HashMap::default(),
             waiting: VecDeque::new(),
+            alone: Alone::default(),
         }
     }
 
     /// An attempt failed, as one of its ends tells.
     pub(super) fn failed(
         &mut self,
+        host: HostId,
         event: &ConnectionEvent,
         half: HalfId,
         is_client: bool,
@@ -84,16 +103,15 @@ impl Attempts {
             unanswered_syns: failure.unanswered_syns,
             times: 1,
         };
-        let ends = ends(event);
-        if ends.0.port() == 0 {
+        let mut attempt = Attempt::default();
+        match is_client {
+            true => attempt.client = Some(failed),
+            false => attempt.server = Some(failed),
+        }
+        let ends = ends(host, event);
+        if ends.1.port() == 0 {
             // It never had an end of its own, so the other end cannot know of it.
-            count(
-                &Attempt {
-                    client: Some(failed),
-                    ..Attempt::default()
-                },
-                halves,
-            );
+            count(&attempt, halves);
             return;
         }
         if let Some(attempt) = self.open.get_mut(&ends) {
@@ -102,34 +120,35 @@ impl Attempts {
                 false => &mut attempt.server,
             };
             match side {
+                // The same line again.
+                Some(told) if is_client && told.last == time => return,
                 // The same SYN, sent again, is turned away again.
                 Some(told) if !is_client && told.reason == failed.reason => {
-                    told.times += 1;
-                    told.last = time;
+                    if told.last != time {
+                        told.times += 1;
+                        told.first = told.first.min(time);
+                        told.last = told.last.max(time);
+                    }
                     return;
                 }
-                Some(_) => self.settle(ends, halves),
+                Some(_) => self.give_up(ends, halves),
                 None => {
                     *side = Some(failed);
                     return;
                 }
             }
         }
-        let mut attempt = Attempt::default();
-        match is_client {
-            true => attempt.client = Some(failed),
-            false => attempt.server = Some(failed),
-        }
         self.open.insert(ends, attempt);
-        self.waiting.push_back((time, ends));
+        self.waiting.push_back((self.age.ns(), ends));
         if self.waiting.len() > self.max_waiting {
-            self.settle_first(halves);
+            self.give_up_first(halves);
         }
     }
 
     /// The client of `event` is connected: what its server turned away before was of that attempt.
     pub(super) fn succeeded(
         &mut self,
+        host: HostId,
         event: &ConnectionEvent,
         half: HalfId,
         server: Option<HalfId>,
@@ -138,7 +157,7 @@ impl Attempts {
         if self.open.is_empty() {
             return;
         }
-        let ends = ends(event);
+        let ends = ends(host, event);
         if let Some(attempt) = self.open.get_mut(&ends)
             && attempt.client.is_none()
         {
@@ -146,35 +165,125 @@ impl Attempts {
             if let (Some(server), Some(told)) = (server, &mut attempt.server) {
                 told.half = server;
             }
-            self.settle(ends, halves);
+            if let Some(attempt) = self.open.remove(&ends) {
+                count(&attempt, halves);
+            }
         }
     }
 
-    pub(super) fn expire(&mut self, now: Timestamp, halves: &mut Halves) {
-        let limit = now.as_ns().saturating_sub(nanos(self.patience));
-        while let Some((time, _)) = self.waiting.front()
-            && time.as_ns() < limit
+    pub(super) fn expire(&mut self, time: Timestamp, halves: &mut Halves) {
+        let age = self.age.pass(time);
+        while let Some((since, _)) = self.waiting.front()
+            && since + self.patience < age
         {
-            self.settle_first(halves);
+            self.give_up_first(halves);
+        }
+        while let Some((since, server)) = self.alone.waiting.front()
+            && (since + self.patience < age || self.alone.waiting.len() > self.max_waiting)
+        {
+            let (since, server) = (*since, *server);
+            self.alone.waiting.pop_front();
+            if let Some(attempt) = self.alone.take(&server, |it| it.0 == since) {
+                count(&attempt, halves);
+            }
         }
     }
 
-    fn settle_first(&mut self, halves: &mut Halves) {
+    fn give_up_first(&mut self, halves: &mut Halves) {
         if let Some((_, ends)) = self.waiting.pop_front() {
-            self.settle(ends, halves);
+            self.give_up(ends, halves);
         }
     }
 
-    fn settle(&mut self, ends: Ends, halves: &mut Halves) {
-        if let Some(attempt) = self.open.remove(&ends) {
+    /// No end with these addresses will tell of it any more.
+    fn give_up(&mut self, ends: Ends, halves: &mut Halves) {
+        if let Some(attempt) = self.open.remove(&ends)
+            && let Some(attempt) = self.alone.meet(ends, attempt, self.age.ns(), self.patience)
+        {
             count(&attempt, halves);
         }
     }
 
     /// What the attempts that are not counted yet would add.
-    pub(super) fn shares(&self) -> impl Iterator<Item = (Link, Share)> {
-        self.open.values().filter_map(share)
+    pub(super) fn shares(&self) -> Vec<(Link, Share)> {
+        if self.open.is_empty() && self.alone.waiting.is_empty() {
+            return Vec::new();
+        }
+        let mut alone = self.alone.clone();
+        let mut open: Vec<_> = self.open.iter().collect();
+        // So that the same ones always meet.
+        open.sort_by_key(|(ends, attempt)| (attempt.first(), **ends));
+        let mut shares = Vec::new();
+        for (ends, attempt) in open {
+            let attempt = alone.meet(*ends, *attempt, self.age.ns(), self.patience);
+            shares.extend(attempt.as_ref().and_then(share));
+        }
+        let left = alone.by_server.values().flatten();
+        shares.extend(left.filter_map(|(_, attempt)| share(attempt)));
+        shares
     }
+}
+
+impl Attempt {
+    fn first(&self) -> Option<Timestamp> {
+        let told = self.client.iter().chain(&self.server);
+        told.map(|it| it.first).min()
+    }
+}
+
+impl Alone {
+    /// Makes one of an attempt and the one that its other end told of with another address of the client
+    /// (something translated it on the way): the same server, at the same time, and no other end of
+    /// either. Returns what is to be counted; none if it waits for its other end.
+    fn meet(&mut self, ends: Ends, attempt: Attempt, age: u64, near: u64) -> Option<Attempt> {
+        let (inside, client, server) = ends;
+        if attempt.connected.is_some()
+            || attempt.client.is_some() == attempt.server.is_some()
+            || inside.is_some()
+            || client.ip().is_loopback()
+        {
+            return Some(attempt);
+        }
+        let time = |it: &Attempt| it.first().map_or(0, Timestamp::as_ns);
+        let fits = |other: &Attempt| {
+            other.client.is_some() != attempt.client.is_some()
+                && time(other).abs_diff(time(&attempt)) <= near
+        };
+        let place = (inside, server);
+        if let Some(other) = self.take(&place, |(_, other)| fits(other)) {
+            return Some(Attempt {
+                client: attempt.client.or(other.client),
+                server: attempt.server.or(other.server),
+                by_addresses: true,
+                ..attempt
+            });
+        }
+        self.by_server
+            .entry(place)
+            .or_default()
+            .push_back((age, attempt));
+        self.waiting.push_back((age, place));
+        None
+    }
+
+    /// Takes out the first one that `is` it.
+    fn take(
+        &mut self,
+        server: &(Option<(HostId, u32)>, SocketAddr),
+        is: impl Fn(&(u64, Attempt)) -> bool,
+    ) -> Option<Attempt> {
+        let attempts = self.by_server.get_mut(server)?;
+        let at = attempts.iter().position(is)?;
+        let (_, attempt) = attempts.remove(at)?;
+        if attempts.is_empty() {
+            self.by_server.remove(server);
+        }
+        Some(attempt)
+    }
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn count(attempt: &Attempt, halves: &mut Halves) {
@@ -200,6 +309,7 @@ fn share(attempt: &Attempt) -> Option<(Link, Share)> {
         last: told.last,
         client: client_known,
         server: attempt.server.map(|it| it.known),
+        by_addresses: attempt.by_addresses,
         what: What::Failure {
             reason: told.reason,
             errno: told.errno,
@@ -218,12 +328,13 @@ fn known(event: &ConnectionEvent) -> Known {
     }
 }
 
-fn ends(event: &ConnectionEvent) -> Ends {
+fn ends(host: HostId, event: &ConnectionEvent) -> Ends {
     let connection = &event.connection;
     let local = without_scope(connection.ends.local);
     let remote = without_scope(connection.remote());
+    let inside = inside(host, connection);
     match connection.direction {
-        Some(Direction::Inbound) => (remote, local),
-        _ => (local, remote),
+        Some(Direction::Inbound) => (inside, remote, local),
+        _ => (inside, local, remote),
     }
 }

@@ -1,25 +1,30 @@
 //! Connections that are open, or were lately: the two ends of one find each other here.
+//!
+//! A connection is over when its ends say so, however far apart they do. Only one of which a single
+//! end is known, and over, is given up at some time: as a rule there is nobody at the other end to tell.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU64,
-    time::Duration,
-};
+use std::{collections::VecDeque, num::NonZeroU64};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use super::{
     Options,
-    counters::{Known, Share, What},
+    age::Age,
+    attempts::nanos,
+    counters::{Known, Share},
     coverage::Watched,
+    end::{End, carried, link, share, short},
     halves::{HalfId, Halves, Link, Side},
+    meeting::{Addresses, Keys, Meeting},
     nodes::{HostId, Nodes},
     realms::Realms,
 };
-use crate::model::{
-    ConnectionEvent, ConnectionId, ProcessEvidence, Timestamp, Totals, without_scope,
-};
+use crate::model::{ConnectionEvent, ConnectionId, ProcessEvidence, Timestamp};
+
+/// Of those with a single end, which is over, so many wait for the other one however long that takes.
+const ALWAYS_WAITING: usize = 4096;
+/// Of those that were given up, so many are remembered by the client's end that was counted.
+const REMEMBERED: usize = 65_536;
 
 /// What an event says of one end.
 #[derive(Clone, Copy)]
@@ -45,96 +50,104 @@ pub(super) struct Around<'a> {
     pub(super) watched: &'a mut Watched,
 }
 
-/// Number of a connection; used again when it is over.
+/// Number of a connection; used again when it is settled.
 type Slot = u32;
-
-/// One end of a connection, as its last event tells it. There are hundreds of thousands: small.
-#[derive(Clone, Debug)]
-struct End {
-    host: HostId,
-    half: HalfId,
-    id: ConnectionId,
-    first: Timestamp,
-    last: Timestamp,
-    connect_ns: Option<NonZeroU64>,
-    /// What it has carried, where that was told.
-    carried: Option<Box<Carried>>,
-    /// Its own address, in short.
-    address: u32,
-    known: Known,
-    /// Older than the tracer, or than what counts.
-    at_start: bool,
-    /// It ended before what counts.
-    is_before: bool,
-    is_over: bool,
-}
-
-impl End {
-    /// Whether the process that had it from the first is known.
-    fn is_of_opener(&self) -> bool {
-        !matches!(
-            self.known.process,
-            ProcessEvidence::Unknown | ProcessEvidence::Listener
-        )
-    }
-}
-
-/// What an end has carried, until then.
-#[derive(Clone, Copy, Debug)]
-struct Carried {
-    /// It was told with its end: nothing is to come.
-    is_all: bool,
-    time: Timestamp,
-    totals: Totals,
-}
+/// A connection, told apart from those that had its number before.
+type Ticket = (Slot, u32);
 
 /// A connection with the ends that were told of.
 #[derive(Clone, Debug)]
 struct Connection {
     ends: [Option<End>; 2],
+    /// Where its ends met, or wait for each other; none if another one waits there.
     meeting: Option<Meeting>,
     /// The halves of both ends, as they were told to belong together.
     joined: Option<(HalfId, HalfId)>,
-    /// Told apart from others that had the same number.
+    /// Told apart from others that had the same number, and from itself in a queue that it has left.
     generation: u32,
+    is_queued: bool,
+    /// Its ends were found to belong together by their addresses alone.
+    by_addresses: bool,
+    /// It was counted when only its client's end was known.
+    is_counted: bool,
+    /// By what it is known besides: other tracers and later runs give other numbers to the same end.
+    also: Option<Box<Also>>,
 }
 
-/// Where the two ends of a connection meet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Meeting {
-    /// Made of the sequence numbers of its handshake, which only these two know.
-    Handshake(u64),
-    /// Of connections whose handshake nobody saw, the addresses, on one host: the lesser first.
-    Ends(HostId, Box<(SocketAddr, SocketAddr)>),
+#[derive(Clone, Debug, Default)]
+struct Also {
+    ids: Vec<(HostId, ConnectionId)>,
+    meetings: Vec<Meeting>,
+}
+
+impl Connection {
+    fn ends(&self) -> [Option<&End>; 2] {
+        self.ends.each_ref().map(Option::as_ref)
+    }
+
+    /// The end that is told of, where only one is.
+    fn single(&self) -> Option<&End> {
+        match &self.ends {
+            [Some(end), None] => Some(end),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Connections {
-    patience: Duration,
+    /// Nanoseconds.
+    patience: u64,
     max_waiting: usize,
+    max_over: usize,
     max_connections: usize,
+    keys: Keys,
+    age: Age,
     slots: Vec<Option<Connection>>,
     free: Vec<Slot>,
     generation: u32,
     by_id: HashMap<(HostId, ConnectionId), Slot>,
-    /// Those of which one end was told.
     meetings: HashMap<Meeting, Slot>,
-    /// An end is over and waits for the other one, the first one first.
-    waiting: VecDeque<(Timestamp, Slot, u32)>,
+    /// Those that are over. They stay for a while: the same lines may come again, from another file.
+    over: VecDeque<Ticket>,
+    /// A single end is over and waits for the other one, the first one first; with the age at which
+    /// it began to.
+    waiting: VecDeque<(u64, Ticket)>,
+    /// The same, by their addresses.
+    waiting_at: HashMap<u64, Slot>,
+    /// Those that were open when a run ended, by host and addresses.
+    unwatched: HashMap<(HostId, u64), Slot>,
+    given_up: GivenUp,
+}
+
+/// Client's ends that were counted without their server's.
+#[derive(Debug, Default)]
+struct GivenUp {
+    by_meeting: HashMap<Meeting, (Link, Timestamp, Timestamp)>,
+    order: VecDeque<[Meeting; 2]>,
+    /// When the youngest of which nothing is remembered was last told of.
+    forgotten: Option<Timestamp>,
 }
 
 impl Connections {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            patience: options.patience,
+            patience: nanos(options.patience),
             max_waiting: options.waiting,
+            max_over: options.over,
             max_connections: options.connections,
+            keys: Keys::default(),
+            age: Age::default(),
             slots: Vec::new(),
             free: Vec::new(),
             generation: 0,
             by_id: HashMap::default(),
             meetings: HashMap::default(),
+            over: VecDeque::new(),
             waiting: VecDeque::new(),
+            waiting_at: HashMap::default(),
+            unwatched: HashMap::default(),
+            given_up: GivenUp::default(),
         }
     }
 
@@ -144,11 +157,38 @@ impl Connections {
         if event.evidence.process != ProcessEvidence::Close {
             return None;
         }
-        let id = event.connection.id;
-        let slot = *self.by_id.get(&(host, id))?;
-        let mut ends = self.slots[slot as usize].as_ref()?.ends.iter().flatten();
-        let end = ends.find(|it| (it.host, it.id) == (host, id))?;
+        let slot = *self.by_id.get(&(host, event.connection.id))?;
+        let connection = self.slots[slot as usize].as_ref()?;
+        let end = self.end_of(connection, host, event)?;
         end.is_of_opener().then_some(end.half)
+    }
+
+    /// Which end of `connection` an event is about.
+    fn end_of<'a>(
+        &self,
+        connection: &'a Connection,
+        host: HostId,
+        event: &ConnectionEvent,
+    ) -> Option<&'a End> {
+        let place = self.place_of(&connection.ends, host, event)?;
+        connection.ends[place].as_ref()
+    }
+
+    fn place_of(
+        &self,
+        ends: &[Option<End>; 2],
+        host: HostId,
+        event: &ConnectionEvent,
+    ) -> Option<usize> {
+        let id = event.connection.id;
+        let find = |is: &dyn Fn(&End) -> bool| {
+            let is = |end: &Option<End>| end.as_ref().is_some_and(|it| it.host == host && is(it));
+            ends.iter().position(is)
+        };
+        find(&|end| end.id == id).or_else(|| {
+            let own = self.keys.addresses(host, &event.connection).own;
+            find(&|end| end.addresses.own == own)
+        })
     }
 
     /// Takes in what is told of an end. Returns the half at the server's end, if that is known, and
@@ -162,63 +202,61 @@ impl Connections {
         } = around;
         let connection = &told.event.connection;
         let place = (told.host, connection.id);
-        let end = End {
-            host: told.host,
-            id: connection.id,
-            half: told.half,
-            address: short(connection.ends.local.ip()),
-            known: Known {
-                process: told.event.evidence.process,
-                address: connection.translation.as_ref().map(|it| it.evidence),
-            },
-            first: told.opened,
-            last: told.time,
-            at_start: connection.existing || told.is_before,
-            is_before: told.is_before && told.is_end,
-            connect_ns: connection.connect_ns.and_then(NonZeroU64::new),
-            carried: carried(told.event, told.time, told.is_end),
-            is_over: told.is_end,
-        };
-        let known = self.by_id.get(&place).copied();
-        let slot = match known {
-            Some(slot) => {
-                self.renew(slot, end);
-                slot
+        if let Some(&slot) = self.by_id.get(&place) {
+            self.renew(slot, told);
+            return (self.judge(slot, halves, realms, nodes), false);
+        }
+        let addresses = self.keys.addresses(told.host, connection);
+        let end = end_of(told, addresses);
+        let meeting = self.keys.meeting(told.host, connection, addresses);
+        if let Some(slot) = self.same(&end, meeting) {
+            self.also(slot, place, meeting);
+            self.renew(slot, told);
+            return (self.judge(slot, halves, realms, nodes), false);
+        }
+        let slot = if let Some((slot, first)) = self.partner(meeting, &end, halves) {
+            // Each end calls the other one what that calls itself.
+            let called = |end: &End| nodes.address(halves.get(end.half).remote);
+            if let (Some(here), Some(there)) = (called(first), called(&end))
+                && (short(here.ip()), short(there.ip())) == (end.address, first.address)
+                && here.scope().or(there.scope()).is_none()
+            {
+                realms.join(first.host, end.host, here.ip());
+                realms.join(first.host, end.host, there.ip());
             }
-            None => {
-                let meeting = Meeting::of(told.host, connection);
-                if let Some((slot, first)) = self.partner(&meeting, &end, halves) {
-                    // Each end calls the other one what that calls itself.
-                    let called = |end: &End| nodes.address(halves.get(end.half).remote);
-                    if let (Some(here), Some(there)) = (called(first), called(&end))
-                        && (short(here.ip()), short(there.ip())) == (end.address, first.address)
-                        && here.scope().or(there.scope()).is_none()
-                    {
-                        realms.join(first.host, end.host, here.ip());
-                        realms.join(first.host, end.host, there.ip());
-                    }
-                    self.by_id.insert(place, slot);
-                    self.meetings.remove(&meeting);
-                    if let Some(ends) = self.ends_mut(slot) {
-                        ends[1] = Some(end);
-                    }
-                    slot
-                } else if self.by_id.len() < self.max_connections {
-                    self.open(end, meeting)
-                } else {
-                    if told.is_end {
-                        let share = share(&[Some(end), None], halves);
-                        if let Some((link, share)) = share {
-                            halves.count(link, &share);
-                        }
-                    } else {
-                        watched.untracked += 1;
-                    }
-                    return (None, true);
+            self.by_id.insert(place, slot);
+            self.leave_queue(slot);
+            if let Some(connection) = &mut self.slots[slot as usize] {
+                connection.by_addresses = matches!(meeting, Meeting::OnHost(_));
+                connection.ends[1] = Some(end);
+            }
+            slot
+        } else if self.by_id.len() < self.max_connections {
+            let link = self.given_up.link(meeting, told.opened, self.patience);
+            if let Some(link) = link {
+                self.complete(link, &end, halves);
+            } else if self
+                .given_up
+                .may_have(halves.get(end.half).side, told.opened)
+            {
+                watched.recounted += 1;
+            }
+            let slot = self.open(end, meeting);
+            if let Some(connection) = &mut self.slots[slot as usize] {
+                connection.is_counted = link.is_some();
+            }
+            slot
+        } else {
+            if told.is_end {
+                if let Some((link, share)) = share([Some(&end), None], false, halves) {
+                    halves.count(link, &share);
                 }
+            } else {
+                watched.untracked += 1;
             }
+            return (None, true);
         };
-        (self.judge(slot, told.time, halves), known.is_none())
+        (self.judge(slot, halves, realms, nodes), true)
     }
 
     /// Takes in what an end has carried until `time`, if it is known and not counted for good. Returns its
@@ -228,20 +266,26 @@ impl Connections {
         host: HostId,
         event: &ConnectionEvent,
         time: Timestamp,
+        is_before: bool,
     ) -> Option<HalfId> {
-        let place = (host, event.connection.id);
-        let slot = *self.by_id.get(&place)?;
-        let ends = self.ends_mut(slot)?.iter_mut().flatten();
-        let end = ends.into_iter().find(|end| (end.host, end.id) == place)?;
-        end.last = end.last.max(time);
-        end.carried = later(end.carried.take(), carried(event, time, false));
+        let slot = *self.by_id.get(&(host, event.connection.id))?;
+        let connection = self.slots[slot as usize].as_ref()?;
+        let place = self.place_of(&connection.ends, host, event)?;
+        let end = self.ends_mut(slot)?[place].as_mut()?;
+        end.carry(event, time, is_before);
         Some(end.half)
     }
 
-    /// Looks at a connection after something was told of it.
-    fn judge(&mut self, slot: Slot, time: Timestamp, halves: &mut Halves) -> Option<HalfId> {
+    /// Looks at a connection after something was told of it. Returns the half at the server's end.
+    fn judge(
+        &mut self,
+        slot: Slot,
+        halves: &mut Halves,
+        realms: &Realms,
+        nodes: &Nodes,
+    ) -> Option<HalfId> {
         let connection = self.slots[slot as usize].as_mut()?;
-        let link = link(&connection.ends, halves);
+        let link = link(connection.ends(), halves);
         let both = link.client.zip(link.server);
         if both != connection.joined {
             connection.joined = both;
@@ -250,42 +294,74 @@ impl Connections {
                 halves.join(client, server, opened);
             }
         }
-        let ends = connection.ends.iter().flatten();
-        let (all, over) = (ends.clone().count(), ends.filter(|end| end.is_over).count());
-        if over > 0 && over == all && (all == 2 || connection.meeting.is_none()) {
-            self.settle(slot, halves);
-        } else if over == 1 {
-            // The other end may still be told of, or its end may.
-            let generation = connection.generation;
-            self.waiting.push_back((time, slot, generation));
-            if self.waiting.len() > self.max_waiting {
-                self.settle_first(halves);
-            }
+        if connection.is_queued || !connection.ends.iter().flatten().any(|end| end.is_over) {
+            return link.server;
+        }
+        let is_single = connection.single().is_some();
+        if is_single && !connection.is_counted {
+            return self.wait(slot, link, halves, realms, nodes);
+        }
+        if is_single || connection.ends.iter().flatten().all(End::is_done) {
+            connection.is_queued = true;
+            self.over.push_back((slot, connection.generation));
         }
         link.server
     }
 
+    /// The only end of a connection that was told of is over: the other one may have been told of with
+    /// another handshake, or may come. Returns the half at the server's end.
+    fn wait(
+        &mut self,
+        slot: Slot,
+        link: Link,
+        halves: &mut Halves,
+        realms: &Realms,
+        nodes: &Nodes,
+    ) -> Option<HalfId> {
+        let end = self.single(slot)?;
+        let shared = end.addresses.shared;
+        if let Some(&other) = self.waiting_at.get(&shared)
+            && let Some(first) = self.single(other)
+            && fit_by_addresses([first, end], self.patience, halves, realms, nodes)
+        {
+            self.merge(other, slot);
+            return self.judge(other, halves, realms, nodes);
+        }
+        let at = Meeting::Addresses(shared);
+        let counted = self.given_up.link(at, end.first, self.patience);
+        let counted = counted.filter(|_| halves.get(end.half).side == Side::Server);
+        if let Some(link) = counted {
+            self.complete(link, end, halves);
+        }
+        let connection = self.slots[slot as usize].as_mut()?;
+        connection.is_queued = true;
+        let ticket = (slot, connection.generation);
+        if counted.is_some() {
+            connection.is_counted = true;
+            self.over.push_back(ticket);
+        } else {
+            self.waiting_at.entry(shared).or_insert(slot);
+            self.waiting.push_back((self.age.ns(), ticket));
+        }
+        link.server
+    }
+
+    fn single(&self, slot: Slot) -> Option<&End> {
+        self.slots[slot as usize].as_ref()?.single()
+    }
+
     /// What was told before and is not told again stays.
-    fn renew(&mut self, slot: Slot, end: End) {
-        let Some(ends) = self.ends_mut(slot) else {
+    fn renew(&mut self, slot: Slot, told: Told<'_>) {
+        let Some(connection) = &self.slots[slot as usize] else {
             return;
         };
-        let same = |it: &&mut End| (it.host, it.id) == (end.host, end.id);
-        if let Some(old) = ends.iter_mut().flatten().find(same) {
-            let known = match old.is_of_opener() && end.known.process == ProcessEvidence::Close {
-                true => old.known,
-                false => end.known,
-            };
-            *old = End {
-                known,
-                first: old.first.min(end.first),
-                last: old.last.max(end.last),
-                at_start: old.at_start,
-                connect_ns: end.connect_ns.or(old.connect_ns),
-                carried: later(old.carried.take(), end.carried),
-                is_over: old.is_over || end.is_over,
-                ..end
-            };
+        let Some(place) = self.place_of(&connection.ends, told.host, told.event) else {
+            return;
+        };
+        if let Some(connection) = &mut self.slots[slot as usize]
+            && let Some(old) = &mut connection.ends[place]
+        {
+            old.renew(end_of(told, old.addresses));
         }
     }
 
@@ -294,18 +370,57 @@ impl Connections {
         Some(&mut connection.ends)
     }
 
+    /// The connection that `end` is of, as it was told under another number: by another tracer on the
+    /// same host, or by an earlier run of it.
+    fn same(&self, end: &End, meeting: Meeting) -> Option<Slot> {
+        let is_same = |it: &&End| (it.host, it.addresses.own) == (end.host, end.addresses.own);
+        let find = |slot: Slot| {
+            let connection = self.slots[slot as usize].as_ref()?;
+            let same = connection.ends().into_iter().flatten().find(is_same)?;
+            Some((connection, same))
+        };
+        if end.is_existing
+            && let Some(&slot) = self.unwatched.get(&(end.host, end.addresses.own))
+            && let Some((_, same)) = find(slot)
+            && same.is_unwatched
+        {
+            return Some(slot);
+        }
+        let slot = *self.meetings.get(&meeting)?;
+        let (_, same) = find(slot)?;
+        let is_one = match meeting {
+            Meeting::Handshake(_) => true,
+            // One at a time has these addresses.
+            Meeting::OnHost(_) | Meeting::Addresses(_) => !same.is_over,
+        };
+        is_one.then_some(slot)
+    }
+
+    /// The connection is known by these, too.
+    fn also(&mut self, slot: Slot, place: (HostId, ConnectionId), meeting: Meeting) {
+        self.by_id.insert(place, slot);
+        let is_new = !self.meetings.contains_key(&meeting);
+        if is_new {
+            self.meetings.insert(meeting, slot);
+        }
+        if let Some(connection) = &mut self.slots[slot as usize] {
+            let also = connection.also.get_or_insert_default();
+            also.ids.push(place);
+            also.meetings.extend(is_new.then_some(meeting));
+        }
+    }
+
     /// The connection whose one end is known, and that `end` is the other one of.
-    fn partner(&self, meeting: &Meeting, end: &End, halves: &Halves) -> Option<(Slot, &End)> {
-        let slot = *self.meetings.get(meeting)?;
+    fn partner(&self, meeting: Meeting, end: &End, halves: &Halves) -> Option<(Slot, &End)> {
+        let slot = *self.meetings.get(&meeting)?;
         let connection = self.slots[slot as usize].as_ref()?;
-        let first = connection.ends[0].as_ref()?;
-        let sides = [first, end].map(|end| halves.get(end.half).side);
-        let fit = match sides {
+        let first = connection.single().filter(|_| !connection.is_counted)?;
+        let fit = match [first, end].map(|end| halves.get(end.half).side) {
             [Side::Server, Side::Server] => false,
             // Two that dialled each other at once.
             [Side::Client, Side::Client] => matches!(meeting, Meeting::Handshake(_)),
             // Of these it is only known that they have the same addresses: both must say so.
-            [Side::Unknown, Side::Unknown] => matches!(meeting, Meeting::Ends(..)),
+            [Side::Unknown, Side::Unknown] => !matches!(meeting, Meeting::Handshake(_)),
             _ => true,
         };
         fit.then_some((slot, first))
@@ -318,9 +433,13 @@ impl Connections {
         let is_free = !self.meetings.contains_key(&meeting);
         let connection = Connection {
             ends: [Some(end), None],
-            meeting: Some(meeting.clone()).filter(|_| is_free),
+            meeting: Some(meeting).filter(|_| is_free),
             joined: None,
             generation: self.generation,
+            is_queued: false,
+            by_addresses: false,
+            is_counted: false,
+            also: None,
         };
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -339,180 +458,310 @@ impl Connections {
         slot
     }
 
+    /// Of a connection that waits for its other end, that may have been told.
+    fn leave_queue(&mut self, slot: Slot) {
+        if let Some(connection) = &mut self.slots[slot as usize]
+            && connection.is_queued
+        {
+            self.generation = self.generation.wrapping_add(1);
+            connection.generation = self.generation;
+            connection.is_queued = false;
+            if let Some(end) = &connection.ends[0] {
+                let shared = end.addresses.shared;
+                if self.waiting_at.get(&shared) == Some(&slot) {
+                    self.waiting_at.remove(&shared);
+                }
+            }
+        }
+    }
+
+    /// The single end of `second` is the other one of `first`.
+    fn merge(&mut self, first: Slot, second: Slot) {
+        self.leave_queue(first);
+        let Some(gone) = self.slots[second as usize].take() else {
+            return;
+        };
+        self.free.push(second);
+        let mut also = gone.also.map_or_else(Also::default, |also| *also);
+        also.meetings.extend(gone.meeting);
+        for id in &also.ids {
+            self.by_id.insert(*id, first);
+        }
+        for meeting in &also.meetings {
+            self.meetings.insert(*meeting, first);
+        }
+        let [Some(end), _] = gone.ends else {
+            return;
+        };
+        self.by_id.insert((end.host, end.id), first);
+        if let Some(slot) = self.unwatched.get_mut(&(end.host, end.addresses.own))
+            && *slot == second
+        {
+            *slot = first;
+        }
+        if let Some(connection) = &mut self.slots[first as usize] {
+            let known = connection.also.get_or_insert_default();
+            known.ids.append(&mut also.ids);
+            known.meetings.append(&mut also.meetings);
+            connection.ends[1] = Some(end);
+            connection.by_addresses = true;
+        }
+    }
+
+    /// The server's end of a connection of which the client's was counted.
+    fn complete(&self, link: Link, end: &End, halves: &mut Halves) {
+        if let Some(client) = link.client {
+            halves.join(client, end.half, end.first);
+        }
+        halves.complete(link, end.known);
+    }
+
     /// Counts a connection for good.
     fn settle(&mut self, slot: Slot, halves: &mut Halves) {
+        self.leave_queue(slot);
         let Some(connection) = self.slots[slot as usize].take() else {
             return;
         };
         self.free.push(slot);
         for end in connection.ends.iter().flatten() {
             self.by_id.remove(&(end.host, end.id));
+            if end.is_unwatched {
+                self.unwatched.remove(&(end.host, end.addresses.own));
+            }
         }
-        if let Some(meeting) = connection.meeting
-            && self.meetings.get(&meeting) == Some(&slot)
-        {
-            self.meetings.remove(&meeting);
+        let also = connection.also.as_deref();
+        for id in also.iter().flat_map(|it| &it.ids) {
+            self.by_id.remove(id);
         }
-        if let Some((link, share)) = share(&connection.ends, halves) {
+        let others = also.iter().flat_map(|it| &it.meetings);
+        for meeting in connection.meeting.iter().chain(others) {
+            if self.meetings.get(meeting) == Some(&slot) {
+                self.meetings.remove(meeting);
+            }
+        }
+        if connection.is_counted {
+            return;
+        }
+        if let Some((link, share)) = share(connection.ends(), connection.by_addresses, halves) {
             halves.count(link, &share);
+            if let Some(end) = connection.single() {
+                let at = Meeting::Addresses(end.addresses.shared);
+                let meetings = [connection.meeting.unwrap_or(at), at];
+                self.given_up.add(link, meetings, [end.first, end.last]);
+            }
         }
     }
 
-    /// Those whose other end was waited for long enough are counted as they are.
-    pub(super) fn expire(&mut self, now: Timestamp, halves: &mut Halves) {
-        let limit = now.as_ns().saturating_sub(nanos(self.patience));
-        while let Some((time, ..)) = self.waiting.front()
-            && time.as_ns() < limit
+    /// Time goes by, as `time` of an event tells. Those whose other end was waited for long enough are
+    /// counted as they are.
+    pub(super) fn expire(&mut self, time: Timestamp, halves: &mut Halves) {
+        let age = self.age.pass(time);
+        while self.over.len() > self.max_over
+            && let Some(ticket) = self.over.pop_front()
         {
-            self.settle_first(halves);
+            self.settle_queued(ticket, halves);
+        }
+        while self.waiting.len() > ALWAYS_WAITING.min(self.max_waiting)
+            && let Some((since, ticket)) = self.waiting.front()
+            && (self.waiting.len() > self.max_waiting || since + self.patience < age)
+        {
+            let ticket = *ticket;
+            self.waiting.pop_front();
+            self.settle_queued(ticket, halves);
         }
     }
 
-    fn settle_first(&mut self, halves: &mut Halves) {
-        if let Some((_, slot, generation)) = self.waiting.pop_front()
-            && let Some(connection) = &self.slots[slot as usize]
+    fn settle_queued(&mut self, (slot, generation): Ticket, halves: &mut Halves) {
+        if let Some(connection) = &self.slots[slot as usize]
             && connection.generation == generation
+            && connection.is_queued
         {
             self.settle(slot, halves);
         }
     }
 
-    /// Counts those of `host` as ended: nobody watched their end.
-    pub(super) fn forget(&mut self, host: HostId, halves: &mut Halves) {
+    /// A run of the tracer on `host` is over. What was open then may be open still: the next run tells
+    /// what is. What an earlier one left open, and this one did not find, is over.
+    pub(super) fn run_ends(
+        &mut self,
+        host: HostId,
+        halves: &mut Halves,
+        realms: &Realms,
+        nodes: &Nodes,
+    ) {
+        self.unwatched.retain(|(of, _), _| *of != host);
         for slot in 0..self.slots.len() as Slot {
             let Some(ends) = self.ends_mut(slot) else {
                 continue;
             };
-            let mut left = 0;
+            let mut left = Vec::new();
             for end in ends.iter_mut().flatten() {
-                end.is_over |= end.host == host;
-                left += usize::from(!end.is_over);
+                if end.host == host && !end.is_over {
+                    end.is_over = end.is_unwatched;
+                    end.is_unwatched = true;
+                    left.extend((!end.is_over).then_some((host, end.addresses.own)));
+                }
             }
-            if left == 0 {
-                self.settle(slot, halves);
+            for place in left {
+                self.unwatched.insert(place, slot);
             }
+            self.judge(slot, halves, realms, nodes);
         }
     }
 
     /// What the connections that are not counted yet would add.
-    pub(super) fn shares<'a>(
-        &'a self,
-        halves: &'a Halves,
-    ) -> impl Iterator<Item = (Link, Share)> + 'a {
-        let connections = self.slots.iter().flatten();
-        connections.filter_map(|connection| share(&connection.ends, halves))
-    }
-}
-
-fn carried(event: &ConnectionEvent, time: Timestamp, is_all: bool) -> Option<Box<Carried>> {
-    let carried = |totals| Carried {
-        is_all,
-        time,
-        totals,
-    };
-    event.connection.totals.map(carried).map(Box::new)
-}
-
-/// Of two tellings of one end the one that counts, in whatever order they came.
-fn later(one: Option<Box<Carried>>, other: Option<Box<Carried>>) -> Option<Box<Carried>> {
-    match (one, other) {
-        (Some(one), Some(other)) => {
-            let rank = |it: &Carried| (it.is_all, it.time);
-            Some(if rank(&other) >= rank(&one) {
-                other
-            } else {
-                one
-            })
+    pub(super) fn shares(
+        &self,
+        halves: &Halves,
+        realms: &Realms,
+        nodes: &Nodes,
+    ) -> Vec<(Link, Share)> {
+        let partners = self.partners(halves, realms, nodes);
+        let taken: HashSet<Slot> = partners.values().copied().collect();
+        let mut shares = Vec::new();
+        for (slot, connection) in (0..).zip(&self.slots) {
+            let Some(connection) = connection.as_ref().filter(|it| !it.is_counted) else {
+                continue;
+            };
+            if taken.contains(&slot) {
+                continue;
+            }
+            let partner = partners.get(&slot).and_then(|slot| self.single(*slot));
+            let ends = match (connection.ends(), partner) {
+                ([first, None], Some(partner)) => [first, Some(partner)],
+                (ends, _) => ends,
+            };
+            let by_addresses = connection.by_addresses || partner.is_some();
+            shares.extend(share(ends, by_addresses, halves));
         }
-        (one, other) => one.or(other),
+        shares
     }
-}
 
-impl Meeting {
-    fn of(host: HostId, connection: &crate::model::Connection) -> Self {
-        match connection.handshake {
-            Some(handshake) => Self::Handshake(handshake),
-            None => {
-                let local = without_scope(connection.ends.local);
-                let remote = without_scope(connection.remote());
-                Self::Ends(host, Box::new((local.min(remote), local.max(remote))))
+    /// Of those with a single end, which belong together by their addresses.
+    fn partners(&self, halves: &Halves, realms: &Realms, nodes: &Nodes) -> HashMap<Slot, Slot> {
+        let mut singles: [Vec<(Slot, &End)>; 2] = [Vec::new(), Vec::new()];
+        for (slot, connection) in (0..).zip(&self.slots) {
+            if let Some(connection) = connection
+                && !connection.is_counted
+                && let Some(end) = connection.single()
+            {
+                let is_client = halves.get(end.half).side == Side::Client;
+                singles[usize::from(is_client)].push((slot, end));
             }
         }
-    }
-}
-
-/// An address in a few bits: to compare two with each other, not to tell all apart.
-fn short(address: IpAddr) -> u32 {
-    let bits = match address {
-        IpAddr::V4(address) => return address.to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
-    };
-    (0..4).fold(0, |sum, part| sum ^ (bits >> (32 * part)) as u32)
-}
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Which end is which, in the order client, server. Of two that dialled each other, the first to
-/// begin counts as the client.
-fn sides<'a>(ends: &'a [Option<End>; 2], halves: &Halves) -> [Option<&'a End>; 2] {
-    let side = |end: &Option<End>| end.as_ref().map(|end| halves.get(end.half).side);
-    let [first, second] = ends.each_ref().map(Option::as_ref);
-    let begun = |end: Option<&End>| end.map(|end| (end.id.begun_ns, end.id.salt));
-    match (side(&ends[0]), side(&ends[1])) {
-        (Some(Side::Client), Some(Side::Client)) if begun(first) <= begun(second) => {
-            [first, second]
+        let mut partners = HashMap::new();
+        if singles.iter().any(Vec::is_empty) {
+            return partners;
         }
-        (Some(Side::Server), _) | (_, Some(Side::Client)) => [second, first],
-        _ => [first, second],
+        // The fewer are looked up.
+        singles.sort_by_key(Vec::len);
+        let [few, many] = singles;
+        let mut by_addresses: HashMap<u64, Vec<(Slot, &End)>> = HashMap::new();
+        for (slot, end) in few {
+            let at = by_addresses.entry(end.addresses.shared).or_default();
+            at.push((slot, end));
+        }
+        for (slot, end) in many {
+            let Some(others) = by_addresses.get_mut(&end.addresses.shared) else {
+                continue;
+            };
+            let fit = |(_, other): &(Slot, &End)| {
+                fit_by_addresses([other, end], self.patience, halves, realms, nodes)
+            };
+            if let Some(at) = others.iter().position(fit) {
+                partners.insert(slot, others.swap_remove(at).0);
+            }
+        }
+        partners
     }
 }
 
-fn link(ends: &[Option<End>; 2], halves: &Halves) -> Link {
-    let [client, server] = sides(ends, halves);
-    Link {
-        client: client.map(|end| end.half),
-        server: server.map(|end| end.half),
+impl GivenUp {
+    /// The client's end that was counted, of the connection that meets there and was opened then. Others
+    /// may have the same addresses later.
+    fn link(&self, meeting: Meeting, opened: Timestamp, near: u64) -> Option<Link> {
+        if self.by_meeting.is_empty() {
+            return None;
+        }
+        let (link, first, last) = self.by_meeting.get(&meeting)?;
+        let is_sure = matches!(meeting, Meeting::Handshake(_));
+        let is_within = opened.as_ns() + near >= first.as_ns() && opened <= *last;
+        (is_sure || is_within).then_some(*link)
+    }
+
+    /// Whether a connection of that age may have been counted, and nobody remembers.
+    fn may_have(&self, side: Side, opened: Timestamp) -> bool {
+        side == Side::Server && self.forgotten >= Some(opened)
+    }
+
+    fn add(&mut self, link: Link, meetings: [Meeting; 2], [first, last]: [Timestamp; 2]) {
+        if link.client.is_none() {
+            return;
+        }
+        if self.order.len() >= REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            for meeting in oldest {
+                self.by_meeting.remove(&meeting);
+            }
+            self.forgotten = self.forgotten.max(Some(last));
+        }
+        for meeting in meetings {
+            self.by_meeting.insert(meeting, (link, first, last));
+        }
+        self.order.push_back(meetings);
     }
 }
 
-/// What the client sent, and what it received, as the server's end tells.
-fn from_server(carried: &Carried) -> (u64, u64) {
-    (carried.totals.received_bytes, carried.totals.sent_bytes)
-}
-
-/// What a connection adds to which halves; none if nothing of it counts.
-fn share(ends: &[Option<End>; 2], halves: &Halves) -> Option<(Link, Share)> {
-    let told = || ends.iter().flatten();
-    if told().all(|end| end.is_before) {
-        return None;
-    }
-    let [client, server] = sides(ends, halves);
-    let carried = [client, server].map(|end| end.and_then(|end| end.carried.as_deref()));
-    // Each end counts what it sent and what it received; the client's say if both are known, unless
-    // the server's alone say all.
-    let (sent_bytes, received_bytes) = match carried {
-        [Some(client), Some(server)] if server.is_all && !client.is_all => from_server(server),
-        [Some(client), _] => (client.totals.sent_bytes, client.totals.received_bytes),
-        [None, Some(server)] => from_server(server),
-        [None, None] => (0, 0),
-    };
-    let totals = || carried.into_iter().flatten().map(|it| &it.totals);
-    let share = Share {
-        first: told().map(|end| end.first).min()?,
-        last: told().map(|end| end.last).max()?,
-        client: client.map(|end| end.known),
-        server: server.map(|end| end.known),
-        what: What::Connection {
-            at_start: told().all(|end| end.at_start),
-            ended: told().any(|end| end.is_over),
-            connect_ns: client.and_then(|end| end.connect_ns).map(NonZeroU64::get),
-            rtt_ns: totals().find_map(|totals| totals.rtt_ns),
-            sent_bytes,
-            received_bytes,
-            retransmits: totals().map(|totals| u64::from(totals.retransmits)).sum(),
+/// The end that `told` is of, as it tells it.
+fn end_of(told: Told<'_>, addresses: Addresses) -> End {
+    let connection = &told.event.connection;
+    End {
+        host: told.host,
+        id: connection.id,
+        half: told.half,
+        addresses,
+        address: short(connection.ends.local.ip()),
+        known: Known {
+            process: told.event.evidence.process,
+            address: connection.translation.as_ref().map(|it| it.evidence),
         },
+        first: told.opened,
+        last: told.time,
+        is_existing: connection.existing,
+        is_older: told.is_before,
+        is_before: told.is_before && told.is_end,
+        connect_ns: connection.connect_ns.and_then(NonZeroU64::new),
+        carried: carried(told.event, told.time, told.is_end, told.is_before),
+        is_over: told.is_end,
+        is_unwatched: false,
+    }
+}
+
+/// Whether these are the two ends of one connection, of which the addresses are the same: a firewall that
+/// answers handshakes in place of the server makes two of one, and of what was there before nobody saw
+/// any.
+fn fit_by_addresses(
+    ends: [&End; 2],
+    near: u64,
+    halves: &Halves,
+    realms: &Realms,
+    nodes: &Nodes,
+) -> bool {
+    let [one, other] = ends;
+    let opposite = match ends.map(|end| halves.get(end.half).side) {
+        [Side::Unknown, Side::Unknown] => false,
+        [one, other] => one != other,
     };
-    Some((link(ends, halves), share))
+    // Strangers may have the same addresses at the same time.
+    let knows_same = || {
+        ends.into_iter()
+            .filter_map(|end| nodes.address(halves.get(end.half).remote))
+            .all(|it| realms.is_shared(one.host, other.host, it.ip()))
+    };
+    let is_old = |end: &End| end.is_existing || end.is_older;
+    let is_near =
+        is_old(one) || is_old(other) || one.first.as_ns().abs_diff(other.first.as_ns()) <= near;
+    let is_same = (one.host, one.addresses.own) == (other.host, other.addresses.own);
+    opposite && !is_same && is_near && (one.host == other.host || knows_same())
 }

@@ -35,6 +35,8 @@ pub(super) struct Share {
     /// What the end that dialled tells, and the one that was dialled.
     pub(super) client: Option<Known>,
     pub(super) server: Option<Known>,
+    /// Its two ends are known to belong together by their addresses alone.
+    pub(super) by_addresses: bool,
     pub(super) what: What,
 }
 
@@ -95,6 +97,7 @@ pub(super) struct Counters {
     client_only: u64,
     server_only: u64,
     both: u64,
+    by_addresses: u64,
     client_process: [u64; PROCESS.len()],
     server_process: [u64; PROCESS.len()],
     address: [u64; ADDRESS.len()],
@@ -161,18 +164,21 @@ impl Counters {
             (Some(_), None) => self.client_only += 1,
             (None, _) => self.server_only += 1,
         }
-        for (known, process) in [
-            (share.client, &mut self.client_process),
-            (share.server, &mut self.server_process),
-        ] {
-            if let Some(known) = known {
-                if let Some(at) = PROCESS.iter().position(|it| *it == known.process) {
-                    process[at] += 1;
-                }
-                if let Some(at) = ADDRESS.iter().position(|it| Some(*it) == known.address) {
-                    self.address[at] += 1;
-                }
-            }
+        self.by_addresses += u64::from(share.by_addresses);
+        if let Some(known) = share.client {
+            count(known, &mut self.client_process, &mut self.address);
+        }
+        if let Some(known) = share.server {
+            count(known, &mut self.server_process, &mut self.address);
+        }
+    }
+
+    /// Of what was counted by its client's end alone, the server's end is told of, too.
+    pub(super) fn complete(&mut self, server: Known) {
+        if self.client_only > 0 {
+            self.client_only -= 1;
+            self.both += 1;
+            count(server, &mut self.server_process, &mut self.address);
         }
     }
 
@@ -212,6 +218,7 @@ impl Counters {
         self.client_only += other.client_only;
         self.server_only += other.server_only;
         self.both += other.both;
+        self.by_addresses += other.by_addresses;
     }
 
     fn see(&mut self, first: Timestamp, last: Timestamp) {
@@ -303,11 +310,21 @@ impl Counters {
                 client_only: self.client_only,
                 server_only: self.server_only,
                 both: self.both,
+                by_addresses: self.by_addresses,
                 client_process: words(&self.client_process, PROCESS.map(ProcessEvidence::name)),
                 server_process: words(&self.server_process, PROCESS.map(ProcessEvidence::name)),
                 address: words(&self.address, ADDRESS.map(AddressEvidence::name)),
             },
         })
+    }
+}
+
+fn count(known: Known, process: &mut [u64; PROCESS.len()], address: &mut [u64; ADDRESS.len()]) {
+    if let Some(at) = PROCESS.iter().position(|it| *it == known.process) {
+        process[at] += 1;
+    }
+    if let Some(at) = ADDRESS.iter().position(|it| Some(*it) == known.address) {
+        address[at] += 1;
     }
 }
 
@@ -335,6 +352,7 @@ mod tests {
                 last: at(*second),
                 client: None,
                 server: None,
+                by_addresses: false,
                 what: match failures {
                     0 => What::Connection {
                         at_start: false,

@@ -20,6 +20,7 @@ pub(super) struct Watched {
     lost_now: Ledger<Lost>,
     missed_now: u64,
     pub(super) untracked: u64,
+    pub(super) recounted: u64,
     blind: Vec<Blind>,
     /// Something was told before.
     told: bool,
@@ -38,6 +39,7 @@ impl Watched {
             lost_now: Ledger::default(),
             missed_now: 0,
             untracked: 0,
+            recounted: 0,
             blind: Vec::new(),
             told: false,
             is_whole: true,
@@ -105,6 +107,7 @@ impl Watched {
             gaps: self.gaps.clone(),
             lost,
             missed: self.missed + self.missed_now,
+            recounted: self.recounted,
             untracked: self.untracked,
             blind: self.blind.clone(),
         }

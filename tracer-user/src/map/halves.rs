@@ -3,7 +3,7 @@
 use foldhash::HashMap;
 
 use super::{
-    counters::{Counters, Share},
+    counters::{Counters, Known, Share},
     nodes::{HostId, NodeId, Nodes},
 };
 use crate::model::{ConnectionEvent, Direction, Timestamp};
@@ -153,6 +153,14 @@ impl Halves {
     /// Counts a connection or an attempt between them.
     pub(super) fn count(&mut self, link: Link, share: &Share) {
         self.links.entry(link).or_default().add(share);
+    }
+
+    /// The server's end of something that was counted under `link` by its client's end alone is told of,
+    /// too.
+    pub(super) fn complete(&mut self, link: Link, server: Known) {
+        if let Some(counters) = self.links.get_mut(&link) {
+            counters.complete(server);
+        }
     }
 
     pub(super) fn links(&self) -> impl Iterator<Item = (Link, &Counters)> {

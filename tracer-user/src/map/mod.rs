@@ -5,14 +5,17 @@
 //! the halves that belong together. Only [`Map::view`] makes nodes and edges of that, so whatever
 //! is learnt late counts for what came before.
 
+mod age;
 mod attempts;
 mod connections;
 mod counters;
 mod coverage;
+mod end;
 pub mod focus;
 mod fold;
 mod halves;
 mod histogram;
+mod meeting;
 mod nodes;
 mod realms;
 mod snapshot;
@@ -55,12 +58,14 @@ pub struct Options {
     pub group_by: GroupBy,
     /// Nothing before this counts; what is open then is there at the start.
     pub since: Option<Timestamp>,
-    /// Nothing after this counts.
+    /// Nothing from this on counts.
     pub until: Option<Timestamp>,
     /// How long, by the times of events, an end that is over waits for the other one to be told.
     pub patience: Duration,
     /// How many ends that are over may wait.
     pub waiting: usize,
+    /// How many connections that are over are kept: the same may be told again.
+    pub over: usize,
     /// How many connections can be followed at once.
     pub connections: usize,
 }
@@ -73,6 +78,7 @@ impl Options {
         until: None,
         patience: Duration::from_secs(2),
         waiting: 65_536,
+        over: 1024,
         connections: 1 << 20,
     };
 
@@ -80,6 +86,7 @@ impl Options {
     pub const SEVERAL_HOSTS: Self = Self {
         patience: Duration::from_secs(30),
         waiting: 1 << 20,
+        over: 65_536,
         connections: 1 << 22,
         ..Self::ONE_HOST
     };
@@ -117,7 +124,8 @@ impl Map {
 
     /// Takes `event` into account.
     pub fn push(&mut self, event: &Event) {
-        if self.options.until.is_some_and(|until| event.time > until) {
+        // What counts is a half-open interval, so that parts of a time add up to it.
+        if self.options.until.is_some_and(|until| event.time >= until) {
             return;
         }
         let is_before = self.options.since.is_some_and(|since| event.time < since);
@@ -130,6 +138,9 @@ impl Map {
         let now = self.now.map_or(time, |now| now.max(time));
         self.now = Some(now);
         match &event.body {
+            // A port of one's own that was dialled before anybody listened there: nobody serves.
+            Body::Connect(it) | Body::Accept(it) | Body::Existing(it) | Body::Close(it)
+                if it.connection.is_with_itself() => {}
             Body::Connect(it) | Body::Accept(it) | Body::Existing(it) | Body::Close(it) => {
                 let is_end = matches!(event.body, Body::Close(_));
                 let opener = match is_end {
@@ -167,12 +178,13 @@ impl Map {
                 if matches!(event.body, Body::Connect(_)) || (is_client && is_end && is_new) {
                     // Where the opening is told, who serves is not known yet.
                     let server = server.filter(|_| !is_end);
-                    self.attempts.succeeded(it, half, server, &mut self.halves);
+                    self.attempts
+                        .succeeded(host, it, half, server, &mut self.halves);
                 }
             }
-            Body::Totals(it) if !is_before => {
+            Body::Totals(it) => {
                 // It says nothing else. Of what was not told of before its end says all.
-                if let Some(half) = self.connections.carry(host, it, time) {
+                if let Some(half) = self.connections.carry(host, it, event.time, is_before) {
                     let Half { node, remote, .. } = *self.halves.get(half);
                     self.nodes.see(node, time);
                     self.nodes.see(remote, time);
@@ -182,11 +194,11 @@ impl Map {
                 let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_client = it.connection.direction != Some(Direction::Inbound);
                 self.attempts
-                    .failed(it, half, is_client, time, &mut self.halves);
+                    .failed(host, it, half, is_client, time, &mut self.halves);
             }
             Body::Listen(it) => self.listener(host, it, time, true, is_before),
             Body::Unlisten(it) => self.listener(host, it, time, false, is_before),
-            Body::Totals(_) | Body::Fail(_) | Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
+            Body::Fail(_) | Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
             Body::Exec(it) if !is_before => {
                 let process = &it.process;
                 let exe = process.exe.as_ref().unwrap_or(&process.comm);
@@ -199,8 +211,8 @@ impl Map {
             }
             Body::Exec(_) | Body::Exit(_) => {}
         }
-        self.connections.expire(now, &mut self.halves);
-        self.attempts.expire(now, &mut self.halves);
+        self.connections.expire(event.time, &mut self.halves);
+        self.attempts.expire(event.time, &mut self.halves);
     }
 
     fn watch(&mut self, host: HostId, event: &Event, is_before: bool) {
@@ -213,9 +225,9 @@ impl Map {
             watched.begin_at(self.options.since.unwrap_or(event.time));
         }
         if begins {
-            // What was open when nobody watched any more may be gone: what is still there is told
-            // again, under other ids.
-            self.connections.forget(host, &mut self.halves);
+            let (realms, nodes) = (&self.realms, &self.nodes);
+            let halves = &mut self.halves;
+            self.connections.run_ends(host, halves, realms, nodes);
             self.nodes.forget_listeners(host);
             self.halves.forget_listeners(host);
         }

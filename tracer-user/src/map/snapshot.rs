@@ -103,8 +103,9 @@ fn draft(map: &Map) -> Draft {
     for (link, counters) in map.halves.links() {
         draft.edges.entry(ends(link)).or_default().merge(counters);
     }
-    let open = map.connections.shares(&map.halves);
-    for (link, share) in open.chain(map.attempts.shares()) {
+    let (halves, realms, nodes) = (&map.halves, &map.realms, &map.nodes);
+    let open = map.connections.shares(halves, realms, nodes);
+    for (link, share) in open.into_iter().chain(map.attempts.shares()) {
         draft.edges.entry(ends(link)).or_default().add(&share);
     }
     draft

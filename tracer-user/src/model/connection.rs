@@ -164,6 +164,11 @@ impl Connection {
         local.is_loopback() || remote.is_loopback() || local == remote
     }
 
+    /// Whether it has one end only: a socket that dialled the port which the kernel then chose for it.
+    pub fn is_with_itself(&self) -> bool {
+        self.ends.local == self.ends.remote
+    }
+
     /// The other end, behind all translation that is known.
     pub fn remote(&self) -> SocketAddr {
         self.translation

@@ -270,6 +270,10 @@ pub struct EdgeEvidence {
     pub server_only: u64,
     /// Those that both ends told of.
     pub both: u64,
+    /// Those of them whose ends are known to belong together by their addresses alone: nobody saw the
+    /// handshake at both, or something between them changed it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub by_addresses: u64,
     /// How the client's process was found: word of the stream's `evidence.process`, and how often.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub client_process: BTreeMap<&'static str, u64>,
@@ -321,6 +325,10 @@ pub struct HostCoverage {
     pub lost: Ledger<Lost>,
     /// How often the kernel skipped a program: see [`Stop::missed`](super::Stop::missed).
     pub missed: u64,
+    /// Connections that may be counted twice: one of their ends was told of so late that there was no
+    /// memory of the other one any more.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub recounted: u64,
     /// Connections that the map had no room to follow: those that ended are counted, those that
     /// are open are missing.
     #[serde(skip_serializing_if = "is_zero")]

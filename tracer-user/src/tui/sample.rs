@@ -275,6 +275,7 @@ pub(super) fn shop(seconds: u64) -> View {
         gaps: Vec::new(),
         lost: Ledger::default(),
         missed: 0,
+        recounted: 0,
         untracked: 0,
         blind: vec![Blind {
             what: "connections that are refused on arrival".into(),

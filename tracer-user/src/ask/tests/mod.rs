@@ -48,6 +48,7 @@ impl Draft {
             gaps: Vec::new(),
             lost: Ledger::default(),
             missed: 0,
+            recounted: 0,
             untracked: 0,
             blind: Vec::new(),
         });

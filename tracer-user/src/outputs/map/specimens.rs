@@ -126,6 +126,7 @@ fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
             client_only: 0,
             server_only: 0,
             both: established,
+            by_addresses: 0,
             client_process: [("hook", established)].into(),
             server_process: [("listener", established)].into(),
             address: BTreeMap::new(),
@@ -157,6 +158,7 @@ fn coverage(host: &Arc<Host>) -> HostCoverage {
         gaps: Vec::new(),
         lost: Ledger::default(),
         missed: 0,
+        recounted: 0,
         untracked: 0,
         blind: Vec::new(),
     }

@@ -1,0 +1,240 @@
+//! One end of a connection, and what a connection with its ends adds to a map.
+
+use std::{net::IpAddr, num::NonZeroU64};
+
+use super::{
+    counters::{Known, Share, What},
+    halves::{HalfId, Halves, Link, Side},
+    meeting::Addresses,
+    nodes::HostId,
+};
+use crate::model::{ConnectionEvent, ConnectionId, ProcessEvidence, Timestamp, Totals};
+
+/// One end of a connection, as its events tell it. There are hundreds of thousands: small.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) host: HostId,
+    pub(super) half: HalfId,
+    pub(super) id: ConnectionId,
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+    pub(super) connect_ns: Option<NonZeroU64>,
+    /// What it has carried, where that was told.
+    pub(super) carried: Option<Box<Carried>>,
+    pub(super) addresses: Addresses,
+    /// Its own address, in short.
+    pub(super) address: u32,
+    pub(super) known: Known,
+    /// Older than the tracer that told of it first.
+    pub(super) is_existing: bool,
+    /// It was told of before what counts.
+    pub(super) is_older: bool,
+    /// It ended before what counts.
+    pub(super) is_before: bool,
+    pub(super) is_over: bool,
+    /// Nobody watches it any more, or nobody has found it again yet.
+    pub(super) is_unwatched: bool,
+}
+
+/// What an end has carried, until then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Carried {
+    /// It was told with its end: nothing is to come.
+    is_all: bool,
+    time: Timestamp,
+    totals: Totals,
+    /// What of that does not count, as it was carried before.
+    before: Before,
+}
+
+/// What an end had carried when what counts began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    sent_bytes: u64,
+    received_bytes: u64,
+    retransmits: u32,
+}
+
+impl End {
+    /// Whether the process that had it from the first is known.
+    pub(super) fn is_of_opener(&self) -> bool {
+        !matches!(
+            self.known.process,
+            ProcessEvidence::Unknown | ProcessEvidence::Listener
+        )
+    }
+
+    /// Whether nothing more of it is to come.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_over || self.is_unwatched
+    }
+
+    /// Takes in what `new` tells of the same end. What was told before and is not told again stays.
+    pub(super) fn renew(&mut self, new: Self) {
+        let known = match self.is_of_opener() && new.known.process == ProcessEvidence::Close {
+            true => self.known,
+            false => new.known,
+        };
+        *self = Self {
+            id: self.id,
+            addresses: self.addresses,
+            known,
+            first: self.first.min(new.first),
+            last: self.last.max(new.last),
+            is_existing: self.is_existing && new.is_existing,
+            is_older: self.is_older || new.is_older,
+            is_before: self.is_before || new.is_before,
+            connect_ns: new.connect_ns.or(self.connect_ns),
+            carried: later(self.carried.take(), new.carried),
+            is_over: self.is_over || new.is_over,
+            ..new
+        };
+    }
+
+    /// Takes in what it has carried until `time`.
+    pub(super) fn carry(&mut self, event: &ConnectionEvent, time: Timestamp, is_before: bool) {
+        self.is_unwatched = false;
+        if !is_before {
+            self.last = self.last.max(time);
+        }
+        self.carried = later(self.carried.take(), carried(event, time, false, is_before));
+    }
+}
+
+pub(super) fn carried(
+    event: &ConnectionEvent,
+    time: Timestamp,
+    is_all: bool,
+    is_before: bool,
+) -> Option<Box<Carried>> {
+    let carried = |totals: Totals| Carried {
+        is_all,
+        time,
+        totals,
+        before: match is_before {
+            true => Before {
+                sent_bytes: totals.sent_bytes,
+                received_bytes: totals.received_bytes,
+                retransmits: totals.retransmits,
+            },
+            false => Before::default(),
+        },
+    };
+    event.connection.totals.map(carried).map(Box::new)
+}
+
+/// Of two tellings of one end the one that counts, in whatever order they came.
+fn later(one: Option<Box<Carried>>, other: Option<Box<Carried>>) -> Option<Box<Carried>> {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let rank = |it: &Carried| (it.is_all, it.time);
+            let before = Before {
+                sent_bytes: one.before.sent_bytes.max(other.before.sent_bytes),
+                received_bytes: one.before.received_bytes.max(other.before.received_bytes),
+                retransmits: one.before.retransmits.max(other.before.retransmits),
+            };
+            let mut later = match rank(&other) >= rank(&one) {
+                true => other,
+                false => one,
+            };
+            later.before = before;
+            Some(later)
+        }
+        (one, other) => one.or(other),
+    }
+}
+
+impl Carried {
+    fn sent_bytes(&self) -> u64 {
+        let before = self.before.sent_bytes;
+        self.totals.sent_bytes.saturating_sub(before)
+    }
+
+    fn received_bytes(&self) -> u64 {
+        let before = self.before.received_bytes;
+        self.totals.received_bytes.saturating_sub(before)
+    }
+
+    fn retransmits(&self) -> u64 {
+        let before = self.before.retransmits;
+        u64::from(self.totals.retransmits.saturating_sub(before))
+    }
+}
+
+/// An address in a few bits: to compare two with each other, not to tell all apart.
+pub(super) fn short(address: IpAddr) -> u32 {
+    let bits = match address {
+        IpAddr::V4(address) => return address.to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    (0..4).fold(0, |sum, part| sum ^ (bits >> (32 * part)) as u32)
+}
+
+/// Which end is which, in the order client, server. Of two that dialled each other, the first to
+/// begin counts as the client.
+fn sides<'a>(ends: [Option<&'a End>; 2], halves: &Halves) -> [Option<&'a End>; 2] {
+    let [first, second] = ends;
+    let side = |end: Option<&End>| end.map(|end| halves.get(end.half).side);
+    let begun = |end: Option<&End>| end.map(|end| (end.id.begun_ns, end.id.salt));
+    match (side(first), side(second)) {
+        (Some(Side::Client), Some(Side::Client)) if begun(first) <= begun(second) => {
+            [first, second]
+        }
+        (Some(Side::Server), _) | (_, Some(Side::Client)) => [second, first],
+        _ => [first, second],
+    }
+}
+
+pub(super) fn link(ends: [Option<&End>; 2], halves: &Halves) -> Link {
+    let [client, server] = sides(ends, halves);
+    Link {
+        client: client.map(|end| end.half),
+        server: server.map(|end| end.half),
+    }
+}
+
+/// What the client sent, and what it received, as the server's end tells.
+fn from_server(carried: &Carried) -> (u64, u64) {
+    (carried.received_bytes(), carried.sent_bytes())
+}
+
+/// What a connection adds to which halves; none if nothing of it counts.
+pub(super) fn share(
+    ends: [Option<&End>; 2],
+    by_addresses: bool,
+    halves: &Halves,
+) -> Option<(Link, Share)> {
+    let told = || ends.into_iter().flatten();
+    // What is over for one end is over.
+    if told().any(|end| end.is_before) {
+        return None;
+    }
+    let [client, server] = sides(ends, halves);
+    let carried = [client, server].map(|end| end.and_then(|end| end.carried.as_deref()));
+    // Each end counts what it sent and what it received; the client's say if both are known, unless
+    // the server's alone say all.
+    let (sent_bytes, received_bytes) = match carried {
+        [Some(client), Some(server)] if server.is_all && !client.is_all => from_server(server),
+        [Some(client), _] => (client.sent_bytes(), client.received_bytes()),
+        [None, Some(server)] => from_server(server),
+        [None, None] => (0, 0),
+    };
+    let totals = || carried.into_iter().flatten();
+    let share = Share {
+        first: told().map(|end| end.first).min()?,
+        last: told().map(|end| end.last).max()?,
+        client: client.map(|end| end.known),
+        server: server.map(|end| end.known),
+        by_addresses,
+        what: What::Connection {
+            at_start: told().any(|end| end.is_older) || told().all(|end| end.is_existing),
+            ended: told().any(|end| end.is_over) || told().all(|end| end.is_unwatched),
+            connect_ns: client.and_then(|end| end.connect_ns).map(NonZeroU64::get),
+            rtt_ns: totals().find_map(|it| it.totals.rtt_ns),
+            sent_bytes,
+            received_bytes,
+            retransmits: totals().map(Carried::retransmits).sum(),
+        },
+    };
+    Some((link(ends, halves), share))
+}
