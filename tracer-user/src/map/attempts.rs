@@ -62,9 +62,9 @@ pub(super) struct Attempts {
 /// Attempts of which one end told, by the server's address.
 #[derive(Clone, Debug, Default)]
 struct Alone {
-    by_server: HashMap<(Option<(HostId, u32)>, SocketAddr), VecDeque<(u64, Attempt)>>,
+    by_server: HashMap<SocketAddr, VecDeque<(u64, Attempt)>>,
     /// The same, the oldest first.
-    waiting: VecDeque<(u64, (Option<(HostId, u32)>, SocketAddr))>,
+    waiting: VecDeque<(u64, SocketAddr)>,
 }
 
 impl Attempts {
@@ -183,7 +183,7 @@ impl Attempts {
         {
             let (since, server) = (*since, *server);
             self.alone.waiting.pop_front();
-            if let Some(attempt) = self.alone.take(&server, |it| it.0 == since) {
+            if let Some(attempt) = self.alone.take(server, |it| it.0 == since) {
                 count(&attempt, halves);
             }
         }
@@ -249,8 +249,7 @@ impl Alone {
             other.client.is_some() != attempt.client.is_some()
                 && time(other).abs_diff(time(&attempt)) <= near
         };
-        let place = (inside, server);
-        if let Some(other) = self.take(&place, |(_, other)| fits(other)) {
+        if let Some(other) = self.take(server, |(_, other)| fits(other)) {
             return Some(Attempt {
                 client: attempt.client.or(other.client),
                 server: attempt.server.or(other.server),
@@ -259,24 +258,24 @@ impl Alone {
             });
         }
         self.by_server
-            .entry(place)
+            .entry(server)
             .or_default()
             .push_back((age, attempt));
-        self.waiting.push_back((age, place));
+        self.waiting.push_back((age, server));
         None
     }
 
     /// Takes out the first one that `is` it.
     fn take(
         &mut self,
-        server: &(Option<(HostId, u32)>, SocketAddr),
+        server: SocketAddr,
         is: impl Fn(&(u64, Attempt)) -> bool,
     ) -> Option<Attempt> {
-        let attempts = self.by_server.get_mut(server)?;
+        let attempts = self.by_server.get_mut(&server)?;
         let at = attempts.iter().position(is)?;
         let (_, attempt) = attempts.remove(at)?;
         if attempts.is_empty() {
-            self.by_server.remove(server);
+            self.by_server.remove(&server);
         }
         Some(attempt)
     }

@@ -133,6 +133,12 @@ fn pass_on(
     }
     // Nobody may want it any more.
     let _ = queue.blocking_send(batch);
+    if merge.repeated() > 0 {
+        tracing::info!(
+            "{} events are in several of the recordings; each was taken once",
+            merge.repeated()
+        );
+    }
     let skipped = merge.skipped();
     Ok(skipped
         .map(|(name, lines)| (name.to_owned(), lines))

@@ -10,10 +10,12 @@ pub(crate) mod checks;
 mod line;
 mod memo;
 mod recording;
+mod repeated;
 mod wire;
 
 use std::{cmp::Reverse, collections::BinaryHeap, path::PathBuf};
 
+use self::repeated::Repeated;
 use crate::model::{Event, Timestamp};
 
 pub use line::{Fault, Parser};
@@ -59,10 +61,12 @@ pub enum ReplayError {
 }
 
 /// Several recordings as one stream, in the order of their times as far as each is in order
-/// itself; of two events of one time, that of the recording named first comes first.
+/// itself; of two events of one time, that of the recording named first comes first. An event that
+/// several recordings have comes once.
 #[derive(Debug)]
 pub struct Merge {
     recordings: Vec<Recording>,
+    repeated: Repeated,
     /// The next event of each recording that has one.
     next: BinaryHeap<Reverse<(Timestamp, usize)>>,
     waiting: Vec<Option<Event>>,
@@ -78,6 +82,7 @@ impl Merge {
         let recordings = paths.iter().map(|path| Recording::open(path, skip_bad));
         let mut merge = Self {
             recordings: recordings.collect::<Result<_, _>>()?,
+            repeated: Repeated::default(),
             next: BinaryHeap::new(),
             waiting: Vec::new(),
         };
@@ -100,12 +105,16 @@ impl Merge {
                 None => recording.next_event(),
             };
         }
-        let Some(Reverse((_, index))) = self.next.pop() else {
-            return Ok(None);
-        };
-        let event = self.waiting[index].take();
-        self.advance(index)?;
-        Ok(event)
+        while let Some(Reverse((_, index))) = self.next.pop() {
+            let event = self.waiting[index].take();
+            self.advance(index)?;
+            if let Some(event) = event
+                && self.repeated.is_new(&event, index)
+            {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
     }
 
     fn advance(&mut self, index: usize) -> Result<(), ReplayError> {
@@ -119,6 +128,11 @@ impl Merge {
     /// Whether the next event may have to be waited for, as where another program tells it.
     pub fn may_wait(&self) -> bool {
         self.recordings.iter().any(Recording::may_wait)
+    }
+
+    /// How many events came once though several recordings have them.
+    pub fn repeated(&self) -> u64 {
+        self.repeated.count()
     }
 
     /// How many lines were left out of each recording that has some, by its name.

@@ -196,13 +196,51 @@ fn recordings_are_merged_by_time() {
     while let Some(event) = merge.next_event().expect("all lines are right") {
         seconds.push(event.time.as_ns() / 1_000_000_000);
     }
-    assert_eq!(seconds, [1, 2, 3, 4, 6, 6]);
+    // What both have is one event.
+    assert_eq!(seconds, [1, 2, 3, 4, 6]);
+    assert_eq!(merge.repeated(), 1);
 
     paths.push(folder.path().join("c"));
     let error = Merge::open(&paths, false).expect_err("there is no c");
     assert!(error.to_string().starts_with("cannot open "), "{error}");
     paths[2] = folder.path().to_owned();
     Merge::open(&paths, false).expect_err("a folder");
+}
+
+#[test]
+fn recordings_that_overlap_tell_each_event_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines: Vec<String> = (1..)
+        .zip(specimens::all())
+        .map(|(second, event)| {
+            let time = Timestamp::from_ns(second * 1_000_000_000);
+            line(&Event { time, ..event })
+        })
+        .collect();
+    let middle = lines.len() / 2;
+    let write = |name: &str, lines: &[String]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, lines.concat()).expect("written");
+        path
+    };
+    let read = |paths: &[PathBuf]| {
+        let mut merge = Merge::open(paths, false).expect("they are there");
+        let mut told = Vec::new();
+        while let Some(event) = merge.next_event().expect("all lines are right") {
+            told.push(line(&event));
+        }
+        told.sort();
+        told
+    };
+    let whole = write("whole", &lines);
+    let mut expected = lines.clone();
+    expected.sort();
+    assert!(read(&[whole.clone(), whole.clone(), whole]) == expected);
+    let parts = [
+        write("first", &lines[..middle + 3]),
+        write("last", &lines[middle - 3..]),
+    ];
+    assert!(read(&parts) == expected);
 }
 
 #[test]
