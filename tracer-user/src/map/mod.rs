@@ -63,6 +63,9 @@ pub struct Options {
     pub waiting: usize,
     /// How many connections can be followed at once.
     pub connections: usize,
+    /// Whether every line of what was recorded is pushed, so that those that a recording lacks are
+    /// told of in the coverage.
+    pub counts_lines: bool,
 }
 
 impl Options {
@@ -74,6 +77,7 @@ impl Options {
         patience: Duration::from_secs(2),
         waiting: 65_536,
         connections: 1 << 20,
+        counts_lines: false,
     };
 
     /// For recordings of several hosts, whose clocks differ by seconds.
@@ -118,6 +122,9 @@ impl Map {
     /// Takes `event` into account.
     pub fn push(&mut self, event: &Event) {
         if self.options.until.is_some_and(|until| event.time > until) {
+            // It says that a run went on, and what was lost meanwhile.
+            let host = self.nodes.host(&event.host);
+            self.watched(host).see(event);
             return;
         }
         let is_before = self.options.since.is_some_and(|since| event.time < since);
@@ -126,7 +133,7 @@ impl Map {
             .since
             .map_or(event.time, |since| since.max(event.time));
         let host = self.nodes.host(&event.host);
-        self.watch(host, event, is_before);
+        self.watch(host, event);
         let now = self.now.map_or(time, |now| now.max(time));
         self.now = Some(now);
         match &event.body {
@@ -203,16 +210,15 @@ impl Map {
         self.attempts.expire(now, &mut self.halves);
     }
 
-    fn watch(&mut self, host: HostId, event: &Event, is_before: bool) {
+    fn watched(&mut self, host: HostId) -> &mut Watched {
         if self.watched.len() <= host.index() {
-            self.watched.push(Watched::new(event.time));
+            self.watched.push(Watched::new(&self.options));
         }
-        let watched = &mut self.watched[host.index()];
-        let begins = watched.see(event);
-        if is_before {
-            watched.begin_at(self.options.since.unwrap_or(event.time));
-        }
-        if begins {
+        &mut self.watched[host.index()]
+    }
+
+    fn watch(&mut self, host: HostId, event: &Event) {
+        if self.watched(host).see(event) {
             // What was open when nobody watched any more may be gone: what is still there is told
             // again, under other ids.
             self.connections.forget(host, &mut self.halves);
