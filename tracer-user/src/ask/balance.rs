@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::{Answer, Link, Policy, Proof, Who, service};
+use super::{Answer, Link, Policy, Proof, Who, service, unseen::Question};
 use crate::model::{Node, NodeKind, View};
 
 /// How load is spread.
@@ -185,7 +185,7 @@ pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
         busiest: busiest(view),
         violations,
     };
-    let mut proof = Proof::of(view);
+    let mut proof = Proof::of(view, Question::Balance);
     if policy.is_some() {
         // A rule says who dials: of these edges nobody knows.
         proof.doubt_undirected(view.edges.iter());

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     Allowed, Answer, Link, Proof, Who,
     matching::{EPHEMERAL, Matching},
+    unseen::Question,
 };
 use crate::model::{Address, EdgeState, Node, NodeKind, View, WorkloadKind};
 
@@ -186,7 +187,7 @@ pub fn diff(before: &View, after: &View, allowed: &Allowed) -> Answer<Diff> {
         changes: found.changes,
         allowed: found.left_out,
     };
-    Answer::new("diff", answer, Proof::of_two(before, after))
+    Answer::new("diff", answer, Proof::of_two(before, after, Question::Diff))
 }
 
 type Order = (u8, Option<Who>, Option<Who>, Option<u16>, Option<Step>);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Answer, Link, Proof, Who};
+use super::{Answer, Link, Proof, Who, unseen::Question};
 use crate::model::{Change, Edge, EdgeState, Timestamp, View};
 
 /// What fails.
@@ -90,7 +90,11 @@ pub fn failures(view: &View, window: Duration) -> Answer<Failures> {
             ends(one).cmp(&ends(other))
         })
     });
-    Answer::new("failures", Failures { edges }, Proof::of(view))
+    Answer::new(
+        "failures",
+        Failures { edges },
+        Proof::of(view, Question::Failures),
+    )
 }
 
 fn failure(view: &View, edge: &Edge, window: Duration) -> Failing {

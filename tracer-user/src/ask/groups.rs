@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use petgraph::unionfind::UnionFind;
 use serde::Serialize;
 
-use super::{Answer, Link, Pattern, Proof, Split, Who};
+use super::{Answer, Link, Pattern, Proof, Split, Who, unseen::Question};
 use crate::model::{Address, AddressClass, Edge, Node, NodeKind, View};
 
 /// Groups that must move together.
@@ -213,7 +213,7 @@ pub fn groups(view: &View, shared: &Shared, split: Option<&Split>) -> Answer<Gro
         outside: outside.map(|at| Who::of(view, at)).collect(),
         split: split.map(|split| cut(view, split)),
     };
-    Answer::new("groups", found, Proof::of(view))
+    Answer::new("groups", found, Proof::of(view, Question::Groups))
 }
 
 /// Whether it is nothing of one's own: the Internet, and what a cloud tells its machines.

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Answer, Link, Proof, Who};
+use super::{Answer, Link, Proof, Who, unseen::Question};
 use crate::model::{Address, Edge, Happened, NodeKind, Timestamp, View};
 
 /// What is idle.
@@ -63,7 +63,7 @@ fn last_used(edge: &Edge) -> Timestamp {
 
 /// What nobody used for `unused_for`; none for all the time that was watched.
 pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
-    let mut proof = Proof::of(view);
+    let mut proof = Proof::of(view, Question::Idle);
     let mut callers: HashMap<(usize, u16), Vec<usize>> = HashMap::new();
     for (at, edge) in view.edges.iter().enumerate() {
         if let Some(port) = edge.port {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use globset::GlobMatcher;
 use serde::Serialize;
 
-use super::{Answer, Link, Proof, Who, graph::Graph};
+use super::{Answer, Link, Proof, Who, graph::Graph, unseen::Question};
 use crate::model::{Node, Timestamp, View, WhoError, find};
 
 /// What is asked about.
@@ -171,7 +171,7 @@ pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer
             .cmp(&order(other))
             .then_with(|| one.who.cmp(&other.who))
     });
-    let mut proof = Proof::of(view);
+    let mut proof = Proof::of(view, Question::Impact);
     proof.doubt_undirected(view.edges.iter());
     let of = of.iter().map(|at| Who::of(view, *at)).collect();
     Answer::new("impact", Impact { of, way, reached }, proof)

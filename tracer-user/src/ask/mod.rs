@@ -19,10 +19,12 @@ mod proof;
 mod service;
 #[cfg(test)]
 mod tests;
+mod unseen;
 mod who;
 
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
-pub use proof::{Doubt, Proof};
+pub use proof::{Doubt, Proof, Verdict};
+pub use unseen::Unseen;
 pub use who::{Link, Who};
 
 use serde::Serialize;

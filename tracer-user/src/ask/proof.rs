@@ -1,10 +1,13 @@
 //! What an answer rests on, and what it therefore does not prove.
 //!
-//! That nobody else was seen says something only of a time in which somebody watched, and in which
-//! nothing was lost.
+//! That nobody else was seen says something only of a time in which somebody watched, in which
+//! nothing was lost, and of what can be seen. Each clause of that is a kind of [`Doubt`], and all of
+//! them are found here; only the last one is different: what could not be seen, and could have been the
+//! answer ([`unseen`]), leaves the rest of it proven.
 
 use serde::Serialize;
 
+use super::unseen::{self, Question, Unseen};
 use crate::model::{Edge, Gap, HostCoverage, Timestamp, View};
 
 /// What an answer rests on.
@@ -16,19 +19,45 @@ pub struct Proof {
     /// What the other side of a comparison rests on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub baseline: Vec<HostCoverage>,
-    /// Whether what was not seen did not happen, while it was watched.
+    /// Whether what was not seen did not happen, while all the hosts were watched: nothing is in
+    /// `doubts`, nor in `but_for`.
     pub proven: bool,
-    /// Why not.
+    /// The same in a word.
+    pub verdict: Verdict,
+    /// Why nothing is proven.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
+    /// What could not be seen and could have been the answer: all else is proven, if there are no
+    /// `doubts`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub but_for: Vec<Unseen>,
 }
 
-/// Why something that was not seen may have happened all the same.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// How much is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// All of it.
+    Proven,
+    /// All but what could not be seen.
+    ProvenButFor,
+    /// Nothing.
+    NotProven,
+}
+
+/// Why something that was not seen may have happened all the same. In the order in which they are
+/// told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Doubt {
-    /// Nobody watched.
-    Unwatched,
+    /// Nobody watched then.
+    Unwatched {
+        /// The host's name; none if no host was watched.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+    },
+    /// There is no time in which all the hosts were watched.
+    Apart,
     /// Events were lost.
     Lost {
         /// The host's name.
@@ -43,6 +72,30 @@ pub enum Doubt {
         /// When.
         #[serde(flatten)]
         gap: Gap,
+    },
+    /// What was recorded of a run lacks its beginning: nobody knows since when it was watched, nor what could
+    /// not be seen.
+    NoStart {
+        /// The host's name.
+        host: String,
+        /// What there is of that run.
+        #[serde(flatten)]
+        run: Gap,
+    },
+    /// It lacks its end: nobody knows what was lost, nor what came later.
+    NoStop {
+        /// The host's name.
+        host: String,
+        /// What there is of that run.
+        #[serde(flatten)]
+        run: Gap,
+    },
+    /// It lacks events that were told: it was filtered, or cut within.
+    Absent {
+        /// The host's name.
+        host: String,
+        /// How many.
+        events: u64,
     },
     /// The map had no room to follow connections.
     Untracked {
@@ -79,26 +132,20 @@ pub enum Doubt {
 }
 
 impl Proof {
-    /// What an answer from `view` rests on.
-    pub fn of(view: &View) -> Self {
-        let mut proof = Self {
-            hosts: view.coverage.clone(),
-            baseline: Vec::new(),
-            proven: true,
-            doubts: doubts(&view.coverage),
-        };
-        proof.settle();
-        proof
+    /// What the answer to `question` from `view` rests on.
+    pub(super) fn of(view: &View, question: Question) -> Self {
+        Self::new(
+            &view.coverage,
+            &[],
+            doubts(&view.coverage),
+            unseen::of(&view.coverage, question),
+        )
     }
 
     /// What a comparison of `before` with `after` rests on.
-    pub fn of_two(before: &View, after: &View) -> Self {
+    pub(super) fn of_two(before: &View, after: &View, question: Question) -> Self {
         let mut doubts = doubts(&before.coverage);
-        for doubt in self::doubts(&after.coverage) {
-            if !doubts.contains(&doubt) {
-                doubts.push(doubt);
-            }
-        }
+        doubts.extend(self::doubts(&after.coverage));
         for host in &before.coverage {
             let is_same =
                 |it: &HostCoverage| it.host.id == host.host.id || it.host.name == host.host.name;
@@ -109,7 +156,9 @@ impl Proof {
                 });
             }
         }
-        let (baseline_ns, watched_ns) = (watched_ns(before), watched_ns(after));
+        // What came whenever a host of the baseline was watched may not have come while all were.
+        let baseline_ns = length(HostCoverage::span(&before.coverage));
+        let watched_ns = length(HostCoverage::common(&after.coverage));
         // A tenth less is as long.
         if watched_ns < baseline_ns - baseline_ns / 10 {
             doubts.push(Doubt::Shorter {
@@ -117,11 +166,27 @@ impl Proof {
                 watched_ns,
             });
         }
-        let mut proof = Self {
-            hosts: after.coverage.clone(),
-            baseline: before.coverage.clone(),
-            proven: true,
+        Self::new(
+            &after.coverage,
+            &before.coverage,
             doubts,
+            unseen::of_two(&before.coverage, &after.coverage, question),
+        )
+    }
+
+    fn new(
+        hosts: &[HostCoverage],
+        baseline: &[HostCoverage],
+        doubts: Vec<Doubt>,
+        but_for: Vec<Unseen>,
+    ) -> Self {
+        let mut proof = Self {
+            hosts: hosts.to_vec(),
+            baseline: baseline.to_vec(),
+            proven: false,
+            verdict: Verdict::NotProven,
+            doubts,
+            but_for,
         };
         proof.settle();
         proof
@@ -147,58 +212,86 @@ impl Proof {
         }
     }
 
-    /// The first and the last event of what was watched.
+    /// Since when and until when any of the hosts was watched.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
-        span(&self.hosts)
+        HostCoverage::span(&self.hosts)
     }
 
-    /// How long was watched, nanoseconds.
+    /// For how long all the hosts were watched, nanoseconds.
     pub fn watched_ns(&self) -> u64 {
-        self.span()
-            .map_or(0, |(from, to)| to.as_ns().saturating_sub(from.as_ns()))
+        length(HostCoverage::common(&self.hosts))
     }
 
     fn settle(&mut self) {
-        self.proven = self.doubts.is_empty();
+        self.doubts.sort();
+        self.doubts.dedup();
+        self.verdict = match (self.doubts.is_empty(), self.but_for.is_empty()) {
+            (true, true) => Verdict::Proven,
+            (true, false) => Verdict::ProvenButFor,
+            (false, _) => Verdict::NotProven,
+        };
+        self.proven = self.verdict == Verdict::Proven;
     }
 }
 
-fn span(hosts: &[HostCoverage]) -> Option<(Timestamp, Timestamp)> {
-    let from = hosts.iter().map(|it| it.from).min()?;
-    let to = hosts.iter().map(|it| it.to).max()?;
-    Some((from, to))
-}
-
-fn watched_ns(view: &View) -> u64 {
-    span(&view.coverage).map_or(0, |(from, to)| to.as_ns().saturating_sub(from.as_ns()))
+fn length(span: Option<(Timestamp, Timestamp)>) -> u64 {
+    span.map_or(0, |(from, to)| to.as_ns().saturating_sub(from.as_ns()))
 }
 
 fn doubts(hosts: &[HostCoverage]) -> Vec<Doubt> {
-    if hosts.is_empty() {
-        return vec![Doubt::Unwatched];
+    if !hosts.iter().any(HostCoverage::is_watched) {
+        return vec![Doubt::Unwatched { host: None }];
     }
     let mut doubts = Vec::new();
     for it in hosts {
-        let host = &it.host.name;
-        let events = it.lost.total();
-        if events > 0 {
-            doubts.push(Doubt::Lost {
-                host: host.clone(),
-                events,
-            });
-        }
-        for gap in &it.gaps {
-            doubts.push(Doubt::Gap {
-                host: host.clone(),
-                gap: *gap,
-            });
-        }
-        if it.untracked > 0 {
-            doubts.push(Doubt::Untracked {
-                host: host.clone(),
-                connections: it.untracked,
-            });
-        }
+        of_host(it, &mut doubts);
+    }
+    if hosts.iter().all(HostCoverage::is_watched) && HostCoverage::common(hosts).is_none() {
+        doubts.push(Doubt::Apart);
     }
     doubts
+}
+
+fn of_host(it: &HostCoverage, doubts: &mut Vec<Doubt>) {
+    let host = || it.host.name.clone();
+    if !it.is_watched() {
+        let host = Some(host());
+        doubts.push(Doubt::Unwatched { host });
+        return;
+    }
+    let events = it.lost.total();
+    if events > 0 {
+        let host = host();
+        doubts.push(Doubt::Lost { host, events });
+    }
+    for gap in &it.gaps {
+        let (host, gap) = (host(), *gap);
+        doubts.push(Doubt::Gap { host, gap });
+    }
+    for run in &it.runs {
+        let extent = Gap {
+            from: run.from,
+            to: run.to,
+        };
+        if !run.started {
+            let host = host();
+            doubts.push(Doubt::NoStart { host, run: extent });
+        }
+        if !run.stopped {
+            let host = host();
+            doubts.push(Doubt::NoStop { host, run: extent });
+        }
+    }
+    let absent = it.runs.iter().map(|run| run.absent);
+    let events = absent.fold(0, u64::saturating_add);
+    if events > 0 {
+        let host = host();
+        doubts.push(Doubt::Absent { host, events });
+    }
+    if it.untracked > 0 {
+        doubts.push(Doubt::Untracked {
+            host: host(),
+            connections: it.untracked,
+        });
+    }
 }

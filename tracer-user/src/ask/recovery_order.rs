@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     Answer, Link, Proof, Who,
     graph::{Graph, cycles},
+    unseen::Question,
 };
 use crate::model::{Edge, NodeKind, Timestamp, View};
 
@@ -135,7 +136,7 @@ pub fn recovery_order(view: &View, start_up_ns: u64) -> Answer<RecoveryOrder> {
         who: Who::of(view, at),
         needed_by: needed_by.into_iter().collect(),
     });
-    let mut proof = Proof::of(view);
+    let mut proof = Proof::of(view, Question::RecoveryOrder);
     proof.doubt_undirected(view.edges.iter());
     let found = RecoveryOrder {
         waves,

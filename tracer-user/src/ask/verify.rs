@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Answer, Doubt, Link, Proof, matching::Matching};
+use super::{Answer, Doubt, Link, Proof, matching::Matching, unseen::Question};
 use crate::model::{EdgeState, View};
 
 /// What is back, and what is not.
@@ -72,7 +72,7 @@ pub fn verify(baseline: &View, now: &View) -> Answer<Verify> {
         });
     }
     found.complete = found.failing.is_empty() && found.missing.is_empty();
-    let mut proof = Proof::of_two(baseline, now);
+    let mut proof = Proof::of_two(baseline, now, Question::Verify);
     if found.complete {
         // What is back was seen; it does not matter how long that took.
         proof.forget(|doubt| matches!(doubt, Doubt::Shorter { .. }));

@@ -1,115 +1,330 @@
 //! What was watched, and what was lost meanwhile.
+//!
+//! A host is watched in runs. The `start` and the `stop` of a run say when it began and when it ended, and `stop` has its
+//! account. A recording that was cut has the one without the other, or neither: what there is of such
+//! a run lasts from its first event to its last one, and the map says what is missing.
 
 use std::sync::Arc;
 
-use crate::model::{Blind, Body, Event, Gap, Host, HostCoverage, Ledger, Lost, Timestamp};
+use super::Options;
+use crate::model::{
+    Blind, Body, Coverage, Event, Gap, Host, HostCoverage, Kind, Ledger, Lost, Run, Start, Stop,
+    Timestamp,
+};
 
-/// Gaps that are kept for each host.
-const MAX_GAPS: usize = 4096;
+/// Runs that are kept for each host. The time of one that gives way counts as not watched.
+const MAX_RUNS: usize = 1024;
+/// What cannot be seen, of each host: kinds of it that are kept.
+const MAX_BLIND: usize = 256;
+/// The clock of the kernel is turned into wall-clock time with an offset that may change: an event
+/// that is so little out of its run belongs to it.
+const SLACK_NS: u64 = 1_000_000_000;
+/// Kinds of which each event that is delivered is a line: where there are fewer lines, some are
+/// missing.
+const LINES: [Kind; 6] = [
+    Kind::Connect,
+    Kind::Accept,
+    Kind::Existing,
+    Kind::Close,
+    Kind::Listen,
+    Kind::Unlisten,
+];
 
 /// Of one host.
 #[derive(Debug)]
 pub(super) struct Watched {
-    from: Timestamp,
-    to: Timestamp,
-    gaps: Vec<Gap>,
-    /// Of the runs that are over.
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    counts_lines: bool,
+    runs: Vec<Told>,
+    /// The run that the last event was of.
+    current: usize,
     lost: Ledger<Lost>,
     missed: u64,
-    /// Of the run that goes on.
-    lost_now: Ledger<Lost>,
-    missed_now: u64,
     pub(super) untracked: u64,
     pub(super) recounted: u64,
+}
+
+/// What was told of a run.
+#[derive(Debug)]
+struct Told {
+    /// When it began, by its `start` or by its `stop`: the two of one run name the same moment.
+    begun: Option<Timestamp>,
+    /// What is here of it.
+    from: Timestamp,
+    to: Timestamp,
+    has_start: bool,
+    has_stop: bool,
     blind: Vec<Blind>,
-    /// Something was told before.
-    told: bool,
-    /// The run that goes on, or was the last one, counts from its beginning.
-    is_whole: bool,
+    /// Of each of [`LINES`], how many are missing; less than none as long as there is no `stop`.
+    absent: [i64; LINES.len()],
+    /// What its `loss` events told, until `stop` tells all.
+    told: Option<Box<(Ledger<Lost>, u64)>>,
+}
+
+impl Told {
+    fn new(time: Timestamp) -> Self {
+        Self {
+            begun: None,
+            from: time,
+            to: time,
+            has_start: false,
+            has_stop: false,
+            blind: Vec::new(),
+            absent: [0; LINES.len()],
+            told: None,
+        }
+    }
+
+    /// Whether an event of that time is of this run.
+    fn has(&self, time: Timestamp) -> bool {
+        let from = self.begun.map_or(self.from, |begun| begun.min(self.from));
+        time.as_ns().saturating_add(SLACK_NS) >= from.as_ns()
+            && (!self.has_stop || time.as_ns() <= self.to.as_ns().saturating_add(SLACK_NS))
+    }
+
+    /// An event of it was told: its ends, where they are told, say how long it lasted.
+    fn stretch(&mut self, time: Timestamp) {
+        if !self.has_start {
+            self.from = self.from.min(time);
+        }
+        if !self.has_stop {
+            self.to = self.to.max(time);
+        }
+    }
+
+    fn count(&mut self, kind: Kind, lines: i64) {
+        if let Some(at) = LINES.iter().position(|it| *it == kind) {
+            self.absent[at] = self.absent[at].saturating_add(lines);
+        }
+    }
 }
 
 impl Watched {
-    pub(super) fn new(time: Timestamp) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         Self {
-            from: time,
-            to: time,
-            gaps: Vec::new(),
+            since: options.since,
+            until: options.until,
+            counts_lines: options.counts_lines,
+            runs: Vec::new(),
+            current: 0,
             lost: Ledger::default(),
             missed: 0,
-            lost_now: Ledger::default(),
-            missed_now: 0,
             untracked: 0,
             recounted: 0,
-            blind: Vec::new(),
-            told: false,
-            is_whole: true,
         }
     }
 
-    /// What counts begins at `since`: nothing that was told so far does, but what cannot be seen.
-    pub(super) fn begin_at(&mut self, since: Timestamp) {
-        *self = Self {
-            blind: std::mem::take(&mut self.blind),
-            told: true,
-            is_whole: false,
-            ..Self::new(since)
-        };
-    }
-
-    /// Whether a run of the tracer begins here that is not the first one.
+    /// Takes an event into account, of whatever time. Whether a run of the tracer begins here that
+    /// is not the first one.
     pub(super) fn see(&mut self, event: &Event) -> bool {
-        let mut begins = false;
         match &event.body {
-            Body::Start(start) => {
-                begins = self.told;
-                if begins && event.time > self.to && self.gaps.len() < MAX_GAPS {
-                    self.gaps.push(Gap {
-                        from: self.to,
-                        to: event.time,
-                    });
-                }
-                self.close_account();
-                self.is_whole = true;
-                self.blind.clone_from(&start.blind);
-            }
+            Body::Start(start) => return self.start(event.time, start),
+            Body::Stop(stop) => self.stop(stop),
             Body::Loss(loss) => {
-                self.lost_now.add(&loss.lost);
-                self.missed_now += loss.missed;
-            }
-            Body::Stop(stop) => {
-                if self.is_whole {
-                    // The account of the whole run, with what no `loss` told.
-                    self.lost_now = stop.totals.lost();
-                    self.missed_now = stop.missed;
+                if self.counts(loss.interval.from.min(event.time), event.time) {
+                    self.lost.add(&loss.lost);
+                    self.missed = self.missed.saturating_add(loss.missed);
                 }
-                self.close_account();
+                let told = self.run(event.time).told.get_or_insert_default();
+                told.0.add(&loss.lost);
+                told.1 = told.1.saturating_add(loss.missed);
             }
-            _ => {}
+            body => self.run(event.time).count(body.kind(), -1),
         }
-        self.from = self.from.min(event.time);
-        self.to = self.to.max(event.time);
-        self.told = true;
+        false
+    }
+
+    /// Whether what happened between the two is asked for, or part of it.
+    fn counts(&self, from: Timestamp, to: Timestamp) -> bool {
+        self.since.is_none_or(|since| to >= since) && self.until.is_none_or(|until| from <= until)
+    }
+
+    fn start(&mut self, time: Timestamp, start: &Start) -> bool {
+        let is_first = self.runs.is_empty();
+        let named = self.runs.iter().rposition(|it| it.begun == Some(time));
+        // Told twice, or its end came first: what is open is its own.
+        let begins = !is_first && named.is_none();
+        let at = named.unwrap_or_else(|| self.add(Told::new(time)));
+        let run = &mut self.runs[at];
+        if !run.has_start {
+            (run.begun, run.from, run.has_start) = (Some(time), time, true);
+            run.blind.clone_from(&start.blind);
+        }
+        self.current = at;
         begins
     }
 
-    fn close_account(&mut self) {
-        self.lost.add(&std::mem::take(&mut self.lost_now));
-        self.missed += std::mem::take(&mut self.missed_now);
+    fn stop(&mut self, stop: &Stop) {
+        let Coverage { from, to } = stop.coverage;
+        let named = self.runs.iter().rposition(|it| it.begun == Some(from));
+        let at = match named {
+            // Told twice.
+            Some(at) if self.runs[at].has_stop => return,
+            Some(at) => at,
+            None => {
+                self.cut_short(from);
+                let cut = self.runs.iter().rposition(|it| {
+                    it.begun.is_none() && it.to.as_ns().saturating_add(SLACK_NS) >= from.as_ns()
+                });
+                cut.unwrap_or_else(|| self.add(Told::new(to)))
+            }
+        };
+        let run = &mut self.runs[at];
+        run.begun = Some(from);
+        // A clock that was set back says nothing of when this run ended.
+        if to >= run.from {
+            (run.to, run.has_stop) = (to, true);
+        }
+        for (kind, tally) in stop.totals.iter() {
+            run.count(kind, i64::try_from(tally.delivered).unwrap_or(i64::MAX));
+        }
+        let told = run.told.take().unwrap_or_default();
+        let (from, to) = (run.from, run.to);
+        if self.counts(from, to) {
+            // What no `loss` told, of the whole run: when it was lost nobody knows.
+            self.lost.add(&stop.totals.lost().since(&told.0));
+            let missed = stop.missed.saturating_sub(told.1);
+            self.missed = self.missed.saturating_add(missed);
+        }
+    }
+
+    /// A run began then of which there is no `start`: a run before it whose end was not told did not
+    /// last longer, and what was told after that is of the other one.
+    fn cut_short(&mut self, begun: Timestamp) {
+        let open = self
+            .runs
+            .iter()
+            .rposition(|it| !it.has_stop && it.begun.is_some_and(|it| it < begun));
+        let Some(at) = open else { return };
+        let run = &mut self.runs[at];
+        if run.to > begun {
+            let mut rest = Told::new(begun);
+            rest.to = std::mem::replace(&mut run.to, begun);
+            self.current = self.add(rest);
+        }
+    }
+
+    /// The run that an event of that time is of.
+    fn run(&mut self, time: Timestamp) -> &mut Told {
+        let is_current = self.runs.get(self.current).is_some_and(|it| it.has(time));
+        if !is_current {
+            self.current = self.find(time);
+        }
+        let run = &mut self.runs[self.current];
+        run.stretch(time);
+        run
+    }
+
+    fn find(&mut self, time: Timestamp) -> usize {
+        if let Some(at) = self.runs.iter().rposition(|it| it.has(time)) {
+            return at;
+        }
+        // Lines out of order: one that was cut at its beginning, if none lies in between.
+        let later = |it: &Told| it.from > time;
+        let next = self.runs.iter().enumerate().filter(|(_, it)| later(it));
+        let next = next.min_by_key(|(_, it)| it.from);
+        match next {
+            Some((at, next)) if next.begun.is_none() => at,
+            _ => self.add(Told::new(time)),
+        }
+    }
+
+    /// Where there is no more room, the newest one gives way.
+    fn add(&mut self, run: Told) -> usize {
+        if self.runs.len() == MAX_RUNS {
+            self.runs.pop();
+        }
+        self.runs.push(run);
+        self.runs.len() - 1
     }
 
     pub(super) fn snapshot(&self, host: &Arc<Host>) -> HostCoverage {
-        let mut lost = self.lost.clone();
-        lost.add(&self.lost_now);
+        let mut told: Vec<(&Told, Run)> = self
+            .runs
+            .iter()
+            .filter_map(|it| Some((it, self.part(it)?)))
+            .collect();
+        told.sort_by_key(|(_, run)| (run.from, run.to));
+        let runs: Vec<Run> = told.iter().map(|(_, run)| *run).collect();
+        let first = runs.first().map(|it| it.from);
+        let last = runs.iter().map(|it| it.to).max();
+        // Of a host that nobody watched then, the moment that it would have been from.
+        let nobody = self.since.or(self.until).unwrap_or(Timestamp::from_ns(0));
         HostCoverage {
             host: Arc::clone(host),
-            from: self.from,
-            to: self.to,
-            gaps: self.gaps.clone(),
-            lost,
-            missed: self.missed + self.missed_now,
+            from: first.unwrap_or(nobody),
+            to: last.unwrap_or(nobody),
+            gaps: self.gaps(&runs),
+            runs,
+            lost: self.lost.clone(),
+            missed: self.missed,
             recounted: self.recounted,
             untracked: self.untracked,
-            blind: self.blind.clone(),
+            blind: blind(told.iter().flat_map(|(it, _)| &it.blind)),
         }
     }
+
+    /// What is asked for of a run, if anything is.
+    fn part(&self, run: &Told) -> Option<Run> {
+        let from = self.since.map_or(run.from, |since| since.max(run.from));
+        let to = self.until.map_or(run.to, |until| until.min(run.to));
+        let is_cut_away = from > to || (from == to && run.from < run.to);
+        // What is later than all that is asked for tells that it was watched until then.
+        let goes_on = self.until.is_some_and(|until| run.to > until);
+        let absent = run.absent.iter().map(|it| u64::try_from(*it).unwrap_or(0));
+        (!is_cut_away).then(|| Run {
+            from,
+            to,
+            started: run.has_start,
+            stopped: run.has_stop || goes_on,
+            absent: match self.counts_lines && run.has_stop {
+                true => absent.fold(0, u64::saturating_add),
+                false => 0,
+            },
+        })
+    }
+
+    /// When nobody watched: of the time asked about, and between the runs, which are in order.
+    fn gaps(&self, runs: &[Run]) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        let mut put = |from: Timestamp, to: Timestamp, least_ns: u64| {
+            if to.as_ns() > from.as_ns().saturating_add(least_ns) {
+                gaps.push(Gap { from, to });
+            }
+        };
+        // Tables print seconds: a time that was copied from one is a little off.
+        if let (Some(since), Some(first)) = (self.since, runs.first()) {
+            put(since, first.from, SLACK_NS);
+        }
+        let mut watched = None;
+        for run in runs {
+            let before = watched.unwrap_or(run.to);
+            put(before, run.from, 0);
+            watched = Some(before.max(run.to));
+        }
+        if let (Some(last), Some(until)) = (watched.or(self.since), self.until) {
+            put(last, until, SLACK_NS);
+        }
+        gaps
+    }
+}
+
+/// What could not be seen in any of the runs, each told once.
+fn blind<'a>(all: impl Iterator<Item = &'a Blind>) -> Vec<Blind> {
+    let mut blind: Vec<Blind> = Vec::new();
+    for it in all {
+        if blind.iter().any(|known| known.what == it.what) {
+            continue;
+        }
+        if blind.len() == MAX_BLIND {
+            blind.push(Blind {
+                what: "more than is kept of what cannot be seen".into(),
+                why: "the recording names too much".into(),
+            });
+            break;
+        }
+        blind.push(it.clone());
+    }
+    blind
 }

@@ -68,6 +68,9 @@ pub struct Options {
     pub over: usize,
     /// How many connections can be followed at once.
     pub connections: usize,
+    /// Whether every line of what was recorded is pushed, so that those that a recording lacks are
+    /// told of in the coverage.
+    pub counts_lines: bool,
 }
 
 impl Options {
@@ -80,6 +83,7 @@ impl Options {
         waiting: 65_536,
         over: 1024,
         connections: 1 << 20,
+        counts_lines: false,
     };
 
     /// For recordings of several hosts, whose clocks differ by seconds.
@@ -126,6 +130,9 @@ impl Map {
     pub fn push(&mut self, event: &Event) {
         // What counts is a half-open interval, so that parts of a time add up to it.
         if self.options.until.is_some_and(|until| event.time >= until) {
+            // It says that a run went on, and what was lost meanwhile.
+            let host = self.nodes.host(&event.host);
+            self.watched(host).see(event);
             return;
         }
         let is_before = self.options.since.is_some_and(|since| event.time < since);
@@ -134,7 +141,7 @@ impl Map {
             .since
             .map_or(event.time, |since| since.max(event.time));
         let host = self.nodes.host(&event.host);
-        self.watch(host, event, is_before);
+        self.watch(host, event);
         let now = self.now.map_or(time, |now| now.max(time));
         self.now = Some(now);
         match &event.body {
@@ -215,16 +222,15 @@ impl Map {
         self.attempts.expire(event.time, &mut self.halves);
     }
 
-    fn watch(&mut self, host: HostId, event: &Event, is_before: bool) {
+    fn watched(&mut self, host: HostId) -> &mut Watched {
         if self.watched.len() <= host.index() {
-            self.watched.push(Watched::new(event.time));
+            self.watched.push(Watched::new(&self.options));
         }
-        let watched = &mut self.watched[host.index()];
-        let begins = watched.see(event);
-        if is_before {
-            watched.begin_at(self.options.since.unwrap_or(event.time));
-        }
-        if begins {
+        &mut self.watched[host.index()]
+    }
+
+    fn watch(&mut self, host: HostId, event: &Event) {
+        if self.watched(host).see(event) {
             let (realms, nodes) = (&self.realms, &self.nodes);
             let halves = &mut self.halves;
             self.connections.run_ends(host, halves, realms, nodes);

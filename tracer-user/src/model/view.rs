@@ -314,11 +314,14 @@ impl SeenBy {
 pub struct HostCoverage {
     /// The host.
     pub host: Arc<Host>,
-    /// The first event of it.
+    /// Since when it was watched, of the time asked about.
     pub from: Timestamp,
-    /// The last one.
+    /// Until when.
     pub to: Timestamp,
-    /// When nobody watched in between.
+    /// The runs of tracer that watched it, in order; none if nobody did then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
+    /// When nobody watched, of the time asked about and in between.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
     /// Events that were lost, by kind and cause.
@@ -338,8 +341,49 @@ pub struct HostCoverage {
     pub blind: Vec<Blind>,
 }
 
-/// A time in which nobody watched.
+impl HostCoverage {
+    /// Whether anybody watched it, of the time asked about.
+    pub fn is_watched(&self) -> bool {
+        !self.runs.is_empty()
+    }
+
+    /// Since when and until when any of `hosts` was watched.
+    pub fn span(hosts: &[Self]) -> Option<(Timestamp, Timestamp)> {
+        let watched = || hosts.iter().filter(|it| it.is_watched());
+        let from = watched().map(|it| it.from).min()?;
+        let to = watched().map(|it| it.to).max()?;
+        Some((from, to))
+    }
+
+    /// Since when and until when all of `hosts` were.
+    pub fn common(hosts: &[Self]) -> Option<(Timestamp, Timestamp)> {
+        let from = hosts.iter().map(|it| it.from).max()?;
+        let to = hosts.iter().map(|it| it.to).min()?;
+        (hosts.iter().all(Self::is_watched) && from <= to).then_some((from, to))
+    }
+}
+
+/// A run of tracer, or what there is of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// Since when it watched; without its `start`, the first event of it that is here.
+    pub from: Timestamp,
+    /// Until when; without its `stop`, the last event of it that is here.
+    pub to: Timestamp,
+    /// Whether its `start` was told: else nobody knows since when it watched, nor what it could not
+    /// see.
+    pub started: bool,
+    /// Whether its `stop` was told, or what is later than the time asked about: else nobody knows
+    /// what it lost, nor what came later.
+    pub stopped: bool,
+    /// Events that it told and that are not here, by the account of its `stop`: the recording was
+    /// filtered, or cut within.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub absent: u64,
+}
+
+/// A time in which nobody watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Gap {
     /// Since when.
     pub from: Timestamp,

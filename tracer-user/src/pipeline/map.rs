@@ -34,8 +34,7 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
         }
         path => path.as_deref().map(Save::create).transpose()?,
     };
-    let several = recordings.as_ref().is_some_and(|paths| paths.len() > 1);
-    let mut map = seen::empty(&options.about, several);
+    let mut map = seen::empty(&options.about, recordings.as_ref().map(Vec::len));
     let on_screen = options.takes_terminal();
     let mut events = 0;
     let lost = match &recordings {

@@ -53,15 +53,17 @@ impl Seen {
     }
 }
 
-/// An empty map, as it is asked for; of recordings of `several` hosts, if they may be.
-pub(super) fn empty(about: &About, several: bool) -> Map {
+/// An empty map, as it is asked for: of so many recordings, or of this host as it is watched.
+pub(super) fn empty(about: &About, recordings: Option<usize>) -> Map {
     Map::new(map::Options {
         group_by: about.group_by,
         since: about.since,
         until: about.until,
-        ..match several {
-            true => map::Options::SEVERAL_HOSTS,
-            false => map::Options::ONE_HOST,
+        // A live map is not told all openings, and what filters leave out is not missing.
+        counts_lines: recordings.is_some() && about.filter.admits_all(),
+        ..match recordings {
+            Some(2..) => map::Options::SEVERAL_HOSTS,
+            Some(_) | None => map::Options::ONE_HOST,
         }
     })
 }
@@ -90,7 +92,7 @@ async fn see_all(recordings: Option<Vec<PathBuf>>, skip_bad: bool, about: &About
         return Ok(seen);
     };
     let filter = Filter::new(&about.filter).with_processes();
-    let mut map = empty(about, paths.len() > 1);
+    let mut map = empty(about, Some(paths.len()));
     let take = |batch: &[Event]| {
         for event in batch.iter().filter(|event| filter.admits(event)) {
             map.push(event);
@@ -113,7 +115,7 @@ where
     F: FnMut(View, u64) -> Result<ControlFlow<()>>,
 {
     let filter = Filter::new(&about.filter).with_processes();
-    let mut map = empty(about, false);
+    let mut map = empty(about, None);
     let onlooker = match look {
         Some(look) => Onlooker::Each(look),
         None => Onlooker::Nobody,

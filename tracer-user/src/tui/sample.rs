@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::Status;
 use crate::model::{
     Blind, Container, Edge, EdgeEvidence, EdgeState, Host, HostCoverage, Kubernetes, LastFailure,
-    Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Quantiles, Reason, SeenBy,
-    Timestamp, View, Workload, WorkloadKind,
+    Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Quantiles, Reason, Run,
+    SeenBy, Timestamp, View, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03Z
@@ -272,6 +272,13 @@ pub(super) fn shop(seconds: u64) -> View {
         host: host(name),
         from: time(0),
         to: time(60 + seconds),
+        runs: vec![Run {
+            from: time(0),
+            to: time(60 + seconds),
+            started: true,
+            stopped: false,
+            absent: 0,
+        }],
         gaps: Vec::new(),
         lost: Ledger::default(),
         missed: 0,

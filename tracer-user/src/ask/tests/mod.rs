@@ -14,7 +14,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::*;
 use crate::model::{
     Change, Container, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage, Kubernetes,
-    LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Reason,
+    LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Reason, Run,
     Timestamp, View, Workload, WorkloadKind,
 };
 
@@ -45,6 +45,13 @@ impl Draft {
             host: host(name),
             from: at(0),
             to: at(3_600),
+            runs: vec![Run {
+                from: at(0),
+                to: at(3_600),
+                started: true,
+                stopped: true,
+                absent: 0,
+            }],
             gaps: Vec::new(),
             lost: Ledger::default(),
             missed: 0,

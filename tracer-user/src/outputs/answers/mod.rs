@@ -136,4 +136,6 @@ pub fn rules(answer: &Answer<Groups>, view: &View, format: AnswerFormat) -> Opti
 }
 
 #[cfg(test)]
+mod clauses;
+#[cfg(test)]
 mod tests;

@@ -1,50 +1,144 @@
 //! What an answer rests on, in words.
 
-use std::fmt::Write as _;
-
 use super::super::{
-    map::coverage,
+    map::{coverage, words::clock},
     sanitise,
     units::{Count, Nanos},
 };
-use crate::ask::{Doubt, Proof};
+use crate::ask::{Doubt, Proof, Unseen, Verdict};
 
-/// Who was watched, and what it means that something is not listed: the first of `absent` where
-/// nothing was lost, else why not and the second.
+/// Doubts of one kind about one host that are told one by one.
+const FEW: usize = 3;
+
+/// Who was watched, and what it means that something is not listed: the first of `absent` where that
+/// is proven, else why not and the second.
 pub(super) fn lines(proof: &Proof, absent: [&'static str; 2]) -> Vec<String> {
     let mut lines = Vec::new();
     if !proof.baseline.is_empty() {
         lines.push(format!("baseline: {}", coverage::short(&proof.baseline)));
     }
-    let mut line = coverage::short(&proof.hosts);
-    match coverage::blind(&proof.hosts).len() {
+    lines.push(coverage::line(&proof.hosts));
+    let [proven, unproven] = absent;
+    lines.push(match proof.verdict {
+        Verdict::Proven => format!("Proven for that time: {proven}."),
+        Verdict::ProvenButFor => format!(
+            "Proven but for {}: {proven}, in that time.",
+            listed(&proof.but_for)
+        ),
+        Verdict::NotProven => {
+            let mut doubts = doubts(&proof.doubts);
+            if !proof.but_for.is_empty() {
+                doubts.push(format!(
+                    "nor would {} have been seen",
+                    short(&proof.but_for)
+                ));
+            }
+            format!("NOT PROVEN: {}. {unproven}.", doubts.join("; "))
+        }
+    });
+    lines
+}
+
+/// What could not be seen: all of it.
+fn listed(unseen: &[Unseen]) -> String {
+    let names: Vec<String> = unseen.iter().map(name_of).collect();
+    match &names[..] {
+        [names @ .., last] if !names.is_empty() => format!("{} and {last}", names.join(", ")),
+        names => names.join(", "),
+    }
+}
+
+/// Where that is not what is to be looked at: what is never seen, and how much else.
+fn short(unseen: &[Unseen]) -> String {
+    let (blind, unwatched): (Vec<&Unseen>, Vec<&Unseen>) =
+        unseen.iter().partition(|it| !it.hosts.is_empty());
+    let mut names: Vec<String> = unwatched.into_iter().map(name_of).collect();
+    match blind.len() {
         0 => {}
-        1 => line.push_str("; blind to 1 thing, which -o json names"),
-        number => {
-            let _ = write!(line, "; blind to {number} things, which -o json names");
+        1 => names.push("1 thing that it is blind to".to_owned()),
+        number => names.push(format!("{number} things that it is blind to")),
+    }
+    names.join(", ")
+}
+
+/// In marks if it is a sentence of its own.
+fn name_of(unseen: &Unseen) -> String {
+    let what = sanitise(&unseen.what, usize::MAX);
+    match unseen.hosts.is_empty() {
+        true => what.to_string(),
+        false => format!("\"{what}\""),
+    }
+}
+
+/// All of them in words; of many that are alike, the number.
+fn doubts(doubts: &[Doubt]) -> Vec<String> {
+    let mut out = Vec::new();
+    for alike in doubts.chunk_by(|one, other| kind(one) == kind(other)) {
+        match (alike.len() > FEW, kind(&alike[0])) {
+            (true, (_, Some(host))) => {
+                let host = sanitise(host, 40);
+                out.push(many(alike, &host.to_string()));
+            }
+            _ => out.extend(alike.iter().map(words)),
         }
     }
-    lines.push(line);
-    let [proven, unproven] = absent;
-    if proof.proven {
-        lines.push(format!("Proven for that time: {proven}."));
-        return lines;
+    out
+}
+
+/// What is alike of doubts: their kind, and the host.
+fn kind(doubt: &Doubt) -> (std::mem::Discriminant<Doubt>, Option<&str>) {
+    let host = match doubt {
+        Doubt::Gap { host, .. } | Doubt::NoStart { host, .. } | Doubt::NoStop { host, .. } => {
+            Some(host.as_str())
+        }
+        _ => None,
+    };
+    (std::mem::discriminant(doubt), host)
+}
+
+fn many(alike: &[Doubt], host: &str) -> String {
+    let number = Count(alike.len() as u64);
+    let ns = alike.iter().map(|it| match it {
+        Doubt::Gap { gap, .. } => gap.to.as_ns().saturating_sub(gap.from.as_ns()),
+        _ => 0,
+    });
+    match &alike[0] {
+        Doubt::NoStart { .. } => format!("{number} runs of {host} have no start"),
+        Doubt::NoStop { .. } => format!("{number} runs of {host} have no stop"),
+        _ => format!(
+            "nobody watched {host} in {number} gaps, {} in all",
+            Nanos(ns.fold(0, u64::saturating_add))
+        ),
     }
-    let mut line = String::from("NOT PROVEN: ");
-    for (at, doubt) in proof.doubts.iter().enumerate() {
-        let semicolon = if at > 0 { "; " } else { "" };
-        let _ = write!(line, "{semicolon}{}", words(doubt));
-    }
-    let _ = write!(line, ". {unproven}.");
-    lines.push(line);
-    lines
 }
 
 /// Why there is doubt.
 fn words(doubt: &Doubt) -> String {
     let name = |host: &str| sanitise(host, 40).to_string();
     match doubt {
-        Doubt::Unwatched => "nobody watched".to_owned(),
+        Doubt::Unwatched { host: None } => "nobody watched".to_owned(),
+        Doubt::Unwatched { host: Some(host) } => format!("nobody watched {} then", name(host)),
+        Doubt::Apart => "there is no time in which all hosts were watched".to_owned(),
+        Doubt::NoStart { host, run } => format!(
+            "the recording of {} has no start before {}, so nobody knows since when it was watched, \
+             nor what could not be seen",
+            name(host),
+            clock(run.from)
+        ),
+        Doubt::NoStop { host, run } => format!(
+            "the recording of {} has no stop after {}, so nobody knows what was lost, nor what came later",
+            name(host),
+            clock(run.to)
+        ),
+        Doubt::Absent { host, events: 1 } => format!(
+            "1 event of {} is not in the recording, which was filtered or cut",
+            name(host)
+        ),
+        Doubt::Absent { host, events } => format!(
+            "{} events of {} are not in the recording, which was filtered or cut",
+            Count(*events),
+            name(host)
+        ),
         Doubt::Lost { host, events: 1 } => format!("1 event of {} was lost", name(host)),
         Doubt::Lost { host, events } => {
             format!("{} events of {} were lost", Count(*events), name(host))

@@ -19,55 +19,55 @@ const HOST_COLUMNS: usize = 40;
 /// Hosts that are named; of more there is only the number.
 const NAMED_HOSTS: usize = 3;
 
-/// Who was watched, from when until when, what was lost, and what cannot be seen.
-pub(super) fn line(hosts: &[HostCoverage]) -> String {
+/// Who was watched, from when until when, what was lost, and how much cannot be seen.
+pub(in crate::outputs) fn line(hosts: &[HostCoverage]) -> String {
     let mut out = short(hosts);
-    let blind = blind(hosts);
-    if !blind.is_empty() {
-        let blind: Vec<_> = blind.into_iter().collect();
-        let _ = write!(out, "; blind to: {}", blind.join(", "));
+    let blind = hosts.iter().flat_map(|it| &it.blind);
+    let blind: BTreeSet<&str> = blind.map(|it| &*it.what).collect();
+    match blind.len() {
+        0 => {}
+        1 => out.push_str("; blind to 1 thing, which -o json names"),
+        number => {
+            let _ = write!(out, "; blind to {number} things, which -o json names");
+        }
     }
     out
 }
 
-/// What cannot be seen.
-pub(in crate::outputs) fn blind(hosts: &[HostCoverage]) -> BTreeSet<&str> {
-    let blind = hosts.iter().flat_map(|it| &it.blind);
-    blind.map(|it| &*it.what).collect()
-}
-
 /// Who was watched, from when until when, and what was lost.
 pub(in crate::outputs) fn short(hosts: &[HostCoverage]) -> String {
-    let from = hosts.iter().map(|it| it.from).min();
-    let to = hosts.iter().map(|it| it.to).max();
-    let (Some(from), Some(to)) = (from, to) else {
+    let watched = || hosts.iter().filter(|it| it.is_watched());
+    let Some((from, to)) = HostCoverage::span(hosts) else {
         return "nothing was watched".to_owned();
     };
-    let mut out = "watched ".to_owned();
-    if hosts.len() > NAMED_HOSTS {
-        let _ = write!(out, "{} hosts", Count(hosts.len() as u64));
-    } else {
-        let names = hosts
-            .iter()
-            .map(|it| sanitise(&it.host.name, HOST_COLUMNS).to_string());
-        out.push_str(&names.collect::<Vec<_>>().join(", "));
-    }
-    let _ = write!(
-        out,
-        " from {} to {} UTC ({})",
+    let mut out = format!(
+        "watched {} from {} to {} UTC ({})",
+        names(watched()),
         clock(from),
         clock(to),
         span(from, to)
     );
-    let lost = hosts.iter().map(|it| it.lost.total()).sum();
+    let common = HostCoverage::common(hosts);
+    if let Some((first, last)) = common.filter(|it| is_shorter(*it, (from, to))) {
+        let _ = write!(
+            out,
+            ", all of them from {} to {} ({})",
+            clock(first),
+            clock(last),
+            span(first, last)
+        );
+    }
+    let lost = hosts.iter().map(|it| it.lost.total());
+    let lost = lost.fold(0, u64::saturating_add);
     let _ = write!(out, ", {}", lost_events(lost));
-    out.push_str(&missed(hosts.iter().map(|it| it.missed).sum()));
+    let skipped = hosts.iter().map(|it| it.missed);
+    out.push_str(&missed(skipped.fold(0, u64::saturating_add)));
     let gaps: Vec<_> = hosts.iter().flat_map(|it| &it.gaps).collect();
     if !gaps.is_empty() {
         let all = gaps
             .iter()
             .map(|gap| gap.to.as_ns().saturating_sub(gap.from.as_ns()))
-            .sum();
+            .fold(0, u64::saturating_add);
         let gaps = gaps.len() as u64;
         let word = if gaps == 1 { "gap" } else { "gaps" };
         let _ = write!(
@@ -77,11 +77,53 @@ pub(in crate::outputs) fn short(hosts: &[HostCoverage]) -> String {
             Nanos(all)
         );
     }
-    let untracked: u64 = hosts.iter().map(|it| it.untracked).sum();
+    if watched().count() < hosts.len() {
+        let others = hosts.iter().filter(|it| !it.is_watched());
+        let _ = write!(out, "; nobody watched {} then", names(others));
+    }
+    let runs = || hosts.iter().flat_map(|it| &it.runs);
+    for (number, what) in [
+        (runs().filter(|it| !it.started).count(), "start"),
+        (runs().filter(|it| !it.stopped).count(), "stop"),
+    ] {
+        match number {
+            0 => {}
+            1 => {
+                let _ = write!(out, "; 1 run without its {what}");
+            }
+            number => {
+                let _ = write!(out, "; {number} runs without their {what}");
+            }
+        }
+    }
+    let absent = runs().map(|it| it.absent);
+    let absent = absent.fold(0, u64::saturating_add);
+    if absent > 0 {
+        let _ = write!(out, "; {} events are not in the recording", Count(absent));
+    }
+    let untracked = hosts.iter().map(|it| it.untracked);
+    let untracked = untracked.fold(0, u64::saturating_add);
     if untracked > 0 {
         let _ = write!(out, "; no room to follow {} connections", Count(untracked));
     }
     out
+}
+
+/// The names of hosts; of many there is only the number.
+fn names<'a>(hosts: impl Iterator<Item = &'a HostCoverage>) -> String {
+    let names = hosts.map(|it| sanitise(&it.host.name, HOST_COLUMNS).to_string());
+    let names: Vec<String> = names.collect();
+    match names.len() > NAMED_HOSTS {
+        true => format!("{} hosts", Count(names.len() as u64)),
+        false => names.join(", "),
+    }
+}
+
+/// Whether it shows that one time is part of another: tables have seconds.
+fn is_shorter(part: (Timestamp, Timestamp), whole: (Timestamp, Timestamp)) -> bool {
+    const SECOND: u64 = 1_000_000_000;
+    let ns = |later: Timestamp, earlier: Timestamp| later.as_ns().saturating_sub(earlier.as_ns());
+    ns(part.0, whole.0) >= SECOND || ns(whole.1, part.1) >= SECOND
 }
 
 fn span(from: Timestamp, to: Timestamp) -> Nanos {

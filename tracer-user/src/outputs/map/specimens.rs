@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::model::{
     Blind, Edge, EdgeEvidence, EdgeState, Gap, Host, HostCoverage, Kind, LastFailure, Ledger,
-    ListeningAt, Lost, Node, NodeKind, Process, ProcessKey, Quantiles, Reason, SeenBy, Timestamp,
-    View, Workload, WorkloadKind,
+    ListeningAt, Lost, Node, NodeKind, Process, ProcessKey, Quantiles, Reason, Run, SeenBy,
+    Timestamp, View, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03Z, and so many seconds later.
@@ -155,6 +155,13 @@ fn coverage(host: &Arc<Host>) -> HostCoverage {
         host: Arc::clone(host),
         from: at(0),
         to: at(3_600),
+        runs: vec![Run {
+            from: at(0),
+            to: at(3_600),
+            started: true,
+            stopped: true,
+            absent: 0,
+        }],
         gaps: Vec::new(),
         lost: Ledger::default(),
         missed: 0,
