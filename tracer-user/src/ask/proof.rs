@@ -8,7 +8,7 @@
 use serde::Serialize;
 
 use super::unseen::{self, Question, Unseen};
-use crate::model::{Edge, Gap, HostCoverage, Timestamp, View};
+use crate::model::{Edge, Gap, HostCoverage, StepsBack, Timestamp, View};
 
 /// What an answer rests on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -103,6 +103,21 @@ pub enum Doubt {
         host: String,
         /// How many.
         connections: u64,
+    },
+    /// The map had no memory of the other end any more.
+    Recounted {
+        /// The host's name.
+        host: String,
+        /// How many may be counted twice.
+        connections: u64,
+    },
+    /// The times of events go back: the clock was set, or what was recorded is not in order.
+    StepsBack {
+        /// The host's name.
+        host: String,
+        /// How often, and how far.
+        #[serde(flatten)]
+        steps: StepsBack,
     },
     /// Lines of a recording could not be read.
     Skipped {
@@ -293,5 +308,15 @@ fn of_host(it: &HostCoverage, doubts: &mut Vec<Doubt>) {
             host: host(),
             connections: it.untracked,
         });
+    }
+    if it.recounted > 0 {
+        doubts.push(Doubt::Recounted {
+            host: host(),
+            connections: it.recounted,
+        });
+    }
+    if let Some(steps) = it.steps_back {
+        let host = host();
+        doubts.push(Doubt::StepsBack { host, steps });
     }
 }

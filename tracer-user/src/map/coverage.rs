@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::Options;
 use crate::model::{
-    Blind, Body, Coverage, Event, Gap, Host, HostCoverage, Kind, Ledger, Lost, Run, Start, Stop,
-    Timestamp,
+    Blind, Body, Coverage, Event, Gap, Host, HostCoverage, Kind, Ledger, Lost, Run, Start,
+    StepsBack, Stop, Timestamp,
 };
 
 /// Runs that are kept for each host. The time of one that gives way counts as not watched.
@@ -43,6 +43,9 @@ pub(super) struct Watched {
     missed: u64,
     pub(super) untracked: u64,
     pub(super) recounted: u64,
+    /// The time of the event before.
+    last: Option<Timestamp>,
+    steps_back: StepsBack,
 }
 
 /// What was told of a run.
@@ -112,12 +115,21 @@ impl Watched {
             missed: 0,
             untracked: 0,
             recounted: 0,
+            last: None,
+            steps_back: StepsBack::default(),
         }
     }
 
     /// Takes an event into account, of whatever time. Whether a run of the tracer begins here that
     /// is not the first one.
     pub(super) fn see(&mut self, event: &Event) -> bool {
+        if let Some(last) = self.last.replace(event.time) {
+            let back = last.as_ns().saturating_sub(event.time.as_ns());
+            if back > SLACK_NS {
+                self.steps_back.times += 1;
+                self.steps_back.most_ns = self.steps_back.most_ns.max(back);
+            }
+        }
         match &event.body {
             Body::Start(start) => return self.start(event.time, start),
             Body::Stop(stop) => self.stop(stop),
@@ -260,6 +272,7 @@ impl Watched {
             lost: self.lost.clone(),
             missed: self.missed,
             recounted: self.recounted,
+            steps_back: Some(self.steps_back).filter(|it| it.times > 0),
             untracked: self.untracked,
             blind: blind(told.iter().flat_map(|(it, _)| &it.blind)),
         }

@@ -145,16 +145,6 @@ fn later(one: Option<Box<Carried>>, other: Option<Box<Carried>>) -> Option<Box<C
 }
 
 impl Carried {
-    fn sent_bytes(&self) -> u64 {
-        let before = self.before.sent_bytes;
-        self.totals.sent_bytes.saturating_sub(before)
-    }
-
-    fn received_bytes(&self) -> u64 {
-        let before = self.before.received_bytes;
-        self.totals.received_bytes.saturating_sub(before)
-    }
-
     fn retransmits(&self) -> u64 {
         let before = self.before.retransmits;
         u64::from(self.totals.retransmits.saturating_sub(before))
@@ -193,9 +183,27 @@ pub(super) fn link(ends: [Option<&End>; 2], halves: &Halves) -> Link {
     }
 }
 
-/// What the client sent, and what it received, as the server's end tells.
-fn from_server(carried: &Carried) -> (u64, u64) {
-    (carried.received_bytes(), carried.sent_bytes())
+/// What the client sent, and what it received. Each end counts both; the client's say counts if both are
+/// known, unless the server's alone say all. What either had carried before does not count.
+fn bytes(client: Option<&Carried>, server: Option<&Carried>) -> (u64, u64) {
+    let from_client = client.map(|it| (it.totals.sent_bytes, it.totals.received_bytes));
+    let from_server = server.map(|it| (it.totals.received_bytes, it.totals.sent_bytes));
+    let is_all = |it: Option<&Carried>| it.is_some_and(|it| it.is_all);
+    let all = match is_all(server) && !is_all(client) {
+        true => from_server,
+        false => from_client.or(from_server),
+    };
+    let (sent, received) = all.unwrap_or_default();
+    let before_client = client.map_or((0, 0), |it| {
+        (it.before.sent_bytes, it.before.received_bytes)
+    });
+    let before_server = server.map_or((0, 0), |it| {
+        (it.before.received_bytes, it.before.sent_bytes)
+    });
+    (
+        sent.saturating_sub(before_client.0.max(before_server.0)),
+        received.saturating_sub(before_client.1.max(before_server.1)),
+    )
 }
 
 /// What a connection adds to which halves; none if nothing of it counts.
@@ -211,14 +219,8 @@ pub(super) fn share(
     }
     let [client, server] = sides(ends, halves);
     let carried = [client, server].map(|end| end.and_then(|end| end.carried.as_deref()));
-    // Each end counts what it sent and what it received; the client's say if both are known, unless
-    // the server's alone say all.
-    let (sent_bytes, received_bytes) = match carried {
-        [Some(client), Some(server)] if server.is_all && !client.is_all => from_server(server),
-        [Some(client), _] => (client.sent_bytes(), client.received_bytes()),
-        [None, Some(server)] => from_server(server),
-        [None, None] => (0, 0),
-    };
+    let [from_client, from_server] = carried;
+    let (sent_bytes, received_bytes) = bytes(from_client, from_server);
     let totals = || carried.into_iter().flatten();
     let share = Share {
         first: told().map(|end| end.first).min()?,

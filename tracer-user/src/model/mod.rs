@@ -48,7 +48,7 @@ pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
 pub use time::Timestamp;
 pub use view::{
     Change, Edge, EdgeEvidence, EdgeState, Gap, Happened, HostCoverage, LastFailure, ListeningAt,
-    Node, NodeKind, Quantiles, Run, SeenBy, View,
+    Node, NodeKind, Quantiles, Run, SeenBy, StepsBack, View,
 };
 pub use who::{WhoError, find};
 pub use workload::{Container, Kubernetes, Owner, Workload, WorkloadKind};

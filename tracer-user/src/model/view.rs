@@ -328,6 +328,10 @@ pub struct HostCoverage {
     pub lost: Ledger<Lost>,
     /// How often the kernel skipped a program: see [`Stop::missed`](super::Stop::missed).
     pub missed: u64,
+    /// How often the times of events go back by more than a second, and how far: the clock was set, or
+    /// what was recorded is not in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps_back: Option<StepsBack>,
     /// Connections that may be counted twice: one of their ends was told of so late that there was no
     /// memory of the other one any more.
     #[serde(skip_serializing_if = "is_zero")]
@@ -380,6 +384,15 @@ pub struct Run {
     /// filtered, or cut within.
     #[serde(skip_serializing_if = "is_zero")]
     pub absent: u64,
+}
+
+/// That the times of events go back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct StepsBack {
+    /// How often.
+    pub times: u64,
+    /// The farthest, nanoseconds.
+    pub most_ns: u64,
 }
 
 /// A time in which nobody watched.

@@ -283,6 +283,7 @@ pub(super) fn shop(seconds: u64) -> View {
         lost: Ledger::default(),
         missed: 0,
         recounted: 0,
+        steps_back: None,
         untracked: 0,
         blind: vec![Blind {
             what: "connections that are refused on arrival".into(),

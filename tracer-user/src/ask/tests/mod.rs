@@ -56,6 +56,7 @@ impl Draft {
             lost: Ledger::default(),
             missed: 0,
             recounted: 0,
+            steps_back: None,
             untracked: 0,
             blind: Vec::new(),
         });

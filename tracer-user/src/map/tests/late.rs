@@ -389,6 +389,9 @@ fn a_clock_that_is_set_back_changes_no_count() {
             ]);
         }
         let expected = BTreeMap::from([(APP_TO_DB.to_owned(), (40, 40, 0))]);
-        assert_eq!(edges(&map_of(&events)), expected, "{step}");
+        let view = map_of(&events);
+        assert_eq!(edges(&view), expected, "{step}");
+        let steps = view.coverage[0].steps_back.map(|it| it.times);
+        assert_eq!(steps, (step < 0.0).then_some(1), "{step}");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         impact::{self, Way},
         recovery_order, verify,
     },
-    model::{Blind, Gap, HostCoverage, Kind, Timestamp},
+    model::{Blind, Gap, HostCoverage, Kind, StepsBack, Timestamp},
     outputs::map::specimens,
 };
 
@@ -117,7 +117,7 @@ fn open_a_gap(view: &mut View) {
 type Clause = (&'static str, &'static str, fn(&mut View));
 
 /// Each clause: `why`, what it is in words, and how a map comes to lack it.
-const CLAUSES: [Clause; 10] = [
+const CLAUSES: [Clause; 12] = [
     ("unwatched", "nobody watched", |view| view.coverage.clear()),
     ("unwatched", "nobody watched", |view| {
         view.coverage.iter_mut().for_each(|it| it.runs.clear())
@@ -147,6 +147,19 @@ const CLAUSES: [Clause; 10] = [
         "untracked",
         "no room to follow 5 connections of data-1",
         |view| first(view).untracked = 5,
+    ),
+    (
+        "recounted",
+        "4 connections of data-1 may be counted twice",
+        |view| first(view).recounted = 4,
+    ),
+    (
+        "steps_back",
+        "the times of data-1 go back 2 times, by up to 5.0 s",
+        |view| {
+            let most_ns = 5_000_000_000;
+            first(view).steps_back = Some(StepsBack { times: 2, most_ns });
+        },
     ),
 ];
 

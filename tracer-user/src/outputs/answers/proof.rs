@@ -147,6 +147,18 @@ fn words(doubt: &Doubt) -> String {
             let ns = gap.to.as_ns().saturating_sub(gap.from.as_ns());
             format!("nobody watched {} for {}", name(host), Nanos(ns))
         }
+        Doubt::Recounted { host, connections } => format!(
+            "{} connections of {} may be counted twice",
+            Count(*connections),
+            name(host)
+        ),
+        Doubt::StepsBack { host, steps } => format!(
+            "the times of {} go back {} times, by up to {}: its clock was set, or the recording is not \
+             in order",
+            name(host),
+            Count(steps.times),
+            Nanos(steps.most_ns)
+        ),
         Doubt::Untracked { host, connections } => format!(
             "there was no room to follow {} connections of {}",
             Count(*connections),

@@ -166,6 +166,7 @@ fn coverage(host: &Arc<Host>) -> HostCoverage {
         lost: Ledger::default(),
         missed: 0,
         recounted: 0,
+        steps_back: None,
         untracked: 0,
         blind: Vec::new(),
     }
