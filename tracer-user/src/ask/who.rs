@@ -75,6 +75,8 @@ pub struct Link {
     pub state: EdgeState,
     /// Connections that were seen, whenever they were opened.
     pub connections: u64,
+    /// Those that were open when watching began.
+    pub live_at_start: u64,
     /// Those that are open.
     pub live: u64,
     /// Attempts that failed, by reason.
@@ -113,6 +115,7 @@ impl Link {
             port: edge.port,
             state: edge.state,
             connections: edge.connections(),
+            live_at_start: edge.live_at_start,
             live: edge.live(),
             failed: edge.failed.clone(),
             sent_bytes: edge.sent_bytes,

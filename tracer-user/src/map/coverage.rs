@@ -58,6 +58,8 @@ struct Told {
     to: Timestamp,
     has_start: bool,
     has_stop: bool,
+    /// Nothing later is of this run: it has its `stop`, or another one began since.
+    is_over: bool,
     blind: Vec<Blind>,
     /// Of each of [`LINES`], how many are missing; less than none as long as there is no `stop`.
     absent: [i64; LINES.len()],
@@ -73,6 +75,7 @@ impl Told {
             to: time,
             has_start: false,
             has_stop: false,
+            is_over: false,
             blind: Vec::new(),
             absent: [0; LINES.len()],
             told: None,
@@ -83,7 +86,13 @@ impl Told {
     fn has(&self, time: Timestamp) -> bool {
         let from = self.begun.map_or(self.from, |begun| begun.min(self.from));
         time.as_ns().saturating_add(SLACK_NS) >= from.as_ns()
-            && (!self.has_stop || time.as_ns() <= self.to.as_ns().saturating_add(SLACK_NS))
+            && (!self.is_over || time.as_ns() <= self.to.as_ns().saturating_add(SLACK_NS))
+    }
+
+    /// Whether all that there is of another run may be of this one, of which both ends are known.
+    fn contains(&self, other: &Self) -> bool {
+        let is_known = self.has_start && self.has_stop;
+        other.begun.is_none() && is_known && self.has(other.from) && self.has(other.to)
     }
 
     /// An event of it was told: its ends, where they are told, say how long it lasted.
@@ -134,13 +143,19 @@ impl Watched {
             Body::Start(start) => return self.start(event.time, start),
             Body::Stop(stop) => self.stop(stop),
             Body::Loss(loss) => {
-                if self.counts(loss.interval.from.min(event.time), event.time) {
+                let counts = self.counts(loss.interval.from.min(event.time), event.time);
+                let run = self.run(event.time);
+                // What was told before in the account of the whole run is not lost twice.
+                if run.has_stop {
+                    return false;
+                }
+                let told = run.told.get_or_insert_default();
+                told.0.add(&loss.lost);
+                told.1 = told.1.saturating_add(loss.missed);
+                if counts {
                     self.lost.add(&loss.lost);
                     self.missed = self.missed.saturating_add(loss.missed);
                 }
-                let told = self.run(event.time).told.get_or_insert_default();
-                told.0.add(&loss.lost);
-                told.1 = told.1.saturating_add(loss.missed);
             }
             body => self.run(event.time).count(body.kind(), -1),
         }
@@ -157,6 +172,9 @@ impl Watched {
         let named = self.runs.iter().rposition(|it| it.begun == Some(time));
         // Told twice, or its end came first: what is open is its own.
         let begins = !is_first && named.is_none();
+        for before in self.runs.iter_mut().filter(|it| it.from < time) {
+            before.is_over = true;
+        }
         let at = named.unwrap_or_else(|| self.add(Told::new(time)));
         let run = &mut self.runs[at];
         if !run.has_start {
@@ -164,6 +182,7 @@ impl Watched {
             run.blind.clone_from(&start.blind);
         }
         self.current = at;
+        self.absorb(at);
         begins
     }
 
@@ -174,20 +193,22 @@ impl Watched {
             // Told twice.
             Some(at) if self.runs[at].has_stop => return,
             Some(at) => at,
-            None => {
-                self.cut_short(from);
-                let cut = self.runs.iter().rposition(|it| {
-                    it.begun.is_none() && it.to.as_ns().saturating_add(SLACK_NS) >= from.as_ns()
-                });
-                cut.unwrap_or_else(|| self.add(Told::new(to)))
-            }
+            None => self.without_start(from, to),
         };
+        self.current = at;
         let run = &mut self.runs[at];
         run.begun = Some(from);
         // A clock that was set back says nothing of when this run ended.
         if to >= run.from {
-            (run.to, run.has_stop) = (to, true);
+            let last = std::mem::replace(&mut run.to, to);
+            (run.has_stop, run.is_over) = (true, true);
+            if !run.has(last) {
+                // It is of another run, whose own ends are to be told.
+                self.add(Told::new(last));
+            }
         }
+        let at = self.absorb(at);
+        let run = &mut self.runs[at];
         for (kind, tally) in stop.totals.iter() {
             run.count(kind, i64::try_from(tally.delivered).unwrap_or(i64::MAX));
         }
@@ -201,20 +222,48 @@ impl Watched {
         }
     }
 
-    /// A run began then of which there is no `start`: a run before it whose end was not told did not
-    /// last longer, and what was told after that is of the other one.
-    fn cut_short(&mut self, begun: Timestamp) {
-        let open = self
+    /// The run between these two of which there is no `start`. A run before it whose end was not
+    /// told did not last longer.
+    fn without_start(&mut self, from: Timestamp, to: Timestamp) -> usize {
+        let open = |it: &Told| !it.has_stop && it.begun.is_some_and(|begun| begun < from);
+        if let Some(at) = self.runs.iter().rposition(open) {
+            let run = &mut self.runs[at];
+            run.is_over = true;
+            if run.to > from {
+                let mut rest = Told::new(from);
+                rest.to = std::mem::replace(&mut run.to, from);
+                return self.add(rest);
+            }
+        }
+        let mut this = Told::new(to);
+        (this.begun, this.is_over) = (Some(from), true);
+        let found = self
             .runs
             .iter()
-            .rposition(|it| !it.has_stop && it.begun.is_some_and(|it| it < begun));
-        let Some(at) = open else { return };
-        let run = &mut self.runs[at];
-        if run.to > begun {
-            let mut rest = Told::new(begun);
-            rest.to = std::mem::replace(&mut run.to, begun);
-            self.current = self.add(rest);
+            .rposition(|it| it.begun.is_none() && this.has(it.from));
+        found.unwrap_or_else(|| self.add(this))
+    }
+
+    /// What was told before both ends of a run were known is of it. Returns where that run is then.
+    fn absorb(&mut self, mut at: usize) -> usize {
+        for other in (0..self.runs.len()).rev() {
+            if !self.runs[at].contains(&self.runs[other]) {
+                continue;
+            }
+            let part = self.runs.remove(other);
+            at -= usize::from(other < at);
+            let run = &mut self.runs[at];
+            for (sum, more) in run.absent.iter_mut().zip(part.absent) {
+                *sum = sum.saturating_add(more);
+            }
+            if let Some(told) = part.told {
+                let sum = run.told.get_or_insert_default();
+                sum.0.add(&told.0);
+                sum.1 = sum.1.saturating_add(told.1);
+            }
+            self.current = at;
         }
+        at
     }
 
     /// The run that an event of that time is of.
@@ -255,6 +304,8 @@ impl Watched {
         let mut told: Vec<(&Told, Run)> = self
             .runs
             .iter()
+            // What came in no order may be of a run that was known only later.
+            .filter(|it| !self.runs.iter().any(|run| run.contains(it)))
             .filter_map(|it| Some((it, self.part(it)?)))
             .collect();
         told.sort_by_key(|(_, run)| (run.from, run.to));
@@ -285,7 +336,12 @@ impl Watched {
         let is_cut_away = from > to || (from == to && run.from < run.to);
         // What is later than all that is asked for tells that it was watched until then.
         let goes_on = self.until.is_some_and(|until| run.to > until);
-        let absent = run.absent.iter().map(|it| u64::try_from(*it).unwrap_or(0));
+        let parts = || self.runs.iter().filter(|it| run.contains(it));
+        let absent = run.absent.iter().enumerate().map(|(at, absent)| {
+            let others = parts().map(|it| it.absent[at]);
+            let absent = others.fold(*absent, i64::saturating_add);
+            u64::try_from(absent).unwrap_or(0)
+        });
         (!is_cut_away).then(|| Run {
             from,
             to,
@@ -341,3 +397,6 @@ fn blind<'a>(all: impl Iterator<Item = &'a Blind>) -> Vec<Blind> {
     }
     blind
 }
+
+#[cfg(test)]
+mod tests;

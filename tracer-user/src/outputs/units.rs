@@ -58,6 +58,20 @@ impl Display for Count {
     }
 }
 
+/// When an attempt last succeeded, where none did while it was watched: connections may be older.
+pub(crate) fn no_success(live_at_start: u64, live: u64, bytes: u64) -> String {
+    let carried = match bytes {
+        0 => String::new(),
+        bytes => format!(" ({})", Bytes(bytes)),
+    };
+    match (live_at_start, live) {
+        (0, 0) => "never seen".to_owned(),
+        (0, _) => "still open".to_owned(),
+        (_, 0) => format!("before watching{carried}"),
+        (_, _) => format!("open since before watching{carried}"),
+    }
+}
+
 /// That nobody answered so many SYNs, of an attempt of that long.
 pub(crate) fn no_answer(duration_ns: Option<u64>, syns: u32) -> String {
     let plural = if syns == 1 { "" } else { "s" };
@@ -137,6 +151,17 @@ mod tests {
             "1 d 1 h",
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_was_open_before_succeeded_before() {
+        assert_eq!(no_success(0, 0, 0), "never seen");
+        assert_eq!(
+            no_success(2, 1, 1_204),
+            "open since before watching (1.2 kB)"
+        );
+        assert_eq!(no_success(2, 0, 1_204), "before watching (1.2 kB)");
+        assert_eq!(no_success(1, 1, 0), "open since before watching");
     }
 
     #[test]

@@ -97,6 +97,8 @@ fn edge_cell(map: &Map, field: Field, row: usize) -> Cell<'_> {
             Some(last) => plain(numbers::age(map.ago(last.time))),
         },
         Field::LastSuccess => match edge.last_success {
+            // Open before anybody watched, it was a success all the same.
+            None if edge.live_at_start > 0 => plain("before"),
             None => plain("never"),
             Some(time) => plain(numbers::age(map.ago(time))),
         },

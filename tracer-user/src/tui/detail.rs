@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Edge, EdgeState, Node, Process, Quantiles, SeenBy, Timestamp, View},
-    outputs::units::{Bytes, Count, Nanos},
+    outputs::units::{Bytes, Count, Nanos, no_success},
 };
 
 /// Columns of a label and the blank behind it.
@@ -239,9 +239,14 @@ fn edge(map: &Map, index: usize) -> Page {
         let text = format!("{}: {}{errno}", ago(map, last.time), last.reason.name());
         page.say("last fail", text);
     }
-    let last = edge
-        .last_success
-        .map_or("never seen".to_owned(), |time| ago(map, time));
+    let last = match edge.last_success {
+        Some(time) => ago(map, time),
+        None => no_success(
+            edge.live_at_start,
+            edge.live(),
+            edge.sent_bytes.saturating_add(edge.received_bytes),
+        ),
+    };
     page.say("last ok", last);
     page.say(
         "live",
@@ -379,6 +384,13 @@ pub(super) fn coverage(view: &View) -> Page {
                 seconds(host.to)
             ),
         );
+        for run in host.runs.iter().filter(|it| !it.started) {
+            let text = format!(
+                "before {}: what could not be seen is not known",
+                seconds(run.from)
+            );
+            page.tell("! no start", text, Tone::Warn);
+        }
         for gap in &host.gaps {
             let text = format!("not from {} to {}", seconds(gap.from), seconds(gap.to));
             page.tell("! gap", text, Tone::Warn);

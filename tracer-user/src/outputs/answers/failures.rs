@@ -7,7 +7,7 @@ use super::{
         grid::{self, Part},
         map::words::clock,
         sanitise,
-        units::no_answer,
+        units::{no_answer, no_success},
     },
     page::{Cell, Mark, Names, Page, Shown, Table, plural, reasons, state},
 };
@@ -84,10 +84,11 @@ fn row(failing: &Failing, names: Names) -> (Mark, Vec<Cell>) {
         Cell::Time(link.failing_since),
         Cell::When(
             link.last_success,
-            match link.live {
-                0 => "never seen",
-                _ => "still open",
-            },
+            no_success(
+                link.live_at_start,
+                link.live,
+                link.sent_bytes.saturating_add(link.received_bytes),
+            ),
         ),
         Cell::Time(link.last_failure.map(|it| it.time)),
     ];

@@ -23,9 +23,9 @@ impl Shown for Answer<Idle> {
             let cells = vec![
                 Cell::text(names.at_port(&it.who, Some(it.port))),
                 Cell::List(addresses),
-                Cell::When(it.last_used, "never seen"),
+                Cell::When(it.last_used, "never seen".to_owned()),
                 Cell::List(callers.collect()),
-                Cell::When(it.since, "before watching"),
+                Cell::When(it.since, "before watching".to_owned()),
             ];
             (Mark::Plain, cells)
         };

@@ -81,7 +81,7 @@ pub(super) enum Cell {
     Number(f64),
     Time(Option<Timestamp>),
     /// A time, or what it means that there is none.
-    When(Option<Timestamp>, &'static str),
+    When(Option<Timestamp>, String),
 }
 
 impl Cell {
@@ -100,7 +100,7 @@ impl Cell {
             Self::Number(number) => number.to_string(),
             Self::Time(Some(time)) | Self::When(Some(time), _) => short_clock(*time, today),
             Self::Time(None) => String::new(),
-            Self::When(None, word) => (*word).to_owned(),
+            Self::When(None, word) => word.clone(),
         }
     }
 

@@ -261,3 +261,24 @@ fn ten_thousand_edges_take() {
         }
     }
 }
+
+#[test]
+fn what_is_open_since_before_watching_was_no_failure_then() {
+    let mut view = specimens::three_tiers();
+    let edge = view.edges.iter_mut().find(|it| it.failures() > 0);
+    let edge = edge.expect("one that fails");
+    (edge.live_at_start, edge.established, edge.terminated) = (2, 0, 1);
+    (edge.sent_bytes, edge.received_bytes) = (1_000, 204);
+    edge.last_success = None;
+    let answer = failures::failures(&view, Duration::from_secs(60));
+    let mut text = Vec::new();
+    page::table(&answer, false, None, &mut text);
+    let text = String::from_utf8(text).expect("UTF-8");
+    assert!(
+        text.contains("open since before watching (1.2 kB)"),
+        "{text}"
+    );
+    let json = serde_json::to_value(&answer).expect("JSON");
+    let links = json["edges"].as_array().expect("edges");
+    assert!(links.iter().any(|it| it["live_at_start"] == 2));
+}

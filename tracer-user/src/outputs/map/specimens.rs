@@ -286,6 +286,22 @@ pub(crate) fn three_tiers() -> View {
         from: at(600),
         to: at(660),
     }];
+    of_data.runs = vec![
+        Run {
+            from: at(0),
+            to: at(600),
+            started: true,
+            stopped: false,
+            absent: 0,
+        },
+        Run {
+            from: at(660),
+            to: at(3_600),
+            started: true,
+            stopped: true,
+            absent: 4,
+        },
+    ];
     of_data.blind = vec![Blind {
         what: "names of servers".into(),
         why: "the hooks of this run do not see them".into(),
