@@ -118,3 +118,5 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod truth;

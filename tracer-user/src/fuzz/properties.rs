@@ -10,7 +10,7 @@ use super::{btf, checks, decode, names, outputs, procfs, replay, seeds};
 
 /// This many cases in a debug build, and nothing is written into the sources: what fails
 /// becomes a test by hand.
-fn cases(cases: u32) -> ProptestConfig {
+pub(super) fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases: std::env::var("PROPTEST_CASES")
             .ok()
