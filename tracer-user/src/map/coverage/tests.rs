@@ -71,8 +71,8 @@ fn line(time: f64) -> Event {
 
 fn lost(events: u64) -> Ledger<Lost> {
     let mut lost = Ledger::default();
-    lost.get_mut(Kind::Close)
-        .map(|it: &mut Lost| it.ring_full = events);
+    let of_close: Option<&mut Lost> = lost.get_mut(Kind::Close);
+    of_close.expect("from the kernel").ring_full = events;
     lost
 }
 
@@ -95,10 +95,12 @@ fn loss(time: f64, events: u64) -> Event {
 /// With the account of a run that told so many lines and lost so many events.
 fn stop(from: f64, to: f64, lines: u64, lost: u64) -> Event {
     let mut totals: Ledger<Tally> = Ledger::default();
-    totals.get_mut(Kind::Listen).map(|it| it.delivered = lines);
-    totals
-        .get_mut(Kind::Close)
-        .map(|it| it.lost.ring_full = lost);
+    let mut of = |kind, delivered, ring_full| {
+        let tally = totals.get_mut(kind).expect("from the kernel");
+        (tally.delivered, tally.lost.ring_full) = (delivered, ring_full);
+    };
+    of(Kind::Listen, lines, 0);
+    of(Kind::Close, 0, lost);
     let stop = Stop {
         totals,
         missed: 0,
