@@ -259,17 +259,19 @@ fn runs_at_one_time_are_one_time_that_was_watched() {
     events.insert(9, inner[1].clone());
     events.insert(4, inner[0].clone());
     let coverage = all(&events);
-    let ends: Vec<_> = runs(&coverage)
-        .into_iter()
-        .map(|it| (it.0, it.1, it.2, it.3))
-        .collect();
     assert_eq!(
-        ends,
+        runs(&coverage),
         [
-            (at(0.0), at(10.0), true, true),
-            (at(3.5), at(6.5), true, true)
+            (at(0.0), at(10.0), true, true, 0),
+            (at(3.5), at(6.5), true, true, 0)
         ]
     );
+    // A line is missing, of whichever.
+    events.pop();
+    events.pop();
+    events.push(stop(0.0, 10.0, 9, 3));
+    let absent = all(&events).runs.iter().map(|it| it.absent).sum::<u64>();
+    assert_eq!(absent, 1);
     assert_eq!(gaps(&coverage), []);
 }
 
