@@ -177,7 +177,9 @@ fn who_depends_on_the_database() {
              4 browser 24"
         )
     );
-    assert_eq!(found["coverage"]["proven"], true);
+    let but_for = found["coverage"]["but_for"].as_array().expect("a list");
+    assert!(but_for.iter().any(|it| it["what"] == "UDP"), "{found}");
+    assert_eq!(found["coverage"]["verdict"], "proven_but_for");
 }
 
 #[test]

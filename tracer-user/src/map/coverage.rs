@@ -309,6 +309,9 @@ impl Watched {
             .filter_map(|it| Some((it, self.part(it)?)))
             .collect();
         told.sort_by_key(|(_, run)| (run.from, run.to));
+        if self.counts_lines {
+            self.count_absent(&mut told);
+        }
         let runs: Vec<Run> = told.iter().map(|(_, run)| *run).collect();
         let first = runs.first().map(|it| it.from);
         let last = runs.iter().map(|it| it.to).max();
@@ -334,24 +337,43 @@ impl Watched {
         let from = self.since.map_or(run.from, |since| since.max(run.from));
         let to = self.until.map_or(run.to, |until| until.min(run.to));
         let is_cut_away = from > to || (from == to && run.from < run.to);
-        // What is later than all that is asked for tells that it was watched until then.
-        let goes_on = self.until.is_some_and(|until| run.to > until);
-        let parts = || self.runs.iter().filter(|it| run.contains(it));
-        let absent = run.absent.iter().enumerate().map(|(at, absent)| {
-            let others = parts().map(|it| it.absent[at]);
-            let absent = others.fold(*absent, i64::saturating_add);
-            u64::try_from(absent).unwrap_or(0)
-        });
+        // What is later than all that is asked for tells that it was watched until then, and soon
+        // enough also what was lost until then.
+        let goes_on = self
+            .until
+            .is_some_and(|until| run.to.as_ns() > until.as_ns().saturating_add(SLACK_NS));
         (!is_cut_away).then(|| Run {
             from,
             to,
             started: run.has_start,
             stopped: run.has_stop || goes_on,
-            absent: match self.counts_lines && run.has_stop {
-                true => absent.fold(0, u64::saturating_add),
-                false => 0,
-            },
+            absent: 0,
         })
+    }
+
+    /// How many lines are missing of `runs`, which are in order. Where some overlap it is not known which
+    /// of them a line is of: they are counted together, and told of the last one.
+    fn count_absent(&self, runs: &mut [(&Told, Run)]) {
+        let mut at = 0;
+        while at < runs.len() {
+            let mut absent = [0_i64; LINES.len()];
+            let (first, mut to) = (at, runs[at].0.to);
+            while at < runs.len() && (at == first || runs[at].0.from < to) {
+                let run = runs[at].0;
+                to = to.max(run.to);
+                // What came in no order may be of it.
+                let parts = self.runs.iter().filter(|it| run.contains(it));
+                let counted = parts.chain(Some(run)).filter(|_| run.has_stop);
+                for part in counted {
+                    for (sum, more) in absent.iter_mut().zip(part.absent) {
+                        *sum = sum.saturating_add(more);
+                    }
+                }
+                at += 1;
+            }
+            let absent = absent.iter().map(|it| u64::try_from(*it).unwrap_or(0));
+            runs[at - 1].1.absent = absent.fold(0, u64::saturating_add);
+        }
     }
 
     /// When nobody watched: of the time asked about, and between the runs, which are in order.

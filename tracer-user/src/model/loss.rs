@@ -27,15 +27,21 @@ fn is_zero(number: &u64) -> bool {
 impl Lost {
     /// All causes together.
     pub fn total(&self) -> u64 {
-        self.ring_full + self.table_full + self.undecodable
+        self.ring_full
+            .saturating_add(self.table_full)
+            .saturating_add(self.undecodable)
     }
 }
 
 impl AddAssign for Lost {
     fn add_assign(&mut self, other: Self) {
-        self.ring_full += other.ring_full;
-        self.table_full += other.table_full;
-        self.undecodable += other.undecodable;
+        for (sum, more) in [
+            (&mut self.ring_full, other.ring_full),
+            (&mut self.table_full, other.table_full),
+            (&mut self.undecodable, other.undecodable),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
     }
 }
 
@@ -119,7 +125,8 @@ impl Ledger<Lost> {
 
     /// All kinds and causes together.
     pub fn total(&self) -> u64 {
-        self.0.iter().map(Lost::total).sum()
+        let all = self.0.iter().map(Lost::total);
+        all.fold(0, u64::saturating_add)
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     theme::{Tone, tone, word},
 };
 use crate::{
-    model::{Edge, EdgeState, Node, Process, Quantiles, SeenBy, Timestamp, View},
+    model::{Edge, EdgeState, Node, Process, Quantiles, Run, SeenBy, Timestamp, View},
     outputs::units::{Bytes, Count, Nanos, no_success},
 };
 
@@ -384,13 +384,7 @@ pub(super) fn coverage(view: &View) -> Page {
                 seconds(host.to)
             ),
         );
-        for run in host.runs.iter().filter(|it| !it.started) {
-            let text = format!(
-                "before {}: what could not be seen is not known",
-                seconds(run.from)
-            );
-            page.tell("! no start", text, Tone::Warn);
-        }
+        runs(&mut page, &host.runs);
         for gap in &host.gaps {
             let text = format!("not from {} to {}", seconds(gap.from), seconds(gap.to));
             page.tell("! gap", text, Tone::Warn);
@@ -436,6 +430,32 @@ pub(super) fn coverage(view: &View) -> Page {
         }
     }
     page
+}
+
+/// What is missing of the runs that watched a host. That the last one has no stop may only mean that it
+/// goes on.
+fn runs(page: &mut Page, runs: &[Run]) {
+    for (run, later) in runs.iter().zip((0..runs.len()).rev()) {
+        let mut say = |label, text| page.tell(label, text, Tone::Warn);
+        if !run.started {
+            let from = seconds(run.from);
+            say(
+                "! no start",
+                format!("before {from}: what could not be seen is not known"),
+            );
+        }
+        if !run.stopped && later > 0 {
+            let to = seconds(run.to);
+            say(
+                "! no stop",
+                format!("after {to}: what was lost is not known"),
+            );
+        }
+        if run.absent > 0 {
+            let text = format!("{} events are not in the recording", Count(run.absent));
+            say("! absent", text);
+        }
+    }
 }
 
 /// A time to the second.

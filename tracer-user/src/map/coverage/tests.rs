@@ -71,8 +71,8 @@ fn line(time: f64) -> Event {
 
 fn lost(events: u64) -> Ledger<Lost> {
     let mut lost = Ledger::default();
-    lost.get_mut(Kind::Close)
-        .map(|it: &mut Lost| it.ring_full = events);
+    let of_close: Option<&mut Lost> = lost.get_mut(Kind::Close);
+    of_close.expect("from the kernel").ring_full = events;
     lost
 }
 
@@ -95,10 +95,12 @@ fn loss(time: f64, events: u64) -> Event {
 /// With the account of a run that told so many lines and lost so many events.
 fn stop(from: f64, to: f64, lines: u64, lost: u64) -> Event {
     let mut totals: Ledger<Tally> = Ledger::default();
-    totals.get_mut(Kind::Listen).map(|it| it.delivered = lines);
-    totals
-        .get_mut(Kind::Close)
-        .map(|it| it.lost.ring_full = lost);
+    let mut of = |kind, delivered, ring_full| {
+        let tally = totals.get_mut(kind).expect("from the kernel");
+        (tally.delivered, tally.lost.ring_full) = (delivered, ring_full);
+    };
+    of(Kind::Listen, lines, 0);
+    of(Kind::Close, 0, lost);
     let stop = Stop {
         totals,
         missed: 0,
@@ -257,17 +259,19 @@ fn runs_at_one_time_are_one_time_that_was_watched() {
     events.insert(9, inner[1].clone());
     events.insert(4, inner[0].clone());
     let coverage = all(&events);
-    let ends: Vec<_> = runs(&coverage)
-        .into_iter()
-        .map(|it| (it.0, it.1, it.2, it.3))
-        .collect();
     assert_eq!(
-        ends,
+        runs(&coverage),
         [
-            (at(0.0), at(10.0), true, true),
-            (at(3.5), at(6.5), true, true)
+            (at(0.0), at(10.0), true, true, 0),
+            (at(3.5), at(6.5), true, true, 0)
         ]
     );
+    // A line is missing, of whichever.
+    events.pop();
+    events.pop();
+    events.push(stop(0.0, 10.0, 9, 3));
+    let absent = all(&events).runs.iter().map(|it| it.absent).sum::<u64>();
+    assert_eq!(absent, 1);
     assert_eq!(gaps(&coverage), []);
 }
 

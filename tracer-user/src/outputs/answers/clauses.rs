@@ -120,10 +120,10 @@ type Clause = (&'static str, &'static str, fn(&mut View));
 const CLAUSES: [Clause; 12] = [
     ("unwatched", "nobody watched", |view| view.coverage.clear()),
     ("unwatched", "nobody watched", |view| {
-        view.coverage.iter_mut().for_each(|it| it.runs.clear())
+        view.coverage.iter_mut().for_each(|it| it.runs.clear());
     }),
     ("unwatched", "nobody watched data-1 then", |view| {
-        first(view).runs.clear()
+        first(view).runs.clear();
     }),
     (
         "apart",
@@ -132,10 +132,10 @@ const CLAUSES: [Clause; 12] = [
     ),
     ("gap", "nobody watched data-1 for 10.0 s", open_a_gap),
     ("no_start", "data-1 has no start before", |view| {
-        first(view).runs[0].started = false
+        first(view).runs[0].started = false;
     }),
     ("no_stop", "data-1 has no stop after", |view| {
-        first(view).runs[0].stopped = false
+        first(view).runs[0].stopped = false;
     }),
     ("lost", "3 events of data-1 were lost", lose),
     (

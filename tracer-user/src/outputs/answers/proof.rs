@@ -41,8 +41,12 @@ pub(super) fn lines(proof: &Proof, absent: [&'static str; 2]) -> Vec<String> {
 
 /// What could not be seen: all of it.
 fn listed(unseen: &[Unseen]) -> String {
-    let names: Vec<String> = unseen.iter().map(name_of).collect();
-    match &names[..] {
+    joined(&unseen.iter().map(name_of).collect::<Vec<String>>())
+}
+
+/// `one, two and three`.
+fn joined(names: &[String]) -> String {
+    match names {
         [names @ .., last] if !names.is_empty() => format!("{} and {last}", names.join(", ")),
         names => names.join(", "),
     }
@@ -58,7 +62,7 @@ fn short(unseen: &[Unseen]) -> String {
         1 => names.push("1 thing that it is blind to".to_owned()),
         number => names.push(format!("{number} things that it is blind to")),
     }
-    names.join(", ")
+    joined(&names)
 }
 
 /// In marks if it is a sentence of its own.
