@@ -4,6 +4,7 @@ use foldhash::HashMap;
 
 use super::{
     counters::{Counters, Share},
+    kept::Standing,
     nodes::{HostId, NodeId, Nodes},
 };
 use crate::model::{ConnectionEvent, Direction, Timestamp};
@@ -96,7 +97,12 @@ impl Halves {
         if side == Side::Server && event.process.is_some() {
             self.listens(host, half.netns, port, node);
         }
-        self.number(half)
+        let known = self.halves.len();
+        let id = self.number(half);
+        if self.halves.len() > known {
+            nodes.stand(event.process.as_ref(), Standing::First);
+        }
+        id
     }
 
     fn number(&mut self, mut half: Half) -> HalfId {

@@ -13,6 +13,7 @@ pub mod focus;
 mod fold;
 mod halves;
 mod histogram;
+mod kept;
 mod nodes;
 mod realms;
 mod snapshot;
@@ -26,6 +27,7 @@ use self::{
     connections::Connections,
     coverage::Watched,
     halves::{Half, Halves},
+    kept::Standing,
     nodes::{HostId, Nodes},
     realms::Realms,
 };
@@ -163,6 +165,10 @@ impl Map {
                     watched: &mut self.watched[host.index()],
                 };
                 let (server, is_new) = self.connections.tell(told, around);
+                // Of one that was not told to be open, its end changes nothing.
+                if is_end != is_new {
+                    self.nodes.hold(it.process.as_ref(), is_end);
+                }
                 let is_client = it.connection.direction == Some(Direction::Outbound);
                 if matches!(event.body, Body::Connect(_)) || (is_client && is_end && is_new) {
                     // Where the opening is told, who serves is not known yet.
@@ -181,6 +187,7 @@ impl Map {
             Body::Fail(it) if !is_before => {
                 let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_client = it.connection.direction != Some(Direction::Inbound);
+                self.nodes.stand(it.process.as_ref(), Standing::Failed);
                 self.attempts
                     .failed(it, half, is_client, time, &mut self.halves);
             }
@@ -224,7 +231,8 @@ impl Map {
     /// Of workloads that are in the map only: a host runs many programs that talk to nobody.
     fn happened(&mut self, host: HostId, process: &Process, time: Timestamp, what: Happened) {
         if let Some(node) = self.nodes.known(host, process) {
-            self.nodes.change(node, Change { time, what });
+            let change = Change { time, what };
+            self.nodes.change(node, Some(process), change);
         }
     }
 
@@ -237,6 +245,7 @@ impl Map {
         is_before: bool,
     ) {
         let node = self.nodes.local(host, event.process.as_ref(), time);
+        let process = event.process.as_deref();
         let listener = &event.listener;
         let at = ListeningAt {
             address: listener.local.into(),
@@ -250,13 +259,13 @@ impl Map {
                 true => Happened::Listen { address, port },
                 false => Happened::Unlisten { address, port },
             };
-            self.nodes.change(node, Change { time, what });
+            self.nodes.change(node, process, Change { time, what });
         }
         if listens {
-            self.nodes.listen(node, at);
+            self.nodes.listen(node, process, at);
             self.halves.listens(host, at.netns, at.port, node);
         } else {
-            self.nodes.unlisten(node, at);
+            self.nodes.unlisten(node, process, at);
         }
     }
 

@@ -1,28 +1,29 @@
 //! Who talks: workloads of hosts that were watched, and remotes, each by a small number.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use foldhash::{HashMap, HashSet};
 
-use super::GroupBy;
+use super::{
+    GroupBy,
+    kept::{Addresses, Changes, Place, Processes, Standing},
+};
 use crate::model::{
-    Address, AddressClass, Change, Connection, Host, ListeningAt, Name, NameSource, Process,
-    Timestamp, Workload, WorkloadKind,
+    Address, AddressClass, Change, Connection, Happened, Host, ListeningAt, Name, NameSource,
+    Process, Timestamp, Workload, WorkloadKind,
 };
 
 /// Most nodes; the next remotes are folded. Each takes some hundred bytes.
-const MAX_NODES: usize = 32_768;
-/// Of a workload's processes, those seen last are kept.
-const MAX_PROCESSES: usize = 16;
+pub(super) const MAX_NODES: usize = 32_768;
+/// Most nodes with those that run on a host; the next are not told apart either.
+const MAX_WORKLOADS: usize = 2 * MAX_NODES;
 /// Processes whose node is remembered.
 const MAX_REMEMBERED: usize = 8192;
-/// Listening addresses of one node that are kept.
-const MAX_LISTENERS: usize = 1024;
-/// Of what happened to a node, the last is kept.
-const MAX_CHANGES: usize = 16;
-/// Addresses of a workload that are kept.
-const MAX_ADDRESSES: usize = 16;
-/// Remotes that were folded and are remembered, to count each once.
+/// Listening addresses of one host that are kept.
+pub(super) const MAX_LISTENERS: usize = 65_536;
+/// Own addresses of all workloads that are kept, and that are remembered to count each once.
+const MAX_ALL_ADDRESSES: usize = 262_144;
+/// Nodes that were folded and are remembered, to count each once.
 const MAX_FOLDED: usize = 262_144;
 
 /// Number of a node.
@@ -85,6 +86,13 @@ pub(super) enum Heard {
     Several,
 }
 
+/// What was folded as there was no room for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Folded {
+    Remote(Address),
+    Workload(Key),
+}
+
 /// Where an address means the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Realm {
@@ -101,13 +109,14 @@ pub(super) enum Realm {
 pub(super) struct Known {
     pub(super) key: Key,
     pub(super) workload: Option<Arc<Workload>>,
-    /// Those seen last.
-    pub(super) processes: VecDeque<Arc<Process>>,
-    pub(super) listeners: Vec<(ListeningAt, u32)>,
+    pub(super) processes: Processes,
+    /// With how many sockets.
+    pub(super) listeners: BTreeMap<ListeningAt, u32>,
+    /// Sockets that listen elsewhere.
+    pub(super) cut_listeners: u64,
     /// Its own addresses, but for loopback.
-    pub(super) addresses: Vec<Address>,
-    /// What happened to it last.
-    pub(super) changes: VecDeque<Change>,
+    pub(super) addresses: Addresses,
+    pub(super) changes: Changes,
     pub(super) members: u64,
     pub(super) first_seen: Timestamp,
     pub(super) last_seen: Timestamp,
@@ -121,8 +130,16 @@ pub(super) struct Nodes {
     nodes: Vec<Known>,
     by_key: HashMap<Key, NodeId>,
     /// By address of the value, which is kept so that no other takes the address.
-    by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId)>,
-    folded: HashSet<(HostId, Address)>,
+    by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId, Place)>,
+    /// The process that was asked for last.
+    latest: Option<(usize, NodeId, Place)>,
+    folded: HashSet<(HostId, Folded)>,
+    /// How many are kept, of each host.
+    listeners: HashMap<HostId, usize>,
+    /// How many are kept, of all workloads.
+    addresses: usize,
+    /// Those that there was no room for.
+    cut_addresses: HashSet<(NodeId, Address)>,
     /// At most as many as nodes.
     heard: HashMap<(Realm, Address), Heard>,
 }
@@ -136,7 +153,11 @@ impl Nodes {
             nodes: Vec::new(),
             by_key: HashMap::default(),
             by_process: HashMap::default(),
+            latest: None,
             folded: HashSet::default(),
+            listeners: HashMap::default(),
+            addresses: 0,
+            cut_addresses: HashSet::default(),
             heard: HashMap::default(),
         }
     }
@@ -179,28 +200,62 @@ impl Nodes {
         let Some(process) = process else {
             return self.node(Key::Unknown(host), time);
         };
-        let place = (host, Arc::as_ptr(process).addr());
-        if let Some((_, node)) = self.by_process.get(&place) {
-            let node = *node;
+        let at = Arc::as_ptr(process).addr();
+        if let Some((_, node, place)) = self.by_process.get(&(host, at)) {
+            let (node, place) = (*node, *place);
             self.see(node, time);
+            self.nodes[node.index()].processes.see(place, process, time);
+            self.latest = Some((at, node, place));
             return node;
         }
-        let node = self.node(self.key_of(host, process), time);
+        let key = self.key_of(host, process);
+        let is_full = self.nodes.len() >= MAX_WORKLOADS && !self.by_key.contains_key(&key);
+        let node = match is_full {
+            true => self.fold(Key::Unknown(host), Folded::Workload(key), host, time),
+            false => self.node(key, time),
+        };
         let known = &mut self.nodes[node.index()];
         if let Some(workload) = &process.workload {
             // The newest is the most complete: names of containers come later.
             known.workload = Some(Arc::clone(workload));
         }
-        let same = |it: &Arc<Process>| (it.pid, it.started) == (process.pid, process.started);
-        known.processes.retain(|it| !same(it));
-        if known.processes.len() >= MAX_PROCESSES {
-            known.processes.pop_front();
-        }
-        known.processes.push_back(Arc::clone(process));
+        let place = known.processes.add(process, time);
         if self.by_process.len() >= MAX_REMEMBERED {
             self.by_process.clear();
         }
-        self.by_process.insert(place, (Arc::clone(process), node));
+        self.latest = Some((at, node, place));
+        let known = (Arc::clone(process), node, place);
+        self.by_process.insert((host, at), known);
+        node
+    }
+
+    /// What is known of the process that was asked for last, if it is this one.
+    fn latest(&mut self, process: Option<&Arc<Process>>) -> Option<(&mut Processes, Place)> {
+        let (at, node, place) = self.latest?;
+        let is_it = process.is_some_and(|it| Arc::as_ptr(it).addr() == at);
+        is_it.then(|| (&mut self.nodes[node.index()].processes, place))
+    }
+
+    /// `process`, which was asked for last, has one more connection, or one less.
+    pub(super) fn hold(&mut self, process: Option<&Arc<Process>>, is_end: bool) {
+        if let (Some(process), Some((processes, place))) = (process, self.latest(process)) {
+            processes.hold(place, process, is_end);
+        }
+    }
+
+    /// `process`, which was asked for last, is at least of that standing.
+    pub(super) fn stand(&mut self, process: Option<&Arc<Process>>, standing: Standing) {
+        if let (Some(process), Some((processes, place))) = (process, self.latest(process)) {
+            processes.stand(place, process, standing);
+        }
+    }
+
+    /// `key`, where there is no room for what is `folded`, which is counted once.
+    fn fold(&mut self, key: Key, folded: Folded, host: HostId, time: Timestamp) -> NodeId {
+        let node = self.node(key, time);
+        if self.folded.len() < MAX_FOLDED && self.folded.insert((host, folded)) {
+            self.nodes[node.index()].members += 1;
+        }
         node
     }
 
@@ -260,11 +315,7 @@ impl Nodes {
         };
         let key = Key::Remote(realm, address, dialled);
         if self.nodes.len() >= MAX_NODES && !self.by_key.contains_key(&key) {
-            let others = self.node(Key::Others(host), time);
-            if self.folded.len() < MAX_FOLDED && self.folded.insert((host, address)) {
-                self.nodes[others.index()].members += 1;
-            }
-            return others;
+            return self.fold(Key::Others(host), Folded::Remote(address), host, time);
         }
         self.node(key, time)
     }
@@ -303,10 +354,11 @@ impl Nodes {
         self.nodes.push(Known {
             key: key.clone(),
             workload: None,
-            processes: VecDeque::new(),
-            listeners: Vec::new(),
-            addresses: Vec::new(),
-            changes: VecDeque::new(),
+            processes: Processes::default(),
+            listeners: BTreeMap::new(),
+            cut_listeners: 0,
+            addresses: Addresses::default(),
+            changes: Changes::default(),
             members: 0,
             first_seen: time,
             last_seen: time,
@@ -334,21 +386,32 @@ impl Nodes {
     /// The workload uses that address itself.
     pub(super) fn uses(&mut self, id: NodeId, address: Address) {
         let addresses = &mut self.nodes[id.index()].addresses;
-        if !addresses.contains(&address)
-            && addresses.len() < MAX_ADDRESSES
-            && !address.ip().is_loopback()
-            && !address.ip().is_unspecified()
+        let Err(at) = addresses.find(address) else {
+            return;
+        };
+        if address.ip().is_loopback() || address.ip().is_unspecified() {
+            return;
+        }
+        if addresses.has_room() && self.addresses < MAX_ALL_ADDRESSES {
+            addresses.insert(at, address);
+            self.addresses += 1;
+        } else if self.cut_addresses.len() < MAX_ALL_ADDRESSES
+            && self.cut_addresses.insert((id, address))
         {
-            addresses.push(address);
+            addresses.cut += 1;
         }
     }
 
-    pub(super) fn change(&mut self, id: NodeId, change: Change) {
-        let changes = &mut self.nodes[id.index()].changes;
-        if changes.len() >= MAX_CHANGES {
-            changes.pop_front();
-        }
-        changes.push_back(change);
+    /// Something happened to the node, and to `process` of it.
+    pub(super) fn change(&mut self, id: NodeId, process: Option<&Process>, change: Change) {
+        let known = &mut self.nodes[id.index()];
+        let is_major = match (&change.what, process) {
+            (Happened::Listen { .. } | Happened::Unlisten { .. }, _) => true,
+            (Happened::Exec { .. }, Some(process)) => known.processes.has_listened(process),
+            (Happened::Exit { .. }, Some(process)) => known.processes.end(process),
+            (_, None) => false,
+        };
+        known.changes.add(change, is_major);
     }
 
     /// The node of a process, if there is one already.
@@ -356,22 +419,43 @@ impl Nodes {
         self.by_key.get(&self.key_of(host, process)).copied()
     }
 
-    pub(super) fn listen(&mut self, id: NodeId, at: ListeningAt) {
-        let listeners = &mut self.nodes[id.index()].listeners;
-        match listeners.iter().position(|(it, _)| *it == at) {
-            Some(place) => listeners[place].1 += 1,
-            None if listeners.len() < MAX_LISTENERS => listeners.push((at, 1)),
-            None => {}
+    pub(super) fn listen(&mut self, id: NodeId, process: Option<&Process>, at: ListeningAt) {
+        let known = &mut self.nodes[id.index()];
+        if let Some(process) = process {
+            known.processes.listen(process, true);
+        }
+        if let Some(sockets) = known.listeners.get_mut(&at) {
+            *sockets = sockets.saturating_add(1);
+            return;
+        }
+        let kept = match known.key.host() {
+            Some(host) => self.listeners.entry(host).or_default(),
+            // Those of several hosts share what one has.
+            None => self.listeners.entry(HostId(u32::MAX)).or_default(),
+        };
+        if *kept < MAX_LISTENERS {
+            *kept += 1;
+            known.listeners.insert(at, 1);
+        } else {
+            known.cut_listeners += 1;
         }
     }
 
-    pub(super) fn unlisten(&mut self, id: NodeId, at: ListeningAt) {
-        let listeners = &mut self.nodes[id.index()].listeners;
-        if let Some(place) = listeners.iter().position(|(it, _)| *it == at) {
-            listeners[place].1 -= 1;
-            if listeners[place].1 == 0 {
-                listeners.swap_remove(place);
+    pub(super) fn unlisten(&mut self, id: NodeId, process: Option<&Process>, at: ListeningAt) {
+        let known = &mut self.nodes[id.index()];
+        if let Some(process) = process {
+            known.processes.listen(process, false);
+        }
+        match known.listeners.get_mut(&at) {
+            Some(sockets) if *sockets > 1 => *sockets -= 1,
+            Some(_) => {
+                known.listeners.remove(&at);
+                let host = known.key.host().unwrap_or(HostId(u32::MAX));
+                if let Some(kept) = self.listeners.get_mut(&host) {
+                    *kept -= 1;
+                }
             }
+            None => known.cut_listeners = known.cut_listeners.saturating_sub(1),
         }
     }
 
@@ -380,8 +464,11 @@ impl Nodes {
         for known in &mut self.nodes {
             if known.key.host() == Some(host) {
                 known.listeners.clear();
+                known.cut_listeners = 0;
+                known.processes.forget();
             }
         }
+        self.listeners.remove(&host);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Map → view: halves become edges, and nodes get the names that they go by.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -10,17 +11,11 @@ use super::{
     counters::Counters,
     fold,
     halves::{Half, Halves, Link, Side},
-    nodes::{Dialled, Heard, HostId, Key, NodeId, Nodes, Realm},
+    kept::{self, Changes, Processes},
+    nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Nodes, Realm},
     realms::Shared,
 };
-use crate::model::{Address, Edge, Host, HostCoverage, Node, NodeKind, Process, View};
-
-/// Processes of a node that are shown.
-const MAX_PROCESSES: usize = 16;
-/// Changes of a node that are shown.
-const MAX_CHANGES: usize = 16;
-/// Addresses of a node that are shown.
-const MAX_ADDRESSES: usize = 16;
+use crate::model::{Address, Cut, Edge, Host, HostCoverage, Node, NodeKind, View};
 
 /// A view in the making.
 #[derive(Debug, Default)]
@@ -164,34 +159,25 @@ fn port(port: u16) -> Option<u16> {
 /// The node that `draft` becomes; none if it is made of nothing.
 fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
     let parts = || draft.parts.iter().map(|id| map.nodes.get(*id));
-    let mut addresses: Vec<Address> = parts()
-        .flat_map(|it| {
-            it.key
-                .address()
-                .into_iter()
-                .chain(it.addresses.iter().copied())
-        })
-        .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses.truncate(MAX_ADDRESSES);
+    let addresses = parts().flat_map(|it| {
+        let own = it.addresses.iter();
+        it.key.address().into_iter().chain(own)
+    });
+    let (addresses, surplus) = kept::bounded(addresses.collect());
     let mut listeners: Vec<_> = parts()
-        .flat_map(|it| it.listeners.iter().map(|(at, _)| *at))
+        .flat_map(|it| it.listeners.keys().copied())
         .collect();
     listeners.sort_unstable();
     listeners.dedup();
-    let mut processes: Vec<Arc<Process>> = parts()
-        .flat_map(|it| it.processes.iter().cloned())
-        .collect();
-    let order = |it: &Arc<Process>| (it.pid, it.started);
-    processes.sort_by_key(order);
-    processes.dedup_by_key(|it| order(it));
-    let surplus = processes.len().saturating_sub(MAX_PROCESSES);
-    processes.drain(..surplus);
-    let mut changes: Vec<_> = parts().flat_map(|it| it.changes.iter().cloned()).collect();
-    changes.sort_by_key(|it| it.time);
-    let surplus = changes.len().saturating_sub(MAX_CHANGES);
-    changes.drain(..surplus);
+    let (processes, changes) = kept_of(parts())?;
+    let sum = |of: fn(&Known) -> u64| parts().map(of).fold(0, u64::saturating_add);
+    let cut = Cut {
+        listeners: sum(|it| it.cut_listeners),
+        processes: processes.cut,
+        programs: processes.cut_programs,
+        addresses: sum(|it| it.addresses.cut).saturating_add(surplus),
+        changes: changes.cut,
+    };
     let folded: u64 = parts().map(|it| it.members).sum();
     // The newest is the most complete.
     let known = parts().filter(|it| it.key.shows_workload());
@@ -213,13 +199,30 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
         host,
         workload,
         addresses,
-        processes,
+        processes: processes.list(),
         listeners,
-        changes,
+        changes: changes.list(),
         members: draft.members.or((folded > 0).then_some(folded)),
+        cut,
         first_seen: parts().map(|it| it.first_seen).min()?,
         last_seen: parts().map(|it| it.last_seen).max()?,
     })
+}
+
+/// Processes of the parts of a node, and what happened to it; none without parts.
+fn kept_of<'a>(
+    mut parts: impl Iterator<Item = &'a Known>,
+) -> Option<(Cow<'a, Processes>, Cow<'a, Changes>)> {
+    let first = parts.next()?;
+    let (mut processes, mut changes) = (
+        Cow::Borrowed(&first.processes),
+        Cow::Borrowed(&first.changes),
+    );
+    for part in parts {
+        processes.to_mut().merge(&part.processes);
+        changes.to_mut().merge(&part.changes);
+    }
+    Some((processes, changes))
 }
 
 /// Where an address means the same machine.
@@ -315,7 +318,7 @@ impl Labels {
                 (id, name.to_string())
             }
             Key::Process(host, pid, _) => {
-                let comm = known.processes.back().map_or("", |it| &*it.comm);
+                let comm = known.processes.latest().map_or("", |it| &*it.comm);
                 let name = format!("{comm}[{pid}]");
                 (format!("{}/process/{name}", self.host(*host)), name)
             }

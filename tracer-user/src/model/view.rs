@@ -37,28 +37,58 @@ pub struct Node {
     /// What is known of the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<Arc<Workload>>,
-    /// Addresses of a remote, and those that a workload used itself, but for loopback; in order, the
-    /// first ones where there are many.
+    /// Addresses of a remote, and those that a workload used itself, but for loopback; in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<Address>,
-    /// Its processes, those seen last, in order of pid; bounded.
+    /// Its processes, in order of pid; bounded: those that listen stay, one of each program, those that
+    /// have connections, and those that were seen last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<Arc<Process>>,
     /// Where it listens now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListeningAt>,
-    /// What happened to it last, oldest first; bounded. What it was found doing when watching began
-    /// is not in it.
+    /// What happened to it, oldest first; bounded: what came again and again makes room. What it was
+    /// found doing when watching began is not in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// How many nodes were folded into this one; none if it stands for itself. Their connections
     /// are counted exactly; of remotes that were folded as they came, this is the least number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<u64>,
+    /// What of it is not in these lists, as there was no room.
+    #[serde(skip_serializing_if = "Cut::is_nothing")]
+    pub cut: Cut,
     /// The first event about it.
     pub first_seen: Timestamp,
     /// The last one.
     pub last_seen: Timestamp,
+}
+
+/// What of a node there was no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cut {
+    /// Sockets that listen at other addresses.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub listeners: u64,
+    /// Other processes; one that came again may count twice.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub processes: u64,
+    /// Programs that only such processes ran; likewise.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub programs: u64,
+    /// Other addresses; the least number.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub addresses: u64,
+    /// What else happened.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub changes: u64,
+}
+
+impl Cut {
+    /// Whether there was room for all.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a node is.

@@ -13,9 +13,9 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::*;
 use crate::model::{
-    Change, Container, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage, Kubernetes,
-    LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Reason,
-    Timestamp, View, Workload, WorkloadKind,
+    Change, Container, Cut, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage,
+    Kubernetes, LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey,
+    Reason, Timestamp, View, Workload, WorkloadKind,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -197,6 +197,7 @@ fn blank(name: &str) -> Node {
         listeners: Vec::new(),
         changes: Vec::new(),
         members: None,
+        cut: Cut::default(),
         first_seen: at(0),
         last_seen: at(3_600),
     }
