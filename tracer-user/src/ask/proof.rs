@@ -3,9 +3,14 @@
 //! That nobody else was seen says something only of a time in which somebody watched, and in which
 //! nothing was lost.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use serde::Serialize;
 
-use crate::model::{Edge, Gap, HostCoverage, Timestamp, View};
+use crate::model::{Edge, Gap, Host, HostCoverage, Node, Timestamp, View};
+
+/// Nodes of which it is told that something of them was cut.
+const MAX_CUT: usize = 16;
 
 /// What an answer rests on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,6 +56,15 @@ pub enum Doubt {
         /// How many.
         connections: u64,
     },
+    /// The map had no room for all of something that the answer needs.
+    Cut {
+        /// Whose: the id of a node, or the name of a host.
+        of: String,
+        /// What, by the field of `cut` that counts it.
+        what: &'static str,
+        /// How much.
+        left_out: u64,
+    },
     /// Lines of a recording could not be read.
     Skipped {
         /// How many.
@@ -70,6 +84,12 @@ pub enum Doubt {
         baseline_ns: u64,
         /// How long the second one was, nanoseconds.
         watched_ns: u64,
+    },
+    /// Two runs were told of at once under one id and name: two hosts were taken for one, or one was
+    /// watched twice and counts twice.
+    TakenForOne {
+        /// The host's name.
+        host: String,
     },
     /// A host of the first of two maps was not watched for the second one.
     HostMissing {
@@ -99,11 +119,10 @@ impl Proof {
                 doubts.push(doubt);
             }
         }
+        let again = watched_again(&before.coverage, &after.coverage);
         for host in &before.coverage {
-            let is_same =
-                |it: &HostCoverage| it.host.id == host.host.id || it.host.name == host.host.name;
             // After a move everything is on other hosts: then none is missing.
-            if !after.coverage.iter().any(is_same) && after.coverage.len() < before.coverage.len() {
+            if !again.contains(&host.host) && after.coverage.len() < before.coverage.len() {
                 doubts.push(Doubt::HostMissing {
                     host: host.host.name.clone(),
                 });
@@ -147,6 +166,35 @@ impl Proof {
         }
     }
 
+    /// Adds what of `nodes` there was no room for, of the kinds in `which`, if there is any.
+    pub(super) fn doubt_cut<'a>(
+        &mut self,
+        nodes: impl Iterator<Item = &'a Node>,
+        which: &[&'static str],
+    ) {
+        let mut doubts: Vec<Doubt> = Vec::new();
+        for node in nodes {
+            for (what, left_out) in node.cut.parts() {
+                let doubt = Doubt::Cut {
+                    of: node.id.to_string(),
+                    what,
+                    left_out,
+                };
+                if left_out > 0 && which.contains(&what) && !doubts.contains(&doubt) {
+                    doubts.push(doubt);
+                }
+            }
+        }
+        // Each reason is told; of very many, some say enough.
+        doubts.sort_by_key(|it| match it {
+            Doubt::Cut { left_out, .. } => std::cmp::Reverse(*left_out),
+            _ => std::cmp::Reverse(0),
+        });
+        doubts.truncate(MAX_CUT);
+        self.doubts.extend(doubts);
+        self.settle();
+    }
+
     /// The first and the last event of what was watched.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         span(&self.hosts)
@@ -161,6 +209,33 @@ impl Proof {
     fn settle(&mut self) {
         self.proven = self.doubts.is_empty();
     }
+}
+
+/// Those of `before` that are in `after` too: by id and name, else by either. Each stands for one only,
+/// as several may have one id, or one name.
+fn watched_again<'a>(
+    before: &'a [HostCoverage],
+    after: &[HostCoverage],
+) -> BTreeSet<&'a Arc<Host>> {
+    let mut left: Vec<&Arc<Host>> = after.iter().map(|it| &it.host).collect();
+    let mut again = BTreeSet::new();
+    let ways: [fn(&Host, &Host) -> bool; 3] = [
+        |one, other| one == other,
+        |one, other| one.id == other.id,
+        |one, other| one.name == other.name,
+    ];
+    for is_same in ways {
+        for host in before.iter().map(|it| &it.host) {
+            if again.contains(host) {
+                continue;
+            }
+            if let Some(at) = left.iter().position(|it| is_same(host, it)) {
+                left.swap_remove(at);
+                again.insert(host);
+            }
+        }
+    }
+    again
 }
 
 fn span(hosts: &[HostCoverage]) -> Option<(Timestamp, Timestamp)> {
@@ -199,6 +274,19 @@ fn doubts(hosts: &[HostCoverage]) -> Vec<Doubt> {
                 connections: it.untracked,
             });
         }
+        if it.taken_for_one {
+            doubts.push(Doubt::TakenForOne { host: host.clone() });
+        }
+        let cut = it
+            .cut
+            .parts()
+            .into_iter()
+            .filter(|(_, left_out)| *left_out > 0);
+        doubts.extend(cut.map(|(what, left_out)| Doubt::Cut {
+            of: host.clone(),
+            what,
+            left_out,
+        }));
     }
     doubts
 }

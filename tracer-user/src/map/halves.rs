@@ -9,8 +9,10 @@ use super::{
 };
 use crate::model::{ConnectionEvent, Direction, Timestamp};
 
-/// Most halves; beyond, the port of the server is no longer told apart.
-const MAX_HALVES: usize = 262_144;
+/// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
+pub(super) const MAX_HALVES: usize = 262_144;
+/// Most pairs of halves; beyond, what is between them is counted by one of them alone.
+const MAX_LINKS: usize = 2 * MAX_HALVES;
 /// Most entries of the tables that say who serves what.
 const MAX_SERVED: usize = 131_072;
 
@@ -58,6 +60,17 @@ pub(super) struct Halves {
     served: HashMap<(HostId, u32, NodeId, u16), (HalfId, Timestamp)>,
     /// Who listened last on a port of a network namespace.
     listeners: HashMap<(HostId, u32, u16), NodeId>,
+    /// What there was no room for, by host.
+    cut: HashMap<HostId, NoRoom>,
+}
+
+/// How often there was no room.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NoRoom {
+    /// For a half or a link of its own.
+    pub(super) edges: u64,
+    /// For who listens or serves.
+    pub(super) servers: u64,
 }
 
 impl Halves {
@@ -98,16 +111,26 @@ impl Halves {
             self.listens(host, half.netns, port, node);
         }
         let known = self.halves.len();
-        let id = self.number(half);
+        let id = self.number(half, |half| Half {
+            netns: 0,
+            remote: nodes.others(host, time),
+            ..half
+        });
         if self.halves.len() > known {
             nodes.stand(event.process.as_ref(), Standing::First);
         }
         id
     }
 
-    fn number(&mut self, mut half: Half) -> HalfId {
+    /// The number of `half`, or of what stands for it where there is no room: all its ports, and then
+    /// all remotes.
+    fn number(&mut self, mut half: Half, others: impl FnOnce(Half) -> Half) -> HalfId {
         if self.halves.len() >= MAX_HALVES && !self.numbers.contains_key(&half) {
+            self.cut.entry(half.host).or_default().edges += 1;
             half.port = 0;
+            if self.halves.len() >= 2 * MAX_HALVES && !self.numbers.contains_key(&half) {
+                half = others(half);
+            }
         }
         *self.numbers.entry(half).or_insert_with(|| {
             self.halves.push(half);
@@ -124,7 +147,14 @@ impl Halves {
         let place = (host, netns, port);
         if self.listeners.len() < MAX_SERVED || self.listeners.contains_key(&place) {
             self.listeners.insert(place, node);
+        } else {
+            self.cut.entry(host).or_default().servers += 1;
         }
+    }
+
+    /// What there was no room for of `host`.
+    pub(super) fn cut(&self, host: HostId) -> NoRoom {
+        self.cut.get(&host).copied().unwrap_or_default()
     }
 
     /// Listeners of `host` are told anew.
@@ -144,7 +174,7 @@ impl Halves {
             None if has_room => {
                 self.served.insert(place, (server, opened));
             }
-            None => {}
+            None => self.cut.entry(half.host).or_default().servers += 1,
         }
     }
 
@@ -157,7 +187,14 @@ impl Halves {
     }
 
     /// Counts a connection or an attempt between them.
-    pub(super) fn count(&mut self, link: Link, share: &Share) {
+    pub(super) fn count(&mut self, mut link: Link, share: &Share) {
+        if self.links.len() >= MAX_LINKS && !self.links.contains_key(&link) {
+            if let (Some(client), Some(_)) = (link.client, link.server) {
+                let host = self.get(client).host;
+                self.cut.entry(host).or_default().edges += 1;
+                link.server = None;
+            }
+        }
         self.links.entry(link).or_default().add(share);
     }
 

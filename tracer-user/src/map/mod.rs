@@ -13,6 +13,7 @@ pub mod focus;
 mod fold;
 mod halves;
 mod histogram;
+mod hosts;
 mod kept;
 mod nodes;
 mod realms;

@@ -17,6 +17,8 @@ use crate::model::{
 pub(super) const MAX_NODES: usize = 32_768;
 /// Most nodes with those that run on a host; the next are not told apart either.
 const MAX_WORKLOADS: usize = 2 * MAX_NODES;
+/// Most hosts, each as often as it has names.
+const MAX_HOSTS: usize = 16_384;
 /// Processes whose node is remembered.
 const MAX_REMEMBERED: usize = 8192;
 /// Listening addresses of one host that are kept.
@@ -41,6 +43,11 @@ impl NodeId {
 }
 
 impl HostId {
+    /// The one with this index.
+    pub(super) fn at(index: usize) -> Self {
+        Self(index as u32)
+    }
+
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }
@@ -126,7 +133,11 @@ pub(super) struct Known {
 pub(super) struct Nodes {
     group_by: GroupBy,
     hosts: Vec<Arc<Host>>,
-    by_host: HashMap<String, HostId>,
+    /// By id and name: whether two names of one id are two hosts shows later.
+    by_host: HashMap<Arc<Host>, HostId>,
+    /// The host that was asked for last.
+    latest_host: usize,
+    surplus_host: bool,
     nodes: Vec<Known>,
     by_key: HashMap<Key, NodeId>,
     /// By address of the value, which is kept so that no other takes the address.
@@ -142,6 +153,8 @@ pub(super) struct Nodes {
     cut_addresses: HashSet<(NodeId, Address)>,
     /// At most as many as nodes.
     heard: HashMap<(Realm, Address), Heard>,
+    /// How often a name had no room there.
+    cut_names: HashMap<HostId, u64>,
 }
 
 impl Nodes {
@@ -150,6 +163,8 @@ impl Nodes {
             group_by,
             hosts: Vec::new(),
             by_host: HashMap::default(),
+            latest_host: 0,
+            surplus_host: false,
             nodes: Vec::new(),
             by_key: HashMap::default(),
             by_process: HashMap::default(),
@@ -159,22 +174,39 @@ impl Nodes {
             addresses: 0,
             cut_addresses: HashSet::default(),
             heard: HashMap::default(),
+            cut_names: HashMap::default(),
         }
     }
 
-    /// The number of `host`; the name that it has last is the one that is shown.
+    /// The number of `host`, one for each id and name. Hosts beyond those that there is room for are
+    /// taken for one.
     pub(super) fn host(&mut self, host: &Arc<Host>) -> HostId {
-        if let Some(at) = self.hosts.iter().rposition(|it| Arc::ptr_eq(it, host)) {
-            return HostId(at as u32);
+        let is_latest = |it: &Arc<Host>| Arc::ptr_eq(it, host);
+        if self.hosts.get(self.latest_host).is_some_and(is_latest) {
+            return HostId(self.latest_host as u32);
         }
-        if let Some(id) = self.by_host.get(&host.id) {
+        let id = match self.by_host.get(host) {
+            Some(id) => *id,
+            None if self.hosts.len() < MAX_HOSTS => {
+                let id = HostId(self.hosts.len() as u32);
+                self.hosts.push(Arc::clone(host));
+                self.by_host.insert(Arc::clone(host), id);
+                id
+            }
+            None => HostId(self.hosts.len() as u32 - 1),
+        };
+        if *self.hosts[id.index()] == **host {
             self.hosts[id.index()] = Arc::clone(host);
-            return *id;
+        } else {
+            self.surplus_host = true;
         }
-        let id = HostId(self.hosts.len() as u32);
-        self.hosts.push(Arc::clone(host));
-        self.by_host.insert(host.id.clone(), id);
+        self.latest_host = id.index();
         id
+    }
+
+    /// Whether several hosts are taken for the last one, as there was no room.
+    pub(super) fn has_surplus_host(&self) -> bool {
+        self.surplus_host
     }
 
     pub(super) fn hosts(&self) -> &[Arc<Host>] {
@@ -304,7 +336,7 @@ impl Nodes {
         };
         let name = connection.name.as_deref();
         if let Some(name) = name {
-            self.hear(dialled, name);
+            self.hear(host, dialled, name);
         }
         // What others asked for is not what this client meant: see `heard`.
         let own = name.filter(|it| it.source != NameSource::DnsOther);
@@ -320,8 +352,21 @@ impl Nodes {
         self.node(key, time)
     }
 
+    /// What stands for remotes of `host` that are not told apart.
+    pub(super) fn others(&mut self, host: HostId, time: Timestamp) -> NodeId {
+        self.node(Key::Others(host), time)
+    }
+
+    /// How many nodes of `host` were folded as they came, and how often a name of it had no room.
+    pub(super) fn cut(&self, host: HostId) -> (u64, u64) {
+        let keys = [Key::Others(host), Key::Unknown(host)];
+        let nodes = keys.iter().filter_map(|key| self.by_key.get(key));
+        let nodes = nodes.map(|id| self.get(*id).members).sum();
+        (nodes, self.cut_names.get(&host).copied().unwrap_or(0))
+    }
+
     /// `address` was dialled by this name.
-    fn hear(&mut self, place: (Realm, Address), name: &Name) {
+    fn hear(&mut self, host: HostId, place: (Realm, Address), name: &Name) {
         let new = match name.only() {
             Some(name) => Heard::Only(Arc::clone(name)),
             None => Heard::Several,
@@ -333,7 +378,7 @@ impl Nodes {
             None if has_room => {
                 self.heard.insert(place, new);
             }
-            None => {}
+            None => *self.cut_names.entry(host).or_default() += 1,
         }
     }
 

@@ -8,14 +8,16 @@ use std::{
 
 use super::{
     Map,
-    counters::Counters,
+    counters::{Counters, What},
+    coverage::Watched,
     fold,
-    halves::{Half, Halves, Link, Side},
+    halves::{Half, HalfId, Halves, Link, Side},
+    hosts::Identity,
     kept::{self, Changes, Processes},
     nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Nodes, Realm},
     realms::Shared,
 };
-use crate::model::{Address, Cut, Edge, Host, HostCoverage, Node, NodeKind, View};
+use crate::model::{Address, Cut, Edge, HostCoverage, HostCut, ListeningAt, Node, NodeKind, View};
 
 /// A view in the making.
 #[derive(Debug, Default)]
@@ -40,7 +42,9 @@ pub(super) struct DraftNode {
 
 /// What `map` looks like, with at most about `max_edges` edges: what is folded is told.
 pub(super) fn take(map: &Map, max_edges: usize) -> View {
-    let mut draft = draft(map);
+    let labels = Labels::new(map);
+    let identity = &labels.identity;
+    let mut draft = draft(map, &labels);
     if draft.edges.len() > max_edges {
         fold::fold(&mut draft, max_edges);
     }
@@ -51,9 +55,9 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
     }
     let mut nodes: Vec<(usize, Node)> = Vec::new();
     for (at, node) in draft.nodes.iter().enumerate() {
-        let listens = |id: &NodeId| !map.nodes.get(*id).listeners.is_empty();
+        let listens = |id: &NodeId| listeners(map.nodes.get(*id), identity).next().is_some();
         if is_used[at] || node.parts.iter().any(listens) {
-            nodes.extend(finished(map, node).map(|node| (at, node)));
+            nodes.extend(finished(map, node, identity).map(|node| (at, node)));
         }
     }
     nodes.sort_by(|(_, one), (_, other)| one.id.cmp(&other.id));
@@ -70,14 +74,13 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
     edges.sort_by_key(|edge| (edge.client, edge.server, edge.port));
     View {
         generated: map.now,
-        coverage: coverage(map),
+        coverage: coverage(map, identity),
         nodes: nodes.into_iter().map(|(_, node)| node).collect(),
         edges,
     }
 }
 
-fn draft(map: &Map) -> Draft {
-    let labels = Labels::new(map);
+fn draft(map: &Map, labels: &Labels) -> Draft {
     let mut draft = Draft::default();
     // Several of the map's nodes may go by the same id.
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
@@ -99,19 +102,59 @@ fn draft(map: &Map) -> Draft {
         draft.edges.entry(ends(link)).or_default().merge(counters);
     }
     let open = map.connections.shares(&map.halves);
-    for (link, share) in open.chain(map.attempts.shares()) {
+    let is_over = |half: HalfId| labels.identity.is_over(map.halves.get(half).host);
+    for (link, mut share) in open.chain(map.attempts.shares()) {
+        let mut halves = link.client.iter().chain(&link.server);
+        if let What::Connection { ended, .. } = &mut share.what {
+            // Nobody watched its end.
+            *ended |= halves.any(|half| is_over(*half));
+        }
         draft.edges.entry(ends(link)).or_default().add(&share);
     }
     draft
 }
 
-fn coverage(map: &Map) -> Vec<HostCoverage> {
-    let hosts = map.nodes.hosts().iter().zip(&map.watched);
-    let mut coverage: Vec<_> = hosts
-        .map(|(host, watched)| watched.snapshot(host))
-        .collect();
-    coverage.sort_by(|one, other| one.host.id.cmp(&other.host.id));
+fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
+    let hosts = map.nodes.hosts();
+    let mut told: Vec<(HostId, HostCoverage)> = Vec::new();
+    for (at, watched) in map.watched.iter().enumerate() {
+        let host = HostId::at(at);
+        let is_surplus = map.nodes.has_surplus_host() && at + 1 == hosts.len();
+        let watched = watched.snapshot(&hosts[at]);
+        let watched = HostCoverage {
+            cut: cut(map, host),
+            twins: identity.twins(host).to_vec(),
+            taken_for_one: watched.taken_for_one || is_surplus,
+            ..watched
+        };
+        told.push((identity.last(host), watched));
+    }
+    // One host by several names is one, whose last name counts.
+    told.sort_by_key(|(host, watched)| (*host, watched.to));
+    let mut coverage: Vec<HostCoverage> = Vec::new();
+    let mut before = None;
+    for (host, watched) in told {
+        match coverage.last_mut().filter(|_| before == Some(host)) {
+            Some(same) => same.renamed(watched),
+            None => coverage.push(watched),
+        }
+        before = Some(host);
+    }
+    coverage.sort_by(|one, other| one.host.cmp(&other.host));
     coverage
+}
+
+/// What of `host` there was no room for.
+fn cut(map: &Map, host: HostId) -> HostCut {
+    let (nodes, names) = map.nodes.cut(host);
+    let halves = map.halves.cut(host);
+    HostCut {
+        nodes,
+        edges: halves.edges,
+        servers: halves.servers,
+        names,
+        networks: map.realms.cut(host),
+    }
 }
 
 /// Client, server and port of what is counted under `link`.
@@ -157,16 +200,14 @@ fn port(port: u16) -> Option<u16> {
 }
 
 /// The node that `draft` becomes; none if it is made of nothing.
-fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
+fn finished(map: &Map, draft: &DraftNode, identity: &Identity) -> Option<Node> {
     let parts = || draft.parts.iter().map(|id| map.nodes.get(*id));
     let addresses = parts().flat_map(|it| {
         let own = it.addresses.iter();
         it.key.address().into_iter().chain(own)
     });
     let (addresses, surplus) = kept::bounded(addresses.collect());
-    let mut listeners: Vec<_> = parts()
-        .flat_map(|it| it.listeners.keys().copied())
-        .collect();
+    let mut listeners: Vec<_> = parts().flat_map(|it| listeners(it, identity)).collect();
     listeners.sort_unstable();
     listeners.dedup();
     let (processes, changes) = kept_of(parts())?;
@@ -185,12 +226,10 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
         .filter(|it| it.workload.is_some())
         .max_by_key(|it| it.last_seen)
         .and_then(|it| it.workload.clone());
-    let host = draft
-        .parts
-        .first()
-        .and_then(|id| map.nodes.get(*id).key.host());
+    let host_of = |it: &Known| it.key.host().map(|host| identity.last(host));
+    let host = parts().next().and_then(host_of);
     let host = host
-        .filter(|host| parts().all(|it| it.key.host() == Some(*host)))
+        .filter(|host| parts().all(|it| host_of(it) == Some(*host)))
         .map(|host| Arc::clone(&map.nodes.hosts()[host.index()]));
     Some(Node {
         id: Arc::clone(&draft.id),
@@ -207,6 +246,13 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
         first_seen: parts().map(|it| it.first_seen).min()?,
         last_seen: parts().map(|it| it.last_seen).max()?,
     })
+}
+
+/// Where a part of a node listens now.
+fn listeners(part: &Known, identity: &Identity) -> impl Iterator<Item = ListeningAt> {
+    let is_over = part.key.host().is_some_and(|it| identity.is_over(it));
+    let listeners = part.listeners.keys().copied();
+    listeners.filter(move |_| !is_over)
 }
 
 /// Processes of the parts of a node, and what happened to it; none without parts.
@@ -237,8 +283,8 @@ enum Around {
 
 /// What nodes go by.
 struct Labels {
-    /// Of each host, a name that no other has.
-    hosts: Vec<String>,
+    /// Which hosts there are.
+    identity: Identity,
     /// Which hosts share which addresses.
     shared: Shared,
     /// The name of an address, where all who dialled it by a name used the same.
@@ -250,17 +296,11 @@ struct Labels {
 impl Labels {
     fn new(map: &Map) -> Self {
         let hosts = map.nodes.hosts();
-        let unique = |host: &Arc<Host>| {
-            let twins = hosts.iter().filter(|it| it.name == host.name).count();
-            let id = || host.id.chars().take(8).collect::<String>();
-            match twins {
-                1 => host.name.clone(),
-                _ => format!("{}~{}", host.name, id()),
-            }
-        };
+        let spans: Vec<_> = map.watched.iter().map(Watched::spans).collect();
+        let identity = Identity::of(hosts, &spans);
         let mut labels = Self {
-            hosts: hosts.iter().map(unique).collect(),
-            shared: map.realms.shared(hosts.len()),
+            shared: map.realms.shared(identity.numbers()),
+            identity,
             names: HashMap::new(),
             links: HashMap::new(),
         };
@@ -269,7 +309,8 @@ impl Labels {
             if let Key::Remote(Realm::Netns(host, netns), address, _) = &known.key
                 && address.scope().is_some()
             {
-                let only = labels.links.entry((*host, *address));
+                let host = labels.identity.last(*host);
+                let only = labels.links.entry((host, *address));
                 let only = only.or_insert(Some(*netns));
                 *only = only.filter(|it| it == netns);
             }
@@ -289,17 +330,23 @@ impl Labels {
     fn around(&self, realm: Realm, address: Address) -> Around {
         match realm {
             Realm::World => Around::World,
-            Realm::Host(host) => Around::Host(self.shared.first(host, address.ip())),
-            Realm::Netns(host, netns) => match self.links.get(&(host, address)) {
-                Some(None) => Around::Netns(host.index(), netns),
-                // Nobody shares these.
-                _ => Around::Host(host.index()),
-            },
+            Realm::Host(host) => {
+                let host = self.identity.last(host);
+                Around::Host(self.shared.first(host, address.ip()))
+            }
+            Realm::Netns(host, netns) => {
+                let host = self.identity.last(host);
+                match self.links.get(&(host, address)) {
+                    Some(None) => Around::Netns(host.index(), netns),
+                    // Nobody shares these.
+                    _ => Around::Host(host.index()),
+                }
+            }
         }
     }
 
     fn host(&self, host: HostId) -> &str {
-        &self.hosts[host.index()]
+        self.identity.label(host)
     }
 
     /// The node that the one with this number belongs to, without parts.
@@ -350,11 +397,11 @@ impl Labels {
                     (Some(name), _) => (name.to_string(), name.to_string()),
                     (None, Around::World) => (address.to_string(), address.to_string()),
                     (None, Around::Host(host)) => (
-                        format!("{address}@{}", self.hosts[host]),
+                        format!("{address}@{}", self.host(HostId::at(host))),
                         address.to_string(),
                     ),
                     (None, Around::Netns(host, netns)) => (
-                        format!("{address}@{}~{netns}", self.hosts[host]),
+                        format!("{address}@{}~{netns}", self.host(HostId::at(host))),
                         address.to_string(),
                     ),
                 }

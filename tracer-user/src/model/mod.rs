@@ -47,7 +47,7 @@ pub use netns::Observer;
 pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
 pub use time::Timestamp;
 pub use view::{
-    Change, Cut, Edge, EdgeEvidence, EdgeState, Gap, Happened, HostCoverage, LastFailure,
+    Change, Cut, Edge, EdgeEvidence, EdgeState, Gap, Happened, HostCoverage, HostCut, LastFailure,
     ListeningAt, Node, NodeKind, Quantiles, SeenBy, View,
 };
 pub use who::{WhoError, find};

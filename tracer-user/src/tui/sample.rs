@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::Status;
 use crate::model::{
-    Blind, Container, Cut, Edge, EdgeEvidence, EdgeState, Host, HostCoverage, Kubernetes,
+    Blind, Container, Cut, Edge, EdgeEvidence, EdgeState, Host, HostCoverage, HostCut, Kubernetes,
     LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Quantiles,
     Reason, SeenBy, Timestamp, View, Workload, WorkloadKind,
 };
@@ -277,6 +277,10 @@ pub(super) fn shop(seconds: u64) -> View {
         lost: Ledger::default(),
         missed: 0,
         untracked: 0,
+        cut: HostCut::default(),
+        names_before: Vec::new(),
+        twins: Vec::new(),
+        taken_for_one: false,
         blind: vec![Blind {
             what: "connections that are refused on arrival".into(),
             why: "this kernel has no hook for them".into(),

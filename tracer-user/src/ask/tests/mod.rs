@@ -13,7 +13,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::*;
 use crate::model::{
-    Change, Container, Cut, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage,
+    Change, Container, Cut, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage, HostCut,
     Kubernetes, LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey,
     Reason, Timestamp, View, Workload, WorkloadKind,
 };
@@ -49,6 +49,10 @@ impl Draft {
             lost: Ledger::default(),
             missed: 0,
             untracked: 0,
+            cut: HostCut::default(),
+            names_before: Vec::new(),
+            twins: Vec::new(),
+            taken_for_one: false,
             blind: Vec::new(),
         });
         self.view.coverage.last_mut().expect("just pushed")

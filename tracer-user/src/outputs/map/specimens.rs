@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::model::{
-    Blind, Cut, Edge, EdgeEvidence, EdgeState, Gap, Host, HostCoverage, Kind, LastFailure, Ledger,
-    ListeningAt, Lost, Node, NodeKind, Process, ProcessKey, Quantiles, Reason, SeenBy, Timestamp,
-    View, Workload, WorkloadKind,
+    Blind, Cut, Edge, EdgeEvidence, EdgeState, Gap, Host, HostCoverage, HostCut, Kind, LastFailure,
+    Ledger, ListeningAt, Lost, Node, NodeKind, Process, ProcessKey, Quantiles, Reason, SeenBy,
+    Timestamp, View, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03Z, and so many seconds later.
@@ -160,6 +160,10 @@ fn coverage(host: &Arc<Host>) -> HostCoverage {
         lost: Ledger::default(),
         missed: 0,
         untracked: 0,
+        cut: HostCut::default(),
+        names_before: Vec::new(),
+        twins: Vec::new(),
+        taken_for_one: false,
         blind: Vec::new(),
     }
 }
