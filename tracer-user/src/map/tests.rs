@@ -13,6 +13,9 @@ use crate::model::{
     Start, Stop, Totals, Tracer, Translation, Workload, WorkloadKind,
 };
 
+mod bounds;
+mod twins;
+
 const SECOND: u64 = 1_000_000_000;
 const EPOCH: u64 = 1_795_309_323 * SECOND;
 
