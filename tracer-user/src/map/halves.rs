@@ -5,6 +5,7 @@ use foldhash::HashMap;
 use super::{
     counters::{Counters, Share},
     kept::Standing,
+    namespaces::Owners,
     nodes::{HostId, NodeId, Nodes},
 };
 use crate::model::{ConnectionEvent, Direction, Timestamp};
@@ -60,6 +61,8 @@ pub(super) struct Halves {
     served: HashMap<(HostId, u32, NodeId, u16), (HalfId, Timestamp)>,
     /// Who listened last on a port of a network namespace.
     listeners: HashMap<(HostId, u32, u16), NodeId>,
+    /// Addresses that network namespaces have themselves.
+    owners: Owners,
     /// What there was no room for, by host.
     cut: HashMap<HostId, NoRoom>,
 }
@@ -118,6 +121,8 @@ impl Halves {
         });
         if self.halves.len() > known {
             nodes.stand(event.process.as_ref(), Standing::First);
+            let own = connection.ends.local.into();
+            self.owners.note(host, connection.netns, own, time);
         }
         id
     }
@@ -150,6 +155,23 @@ impl Halves {
         } else {
             self.cut.entry(host).or_default().servers += 1;
         }
+    }
+
+    /// All halves, with their numbers.
+    pub(super) fn all(&self) -> impl Iterator<Item = (HalfId, &Half)> {
+        let halves = self.halves.iter().zip(0..);
+        halves.map(|(half, at)| (HalfId(at), half))
+    }
+
+    /// Remotes that were seen to be served, at which port, and by whom, as seen from each namespace.
+    pub(super) fn served(&self) -> impl Iterator<Item = ((NodeId, u16), &Half)> {
+        let served = self.served.iter();
+        served.map(|((_, _, remote, port), (server, _))| ((*remote, *port), self.get(*server)))
+    }
+
+    /// Addresses that network namespaces have themselves.
+    pub(super) fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// What there was no room for of `host`.

@@ -15,6 +15,7 @@ mod halves;
 mod histogram;
 mod hosts;
 mod kept;
+mod namespaces;
 mod nodes;
 mod realms;
 mod snapshot;

@@ -424,6 +424,11 @@ impl Nodes {
         self.get(id).key.address()
     }
 
+    /// Whether it was dialled by a name.
+    pub(super) fn has_name(&self, id: NodeId) -> bool {
+        matches!(self.get(id).key, Key::Remote(_, _, Dialled::Name(_)))
+    }
+
     pub(super) fn is_unknown(&self, id: NodeId) -> bool {
         matches!(self.get(id).key, Key::Unknown(_))
     }

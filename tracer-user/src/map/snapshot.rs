@@ -14,6 +14,7 @@ use super::{
     halves::{Half, HalfId, Halves, Link, Side},
     hosts::Identity,
     kept::{self, Changes, Processes},
+    namespaces::Split,
     nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Nodes, Realm},
     realms::Shared,
 };
@@ -94,12 +95,25 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
         draft.nodes[place].parts.push(id);
         places.push(place);
     }
-    let ends = |link| {
+    let split = Split::of(map);
+    let mut parted: HashMap<(NodeId, u32), usize> = HashMap::new();
+    let Draft { nodes, edges } = &mut draft;
+    let mut place = |(id, netns): (NodeId, u32)| match split.get(id, netns) {
+        // A name means the same whoever asks for it.
+        Some(group) if !map.nodes.has_name(id) => *parted.entry((id, group)).or_insert_with(|| {
+            let mut node = labels.parted(map, id, group);
+            node.parts.push(id);
+            nodes.push(node);
+            nodes.len() - 1
+        }),
+        _ => places[id.index()],
+    };
+    let mut ends = |link| {
         let (client, server, port) = ends(link, &map.halves, &map.nodes);
-        (places[client.index()], places[server.index()], port)
+        (place(client), place(server), port)
     };
     for (link, counters) in map.halves.links() {
-        draft.edges.entry(ends(link)).or_default().merge(counters);
+        edges.entry(ends(link)).or_default().merge(counters);
     }
     let open = map.connections.shares(&map.halves);
     let is_over = |half: HalfId| labels.identity.is_over(map.halves.get(half).host);
@@ -109,7 +123,7 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
             // Nobody watched its end.
             *ended |= halves.any(|half| is_over(*half));
         }
-        draft.edges.entry(ends(link)).or_default().add(&share);
+        edges.entry(ends(link)).or_default().add(&share);
     }
     draft
 }
@@ -153,12 +167,20 @@ fn cut(map: &Map, host: HostId) -> HostCut {
         edges: halves.edges,
         servers: halves.servers,
         names,
-        networks: map.realms.cut(host),
+        networks: map
+            .realms
+            .cut(host)
+            .saturating_add(map.halves.owners().cut(host)),
     }
 }
 
+/// A node, and the network namespace that it is in, or that it is seen from.
+type Place = (NodeId, u32);
+
 /// Client, server and port of what is counted under `link`.
-fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (NodeId, NodeId, Option<u16>) {
+fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (Place, Place, Option<u16>) {
+    let own = |half: &Half| (half.node, half.netns);
+    let remote = |half: &Half| (half.remote, half.netns);
     let (client, server) = (
         link.client.map(|id| (id, halves.get(id))),
         link.server.map(|id| halves.get(id)),
@@ -167,24 +189,24 @@ fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (NodeId, NodeId, Option<u
         (Some((_, client)), Some(server)) if !nodes.is_unknown(server.node) => {
             // The end that does not know who dialled has no port.
             let known = served(server).or(port(client.port));
-            (client.node, server.node, known)
+            (own(client), own(server), known)
         }
         (Some((_, client)), None) if client.side == Side::Unknown => {
-            (client.node, client.remote, None)
+            (own(client), remote(client), None)
         }
         // Who answers there was seen in other connections, if at all.
         (Some((id, client)), _) => {
             let server = halves.server_of(id).map(|id| halves.get(id));
             match server {
                 Some(server) => (
-                    client.node,
-                    server.node,
+                    own(client),
+                    own(server),
                     served(server).or(port(client.port)),
                 ),
-                None => (client.node, client.remote, port(client.port)),
+                None => (own(client), remote(client), port(client.port)),
             }
         }
-        (None, Some(server)) => (server.remote, server.node, port(server.port)),
+        (None, Some(server)) => (remote(server), own(server), port(server.port)),
         // No connection has no end.
         (None, None) => unreachable!("a link has at least one half"),
     }
@@ -347,6 +369,24 @@ impl Labels {
 
     fn host(&self, host: HostId) -> &str {
         self.identity.label(host)
+    }
+
+    /// The part of a remote that the namespaces of one group mean, without parts.
+    fn parted(&self, map: &Map, id: NodeId, group: u32) -> DraftNode {
+        let known = map.nodes.get(id);
+        let address = known.key.address().map(|it| it.to_string());
+        let host = match known.key {
+            Key::Remote(Realm::Host(host) | Realm::Netns(host, _), ..) => self.host(host),
+            _ => "",
+        };
+        let name = address.unwrap_or_default();
+        DraftNode {
+            id: format!("{name}@{host}~{group}").into(),
+            name: name.into(),
+            kind: NodeKind::Remote,
+            parts: Vec::new(),
+            members: None,
+        }
     }
 
     /// The node that the one with this number belongs to, without parts.

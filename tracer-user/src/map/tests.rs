@@ -14,6 +14,7 @@ use crate::model::{
 };
 
 mod bounds;
+mod realms;
 mod twins;
 
 const SECOND: u64 = 1_000_000_000;
