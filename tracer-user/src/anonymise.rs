@@ -25,7 +25,9 @@ const SUFFIXES: [&str; 5] = ["service", "scope", "slice", "socket", "mount"];
 pub struct Anonymiser {
     names: HashMap<Arc<str>, Arc<str>>,
     addresses: HashMap<IpAddr, IpAddr>,
-    hosts: HashMap<String, Arc<Host>>,
+    /// By id and name: several may have one id, and the made-up ones as well.
+    hosts: HashMap<Host, Arc<Host>>,
+    host_ids: HashMap<String, usize>,
     /// By address of the value, which is kept so that no other takes the address.
     processes: HashMap<usize, (Arc<Process>, Arc<Process>)>,
 }
@@ -84,15 +86,16 @@ impl Anonymiser {
     }
 
     fn host(&mut self, host: &Host) -> Arc<Host> {
-        if let Some(known) = self.hosts.get(&host.id) {
+        if let Some(known) = self.hosts.get(host) {
             return Arc::clone(known);
         }
         let number = self.hosts.len() + 1;
+        let id = *self.host_ids.entry(host.id.clone()).or_insert(number);
         let made_up = Arc::new(Host {
-            id: format!("id-{number}"),
+            id: format!("id-{id}"),
             name: format!("host-{number}"),
         });
-        self.hosts.insert(host.id.clone(), Arc::clone(&made_up));
+        self.hosts.insert(host.clone(), Arc::clone(&made_up));
         made_up
     }
 

@@ -187,7 +187,10 @@ pub fn diff(before: &View, after: &View, allowed: &Allowed) -> Answer<Diff> {
         changes: found.changes,
         allowed: found.left_out,
     };
-    Answer::new("diff", answer, Proof::of_two(before, after, Question::Diff))
+    let mut proof = Proof::of_two(before, after, Question::Diff);
+    let nodes = before.nodes.iter().chain(&after.nodes);
+    proof.doubt_cut(nodes, &["listeners", "programs"]);
+    Answer::new("diff", answer, proof)
 }
 
 type Order = (u8, Option<Who>, Option<Who>, Option<u16>, Option<Step>);
@@ -320,8 +323,9 @@ fn moves(before: &Node, after: &Node) -> Vec<Step> {
     step("image", image(before), image(after));
     let (old, new) = (programs(before), programs(after));
     // A service runs many programs. It moved if it runs none of those that it ran, or one of them from
-    // another place.
-    if !old.is_empty() && old.is_disjoint(&new) && !new.is_empty() {
+    // another place. Of what is not all known nobody can say that there is none.
+    let are_all = before.cut.programs == 0 && after.cut.programs == 0;
+    if are_all && !old.is_empty() && old.is_disjoint(&new) && !new.is_empty() {
         step("executable", Some(list(&old)), Some(list(&new)));
     } else {
         for gone in old.difference(&new) {
@@ -337,7 +341,8 @@ fn moves(before: &Node, after: &Node) -> Vec<Step> {
     };
     let addresses = |node: &Node| -> BTreeSet<Address> { node.addresses.iter().copied().collect() };
     let (old, new) = (addresses(before), addresses(after));
-    if is_ours(before) && !old.is_empty() && !new.is_empty() && old.is_disjoint(&new) {
+    let are_all = before.cut.addresses == 0 && after.cut.addresses == 0;
+    if are_all && is_ours(before) && !old.is_empty() && !new.is_empty() && old.is_disjoint(&new) {
         step("address", Some(list(&old)), Some(list(&new)));
     }
     steps

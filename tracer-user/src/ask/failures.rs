@@ -145,7 +145,7 @@ fn happenings(view: &View, at: usize) -> impl Iterator<Item = Cause> {
     let node = &view.nodes[at];
     let watched = node.host.as_ref().and_then(|host| {
         let mut hosts = view.coverage.iter();
-        hosts.find(|it| it.host.id == host.id).map(|it| it.from)
+        hosts.find(|it| it.host == *host).map(|it| it.from)
     });
     let started = node.processes.iter().filter_map(move |it| {
         let time = it

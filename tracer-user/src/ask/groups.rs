@@ -101,6 +101,12 @@ pub struct Crossing {
     pub client_addresses: Vec<Address>,
     /// Those of the server.
     pub server_addresses: Vec<Address>,
+    /// How many addresses of the client are known to be missing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub client_addresses_cut: u64,
+    /// How many of the server are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub server_addresses_cut: u64,
     /// The edge.
     #[serde(flatten)]
     pub link: Link,
@@ -213,7 +219,17 @@ pub fn groups(view: &View, shared: &Shared, split: Option<&Split>) -> Answer<Gro
         outside: outside.map(|at| Who::of(view, at)).collect(),
         split: split.map(|split| cut(view, split)),
     };
-    Answer::new("groups", found, Proof::of(view, Question::Groups))
+    let mut proof = Proof::of(view, Question::Groups);
+    if let Some(split) = &found.split {
+        // Of these the rules are made.
+        let crossing = split.crossing.iter().map(|it| &it.link);
+        let ends: HashSet<&str> = crossing
+            .flat_map(|it| [&*it.client.id, &*it.server.id])
+            .collect();
+        let nodes = view.nodes.iter().filter(|it| ends.contains(&*it.id));
+        proof.doubt_cut(nodes, &["addresses"]);
+    }
+    Answer::new("groups", found, proof)
 }
 
 /// Whether it is nothing of one's own: the Internet, and what a cloud tells its machines.
@@ -280,6 +296,19 @@ fn shared_nodes(view: &View, asked: &Shared) -> Vec<Option<SharedBy>> {
     why
 }
 
+/// How many addresses of `node` are not known, as there was no room.
+fn missing(node: &Node) -> u64 {
+    // What was folded as it came has none.
+    let folded = node.members.unwrap_or(0);
+    let folded = folded.saturating_sub(node.addresses.len() as u64);
+    node.cut.addresses.saturating_add(folded)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde demands it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn cut(view: &View, split: &Split) -> Cut {
     let part = |at: usize| split.part(&view.nodes[at]);
     let mut parts: BTreeMap<String, Vec<Who>> = BTreeMap::new();
@@ -298,6 +327,8 @@ fn cut(view: &View, split: &Split) -> Cut {
             to: to.to_owned(),
             client_addresses: view.nodes[edge.client].addresses.clone(),
             server_addresses: view.nodes[edge.server].addresses.clone(),
+            client_addresses_cut: missing(&view.nodes[edge.client]),
+            server_addresses_cut: missing(&view.nodes[edge.server]),
             link: Link::of(view, edge),
         })
     });

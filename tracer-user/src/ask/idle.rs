@@ -140,6 +140,7 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
             .iter()
             .filter(|it| idle_at.contains(&it.client) || idle_at.contains(&it.server)),
     );
+    proof.doubt_cut(view.nodes.iter(), &["listeners"]);
     let watched = proof.watched_ns() / 1_000_000_000;
     let too_short_for = PERIODS
         .into_iter()

@@ -65,6 +65,20 @@ impl Target {
         }
     }
 
+    /// Adds to `proof` that there may be more of it in `view` than [`find`](Self::find) can know.
+    pub fn doubt(&self, view: &View, proof: &mut Proof) {
+        match self {
+            // What is folded has no name that could be meant; `proof` knows how much that is.
+            Self::Who(_) | Self::Image(_) => {}
+            Self::Exe(_) => proof.doubt_cut(view.nodes.iter(), &["programs"]),
+            Self::Files { host, .. } => {
+                let is_there = |it: &&Node| it.host.as_ref().is_some_and(|it| it.id == *host);
+                let nodes = view.nodes.iter().filter(is_there);
+                proof.doubt_cut(nodes, &["programs", "processes"]);
+            }
+        }
+    }
+
     /// What could have been meant instead.
     fn nearest(&self, view: &View) -> Vec<String> {
         let processes = view.nodes.iter().flat_map(|it| &it.processes);

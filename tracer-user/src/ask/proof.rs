@@ -5,10 +5,15 @@
 //! them are found here; only the last one is different: what could not be seen, and could have been the
 //! answer ([`unseen`]), leaves the rest of it proven.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use serde::Serialize;
 
 use super::unseen::{self, Question, Unseen};
-use crate::model::{Edge, Gap, HostCoverage, StepsBack, Timestamp, View};
+use crate::model::{Edge, Gap, Host, HostCoverage, Node, StepsBack, Timestamp, View};
+
+/// Nodes of which it is told that something of them was cut.
+const MAX_CUT: usize = 16;
 
 /// What an answer rests on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -119,6 +124,15 @@ pub enum Doubt {
         #[serde(flatten)]
         steps: StepsBack,
     },
+    /// The map had no room for all of something that the answer needs.
+    Cut {
+        /// Whose: the id of a node, or the name of a host.
+        of: String,
+        /// What, by the field of `cut` that counts it.
+        what: &'static str,
+        /// How much.
+        left_out: u64,
+    },
     /// Lines of a recording could not be read.
     Skipped {
         /// How many.
@@ -138,6 +152,12 @@ pub enum Doubt {
         baseline_ns: u64,
         /// How long the second one was, nanoseconds.
         watched_ns: u64,
+    },
+    /// Two runs were told of at once under one id and name: two hosts were taken for one, or one was
+    /// watched twice and counts twice.
+    TakenForOne {
+        /// The host's name.
+        host: String,
     },
     /// A host of the first of two maps was not watched for the second one.
     HostMissing {
@@ -161,11 +181,10 @@ impl Proof {
     pub(super) fn of_two(before: &View, after: &View, question: Question) -> Self {
         let mut doubts = doubts(&before.coverage);
         doubts.extend(self::doubts(&after.coverage));
+        let again = watched_again(&before.coverage, &after.coverage);
         for host in &before.coverage {
-            let is_same =
-                |it: &HostCoverage| it.host.id == host.host.id || it.host.name == host.host.name;
             // After a move everything is on other hosts: then none is missing.
-            if !after.coverage.iter().any(is_same) && after.coverage.len() < before.coverage.len() {
+            if !again.contains(&host.host) && after.coverage.len() < before.coverage.len() {
                 doubts.push(Doubt::HostMissing {
                     host: host.host.name.clone(),
                 });
@@ -227,6 +246,35 @@ impl Proof {
         }
     }
 
+    /// Adds what of `nodes` there was no room for, of the kinds in `which`, if there is any.
+    pub(super) fn doubt_cut<'a>(
+        &mut self,
+        nodes: impl Iterator<Item = &'a Node>,
+        which: &[&'static str],
+    ) {
+        let mut doubts: Vec<Doubt> = Vec::new();
+        for node in nodes {
+            for (what, left_out) in node.cut.parts() {
+                let doubt = Doubt::Cut {
+                    of: node.id.to_string(),
+                    what,
+                    left_out,
+                };
+                if left_out > 0 && which.contains(&what) && !doubts.contains(&doubt) {
+                    doubts.push(doubt);
+                }
+            }
+        }
+        // Each reason is told; of very many, some say enough.
+        doubts.sort_by_key(|it| match it {
+            Doubt::Cut { left_out, .. } => std::cmp::Reverse(*left_out),
+            _ => std::cmp::Reverse(0),
+        });
+        doubts.truncate(MAX_CUT);
+        self.doubts.extend(doubts);
+        self.settle();
+    }
+
     /// Since when and until when any of the hosts was watched.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         HostCoverage::span(&self.hosts)
@@ -251,6 +299,33 @@ impl Proof {
 
 fn length(span: Option<(Timestamp, Timestamp)>) -> u64 {
     span.map_or(0, |(from, to)| to.as_ns().saturating_sub(from.as_ns()))
+}
+
+/// Those of `before` that are in `after` too: by id and name, else by either. Each stands for one only,
+/// as several may have one id, or one name.
+fn watched_again<'a>(
+    before: &'a [HostCoverage],
+    after: &[HostCoverage],
+) -> BTreeSet<&'a Arc<Host>> {
+    let mut left: Vec<&Arc<Host>> = after.iter().map(|it| &it.host).collect();
+    let mut again = BTreeSet::new();
+    let ways: [fn(&Host, &Host) -> bool; 3] = [
+        |one, other| one == other,
+        |one, other| one.id == other.id,
+        |one, other| one.name == other.name,
+    ];
+    for is_same in ways {
+        for host in before.iter().map(|it| &it.host) {
+            if again.contains(host) {
+                continue;
+            }
+            if let Some(at) = left.iter().position(|it| is_same(host, it)) {
+                left.swap_remove(at);
+                again.insert(host);
+            }
+        }
+    }
+    again
 }
 
 fn doubts(hosts: &[HostCoverage]) -> Vec<Doubt> {
@@ -319,4 +394,16 @@ fn of_host(it: &HostCoverage, doubts: &mut Vec<Doubt>) {
         let host = host();
         doubts.push(Doubt::StepsBack { host, steps });
     }
+    if it.taken_for_one {
+        doubts.push(Doubt::TakenForOne { host: host() });
+    }
+    let cut = it.cut.parts().into_iter();
+    doubts.extend(
+        cut.filter(|(_, left_out)| *left_out > 0)
+            .map(|(what, left_out)| Doubt::Cut {
+                of: host(),
+                what,
+                left_out,
+            }),
+    );
 }

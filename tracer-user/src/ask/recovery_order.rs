@@ -9,7 +9,7 @@ use super::{
     graph::{Graph, cycles},
     unseen::Question,
 };
-use crate::model::{Edge, NodeKind, Timestamp, View};
+use crate::model::{Edge, Host, NodeKind, Timestamp, View};
 
 /// The order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -138,6 +138,10 @@ pub fn recovery_order(view: &View, start_up_ns: u64) -> Answer<RecoveryOrder> {
     });
     let mut proof = Proof::of(view, Question::RecoveryOrder);
     proof.doubt_undirected(view.edges.iter());
+    // When they began is what tells whether they dial at their start.
+    let clients: BTreeSet<usize> = edges().map(|(client, _)| client).collect();
+    let clients = clients.iter().map(|at| &view.nodes[*at]);
+    proof.doubt_cut(clients, &["processes"]);
     let found = RecoveryOrder {
         waves,
         outside: outside.collect(),
@@ -235,12 +239,12 @@ fn reaches(next: &[Vec<usize>], from: usize, to: usize) -> bool {
 
 /// When `edge` is dialled.
 fn when(view: &View, edge: &Edge, start_up_ns: u64) -> When {
-    let watched_from = |host: &str| {
-        let hosts = view.coverage.iter().find(|it| it.host.id == host);
+    let watched_from = |host: &Host| {
+        let hosts = view.coverage.iter().find(|it| *it.host == *host);
         hosts.map(|it| it.from)
     };
     let client = &view.nodes[edge.client];
-    let from = client.host.as_ref().and_then(|it| watched_from(&it.id));
+    let from = client.host.as_deref().and_then(watched_from);
     let begun: Vec<Timestamp> = client
         .processes
         .iter()
@@ -263,6 +267,8 @@ fn when(view: &View, edge: &Edge, start_up_ns: u64) -> When {
     match (start_before(edge.first_seen), start_before(last)) {
         // Of many processes, only the last ones are known.
         (None, Some(_)) if edge.first_seen < *oldest => When::EachRun,
+        // Whether it is dialled at a start that is not known any more, nobody can say.
+        (None, None) if client.cut.processes > 0 => When::Unknown,
         (None, None) => When::Steady,
         // Before or after it dialled at other times: an older process may have been first.
         (None, Some(_)) | (Some(_), None) => When::Both,

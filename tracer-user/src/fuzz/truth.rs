@@ -19,9 +19,9 @@ use crate::{
     map::{self, Map},
     model::{
         Body, Closer, Connection, ConnectionEvent, ConnectionId, Coverage, Direction,
-        DirectionEvidence, Ends, Event, Evidence, Failure, Host, Kind, Ledger, Listener,
-        ListenerEvent, Phase, Process, ProcessEvidence, ProcessKey, Reason, Repaired, Start, Stop,
-        Tally, Timestamp, Totals, Tracer, View, Workload, WorkloadKind, find,
+        DirectionEvidence, Ends, Event, Evidence, Failure, Host, Ledger, Listener, ListenerEvent,
+        Phase, Process, ProcessEvidence, ProcessKey, Reason, Repaired, Start, Stop, Tally,
+        Timestamp, Totals, Tracer, View, Workload, WorkloadKind, find,
     },
 };
 

@@ -263,6 +263,11 @@ impl Counters {
         })
     }
 
+    /// The first and the last event.
+    pub(super) fn seen(&self) -> Option<(Timestamp, Timestamp)> {
+        self.seen
+    }
+
     /// Whether an attempt failed.
     pub(super) fn has_failed(&self) -> bool {
         self.last_failure.is_some()

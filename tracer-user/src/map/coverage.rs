@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::Options;
+use super::{Options, hosts::Spans};
 use crate::model::{
-    Blind, Body, Coverage, Event, Gap, Host, HostCoverage, Kind, Ledger, Lost, Run, Start,
+    Blind, Body, Coverage, Event, Gap, Host, HostCoverage, HostCut, Kind, Ledger, Lost, Run, Start,
     StepsBack, Stop, Timestamp,
 };
 
@@ -300,6 +300,26 @@ impl Watched {
         self.runs.len() - 1
     }
 
+    /// When somebody watched, in order.
+    pub(super) fn spans(&self) -> Spans {
+        let mut spans: Spans = self.runs.iter().map(|it| (it.from, it.to)).collect();
+        spans.sort_unstable();
+        spans
+    }
+
+    /// Whether two runs were told of at once: of two hosts, or of one that was watched twice.
+    fn at_once(&self) -> bool {
+        let known = self.runs.iter().filter(|it| it.begun.is_some());
+        let mut spans: Vec<_> = known.map(|it| (it.from, it.to)).collect();
+        spans.sort_unstable();
+        let mut last: Option<Timestamp> = None;
+        spans.into_iter().any(|(from, to)| {
+            let overlaps = last.is_some_and(|last| last > from);
+            last = last.max(Some(to));
+            overlaps
+        })
+    }
+
     pub(super) fn snapshot(&self, host: &Arc<Host>) -> HostCoverage {
         let mut told: Vec<(&Told, Run)> = self
             .runs
@@ -328,6 +348,10 @@ impl Watched {
             recounted: self.recounted,
             steps_back: Some(self.steps_back).filter(|it| it.times > 0),
             untracked: self.untracked,
+            cut: HostCut::default(),
+            names_before: Vec::new(),
+            twins: Vec::new(),
+            taken_for_one: self.at_once(),
             blind: blind(told.iter().flat_map(|(it, _)| &it.blind)),
         }
     }

@@ -4,12 +4,16 @@ use foldhash::HashMap;
 
 use super::{
     counters::{Counters, Known, Share},
+    kept::Standing,
+    namespaces::Owners,
     nodes::{HostId, NodeId, Nodes},
 };
 use crate::model::{ConnectionEvent, Direction, Timestamp};
 
-/// Most halves; beyond, the port of the server is no longer told apart.
-const MAX_HALVES: usize = 262_144;
+/// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
+pub(super) const MAX_HALVES: usize = 262_144;
+/// Most pairs of halves; beyond, what is between them is counted by one of them alone.
+const MAX_LINKS: usize = 2 * MAX_HALVES;
 /// Most entries of the tables that say who serves what.
 const MAX_SERVED: usize = 131_072;
 
@@ -57,6 +61,19 @@ pub(super) struct Halves {
     served: HashMap<(HostId, u32, NodeId, u16), (HalfId, Timestamp)>,
     /// Who listened last on a port of a network namespace.
     listeners: HashMap<(HostId, u32, u16), NodeId>,
+    /// Addresses that network namespaces have themselves.
+    owners: Owners,
+    /// What there was no room for, by host.
+    cut: HashMap<HostId, NoRoom>,
+}
+
+/// How often there was no room.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NoRoom {
+    /// For a half or a link of its own.
+    pub(super) edges: u64,
+    /// For who listens or serves.
+    pub(super) servers: u64,
 }
 
 impl Halves {
@@ -96,12 +113,29 @@ impl Halves {
         if side == Side::Server && event.process.is_some() {
             self.listens(host, half.netns, port, node);
         }
-        self.number(half)
+        let known = self.halves.len();
+        let id = self.number(half, |half| Half {
+            netns: 0,
+            remote: nodes.others(host, time),
+            ..half
+        });
+        if self.halves.len() > known {
+            nodes.stand(event.process.as_ref(), Standing::First);
+            let own = connection.ends.local.into();
+            self.owners.note(host, connection.netns, own, time);
+        }
+        id
     }
 
-    fn number(&mut self, mut half: Half) -> HalfId {
+    /// The number of `half`, or of what stands for it where there is no room: all its ports, and then
+    /// all remotes.
+    fn number(&mut self, mut half: Half, others: impl FnOnce(Half) -> Half) -> HalfId {
         if self.halves.len() >= MAX_HALVES && !self.numbers.contains_key(&half) {
+            self.cut.entry(half.host).or_default().edges += 1;
             half.port = 0;
+            if self.halves.len() >= 2 * MAX_HALVES && !self.numbers.contains_key(&half) {
+                half = others(half);
+            }
         }
         *self.numbers.entry(half).or_insert_with(|| {
             self.halves.push(half);
@@ -118,7 +152,31 @@ impl Halves {
         let place = (host, netns, port);
         if self.listeners.len() < MAX_SERVED || self.listeners.contains_key(&place) {
             self.listeners.insert(place, node);
+        } else {
+            self.cut.entry(host).or_default().servers += 1;
         }
+    }
+
+    /// All halves, with their numbers.
+    pub(super) fn all(&self) -> impl Iterator<Item = (HalfId, &Half)> {
+        let halves = self.halves.iter().zip(0..);
+        halves.map(|(half, at)| (HalfId(at), half))
+    }
+
+    /// Remotes that were seen to be served, at which port, and by whom, as seen from each namespace.
+    pub(super) fn served(&self) -> impl Iterator<Item = ((NodeId, u16), &Half)> {
+        let served = self.served.iter();
+        served.map(|((_, _, remote, port), (server, _))| ((*remote, *port), self.get(*server)))
+    }
+
+    /// Addresses that network namespaces have themselves.
+    pub(super) fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// What there was no room for of `host`.
+    pub(super) fn cut(&self, host: HostId) -> NoRoom {
+        self.cut.get(&host).copied().unwrap_or_default()
     }
 
     /// Listeners of `host` are told anew.
@@ -138,7 +196,7 @@ impl Halves {
             None if has_room => {
                 self.served.insert(place, (server, opened));
             }
-            None => {}
+            None => self.cut.entry(half.host).or_default().servers += 1,
         }
     }
 
@@ -151,7 +209,14 @@ impl Halves {
     }
 
     /// Counts a connection or an attempt between them.
-    pub(super) fn count(&mut self, link: Link, share: &Share) {
+    pub(super) fn count(&mut self, mut link: Link, share: &Share) {
+        if self.links.len() >= MAX_LINKS && !self.links.contains_key(&link) {
+            if let (Some(client), Some(_)) = (link.client, link.server) {
+                let host = self.get(client).host;
+                self.cut.entry(host).or_default().edges += 1;
+                link.server = None;
+            }
+        }
         self.links.entry(link).or_default().add(share);
     }
 

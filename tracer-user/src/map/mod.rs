@@ -15,7 +15,10 @@ pub mod focus;
 mod fold;
 mod halves;
 mod histogram;
+mod hosts;
+mod kept;
 mod meeting;
+mod namespaces;
 mod nodes;
 mod realms;
 mod snapshot;
@@ -29,6 +32,7 @@ use self::{
     connections::Connections,
     coverage::Watched,
     halves::{Half, Halves},
+    kept::Standing,
     nodes::{HostId, Nodes},
     realms::Realms,
 };
@@ -181,6 +185,10 @@ impl Map {
                     watched: &mut self.watched[host.index()],
                 };
                 let (server, is_new) = self.connections.tell(told, around);
+                // Of one that was not told to be open, its end changes nothing.
+                if is_end != is_new {
+                    self.nodes.hold(it.process.as_ref(), is_end);
+                }
                 let is_client = it.connection.direction == Some(Direction::Outbound);
                 if matches!(event.body, Body::Connect(_)) || (is_client && is_end && is_new) {
                     // Where the opening is told, who serves is not known yet.
@@ -200,6 +208,7 @@ impl Map {
             Body::Fail(it) if !is_before => {
                 let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_client = it.connection.direction != Some(Direction::Inbound);
+                self.nodes.stand(it.process.as_ref(), Standing::Failed);
                 self.attempts
                     .failed(host, it, half, is_client, time, &mut self.halves);
             }
@@ -242,7 +251,8 @@ impl Map {
     /// Of workloads that are in the map only: a host runs many programs that talk to nobody.
     fn happened(&mut self, host: HostId, process: &Process, time: Timestamp, what: Happened) {
         if let Some(node) = self.nodes.known(host, process) {
-            self.nodes.change(node, Change { time, what });
+            let change = Change { time, what };
+            self.nodes.change(node, Some(process), change);
         }
     }
 
@@ -255,6 +265,7 @@ impl Map {
         is_before: bool,
     ) {
         let node = self.nodes.local(host, event.process.as_ref(), time);
+        let process = event.process.as_deref();
         let listener = &event.listener;
         let at = ListeningAt {
             address: listener.local.into(),
@@ -268,13 +279,13 @@ impl Map {
                 true => Happened::Listen { address, port },
                 false => Happened::Unlisten { address, port },
             };
-            self.nodes.change(node, Change { time, what });
+            self.nodes.change(node, process, Change { time, what });
         }
         if listens {
-            self.nodes.listen(node, at);
+            self.nodes.listen(node, process, at);
             self.halves.listens(host, at.netns, at.port, node);
         } else {
-            self.nodes.unlisten(node, at);
+            self.nodes.unlisten(node, process, at);
         }
     }
 

@@ -1,28 +1,31 @@
 //! Who talks: workloads of hosts that were watched, and remotes, each by a small number.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use foldhash::{HashMap, HashSet};
 
-use super::GroupBy;
+use super::{
+    GroupBy,
+    kept::{Addresses, Changes, Place, Processes, Standing},
+};
 use crate::model::{
-    Address, AddressClass, Change, Connection, Host, ListeningAt, Name, NameSource, Process,
-    Timestamp, Workload, WorkloadKind,
+    Address, AddressClass, Change, Connection, Happened, Host, ListeningAt, Name, NameSource,
+    Process, Timestamp, Workload, WorkloadKind,
 };
 
 /// Most nodes; the next remotes are folded. Each takes some hundred bytes.
-const MAX_NODES: usize = 32_768;
-/// Of a workload's processes, those seen last are kept.
-const MAX_PROCESSES: usize = 16;
+pub(super) const MAX_NODES: usize = 32_768;
+/// Most nodes with those that run on a host; the next are not told apart either.
+const MAX_WORKLOADS: usize = 2 * MAX_NODES;
+/// Most hosts, each as often as it has names.
+const MAX_HOSTS: usize = 16_384;
 /// Processes whose node is remembered.
 const MAX_REMEMBERED: usize = 8192;
-/// Listening addresses of one node that are kept.
-const MAX_LISTENERS: usize = 1024;
-/// Of what happened to a node, the last is kept.
-const MAX_CHANGES: usize = 16;
-/// Addresses of a workload that are kept.
-const MAX_ADDRESSES: usize = 16;
-/// Remotes that were folded and are remembered, to count each once.
+/// Listening addresses of one host that are kept.
+pub(super) const MAX_LISTENERS: usize = 65_536;
+/// Own addresses of all workloads that are kept, and that are remembered to count each once.
+const MAX_ALL_ADDRESSES: usize = 262_144;
+/// Nodes that were folded and are remembered, to count each once.
 const MAX_FOLDED: usize = 262_144;
 
 /// Number of a node.
@@ -40,6 +43,11 @@ impl NodeId {
 }
 
 impl HostId {
+    /// The one with this index.
+    pub(super) fn at(index: usize) -> Self {
+        Self(index as u32)
+    }
+
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }
@@ -85,6 +93,13 @@ pub(super) enum Heard {
     Several,
 }
 
+/// What was folded as there was no room for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Folded {
+    Remote(Address),
+    Workload(Key),
+}
+
 /// Where an address means the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Realm {
@@ -101,13 +116,14 @@ pub(super) enum Realm {
 pub(super) struct Known {
     pub(super) key: Key,
     pub(super) workload: Option<Arc<Workload>>,
-    /// Those seen last.
-    pub(super) processes: VecDeque<Arc<Process>>,
-    pub(super) listeners: Vec<(ListeningAt, u32)>,
+    pub(super) processes: Processes,
+    /// With how many sockets.
+    pub(super) listeners: BTreeMap<ListeningAt, u32>,
+    /// Sockets that listen elsewhere.
+    pub(super) cut_listeners: u64,
     /// Its own addresses, but for loopback.
-    pub(super) addresses: Vec<Address>,
-    /// What happened to it last.
-    pub(super) changes: VecDeque<Change>,
+    pub(super) addresses: Addresses,
+    pub(super) changes: Changes,
     pub(super) members: u64,
     pub(super) first_seen: Timestamp,
     pub(super) last_seen: Timestamp,
@@ -117,14 +133,28 @@ pub(super) struct Known {
 pub(super) struct Nodes {
     group_by: GroupBy,
     hosts: Vec<Arc<Host>>,
-    by_host: HashMap<String, HostId>,
+    /// By id and name: whether two names of one id are two hosts shows later.
+    by_host: HashMap<Arc<Host>, HostId>,
+    /// The host that was asked for last.
+    latest_host: usize,
+    surplus_host: bool,
     nodes: Vec<Known>,
     by_key: HashMap<Key, NodeId>,
     /// By address of the value, which is kept so that no other takes the address.
-    by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId)>,
-    folded: HashSet<(HostId, Address)>,
+    by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId, Place)>,
+    /// The process that was asked for last.
+    latest: Option<(usize, NodeId, Place)>,
+    folded: HashSet<(HostId, Folded)>,
+    /// How many are kept, of each host.
+    listeners: HashMap<HostId, usize>,
+    /// How many are kept, of all workloads.
+    addresses: usize,
+    /// Those that there was no room for.
+    cut_addresses: HashSet<(NodeId, Address)>,
     /// At most as many as nodes.
     heard: HashMap<(Realm, Address), Heard>,
+    /// How often a name had no room there.
+    cut_names: HashMap<HostId, u64>,
 }
 
 impl Nodes {
@@ -133,27 +163,50 @@ impl Nodes {
             group_by,
             hosts: Vec::new(),
             by_host: HashMap::default(),
+            latest_host: 0,
+            surplus_host: false,
             nodes: Vec::new(),
             by_key: HashMap::default(),
             by_process: HashMap::default(),
+            latest: None,
             folded: HashSet::default(),
+            listeners: HashMap::default(),
+            addresses: 0,
+            cut_addresses: HashSet::default(),
             heard: HashMap::default(),
+            cut_names: HashMap::default(),
         }
     }
 
-    /// The number of `host`; the name that it has last is the one that is shown.
+    /// The number of `host`, one for each id and name. Hosts beyond those that there is room for are
+    /// taken for one.
     pub(super) fn host(&mut self, host: &Arc<Host>) -> HostId {
-        if let Some(at) = self.hosts.iter().rposition(|it| Arc::ptr_eq(it, host)) {
-            return HostId(at as u32);
+        let is_latest = |it: &Arc<Host>| Arc::ptr_eq(it, host);
+        if self.hosts.get(self.latest_host).is_some_and(is_latest) {
+            return HostId(self.latest_host as u32);
         }
-        if let Some(id) = self.by_host.get(&host.id) {
+        let id = match self.by_host.get(host) {
+            Some(id) => *id,
+            None if self.hosts.len() < MAX_HOSTS => {
+                let id = HostId(self.hosts.len() as u32);
+                self.hosts.push(Arc::clone(host));
+                self.by_host.insert(Arc::clone(host), id);
+                id
+            }
+            None => HostId(self.hosts.len() as u32 - 1),
+        };
+        if *self.hosts[id.index()] == **host {
             self.hosts[id.index()] = Arc::clone(host);
-            return *id;
+        } else {
+            self.surplus_host = true;
         }
-        let id = HostId(self.hosts.len() as u32);
-        self.hosts.push(Arc::clone(host));
-        self.by_host.insert(host.id.clone(), id);
+        self.latest_host = id.index();
         id
+    }
+
+    /// Whether several hosts are taken for the last one, as there was no room.
+    pub(super) fn has_surplus_host(&self) -> bool {
+        self.surplus_host
     }
 
     pub(super) fn hosts(&self) -> &[Arc<Host>] {
@@ -179,28 +232,62 @@ impl Nodes {
         let Some(process) = process else {
             return self.node(Key::Unknown(host), time);
         };
-        let place = (host, Arc::as_ptr(process).addr());
-        if let Some((_, node)) = self.by_process.get(&place) {
-            let node = *node;
+        let at = Arc::as_ptr(process).addr();
+        if let Some((_, node, place)) = self.by_process.get(&(host, at)) {
+            let (node, place) = (*node, *place);
             self.see(node, time);
+            self.nodes[node.index()].processes.see(place, process, time);
+            self.latest = Some((at, node, place));
             return node;
         }
-        let node = self.node(self.key_of(host, process), time);
+        let key = self.key_of(host, process);
+        let is_full = self.nodes.len() >= MAX_WORKLOADS && !self.by_key.contains_key(&key);
+        let node = match is_full {
+            true => self.fold(Key::Unknown(host), Folded::Workload(key), host, time),
+            false => self.node(key, time),
+        };
         let known = &mut self.nodes[node.index()];
         if let Some(workload) = &process.workload {
             // The newest is the most complete: names of containers come later.
             known.workload = Some(Arc::clone(workload));
         }
-        let same = |it: &Arc<Process>| (it.pid, it.started) == (process.pid, process.started);
-        known.processes.retain(|it| !same(it));
-        if known.processes.len() >= MAX_PROCESSES {
-            known.processes.pop_front();
-        }
-        known.processes.push_back(Arc::clone(process));
+        let place = known.processes.add(process, time);
         if self.by_process.len() >= MAX_REMEMBERED {
             self.by_process.clear();
         }
-        self.by_process.insert(place, (Arc::clone(process), node));
+        self.latest = Some((at, node, place));
+        let known = (Arc::clone(process), node, place);
+        self.by_process.insert((host, at), known);
+        node
+    }
+
+    /// What is known of the process that was asked for last, if it is this one.
+    fn latest(&mut self, process: Option<&Arc<Process>>) -> Option<(&mut Processes, Place)> {
+        let (at, node, place) = self.latest?;
+        let is_it = process.is_some_and(|it| Arc::as_ptr(it).addr() == at);
+        is_it.then(|| (&mut self.nodes[node.index()].processes, place))
+    }
+
+    /// `process`, which was asked for last, has one more connection, or one less.
+    pub(super) fn hold(&mut self, process: Option<&Arc<Process>>, is_end: bool) {
+        if let (Some(process), Some((processes, place))) = (process, self.latest(process)) {
+            processes.hold(place, process, is_end);
+        }
+    }
+
+    /// `process`, which was asked for last, is at least of that standing.
+    pub(super) fn stand(&mut self, process: Option<&Arc<Process>>, standing: Standing) {
+        if let (Some(process), Some((processes, place))) = (process, self.latest(process)) {
+            processes.stand(place, process, standing);
+        }
+    }
+
+    /// `key`, where there is no room for what is `folded`, which is counted once.
+    fn fold(&mut self, key: Key, folded: Folded, host: HostId, time: Timestamp) -> NodeId {
+        let node = self.node(key, time);
+        if self.folded.len() < MAX_FOLDED && self.folded.insert((host, folded)) {
+            self.nodes[node.index()].members += 1;
+        }
         node
     }
 
@@ -249,7 +336,7 @@ impl Nodes {
         };
         let name = connection.name.as_deref();
         if let Some(name) = name {
-            self.hear(dialled, name);
+            self.hear(host, dialled, name);
         }
         // What others asked for is not what this client meant: see `heard`.
         let own = name.filter(|it| it.source != NameSource::DnsOther);
@@ -260,17 +347,26 @@ impl Nodes {
         };
         let key = Key::Remote(realm, address, dialled);
         if self.nodes.len() >= MAX_NODES && !self.by_key.contains_key(&key) {
-            let others = self.node(Key::Others(host), time);
-            if self.folded.len() < MAX_FOLDED && self.folded.insert((host, address)) {
-                self.nodes[others.index()].members += 1;
-            }
-            return others;
+            return self.fold(Key::Others(host), Folded::Remote(address), host, time);
         }
         self.node(key, time)
     }
 
+    /// What stands for remotes of `host` that are not told apart.
+    pub(super) fn others(&mut self, host: HostId, time: Timestamp) -> NodeId {
+        self.node(Key::Others(host), time)
+    }
+
+    /// How many nodes of `host` were folded as they came, and how often a name of it had no room.
+    pub(super) fn cut(&self, host: HostId) -> (u64, u64) {
+        let keys = [Key::Others(host), Key::Unknown(host)];
+        let nodes = keys.iter().filter_map(|key| self.by_key.get(key));
+        let nodes = nodes.map(|id| self.get(*id).members).sum();
+        (nodes, self.cut_names.get(&host).copied().unwrap_or(0))
+    }
+
     /// `address` was dialled by this name.
-    fn hear(&mut self, place: (Realm, Address), name: &Name) {
+    fn hear(&mut self, host: HostId, place: (Realm, Address), name: &Name) {
         let new = match name.only() {
             Some(name) => Heard::Only(Arc::clone(name)),
             None => Heard::Several,
@@ -282,7 +378,7 @@ impl Nodes {
             None if has_room => {
                 self.heard.insert(place, new);
             }
-            None => {}
+            None => *self.cut_names.entry(host).or_default() += 1,
         }
     }
 
@@ -303,10 +399,11 @@ impl Nodes {
         self.nodes.push(Known {
             key: key.clone(),
             workload: None,
-            processes: VecDeque::new(),
-            listeners: Vec::new(),
-            addresses: Vec::new(),
-            changes: VecDeque::new(),
+            processes: Processes::default(),
+            listeners: BTreeMap::new(),
+            cut_listeners: 0,
+            addresses: Addresses::default(),
+            changes: Changes::default(),
             members: 0,
             first_seen: time,
             last_seen: time,
@@ -327,6 +424,11 @@ impl Nodes {
         self.get(id).key.address()
     }
 
+    /// Whether it was dialled by a name.
+    pub(super) fn has_name(&self, id: NodeId) -> bool {
+        matches!(self.get(id).key, Key::Remote(_, _, Dialled::Name(_)))
+    }
+
     pub(super) fn is_unknown(&self, id: NodeId) -> bool {
         matches!(self.get(id).key, Key::Unknown(_))
     }
@@ -334,21 +436,32 @@ impl Nodes {
     /// The workload uses that address itself.
     pub(super) fn uses(&mut self, id: NodeId, address: Address) {
         let addresses = &mut self.nodes[id.index()].addresses;
-        if !addresses.contains(&address)
-            && addresses.len() < MAX_ADDRESSES
-            && !address.ip().is_loopback()
-            && !address.ip().is_unspecified()
+        let Err(at) = addresses.find(address) else {
+            return;
+        };
+        if address.ip().is_loopback() || address.ip().is_unspecified() {
+            return;
+        }
+        if addresses.has_room() && self.addresses < MAX_ALL_ADDRESSES {
+            addresses.insert(at, address);
+            self.addresses += 1;
+        } else if self.cut_addresses.len() < MAX_ALL_ADDRESSES
+            && self.cut_addresses.insert((id, address))
         {
-            addresses.push(address);
+            addresses.cut += 1;
         }
     }
 
-    pub(super) fn change(&mut self, id: NodeId, change: Change) {
-        let changes = &mut self.nodes[id.index()].changes;
-        if changes.len() >= MAX_CHANGES {
-            changes.pop_front();
-        }
-        changes.push_back(change);
+    /// Something happened to the node, and to `process` of it.
+    pub(super) fn change(&mut self, id: NodeId, process: Option<&Process>, change: Change) {
+        let known = &mut self.nodes[id.index()];
+        let is_major = match (&change.what, process) {
+            (Happened::Listen { .. } | Happened::Unlisten { .. }, _) => true,
+            (Happened::Exec { .. }, Some(process)) => known.processes.has_listened(process),
+            (Happened::Exit { .. }, Some(process)) => known.processes.end(process),
+            (_, None) => false,
+        };
+        known.changes.add(change, is_major);
     }
 
     /// The node of a process, if there is one already.
@@ -356,22 +469,43 @@ impl Nodes {
         self.by_key.get(&self.key_of(host, process)).copied()
     }
 
-    pub(super) fn listen(&mut self, id: NodeId, at: ListeningAt) {
-        let listeners = &mut self.nodes[id.index()].listeners;
-        match listeners.iter().position(|(it, _)| *it == at) {
-            Some(place) => listeners[place].1 += 1,
-            None if listeners.len() < MAX_LISTENERS => listeners.push((at, 1)),
-            None => {}
+    pub(super) fn listen(&mut self, id: NodeId, process: Option<&Process>, at: ListeningAt) {
+        let known = &mut self.nodes[id.index()];
+        if let Some(process) = process {
+            known.processes.listen(process, true);
+        }
+        if let Some(sockets) = known.listeners.get_mut(&at) {
+            *sockets = sockets.saturating_add(1);
+            return;
+        }
+        let kept = match known.key.host() {
+            Some(host) => self.listeners.entry(host).or_default(),
+            // Those of several hosts share what one has.
+            None => self.listeners.entry(HostId(u32::MAX)).or_default(),
+        };
+        if *kept < MAX_LISTENERS {
+            *kept += 1;
+            known.listeners.insert(at, 1);
+        } else {
+            known.cut_listeners += 1;
         }
     }
 
-    pub(super) fn unlisten(&mut self, id: NodeId, at: ListeningAt) {
-        let listeners = &mut self.nodes[id.index()].listeners;
-        if let Some(place) = listeners.iter().position(|(it, _)| *it == at) {
-            listeners[place].1 -= 1;
-            if listeners[place].1 == 0 {
-                listeners.swap_remove(place);
+    pub(super) fn unlisten(&mut self, id: NodeId, process: Option<&Process>, at: ListeningAt) {
+        let known = &mut self.nodes[id.index()];
+        if let Some(process) = process {
+            known.processes.listen(process, false);
+        }
+        match known.listeners.get_mut(&at) {
+            Some(sockets) if *sockets > 1 => *sockets -= 1,
+            Some(_) => {
+                known.listeners.remove(&at);
+                let host = known.key.host().unwrap_or(HostId(u32::MAX));
+                if let Some(kept) = self.listeners.get_mut(&host) {
+                    *kept -= 1;
+                }
             }
+            None => known.cut_listeners = known.cut_listeners.saturating_sub(1),
         }
     }
 
@@ -380,8 +514,11 @@ impl Nodes {
         for known in &mut self.nodes {
             if known.key.host() == Some(host) {
                 known.listeners.clear();
+                known.cut_listeners = 0;
+                known.processes.forget();
             }
         }
+        self.listeners.remove(&host);
     }
 }
 

@@ -16,10 +16,14 @@ const MAX_JOINED: usize = 65_536;
 
 /// What pairs of hosts share.
 #[derive(Debug, Default)]
-pub(super) struct Realms(HashSet<(IpAddr, HostId, HostId)>);
+pub(super) struct Realms {
+    joined: HashSet<(IpAddr, HostId, HostId)>,
+    /// How often there was no room for what this one shares.
+    cut: HashMap<HostId, u64>,
+}
 
 /// The network that an address is in: the size that nearly all of them have at least.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -29,29 +33,40 @@ fn network(address: IpAddr) -> IpAddr {
 impl Realms {
     /// `one` and `other` know `address` as the same machine.
     pub(super) fn join(&mut self, one: HostId, other: HostId, address: IpAddr) {
-        if one != other && self.0.len() < MAX_JOINED {
+        if one != other {
             let (one, other) = (one.min(other), one.max(other));
-            self.0.insert((network(address), one, other));
+            let place = (network(address), one, other);
+            if self.joined.len() < MAX_JOINED {
+                self.joined.insert(place);
+            } else if !self.joined.contains(&place) {
+                *self.cut.entry(one).or_default() += 1;
+            }
         }
     }
 
     /// Whether `one` and `other` are known to mean the same machine by `address`, directly.
     pub(super) fn is_shared(&self, one: HostId, other: HostId, address: IpAddr) -> bool {
         let place = (network(address), one.min(other), one.max(other));
-        AddressClass::of(address) == AddressClass::Public || self.0.contains(&place)
+        AddressClass::of(address) == AddressClass::Public || self.joined.contains(&place)
     }
 
-    /// Who shares what with whom, of so many hosts, whether directly or through others.
-    pub(super) fn shared(&self, hosts: usize) -> Shared {
+    /// How often there was no room for what `host` shares with a later one.
+    pub(super) fn cut(&self, host: HostId) -> u64 {
+        self.cut.get(&host).copied().unwrap_or(0)
+    }
+
+    /// Who shares what with whom, whether directly or through others, of the hosts with these numbers:
+    /// those of one host by several names are the same.
+    pub(super) fn shared(&self, numbers: &[usize]) -> Shared {
         let mut shared: HashMap<IpAddr, Vec<usize>> = HashMap::new();
         let mut changed = true;
         while changed {
             changed = false;
-            for (network, one, other) in &self.0 {
+            for (network, one, other) in &self.joined {
                 let first = shared
                     .entry(*network)
-                    .or_insert_with(|| (0..hosts).collect());
-                let (one, other) = (one.index(), other.index());
+                    .or_insert_with(|| (0..numbers.len()).collect());
+                let (one, other) = (numbers[one.index()], numbers[other.index()]);
                 let least = first[one].min(first[other]);
                 changed |= first[one] != least || first[other] != least;
                 (first[one], first[other]) = (least, least);

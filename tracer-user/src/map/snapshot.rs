@@ -1,26 +1,24 @@
 //! Map → view: halves become edges, and nodes get the names that they go by.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use super::{
     Map,
-    counters::Counters,
+    counters::{Counters, What},
+    coverage::Watched,
     fold,
-    halves::{Half, Halves, Link, Side},
-    nodes::{Dialled, Heard, HostId, Key, NodeId, Nodes, Realm},
+    halves::{Half, HalfId, Halves, Link, Side},
+    hosts::Identity,
+    kept::{self, Changes, Processes},
+    namespaces::Split,
+    nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Nodes, Realm},
     realms::Shared,
 };
-use crate::model::{Address, Edge, Host, HostCoverage, Node, NodeKind, Process, View};
-
-/// Processes of a node that are shown.
-const MAX_PROCESSES: usize = 16;
-/// Changes of a node that are shown.
-const MAX_CHANGES: usize = 16;
-/// Addresses of a node that are shown.
-const MAX_ADDRESSES: usize = 16;
+use crate::model::{Address, Cut, Edge, HostCoverage, HostCut, ListeningAt, Node, NodeKind, View};
 
 /// A view in the making.
 #[derive(Debug, Default)]
@@ -45,7 +43,9 @@ pub(super) struct DraftNode {
 
 /// What `map` looks like, with at most about `max_edges` edges: what is folded is told.
 pub(super) fn take(map: &Map, max_edges: usize) -> View {
-    let mut draft = draft(map);
+    let labels = Labels::new(map);
+    let identity = &labels.identity;
+    let mut draft = draft(map, &labels);
     if draft.edges.len() > max_edges {
         fold::fold(&mut draft, max_edges);
     }
@@ -56,9 +56,9 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
     }
     let mut nodes: Vec<(usize, Node)> = Vec::new();
     for (at, node) in draft.nodes.iter().enumerate() {
-        let listens = |id: &NodeId| !map.nodes.get(*id).listeners.is_empty();
+        let listens = |id: &NodeId| listeners(map.nodes.get(*id), identity).next().is_some();
         if is_used[at] || node.parts.iter().any(listens) {
-            nodes.extend(finished(map, node).map(|node| (at, node)));
+            nodes.extend(finished(map, node, identity).map(|node| (at, node)));
         }
     }
     nodes.sort_by(|(_, one), (_, other)| one.id.cmp(&other.id));
@@ -75,14 +75,13 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
     edges.sort_by_key(|edge| (edge.client, edge.server, edge.port));
     View {
         generated: map.now,
-        coverage: coverage(map),
+        coverage: coverage(map, identity),
         nodes: nodes.into_iter().map(|(_, node)| node).collect(),
         edges,
     }
 }
 
-fn draft(map: &Map) -> Draft {
-    let labels = Labels::new(map);
+fn draft(map: &Map, labels: &Labels) -> Draft {
     let mut draft = Draft::default();
     // Several of the map's nodes may go by the same id.
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
@@ -96,32 +95,94 @@ fn draft(map: &Map) -> Draft {
         draft.nodes[place].parts.push(id);
         places.push(place);
     }
-    let ends = |link| {
+    let (halves, realms, nodes) = (&map.halves, &map.realms, &map.nodes);
+    let mut open = map.connections.shares(halves, realms, nodes);
+    open.extend(map.attempts.shares());
+    let split = Split::of(map, &open);
+    let mut parted: HashMap<(NodeId, u32), usize> = HashMap::new();
+    let Draft { nodes, edges } = &mut draft;
+    let mut place = |(id, netns): (NodeId, u32)| match split.get(id, netns) {
+        // A name means the same whoever asks for it.
+        Some(group) if !map.nodes.has_name(id) => *parted.entry((id, group)).or_insert_with(|| {
+            let mut node = labels.parted(map, id, group);
+            node.parts.push(id);
+            nodes.push(node);
+            nodes.len() - 1
+        }),
+        _ => places[id.index()],
+    };
+    let mut ends = |link| {
         let (client, server, port) = ends(link, &map.halves, &map.nodes);
-        (places[client.index()], places[server.index()], port)
+        (place(client), place(server), port)
     };
     for (link, counters) in map.halves.links() {
-        draft.edges.entry(ends(link)).or_default().merge(counters);
+        edges.entry(ends(link)).or_default().merge(counters);
     }
-    let (halves, realms, nodes) = (&map.halves, &map.realms, &map.nodes);
-    let open = map.connections.shares(halves, realms, nodes);
-    for (link, share) in open.into_iter().chain(map.attempts.shares()) {
-        draft.edges.entry(ends(link)).or_default().add(&share);
+    let is_over = |half: HalfId| labels.identity.is_over(map.halves.get(half).host);
+    for (link, mut share) in open {
+        let mut halves = link.client.iter().chain(&link.server);
+        if let What::Connection { ended, .. } = &mut share.what {
+            // Nobody watched its end.
+            *ended |= halves.any(|half| is_over(*half));
+        }
+        edges.entry(ends(link)).or_default().add(&share);
     }
     draft
 }
 
-fn coverage(map: &Map) -> Vec<HostCoverage> {
-    let hosts = map.nodes.hosts().iter().zip(&map.watched);
-    let mut coverage: Vec<_> = hosts
-        .map(|(host, watched)| watched.snapshot(host))
-        .collect();
-    coverage.sort_by(|one, other| one.host.id.cmp(&other.host.id));
+fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
+    let hosts = map.nodes.hosts();
+    let mut told: Vec<(HostId, HostCoverage)> = Vec::new();
+    for (at, watched) in map.watched.iter().enumerate() {
+        let host = HostId::at(at);
+        let is_surplus = map.nodes.has_surplus_host() && at + 1 == hosts.len();
+        let watched = watched.snapshot(&hosts[at]);
+        let watched = HostCoverage {
+            cut: cut(map, host),
+            twins: identity.twins(host).to_vec(),
+            taken_for_one: watched.taken_for_one || is_surplus,
+            ..watched
+        };
+        told.push((identity.last(host), watched));
+    }
+    // One host by several names is one, whose last name counts.
+    told.sort_by_key(|(host, watched)| (*host, watched.to));
+    let mut coverage: Vec<HostCoverage> = Vec::new();
+    let mut before = None;
+    for (host, watched) in told {
+        match coverage.last_mut().filter(|_| before == Some(host)) {
+            Some(same) => same.renamed(watched),
+            None => coverage.push(watched),
+        }
+        before = Some(host);
+    }
+    coverage.sort_by(|one, other| one.host.cmp(&other.host));
     coverage
 }
 
+/// What of `host` there was no room for.
+fn cut(map: &Map, host: HostId) -> HostCut {
+    let (nodes, names) = map.nodes.cut(host);
+    let halves = map.halves.cut(host);
+    HostCut {
+        nodes,
+        edges: halves.edges,
+        servers: halves.servers,
+        names,
+        networks: map
+            .realms
+            .cut(host)
+            .saturating_add(map.halves.owners().cut(host)),
+    }
+}
+
+/// A node, and the network namespace that it is in, or that it is seen from.
+type Place = (NodeId, u32);
+
 /// Client, server and port of what is counted under `link`.
-fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (NodeId, NodeId, Option<u16>) {
+fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (Place, Place, Option<u16>) {
+    let own = |half: &Half| (half.node, half.netns);
+    let remote = |half: &Half| (half.remote, half.netns);
     let (client, server) = (
         link.client.map(|id| (id, halves.get(id))),
         link.server.map(|id| halves.get(id)),
@@ -130,24 +191,24 @@ fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (NodeId, NodeId, Option<u
         (Some((_, client)), Some(server)) if !nodes.is_unknown(server.node) => {
             // The end that does not know who dialled has no port.
             let known = served(server).or(port(client.port));
-            (client.node, server.node, known)
+            (own(client), own(server), known)
         }
         (Some((_, client)), None) if client.side == Side::Unknown => {
-            (client.node, client.remote, None)
+            (own(client), remote(client), None)
         }
         // Who answers there was seen in other connections, if at all.
         (Some((id, client)), _) => {
             let server = halves.server_of(id).map(|id| halves.get(id));
             match server {
                 Some(server) => (
-                    client.node,
-                    server.node,
+                    own(client),
+                    own(server),
                     served(server).or(port(client.port)),
                 ),
-                None => (client.node, client.remote, port(client.port)),
+                None => (own(client), remote(client), port(client.port)),
             }
         }
-        (None, Some(server)) => (server.remote, server.node, port(server.port)),
+        (None, Some(server)) => (remote(server), own(server), port(server.port)),
         // No connection has no end.
         (None, None) => unreachable!("a link has at least one half"),
     }
@@ -163,36 +224,25 @@ fn port(port: u16) -> Option<u16> {
 }
 
 /// The node that `draft` becomes; none if it is made of nothing.
-fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
+fn finished(map: &Map, draft: &DraftNode, identity: &Identity) -> Option<Node> {
     let parts = || draft.parts.iter().map(|id| map.nodes.get(*id));
-    let mut addresses: Vec<Address> = parts()
-        .flat_map(|it| {
-            it.key
-                .address()
-                .into_iter()
-                .chain(it.addresses.iter().copied())
-        })
-        .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses.truncate(MAX_ADDRESSES);
-    let mut listeners: Vec<_> = parts()
-        .flat_map(|it| it.listeners.iter().map(|(at, _)| *at))
-        .collect();
+    let addresses = parts().flat_map(|it| {
+        let own = it.addresses.iter();
+        it.key.address().into_iter().chain(own)
+    });
+    let (addresses, surplus) = kept::bounded(addresses.collect());
+    let mut listeners: Vec<_> = parts().flat_map(|it| listeners(it, identity)).collect();
     listeners.sort_unstable();
     listeners.dedup();
-    let mut processes: Vec<Arc<Process>> = parts()
-        .flat_map(|it| it.processes.iter().cloned())
-        .collect();
-    let order = |it: &Arc<Process>| (it.pid, it.started);
-    processes.sort_by_key(order);
-    processes.dedup_by_key(|it| order(it));
-    let surplus = processes.len().saturating_sub(MAX_PROCESSES);
-    processes.drain(..surplus);
-    let mut changes: Vec<_> = parts().flat_map(|it| it.changes.iter().cloned()).collect();
-    changes.sort_by_key(|it| it.time);
-    let surplus = changes.len().saturating_sub(MAX_CHANGES);
-    changes.drain(..surplus);
+    let (processes, changes) = kept_of(parts())?;
+    let sum = |of: fn(&Known) -> u64| parts().map(of).fold(0, u64::saturating_add);
+    let cut = Cut {
+        listeners: sum(|it| it.cut_listeners),
+        processes: processes.cut,
+        programs: processes.cut_programs,
+        addresses: sum(|it| it.addresses.cut).saturating_add(surplus),
+        changes: changes.cut,
+    };
     let folded: u64 = parts().map(|it| it.members).sum();
     // The newest is the most complete.
     let known = parts().filter(|it| it.key.shows_workload());
@@ -200,12 +250,10 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
         .filter(|it| it.workload.is_some())
         .max_by_key(|it| it.last_seen)
         .and_then(|it| it.workload.clone());
-    let host = draft
-        .parts
-        .first()
-        .and_then(|id| map.nodes.get(*id).key.host());
+    let host_of = |it: &Known| it.key.host().map(|host| identity.last(host));
+    let host = parts().next().and_then(host_of);
     let host = host
-        .filter(|host| parts().all(|it| it.key.host() == Some(*host)))
+        .filter(|host| parts().all(|it| host_of(it) == Some(*host)))
         .map(|host| Arc::clone(&map.nodes.hosts()[host.index()]));
     Some(Node {
         id: Arc::clone(&draft.id),
@@ -214,13 +262,37 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
         host,
         workload,
         addresses,
-        processes,
+        processes: processes.list(),
         listeners,
-        changes,
+        changes: changes.list(),
         members: draft.members.or((folded > 0).then_some(folded)),
+        cut,
         first_seen: parts().map(|it| it.first_seen).min()?,
         last_seen: parts().map(|it| it.last_seen).max()?,
     })
+}
+
+/// Where a part of a node listens now.
+fn listeners(part: &Known, identity: &Identity) -> impl Iterator<Item = ListeningAt> {
+    let is_over = part.key.host().is_some_and(|it| identity.is_over(it));
+    let listeners = part.listeners.keys().copied();
+    listeners.filter(move |_| !is_over)
+}
+
+/// Processes of the parts of a node, and what happened to it; none without parts.
+fn kept_of<'a>(
+    mut parts: impl Iterator<Item = &'a Known>,
+) -> Option<(Cow<'a, Processes>, Cow<'a, Changes>)> {
+    let first = parts.next()?;
+    let (mut processes, mut changes) = (
+        Cow::Borrowed(&first.processes),
+        Cow::Borrowed(&first.changes),
+    );
+    for part in parts {
+        processes.to_mut().merge(&part.processes);
+        changes.to_mut().merge(&part.changes);
+    }
+    Some((processes, changes))
 }
 
 /// Where an address means the same machine.
@@ -235,8 +307,8 @@ enum Around {
 
 /// What nodes go by.
 struct Labels {
-    /// Of each host, a name that no other has.
-    hosts: Vec<String>,
+    /// Which hosts there are.
+    identity: Identity,
     /// Which hosts share which addresses.
     shared: Shared,
     /// The name of an address, where all who dialled it by a name used the same.
@@ -248,17 +320,11 @@ struct Labels {
 impl Labels {
     fn new(map: &Map) -> Self {
         let hosts = map.nodes.hosts();
-        let unique = |host: &Arc<Host>| {
-            let twins = hosts.iter().filter(|it| it.name == host.name).count();
-            let id = || host.id.chars().take(8).collect::<String>();
-            match twins {
-                1 => host.name.clone(),
-                _ => format!("{}~{}", host.name, id()),
-            }
-        };
+        let spans: Vec<_> = map.watched.iter().map(Watched::spans).collect();
+        let identity = Identity::of(hosts, &spans);
         let mut labels = Self {
-            hosts: hosts.iter().map(unique).collect(),
-            shared: map.realms.shared(hosts.len()),
+            shared: map.realms.shared(identity.numbers()),
+            identity,
             names: HashMap::new(),
             links: HashMap::new(),
         };
@@ -267,7 +333,8 @@ impl Labels {
             if let Key::Remote(Realm::Netns(host, netns), address, _) = &known.key
                 && address.scope().is_some()
             {
-                let only = labels.links.entry((*host, *address));
+                let host = labels.identity.last(*host);
+                let only = labels.links.entry((host, *address));
                 let only = only.or_insert(Some(*netns));
                 *only = only.filter(|it| it == netns);
             }
@@ -287,17 +354,41 @@ impl Labels {
     fn around(&self, realm: Realm, address: Address) -> Around {
         match realm {
             Realm::World => Around::World,
-            Realm::Host(host) => Around::Host(self.shared.first(host, address.ip())),
-            Realm::Netns(host, netns) => match self.links.get(&(host, address)) {
-                Some(None) => Around::Netns(host.index(), netns),
-                // Nobody shares these.
-                _ => Around::Host(host.index()),
-            },
+            Realm::Host(host) => {
+                let host = self.identity.last(host);
+                Around::Host(self.shared.first(host, address.ip()))
+            }
+            Realm::Netns(host, netns) => {
+                let host = self.identity.last(host);
+                match self.links.get(&(host, address)) {
+                    Some(None) => Around::Netns(host.index(), netns),
+                    // Nobody shares these.
+                    _ => Around::Host(host.index()),
+                }
+            }
         }
     }
 
     fn host(&self, host: HostId) -> &str {
-        &self.hosts[host.index()]
+        self.identity.label(host)
+    }
+
+    /// The part of a remote that the namespaces of one group mean, without parts.
+    fn parted(&self, map: &Map, id: NodeId, group: u32) -> DraftNode {
+        let known = map.nodes.get(id);
+        let address = known.key.address().map(|it| it.to_string());
+        let host = match known.key {
+            Key::Remote(Realm::Host(host) | Realm::Netns(host, _), ..) => self.host(host),
+            _ => "",
+        };
+        let name = address.unwrap_or_default();
+        DraftNode {
+            id: format!("{name}@{host}~{group}").into(),
+            name: name.into(),
+            kind: NodeKind::Remote,
+            parts: Vec::new(),
+            members: None,
+        }
     }
 
     /// The node that the one with this number belongs to, without parts.
@@ -316,7 +407,7 @@ impl Labels {
                 (id, name.to_string())
             }
             Key::Process(host, pid, _) => {
-                let comm = known.processes.back().map_or("", |it| &*it.comm);
+                let comm = known.processes.latest().map_or("", |it| &*it.comm);
                 let name = format!("{comm}[{pid}]");
                 (format!("{}/process/{name}", self.host(*host)), name)
             }
@@ -348,11 +439,11 @@ impl Labels {
                     (Some(name), _) => (name.to_string(), name.to_string()),
                     (None, Around::World) => (address.to_string(), address.to_string()),
                     (None, Around::Host(host)) => (
-                        format!("{address}@{}", self.hosts[host]),
+                        format!("{address}@{}", self.host(HostId::at(host))),
                         address.to_string(),
                     ),
                     (None, Around::Netns(host, netns)) => (
-                        format!("{address}@{}~{netns}", self.hosts[host]),
+                        format!("{address}@{}~{netns}", self.host(HostId::at(host))),
                         address.to_string(),
                     ),
                 }

@@ -15,6 +15,10 @@ use crate::model::{
     Start, Stop, Totals, Tracer, Translation, Workload, WorkloadKind,
 };
 
+mod bounds;
+mod realms;
+mod twins;
+
 const SECOND: u64 = 1_000_000_000;
 const EPOCH: u64 = 1_795_309_323 * SECOND;
 

@@ -37,28 +37,76 @@ pub struct Node {
     /// What is known of the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<Arc<Workload>>,
-    /// Addresses of a remote, and those that a workload used itself, but for loopback; in order, the
-    /// first ones where there are many.
+    /// Addresses of a remote, and those that a workload used itself, but for loopback; in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<Address>,
-    /// Its processes, those seen last, in order of pid; bounded.
+    /// Its processes, in order of pid; bounded: those that listen stay, one of each program, those that
+    /// have connections, and those that were seen last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<Arc<Process>>,
     /// Where it listens now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListeningAt>,
-    /// What happened to it last, oldest first; bounded. What it was found doing when watching began
-    /// is not in it.
+    /// What happened to it, oldest first; bounded: what came again and again makes room. What it was
+    /// found doing when watching began is not in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// How many nodes were folded into this one; none if it stands for itself. Their connections
     /// are counted exactly; of remotes that were folded as they came, this is the least number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<u64>,
+    /// What of it is not in these lists, as there was no room.
+    #[serde(skip_serializing_if = "Cut::is_nothing")]
+    pub cut: Cut,
     /// The first event about it.
     pub first_seen: Timestamp,
     /// The last one.
     pub last_seen: Timestamp,
+}
+
+/// What of a node there was no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cut {
+    /// Sockets that listen at other addresses.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub listeners: u64,
+    /// Other processes; one that came again may count twice.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub processes: u64,
+    /// Programs that only such processes ran; likewise.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub programs: u64,
+    /// Other addresses; the least number.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub addresses: u64,
+    /// What else happened.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub changes: u64,
+}
+
+impl Cut {
+    /// How much, by the words of the fields.
+    pub fn parts(&self) -> [(&'static str, u64); 5] {
+        let Self {
+            listeners,
+            processes,
+            programs,
+            addresses,
+            changes,
+        } = *self;
+        [
+            ("listeners", listeners),
+            ("processes", processes),
+            ("programs", programs),
+            ("addresses", addresses),
+            ("changes", changes),
+        ]
+    }
+
+    /// Whether there was room for all.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a node is.
@@ -340,6 +388,19 @@ pub struct HostCoverage {
     /// are open are missing.
     #[serde(skip_serializing_if = "is_zero")]
     pub untracked: u64,
+    /// Names that it had before this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names_before: Vec<String>,
+    /// Names of other hosts with the same id, which were told of at the same time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub twins: Vec<String>,
+    /// Two runs were told of at once under this id and name: of two hosts, or of one that was watched
+    /// twice.
+    #[serde(skip_serializing_if = "is_false")]
+    pub taken_for_one: bool,
+    /// What else the map had no room for.
+    #[serde(skip_serializing_if = "HostCut::is_nothing")]
+    pub cut: HostCut,
     /// What cannot be seen there, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blind: Vec<Blind>,
@@ -364,6 +425,66 @@ impl HostCoverage {
         let from = hosts.iter().map(|it| it.from).max()?;
         let to = hosts.iter().map(|it| it.to).min()?;
         (hosts.iter().all(Self::is_watched) && from <= to).then_some((from, to))
+    }
+}
+
+/// What a map had no room for, of what a host told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HostCut {
+    /// Nodes that were folded as they came; the least number.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub nodes: u64,
+    /// Events whose edge is counted with others: its port, or its remote, is not told apart.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub edges: u64,
+    /// How often it could not be kept who listens or serves somewhere.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub servers: u64,
+    /// How often a name could not be kept.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub names: u64,
+    /// How often it could not be kept that two hosts share a network.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub networks: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde demands it")]
+fn is_false(it: &bool) -> bool {
+    !*it
+}
+
+impl HostCut {
+    /// Whether there was room for all.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            nodes: self.nodes.saturating_add(other.nodes),
+            edges: self.edges.saturating_add(other.edges),
+            servers: self.servers.saturating_add(other.servers),
+            names: self.names.saturating_add(other.names),
+            networks: self.networks.saturating_add(other.networks),
+        }
+    }
+
+    /// How much, by the words of the fields.
+    pub fn parts(&self) -> [(&'static str, u64); 5] {
+        let Self {
+            nodes,
+            edges,
+            servers,
+            names,
+            networks,
+        } = *self;
+        [
+            ("nodes", nodes),
+            ("edges", edges),
+            ("servers", servers),
+            ("names", names),
+            ("networks", networks),
+        ]
     }
 }
 
@@ -407,6 +528,39 @@ pub struct Gap {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde demands it")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+impl HostCoverage {
+    /// Takes in what was watched of the same host after that, when it had another name.
+    pub fn renamed(&mut self, later: Self) {
+        let name = std::mem::replace(&mut self.host, Arc::clone(&later.host))
+            .name
+            .clone();
+        self.names_before.push(name);
+        self.names_before.extend(later.names_before);
+        self.names_before.retain(|it| *it != self.host.name);
+        if later.from > self.to {
+            self.gaps.push(Gap {
+                from: self.to,
+                to: later.from,
+            });
+        }
+        self.gaps.extend(later.gaps);
+        self.runs.extend(later.runs);
+        self.to = self.to.max(later.to);
+        self.lost.add(&later.lost);
+        self.missed = self.missed.saturating_add(later.missed);
+        self.recounted = self.recounted.saturating_add(later.recounted);
+        self.untracked = self.untracked.saturating_add(later.untracked);
+        if let Some(later) = later.steps_back {
+            let steps = self.steps_back.get_or_insert_default();
+            steps.times = steps.times.saturating_add(later.times);
+            steps.most_ns = steps.most_ns.max(later.most_ns);
+        }
+        self.taken_for_one |= later.taken_for_one;
+        self.cut = self.cut.and(later.cut);
+        self.blind = later.blind;
+    }
 }
 
 impl View {

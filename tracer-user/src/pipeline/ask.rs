@@ -76,7 +76,12 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
     };
     let seen = see(&options.asked).await?;
     let of = target.find(&seen.view).map_err(|error| match users {
-        0 => anyhow::Error::new(error),
+        0 => match (&target, programs_left_out(&seen.view)) {
+            (Target::Exe(_), left_out @ 1..) => anyhow!(
+                "{error}; but the map had no room for {left_out} programs, which may be meant"
+            ),
+            _ => anyhow::Error::new(error),
+        },
         _ => anyhow!(
             "{users} processes of this host use that package now, and none of them is in this map: \
              they did not connect to anything, nor listen, while it was watched"
@@ -91,13 +96,20 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
             "{outdated} processes still use a version of that package which was replaced: restart them"
         );
     }
-    let answer = seen.doubted(impact::impact(&seen.view, &of, way, options.depth));
+    let mut answer = seen.doubted(impact::impact(&seen.view, &of, way, options.depth));
+    target.doubt(&seen.view, &mut answer.proof);
     let part = impact::picture(&seen.view, &answer.found);
     let asked = &options.asked;
     match asked.format.and_then(|it| answers::picture(&part, it)) {
         Some(picture) => print(&picture, &asked.about, &seen),
         None => tell(&answer, asked, &seen),
     }
+}
+
+/// Programs that ran, and none of whose processes is in the map.
+fn programs_left_out(view: &View) -> u64 {
+    let programs = view.nodes.iter().map(|it| it.cut.programs);
+    programs.fold(0, u64::saturating_add)
 }
 
 async fn diff(options: &DiffOptions) -> Result<Exit> {

@@ -385,6 +385,17 @@ pub(super) fn coverage(view: &View) -> Page {
             ),
         );
         runs(&mut page, &host.runs);
+        if !host.names_before.is_empty() {
+            page.say("was called", host.names_before.join(", "));
+        }
+        if !host.twins.is_empty() {
+            let text = format!("{}: told apart by name", host.twins.join(", "));
+            page.tell("same id as", text, Tone::Warn);
+        }
+        if host.taken_for_one {
+            let text = "two runs at once: two hosts taken for one, or one counts twice".to_owned();
+            page.tell("! twice", text, Tone::Warn);
+        }
         for gap in &host.gaps {
             let text = format!("not from {} to {}", seconds(gap.from), seconds(gap.to));
             page.tell("! gap", text, Tone::Warn);
@@ -421,6 +432,7 @@ pub(super) fn coverage(view: &View) -> Page {
             );
             page.tell("untracked", text, Tone::Warn);
         }
+        left_out(&mut page, host.cut.parts());
         for blind in &host.blind {
             page.tell(
                 "blind",
@@ -455,6 +467,18 @@ fn runs(page: &mut Page, runs: &[Run]) {
             let text = format!("{} events are not in the recording", Count(run.absent));
             say("! absent", text);
         }
+    }
+}
+
+/// What there was no room for.
+fn left_out(page: &mut Page, parts: impl IntoIterator<Item = (&'static str, u64)>) {
+    let parts = parts.into_iter().filter(|(_, number)| *number > 0);
+    let parts: Vec<_> = parts
+        .map(|(what, number)| format!("{} {what}", Count(number)))
+        .collect();
+    if !parts.is_empty() {
+        let text = format!("{} had no room in the map", parts.join(", "));
+        page.tell("left out", text, Tone::Warn);
     }
 }
 

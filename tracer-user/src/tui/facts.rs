@@ -104,7 +104,7 @@ impl Map {
         }
         let mut hosts = view.nodes.iter().filter_map(|node| node.host.as_ref());
         let first = hosts.next();
-        let many_hosts = hosts.any(|host| first.is_some_and(|first| first.id != host.id));
+        let many_hosts = hosts.any(|host| first.is_some_and(|first| first != host));
         Self {
             view,
             nodes,

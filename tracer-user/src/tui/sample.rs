@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::Status;
 use crate::model::{
-    Blind, Container, Edge, EdgeEvidence, EdgeState, Host, HostCoverage, Kubernetes, LastFailure,
-    Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Quantiles, Reason, Run,
-    SeenBy, Timestamp, View, Workload, WorkloadKind,
+    Blind, Container, Cut, Edge, EdgeEvidence, EdgeState, Host, HostCoverage, HostCut, Kubernetes,
+    LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Quantiles,
+    Reason, Run, SeenBy, Timestamp, View, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03Z
@@ -48,6 +48,7 @@ pub(super) fn remote(name: &str) -> Node {
         listeners: Vec::new(),
         changes: Vec::new(),
         members: None,
+        cut: Cut::default(),
         first_seen: time(0),
         last_seen: time(0),
     }
@@ -285,6 +286,10 @@ pub(super) fn shop(seconds: u64) -> View {
         recounted: 0,
         steps_back: None,
         untracked: 0,
+        cut: HostCut::default(),
+        names_before: Vec::new(),
+        twins: Vec::new(),
+        taken_for_one: false,
         blind: vec![Blind {
             what: "connections that are refused on arrival".into(),
             why: "this kernel has no hook for them".into(),

@@ -67,6 +67,12 @@ fn parts(status: &Status, view: &View) -> Vec<(String, Tone)> {
         let text = format!("! untracked {}", Count(untracked));
         parts.push((text, Tone::Warn));
     }
+    let cuts = view.coverage.iter().flat_map(|it| it.cut.parts());
+    let cuts = cuts.chain(view.nodes.iter().flat_map(|it| it.cut.parts()));
+    let cut = cuts.map(|(_, number)| number).fold(0, u64::saturating_add);
+    if cut > 0 {
+        parts.push((format!("! left out {}", Count(cut)), Tone::Warn));
+    }
     let gaps: usize = view.coverage.iter().map(|it| it.gaps.len()).sum();
     if gaps > 0 {
         parts.push((format!("! gaps {gaps}"), Tone::Warn));

@@ -13,9 +13,9 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::*;
 use crate::model::{
-    Change, Container, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage, Kubernetes,
-    LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Reason, Run,
-    Timestamp, View, Workload, WorkloadKind,
+    Change, Container, Cut, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage, HostCut,
+    Kubernetes, LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey,
+    Reason, Run, Timestamp, View, Workload, WorkloadKind,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -58,6 +58,10 @@ impl Draft {
             recounted: 0,
             steps_back: None,
             untracked: 0,
+            cut: HostCut::default(),
+            names_before: Vec::new(),
+            twins: Vec::new(),
+            taken_for_one: false,
             blind: Vec::new(),
         });
         self.view.coverage.last_mut().expect("just pushed")
@@ -206,6 +210,7 @@ fn blank(name: &str) -> Node {
         listeners: Vec::new(),
         changes: Vec::new(),
         members: None,
+        cut: Cut::default(),
         first_seen: at(0),
         last_seen: at(3_600),
     }

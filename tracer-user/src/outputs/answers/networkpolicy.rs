@@ -1,6 +1,11 @@
 //! What crosses a division as network policies of Kubernetes.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    net::IpAddr,
+    sync::Arc,
+};
 
 use super::compose::quoted;
 use crate::{ask::groups::Crossing, model::View};
@@ -9,14 +14,18 @@ use crate::{ask::groups::Crossing, model::View};
 /// `app.kubernetes.io/name`, or `app`, where they are known to have one, else by the owner's name
 /// under `app`, which is to be checked.
 pub(super) fn write(crossing: &[Crossing], view: &View) -> String {
-    let mut servers: BTreeMap<&str, Vec<&Crossing>> = BTreeMap::new();
+    // What a policy selects may be several nodes: an owner's pods on several hosts.
+    let mut servers: BTreeMap<Selected, (&str, Vec<&Crossing>)> = BTreeMap::new();
     for it in crossing.iter().filter(|it| it.link.port.is_some()) {
-        servers.entry(&it.link.server.id).or_default().push(it);
+        let server = &*it.link.server.id;
+        let selected = servers.entry(Selected::of(view, server));
+        selected.or_insert((server, Vec::new())).1.push(it);
     }
+    let mut names = BTreeSet::new();
     let mut out = String::from(
         "# Lets in what was seen to cross; a pod that a policy selects lets in nothing else.\n",
     );
-    for (server, crossing) in servers {
+    for (server, crossing) in servers.into_values() {
         let Some(node) = view.nodes.iter().find(|it| *it.id == *server) else {
             continue;
         };
@@ -25,7 +34,14 @@ pub(super) fn write(crossing: &[Crossing], view: &View) -> String {
             let _ = writeln!(out, "# {}: no pod, so no policy", quoted(&node.name));
             continue;
         };
-        let name = dns_label(&format!("tracer-split-{}", node.name));
+        let name = dns_label(&format!("tracer-split-{}", node.name), "");
+        let place = |name: &str| (k8s.namespace.clone(), name.to_owned());
+        let more = (2..).map(|n| dns_label(&name, &format!("-{n}")));
+        let name = std::iter::once(name.clone()).chain(more);
+        // Of two of one name, the later one would take the place of the first.
+        let Some(name) = name.into_iter().find(|it| names.insert(place(it))) else {
+            continue;
+        };
         let _ = write!(
             out,
             "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: {name}\n"
@@ -75,6 +91,13 @@ pub(super) fn write(crossing: &[Crossing], view: &View) -> String {
                     }
                 }
                 None => {
+                    if it.client_addresses_cut > 0 {
+                        let (cut, name) = (it.client_addresses_cut, quoted(&it.link.client.name));
+                        let _ = writeln!(
+                            out,
+                            "        # NOT ALL: {cut} addresses of {name} are not known and not in this rule"
+                        );
+                    }
                     for address in addresses() {
                         let bits = match address.ip() {
                             IpAddr::V4(_) => 32,
@@ -107,8 +130,29 @@ fn selector(view: &View, id: &str) -> (&'static str, String) {
     )
 }
 
-/// `text` as Kubernetes allows names: lower case, digits and hyphens, at most 63.
-fn dns_label(text: &str) -> String {
+/// What a policy selects; what is no pod, by its id.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Selected {
+    Pods(Option<Arc<str>>, &'static str, String),
+    Other(String),
+}
+
+impl Selected {
+    fn of(view: &View, id: &str) -> Self {
+        let node = view.nodes.iter().find(|it| *it.id == *id);
+        let k8s = node.and_then(|it| it.workload.as_ref()?.k8s.as_ref());
+        match k8s {
+            Some(k8s) => {
+                let (label, value) = selector(view, id);
+                Self::Pods(k8s.namespace.clone(), label, value)
+            }
+            None => Self::Other(id.to_owned()),
+        }
+    }
+}
+
+/// `text` as Kubernetes allows names: lower case, digits and hyphens, at most 63, with `end`.
+fn dns_label(text: &str, end: &str) -> String {
     let name: String = text
         .chars()
         .map(|it| {
@@ -118,7 +162,7 @@ fn dns_label(text: &str) -> String {
                 '-'
             }
         })
-        .take(63)
+        .take(63 - end.len())
         .collect();
-    name.trim_end_matches('-').to_owned()
+    format!("{}{end}", name.trim_end_matches('-'))
 }

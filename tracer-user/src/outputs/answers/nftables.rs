@@ -20,6 +20,18 @@ pub(super) fn write(crossing: &[Crossing]) -> String {
             let _ = writeln!(out, "        # not known who opens it: {comment}");
             continue;
         };
+        for (who, cut) in [
+            (&it.link.client, it.client_addresses_cut),
+            (&it.link.server, it.server_addresses_cut),
+        ] {
+            if cut > 0 {
+                let name = inert(&who.name);
+                let _ = writeln!(
+                    out,
+                    "        # NOT ALL: {cut} addresses of {name} are not known and not in what follows"
+                );
+            }
+        }
         let mut is_written = false;
         for family in [Family::V4, Family::V6] {
             let clients = family.of(&it.client_addresses);

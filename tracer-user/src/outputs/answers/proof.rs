@@ -168,6 +168,20 @@ fn words(doubt: &Doubt) -> String {
             Count(*connections),
             name(host)
         ),
+        Doubt::Cut { of, what, left_out } => {
+            let number = Count(*left_out);
+            match *what {
+                // The edge is there, and so is what was counted.
+                "edges" => format!(
+                    "there was no room to tell apart the edges of {number} events of {}",
+                    name(of)
+                ),
+                what => format!(
+                    "there was no room for {number} of the {what} of {}",
+                    name(of)
+                ),
+            }
+        }
         Doubt::Skipped { lines } => format!("{} lines could not be read", Count(*lines)),
         Doubt::Filtered => "only what the filters let through was looked at".to_owned(),
         Doubt::Undirected { edges: 1 } => {
@@ -184,6 +198,10 @@ fn words(doubt: &Doubt) -> String {
             "watched for {} where the baseline has {}, so what happens rarely may not have come yet",
             Nanos(*watched_ns),
             Nanos(*baseline_ns)
+        ),
+        Doubt::TakenForOne { host } => format!(
+            "two runs were told of at once as {}: two hosts were taken for one, or one counts twice",
+            name(host)
         ),
         Doubt::HostMissing { host } => {
             format!(

@@ -13,20 +13,24 @@ use crate::{
 
 /// The drop-ins, one after the other. What would close a cycle is left out: systemd refuses those.
 pub(super) fn write(found: &RecoveryOrder, view: &View) -> String {
+    let node = |who: &Who| view.nodes.iter().find(|it| it.id == who.id);
+    let host = |who: &Who| node(who).and_then(|it| it.host.as_deref());
     let unit = |who: &Who| -> Option<String> {
-        let node = view.nodes.iter().find(|it| it.id == who.id)?;
+        let node = node(who)?;
         let workload = node.workload.as_deref()?;
         let unit = workload.unit.as_ref().or({
             (workload.kind == crate::model::WorkloadKind::Systemd).then_some(&workload.name)
         })?;
         is_unit(unit).then(|| unit.to_string())
     };
-    let mut after: BTreeMap<(Option<&str>, String), BTreeSet<String>> = BTreeMap::new();
+    // Several hosts may have one name, and several one id.
+    type Place<'a> = (Option<(&'a str, &'a str)>, String);
+    let mut after: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
     for step in found.waves.iter().flat_map(|it| &it.steps) {
         for need in &step.needs {
             let link = &need.link;
             // Only what is on the same host is its systemd's to order.
-            let same_host = link.client.host == link.server.host;
+            let same_host = host(&link.client) == host(&link.server);
             let is_left_out = step.weakest.iter().any(|it| it == link);
             if let (Some(client), Some(server), true, false) = (
                 unit(&link.client),
@@ -35,8 +39,8 @@ pub(super) fn write(found: &RecoveryOrder, view: &View) -> String {
                 is_left_out,
             ) && client != server
             {
-                let place = (link.client.host.as_deref(), client);
-                after.entry(place).or_default().insert(server);
+                let host = host(&link.client).map(|it| (it.name.as_str(), it.id.as_str()));
+                after.entry((host, client)).or_default().insert(server);
             }
         }
     }
@@ -49,7 +53,7 @@ pub(super) fn write(found: &RecoveryOrder, view: &View) -> String {
     for ((host, client), servers) in after {
         let servers: Vec<String> = servers.into_iter().collect();
         let host = host
-            .map(|it| format!("  (on {})", inert(it)))
+            .map(|(name, _)| format!("  (on {})", inert(name)))
             .unwrap_or_default();
         // Writing to memory does not fail.
         let _ = write!(

@@ -11,7 +11,7 @@ use super::{
     },
     words::clock,
 };
-use crate::model::{HostCoverage, Timestamp};
+use crate::model::{HostCoverage, Node, Timestamp};
 
 /// Columns that the name of a host may take.
 const HOST_COLUMNS: usize = 40;
@@ -106,6 +106,25 @@ pub(in crate::outputs) fn short(hosts: &[HostCoverage]) -> String {
     if untracked > 0 {
         let _ = write!(out, "; no room to follow {} connections", Count(untracked));
     }
+    for (at, it) in hosts
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| !it.twins.is_empty())
+    {
+        // All that have one id are told once.
+        let is_first = hosts.iter().position(|other| other.host.id == it.host.id) == Some(at);
+        if is_first {
+            let name = |name: &str| sanitise(name, HOST_COLUMNS).to_string();
+            let twins: Vec<_> = it.twins.iter().map(|it| name(it)).collect();
+            let (host, twins) = (name(&it.host.name), twins.join(", "));
+            let _ = write!(out, "; {host} has one id with {twins}: told apart by name");
+        }
+    }
+    for it in hosts.iter().filter(|it| it.taken_for_one) {
+        let host = sanitise(&it.host.name, HOST_COLUMNS);
+        let _ = write!(out, "; two runs at once as {host}");
+    }
+    out.push_str(&no_room(hosts.iter().flat_map(|it| it.cut.parts())));
     out
 }
 
@@ -124,6 +143,30 @@ fn is_shorter(part: (Timestamp, Timestamp), whole: (Timestamp, Timestamp)) -> bo
     const SECOND: u64 = 1_000_000_000;
     let ns = |later: Timestamp, earlier: Timestamp| later.as_ns().saturating_sub(earlier.as_ns());
     ns(part.0, whole.0) >= SECOND || ns(whole.1, part.1) >= SECOND
+}
+
+/// What of nodes there was no room for.
+pub(in crate::outputs) fn cut(nodes: &[Node]) -> String {
+    no_room(nodes.iter().flat_map(|it| it.cut.parts()))
+}
+
+/// The sum of each word, if there is any.
+fn no_room(parts: impl Iterator<Item = (&'static str, u64)>) -> String {
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    for (what, left_out) in parts.filter(|(_, left_out)| *left_out > 0) {
+        match sums.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, sum)) => *sum = sum.saturating_add(left_out),
+            None => sums.push((what, left_out)),
+        }
+    }
+    let sums: Vec<_> = sums
+        .iter()
+        .map(|(what, sum)| format!("{} {what}", Count(*sum)))
+        .collect();
+    match sums.is_empty() {
+        true => String::new(),
+        false => format!("; no room for {}", sums.join(", ")),
+    }
 }
 
 fn span(from: Timestamp, to: Timestamp) -> Nanos {

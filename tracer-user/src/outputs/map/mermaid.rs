@@ -116,7 +116,7 @@ fn choose(view: &View, is_boxed: bool) -> Drawn<'_> {
         let mut size = NODE_BYTES + node(index, &view.nodes[index], is_boxed).len();
         if let Some(host) = &view.nodes[index].host
             && is_boxed
-            && hosts.insert(&host.id)
+            && hosts.insert(host)
         {
             size += NODE_BYTES + escaped(&sanitise(&host.name, PICTURE_COLUMNS).to_string()).len();
         }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::model::{
-    Blind, Edge, EdgeEvidence, EdgeState, Gap, Host, HostCoverage, Kind, LastFailure, Ledger,
-    ListeningAt, Lost, Node, NodeKind, Process, ProcessKey, Quantiles, Reason, Run, SeenBy,
+    Blind, Cut, Edge, EdgeEvidence, EdgeState, Gap, Host, HostCoverage, HostCut, Kind, LastFailure,
+    Ledger, ListeningAt, Lost, Node, NodeKind, Process, ProcessKey, Quantiles, Reason, Run, SeenBy,
     Timestamp, View, Workload, WorkloadKind,
 };
 
@@ -69,6 +69,7 @@ fn workload(
         listeners: ports.iter().map(listener).collect(),
         changes: Vec::new(),
         members: None,
+        cut: Cut::default(),
         first_seen: at(0),
         last_seen: at(3_600),
     }
@@ -86,6 +87,7 @@ fn remote(name: &str, address: [u8; 4]) -> Node {
         listeners: Vec::new(),
         changes: Vec::new(),
         members: None,
+        cut: Cut::default(),
         first_seen: at(0),
         last_seen: at(3_600),
     }
@@ -168,6 +170,10 @@ fn coverage(host: &Arc<Host>) -> HostCoverage {
         recounted: 0,
         steps_back: None,
         untracked: 0,
+        cut: HostCut::default(),
+        names_before: Vec::new(),
+        twins: Vec::new(),
+        taken_for_one: false,
         blind: Vec::new(),
     }
 }

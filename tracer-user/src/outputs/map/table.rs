@@ -28,7 +28,7 @@ pub(super) fn write(view: &View, colour: bool, width: Option<usize>, buf: &mut V
         grid::write(columns(view, &edges), width, style, buf);
     }
     buf.push(b'\n');
-    let coverage = coverage::line(&view.coverage);
+    let coverage = coverage::line(&view.coverage) + &coverage::cut(&view.nodes);
     wrap(&coverage, width, buf);
 }
 
@@ -37,7 +37,6 @@ fn columns(view: &View, edges: &[&Edge]) -> Vec<Column> {
         .nodes
         .iter()
         .filter_map(|it| it.host.as_ref())
-        .map(|it| &it.id)
         .collect();
     let name = |index: usize| name(&view.nodes[index], hosts.len() > 1);
     let column = |head, part, cell: &dyn Fn(&Edge) -> String| {

@@ -32,7 +32,7 @@ pub(super) fn connections(edge: &Edge) -> u64 {
 /// The nodes of `view` by index, those of one host together: hosts in the order in which their
 /// first nodes come, with their names, and last those that are on no host or on several.
 pub(super) fn by_host(view: &View) -> Vec<(Option<&str>, Vec<usize>)> {
-    let mut hosts: Vec<(&str, &str, Vec<usize>)> = Vec::new();
+    let mut hosts: Vec<(&str, Vec<usize>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
     let mut elsewhere = Vec::new();
     for (index, node) in view.nodes.iter().enumerate() {
@@ -40,17 +40,15 @@ pub(super) fn by_host(view: &View) -> Vec<(Option<&str>, Vec<usize>)> {
             elsewhere.push(index);
             continue;
         };
-        let place = *places.entry(host.id.as_str()).or_insert(hosts.len());
+        let place = *places.entry(host).or_insert(hosts.len());
         if place == hosts.len() {
-            hosts.push((&host.id, &host.name, Vec::new()));
+            hosts.push((&host.name, Vec::new()));
         }
-        if let Some((_, _, nodes)) = hosts.get_mut(place) {
+        if let Some((_, nodes)) = hosts.get_mut(place) {
             nodes.push(index);
         }
     }
-    let hosts = hosts
-        .into_iter()
-        .map(|(_, name, nodes)| (Some(name), nodes));
+    let hosts = hosts.into_iter().map(|(name, nodes)| (Some(name), nodes));
     let rest = (!elsewhere.is_empty()).then_some((None, elsewhere));
     hosts.chain(rest).collect()
 }

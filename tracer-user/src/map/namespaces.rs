@@ -1,0 +1,287 @@
+//! Which network namespaces of a host mean the same machine by a private address. They do, unless
+//! something contradicts: at one time it was seen to be served by different workloads, or both are in
+//! a network that looks the same and is not, as each has the same address in it itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use foldhash::{HashMap, HashSet};
+
+use super::{
+    Map,
+    counters::Share,
+    halves::{HalfId, Link},
+    nodes::{HostId, Key, NodeId, Realm},
+    realms::network,
+};
+use crate::model::{Address, AddressClass, Timestamp};
+
+/// Own addresses of namespaces that are remembered.
+const MAX_OWNED: usize = 65_536;
+/// Namespaces that have one and the same.
+const MAX_OWNERS: usize = 64;
+
+/// The namespaces that have an address, each with since when that was seen.
+type Owned = Vec<(u32, Timestamp)>;
+
+/// Private addresses that namespaces have themselves: which, and since when that was seen.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    owners: HashMap<(HostId, IpAddr), Owned>,
+    /// How often there was no room.
+    cut: HashMap<HostId, u64>,
+}
+
+impl Owners {
+    /// A socket in that namespace has this address.
+    pub(super) fn note(&mut self, host: HostId, netns: u32, address: Address, time: Timestamp) {
+        let class = AddressClass::of(address.ip());
+        if !matches!(class, AddressClass::Private | AddressClass::Shared) {
+            return;
+        }
+        let place = (host, address.ip());
+        if self.owners.len() >= MAX_OWNED && !self.owners.contains_key(&place) {
+            *self.cut.entry(host).or_default() += 1;
+            return;
+        }
+        let owners = self.owners.entry(place).or_default();
+        match owners.iter().position(|(known, _)| *known == netns) {
+            Some(at) => owners[at].1 = owners[at].1.min(time),
+            None if owners.len() < MAX_OWNERS => owners.push((netns, time)),
+            None => *self.cut.entry(host).or_default() += 1,
+        }
+    }
+
+    /// By host and network, the namespaces that have one address of it, where several do.
+    fn shared(&self) -> HashMap<(HostId, IpAddr), Vec<&Owned>> {
+        let mut shared: HashMap<_, Vec<&Owned>> = HashMap::default();
+        for ((host, address), owners) in self.owners.iter().filter(|(_, all)| all.len() > 1) {
+            let place = (*host, network(*address));
+            shared.entry(place).or_default().push(owners);
+        }
+        shared
+    }
+
+    /// How often there was no room for what was told of `host`.
+    pub(super) fn cut(&self, host: HostId) -> u64 {
+        self.cut.get(&host).copied().unwrap_or(0)
+    }
+}
+
+/// When something was there.
+type Span = (Timestamp, Timestamp);
+
+fn at_once(one: Span, other: Span) -> bool {
+    one.0 < other.1 && other.0 < one.1
+}
+
+/// Remotes that are several machines: for each namespace, the one that stands for all that mean the same.
+#[derive(Debug, Default)]
+pub(super) struct Split(HashMap<(NodeId, u32), u32>);
+
+impl Split {
+    /// Of the remotes of `map`, with what is not counted for good yet.
+    pub(super) fn of(map: &Map, open: &[(Link, Share)]) -> Self {
+        let shared = map.halves.owners().shared();
+        let mut views = suspects(map, &shared);
+        let mut split = Self::default();
+        if views.is_empty() {
+            return split;
+        }
+        let spans = Spans::of(map, open);
+        for (id, half) in map.halves.all() {
+            let Some(suspect) = views.get_mut(&half.remote) else {
+                continue;
+            };
+            suspect.namespaces.insert(half.netns);
+            if let Some(server) = map.halves.server_of(id)
+                && let Some(span) = spans.halves.get(&server)
+            {
+                let server = map.halves.get(server);
+                suspect.served.push(Served {
+                    netns: half.netns,
+                    machine: (server.host, server.netns),
+                    is_own: map
+                        .nodes
+                        .get(server.node)
+                        .addresses
+                        .find(suspect.address)
+                        .is_ok(),
+                    span: *span,
+                });
+            }
+        }
+        for (remote, suspect) in views {
+            let place = (suspect.host, network(suspect.address.ip()));
+            let alike = shared.get(&place).map_or(&[][..], Vec::as_slice);
+            let differ = |one, other| {
+                let served = suspect.served(one, other);
+                let are_same = served
+                    .clone()
+                    .any(|(one, other)| one.machine == other.machine);
+                let is_both = |(one, other): (&Served, &Served)| {
+                    one.is_own && other.is_own && at_once(one.span, other.span)
+                };
+                let owns = |owned: &&Owned| spans.own_at_once(suspect.host, owned, one, other);
+                !are_same && (served.clone().any(is_both) || alike.iter().any(owns))
+            };
+            for (netns, group) in groups(&suspect.namespaces, differ) {
+                split.0.insert((remote, netns), group);
+            }
+        }
+        split
+    }
+
+    /// The namespace that stands for those which mean by `remote` what `netns` does; none if all do.
+    pub(super) fn get(&self, remote: NodeId, netns: u32) -> Option<u32> {
+        self.0.get(&(remote, netns)).copied()
+    }
+}
+
+/// Who was seen to serve a remote, from one namespace.
+#[derive(Clone, Copy, Debug)]
+struct Served {
+    netns: u32,
+    /// Host and namespace of the server: an address is of one such.
+    machine: (HostId, u32),
+    /// Nobody put that address in place of its own.
+    is_own: bool,
+    span: Span,
+}
+
+/// A remote of which something may contradict that it is one machine.
+struct Suspect {
+    host: HostId,
+    address: Address,
+    /// Those that it is seen from.
+    namespaces: BTreeSet<u32>,
+    served: Vec<Served>,
+}
+
+impl Suspect {
+    /// Each two servers of it, as the one and the other see it.
+    fn served(&self, one: u32, other: u32) -> impl Iterator<Item = (&Served, &Served)> + Clone {
+        let of = move |netns: u32| self.served.iter().filter(move |it| it.netns == netns);
+        of(one).flat_map(move |first| of(other).map(move |second| (first, second)))
+    }
+}
+
+/// Each of `namespaces` with the first one of its group: what differs from none of it. None if they are
+/// one group.
+fn groups(namespaces: &BTreeSet<u32>, differ: impl Fn(u32, u32) -> bool) -> BTreeMap<u32, u32> {
+    let mut groups: Vec<Vec<u32>> = Vec::new();
+    for netns in namespaces {
+        let fits = |group: &&mut Vec<u32>| group.iter().all(|other| !differ(*netns, *other));
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.push(*netns),
+            None => groups.push(vec![*netns]),
+        }
+    }
+    if groups.len() < 2 {
+        return BTreeMap::new();
+    }
+    let named = groups
+        .iter()
+        .flat_map(|group| group.iter().map(|it| (*it, group[0])));
+    named.collect()
+}
+
+/// Remotes of which something may contradict that they are one machine: few, as a rule none.
+fn suspects(
+    map: &Map,
+    shared: &HashMap<(HostId, IpAddr), Vec<&Owned>>,
+) -> HashMap<NodeId, Suspect> {
+    let mut servers: HashMap<(NodeId, u16), (HostId, u32)> = HashMap::default();
+    let mut several = HashSet::default();
+    for (place, server) in map.halves.served() {
+        let machine = (server.host, server.netns);
+        if *servers.entry(place).or_insert(machine) != machine {
+            several.insert(place.0);
+        }
+    }
+    if shared.is_empty() && several.is_empty() {
+        return HashMap::default();
+    }
+    let suspect = |id: NodeId| match map.nodes.get(id).key {
+        Key::Remote(Realm::Host(host), address, _) => {
+            let place = (host, network(address.ip()));
+            let is = several.contains(&id) || shared.contains_key(&place);
+            is.then(|| {
+                let suspect = Suspect {
+                    host,
+                    address,
+                    namespaces: BTreeSet::new(),
+                    served: Vec::new(),
+                };
+                (id, suspect)
+            })
+        }
+        _ => None,
+    };
+    map.nodes.ids().filter_map(suspect).collect()
+}
+
+/// When halves and namespaces were seen.
+struct Spans {
+    halves: HashMap<HalfId, Span>,
+    last: HashMap<(HostId, u32), Timestamp>,
+}
+
+impl Spans {
+    fn of(map: &Map, open: &[(Link, Share)]) -> Self {
+        let mut spans = Self {
+            halves: HashMap::default(),
+            last: HashMap::default(),
+        };
+        let counted = map.halves.links();
+        let counted = counted.filter_map(|(link, counters)| Some((link, counters.seen()?)));
+        let open = open
+            .iter()
+            .map(|(link, share)| (*link, (share.first, share.last)));
+        for (link, (first, last)) in counted.chain(open) {
+            for id in link.client.into_iter().chain(link.server) {
+                let span = spans.halves.entry(id).or_insert((first, last));
+                *span = (span.0.min(first), span.1.max(last));
+                let half = map.halves.get(id);
+                let seen = spans.last.entry((half.host, half.netns)).or_insert(last);
+                *seen = (*seen).max(last);
+            }
+        }
+        spans
+    }
+
+    /// Whether both namespaces have the address that is `owned` at one time.
+    fn own_at_once(&self, host: HostId, owned: &Owned, one: u32, other: u32) -> bool {
+        let span = |netns: u32| {
+            let (_, since) = owned.iter().find(|(known, _)| *known == netns)?;
+            let last = self.last.get(&(host, netns))?;
+            Some((*since, *last))
+        };
+        let spans = span(one).zip(span(other));
+        spans.is_some_and(|(one, other)| at_once(one, other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_that_differ_are_in_groups_of_their_own() {
+        let all: BTreeSet<u32> = (1..=6).collect();
+        assert!(groups(&all, |_, _| false).is_empty());
+        // Odd ones are in one network, even ones in another.
+        let odd_and_even = groups(&all, |one, other| one % 2 != other % 2);
+        assert_eq!(
+            odd_and_even,
+            [(1, 1), (3, 1), (5, 1), (2, 2), (4, 2), (6, 2)].into()
+        );
+        // What differs from one only is with the others.
+        let two = groups(&all, |one, other| {
+            (one.min(other), one.max(other)) == (1, 2)
+        });
+        assert_eq!(two, [(1, 1), (2, 2), (3, 1), (4, 1), (5, 1), (6, 1)].into());
+    }
+}
