@@ -1,7 +1,7 @@
 //! Map → view: halves become edges, and nodes get the names that they go by.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -10,15 +10,19 @@ use super::{
     counters::Counters,
     fold,
     halves::{Half, Halves, Link, Side},
-    nodes::{Dialled, Heard, HostId, Key, NodeId, Nodes, Realm},
+    nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Nodes, Realm},
     realms::Shared,
 };
-use crate::model::{Address, Edge, Host, HostCoverage, Node, NodeKind, Process, View};
+use crate::model::{
+    Address, Edge, Host, HostCoverage, Node, NodeKind, Process, View, WorkloadKind,
+};
 
 /// Processes of a node that are shown.
 const MAX_PROCESSES: usize = 16;
 /// Changes of a node that are shown.
 const MAX_CHANGES: usize = 16;
+/// Digits of an id that stand for it.
+const SHORT_ID: usize = 12;
 /// Addresses of a node that are shown.
 const MAX_ADDRESSES: usize = 16;
 
@@ -41,6 +45,39 @@ pub(super) struct DraftNode {
     pub(super) parts: Vec<NodeId>,
     /// It stands for so many others.
     pub(super) members: Option<u64>,
+    /// Where it is, should others go by its name.
+    pub(super) place: Place,
+}
+
+/// Where a workload is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Place {
+    /// Nobody knows, or there is only one of the name.
+    Unknown,
+    /// On the host itself.
+    Host,
+    /// In that container, or of that directory.
+    In(Arc<str>),
+}
+
+impl Place {
+    fn of(known: &Known) -> Self {
+        let Key::Workload(_, kind, _, place) = &known.key else {
+            return Self::Unknown;
+        };
+        if *kind == WorkloadKind::Executable {
+            return place.clone().map_or(Self::Unknown, Self::In);
+        }
+        let container = known.workload.as_ref().and_then(|it| it.container.as_ref());
+        match container.and_then(|it| it.around.as_ref()) {
+            // What has no name is told by the beginning of its id.
+            Some(outer) => Self::In(outer.name.clone().unwrap_or_else(|| {
+                let short: String = outer.id.chars().take(SHORT_ID).collect();
+                short.into()
+            })),
+            None => Self::Host,
+        }
+    }
 }
 
 /// What `map` looks like, with at most about `max_edges` edges: what is folded is told.
@@ -87,8 +124,9 @@ fn draft(map: &Map) -> Draft {
     // Several of the map's nodes may go by the same id.
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
     let mut places = Vec::new();
-    for id in map.nodes.ids() {
-        let node = labels.of(map, id);
+    let mut nodes: Vec<_> = map.nodes.ids().map(|id| labels.of(map, id)).collect();
+    tell_apart(&mut nodes);
+    for (id, node) in map.nodes.ids().zip(nodes) {
         let place = *by_id.entry(Arc::clone(&node.id)).or_insert_with(|| {
             draft.nodes.push(node);
             draft.nodes.len() - 1
@@ -108,6 +146,24 @@ fn draft(map: &Map) -> Draft {
         draft.edges.entry(ends(link)).or_default().add(&share);
     }
     draft
+}
+
+/// Says where a workload is in the name of each that another one shares, but is elsewhere. One of which
+/// nobody knows where it is goes with the only one that is known.
+fn tell_apart(nodes: &mut [DraftNode]) {
+    let mut places: HashMap<Arc<str>, HashSet<Place>> = HashMap::new();
+    for node in nodes.iter().filter(|it| it.place != Place::Unknown) {
+        let known = places.entry(Arc::clone(&node.id)).or_default();
+        known.insert(node.place.clone());
+    }
+    for node in nodes {
+        if let Place::In(place) = &node.place
+            && places.get(&node.id).is_some_and(|it| it.len() > 1)
+        {
+            node.id = format!("{} ({place})", node.id).into();
+            node.name = format!("{} ({place})", node.name).into();
+        }
+    }
 }
 
 fn coverage(map: &Map) -> Vec<HostCoverage> {
@@ -303,7 +359,7 @@ impl Labels {
     fn of(&self, map: &Map, id: NodeId) -> DraftNode {
         let known = map.nodes.get(id);
         let (id, name) = match &known.key {
-            Key::Workload(host, kind, name) => {
+            Key::Workload(host, kind, name, _) => {
                 let workload = known.workload.as_deref();
                 let name = workload.map_or(name, |it| &it.name);
                 let namespace = workload.and_then(|it| it.k8s.as_ref()?.namespace.as_deref());
@@ -366,6 +422,7 @@ impl Labels {
             },
             parts: Vec::new(),
             members: None,
+            place: Place::of(known),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Maps of small worlds whose truth is written beside them.
 
+mod apart;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use proptest::prelude::*;
@@ -47,6 +49,7 @@ fn process(name: &str, pid: u32) -> Arc<Process> {
         comm: name.trim_end_matches(".service").into(),
         exe: None,
         args: None,
+        cwd: None,
         started: Some(at(0.0)),
     })
 }
