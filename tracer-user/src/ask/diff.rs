@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{Allowed, Answer, Link, Proof, Who, matching::Matching, ports::Ports, service};
+use super::{Allowed, Answer, Link, Proof, Who, matching::Matching, service};
 use crate::model::{Address, EdgeState, Node, NodeKind, View, WorkloadKind};
 
 /// What changed.
@@ -239,18 +239,11 @@ impl Found<'_> {
         let mut gone: Vec<u16> = old.difference(&new).copied().collect();
         let mut fresh: Vec<u16> = new.difference(&old).copied().collect();
         // Ports that the kernel chose are others after every start, and maybe not as many.
-        let chosen = |ports: &Ports, node, of: &[u16]| -> BTreeSet<u16> {
-            let chosen = of.iter().filter(|it| ports.is_chosen(node, **it));
-            chosen.copied().collect()
-        };
-        let (ours, theirs) = (
-            chosen(&matching.ports.0, at, &gone),
-            chosen(&matching.ports.1, same, &fresh),
-        );
-        let has_more = !old.is_disjoint(&new) || (!ours.is_empty() && !theirs.is_empty());
-        if has_more {
-            gone.retain(|it| !ours.contains(it));
-            fresh.retain(|it| !theirs.contains(it));
+        let was_chosen = |it: &u16| matching.was_chosen(at, *it);
+        let is_chosen = |it: &u16| matching.is_chosen(same, *it);
+        if gone.iter().any(was_chosen) && fresh.iter().any(is_chosen) {
+            gone.retain(|it| !was_chosen(it));
+            fresh.retain(|it| !is_chosen(it));
         }
         if let ([one], [other]) = (&gone[..], &fresh[..]) {
             let to = Step {

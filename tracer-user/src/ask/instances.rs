@@ -333,13 +333,13 @@ fn finish(old: &Side, new: &Side, mut nodes: Vec<Option<usize>>, is_taken: &[boo
             _ => false,
         }
     }
-    for at in 0..nodes.len() {
-        if nodes[at].is_none()
+    for (at, node) in nodes.iter_mut().enumerate() {
+        if node.is_none()
             && let Some(group) = group(old, at)
             && let Some(same) = counts.get(&group).and_then(|it| it.same)
             && !(old.is_there[at] && spend(&mut fewer, group))
         {
-            nodes[at] = Some(same);
+            *node = Some(same);
             instances.over.insert(at);
         }
     }

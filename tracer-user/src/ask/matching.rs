@@ -15,11 +15,13 @@ pub(super) struct Matching<'a> {
     pub(super) before: &'a View,
     pub(super) after: &'a View,
     /// The ports of both.
-    pub(super) ports: (Ports<'a>, Ports<'a>),
+    ports: (Ports<'a>, Ports<'a>),
     /// For each node of `before`, the same in `after`.
     pub(super) nodes: Vec<Option<usize>>,
     /// What is one service in both.
     instances: Instances,
+    /// Ports of nodes of `after` that these have in both.
+    kept: HashSet<(usize, u16)>,
     /// Nodes of `after` that are not in `before`.
     pub(super) new_nodes: Vec<usize>,
     /// Workloads of `after` of which `before` knows the address alone.
@@ -45,10 +47,18 @@ impl<'a> Matching<'a> {
             instances,
         } = instances::matched(before, after);
         let appeared = match_addresses(before, after, &mut nodes, &mut new_nodes);
+        let ports = (Ports::of(before), Ports::of(after));
+        let mut kept = HashSet::new();
+        for (at, same) in nodes.iter().enumerate() {
+            let Some(same) = *same else { continue };
+            let in_both = ports.0.at(at).filter(|it| ports.1.has(same, *it));
+            kept.extend(in_both.map(|port| (same, port)));
+        }
         let mut matching = Self {
             before,
             after,
-            ports: (Ports::of(before), Ports::of(after)),
+            ports,
+            kept,
             nodes,
             instances,
             new_nodes,
@@ -196,6 +206,18 @@ impl Matching<'_> {
         self.instances.is_over(node)
     }
 
+    /// Whether the kernel may have chosen this port of a node of `before`: another one may stand for it.
+    pub(super) fn was_chosen(&self, node: usize, port: u16) -> bool {
+        let is_kept = self.nodes[node].is_some_and(|same| self.kept.contains(&(same, port)));
+        !is_kept && self.ports.0.is_chosen(node, port)
+    }
+
+    /// Likewise of a node of `after`.
+    pub(super) fn is_chosen(&self, node: usize, port: u16) -> bool {
+        let same = self.instances.standing_for(node);
+        !self.kept.contains(&(same, port)) && self.ports.1.is_chosen(node, port)
+    }
+
     /// The ends of an edge of `after`; of instances that stand for each other, the one that is in both.
     fn ends(&self, edge: usize) -> Ends {
         let edge = &self.after.edges[edge];
@@ -206,33 +228,29 @@ impl Matching<'_> {
     /// Matches ports that the kernel chose with each other. Of one that is left, another edge between the
     /// same two that is in both says as much: `known`.
     fn match_chosen(&mut self, known: Option<usize>, gone: &mut Vec<usize>, new: &mut Vec<usize>) {
-        let (before, after) = (&self.ports.0, &self.ports.1);
-        let is_old = |at: &usize| {
-            let edge = &self.before.edges[*at];
-            edge.port
-                .is_some_and(|port| before.is_chosen(edge.server, port))
-        };
-        let is_new = |at: &usize| {
-            let edge = &self.after.edges[*at];
-            edge.port
-                .is_some_and(|port| after.is_chosen(edge.server, port))
-        };
-        if !gone.iter().any(is_old) && !new.iter().any(is_new) {
-            return;
-        }
+        // Server and port.
+        let of = |view: &View, at: usize| Some((view.edges[at].server, view.edges[at].port?));
+        let (old, fresh) = (|at| of(self.before, at), |at| of(self.after, at));
+        let was_chosen = |at: &usize| old(*at).is_some_and(|it| self.was_chosen(it.0, it.1));
+        let is_chosen = |at: &usize| fresh(*at).is_some_and(|it| self.is_chosen(it.0, it.1));
         let mut pairs = Vec::new();
-        while let (Some(one), Some(other)) =
-            (gone.iter().position(is_old), new.iter().position(is_new))
-        {
+        while let (Some(one), Some(other)) = (
+            gone.iter().position(was_chosen),
+            new.iter().position(is_chosen),
+        ) {
             pairs.push((gone.remove(one), new.remove(other)));
         }
-        let other = known.or(pairs.first().map(|(_, other)| *other));
         let mut covered = Vec::new();
-        if let Some(other) = other {
-            while let Some(at) = gone.iter().position(is_old) {
-                covered.push((gone.remove(at), other));
-            }
-            new.retain(|at| !is_new(at));
+        if let Some(other) = known.or(pairs.first().map(|(_, other)| *other)) {
+            // Where somebody stays, it is a way in of its own.
+            let stayed = |at| old(at).is_some_and(|it| self.ports.0.stays(it.0, it.1));
+            let stays = |at| fresh(at).is_some_and(|it| self.ports.1.stays(it.0, it.1));
+            gone.retain(|at| {
+                let is_covered = was_chosen(at) && !stayed(*at);
+                covered.extend(is_covered.then_some((*at, other)));
+                !is_covered
+            });
+            new.retain(|at| !is_chosen(at) || stays(*at));
         }
         self.edges.extend(pairs);
         self.covered.extend(covered);

@@ -47,6 +47,11 @@ impl<'a> Ports<'a> {
         self.of.get(&node).into_iter().flatten().copied()
     }
 
+    /// Whether this is one of the ports of this node.
+    pub(super) fn has(&self, node: usize, port: u16) -> bool {
+        self.of.get(&node).is_some_and(|it| it.contains(&port))
+    }
+
     /// Whether the kernel may have chosen this port of this node when it began to listen. Not if
     /// somebody counts on the port:
     /// - It was there before and after a start.
@@ -57,15 +62,16 @@ impl<'a> Ports<'a> {
         if port < EPHEMERAL {
             return false;
         }
-        let dialled = self.dialled.get(&(node, port));
-        let is_only = self.at(node).all(|it| it == port);
-        let stays = self.view.nodes[node]
-            .listeners
-            .iter()
-            .any(|it| it.port == port);
-        !(is_only && dialled.is_some())
-            && !(stays && port.is_multiple_of(2))
-            && !self.was_kept(node, port, dialled.copied())
+        let dialled = self.dialled.get(&(node, port)).copied();
+        let is_only = || dialled.is_some() && self.at(node).all(|it| it == port);
+        let is_for_dialling = || port.is_multiple_of(2) && self.stays(node, port);
+        !is_only() && !is_for_dialling() && !self.was_kept(node, port, dialled)
+    }
+
+    /// Whether this node listens there at the end.
+    pub(super) fn stays(&self, node: usize, port: u16) -> bool {
+        let mut listeners = self.view.nodes[node].listeners.iter();
+        listeners.any(|it| it.port == port)
     }
 
     /// Whether it began to listen there again, or was dialled there before it did.

@@ -14,7 +14,7 @@ use super::{
     realms::Shared,
 };
 use crate::model::{
-    Address, Edge, Host, HostCoverage, Node, NodeKind, Process, View, WorkloadKind,
+    Address, Edge, Host, HostCoverage, Node, NodeKind, Process, View, WorkloadKind, program,
 };
 
 /// Processes of a node that are shown.
@@ -158,8 +158,22 @@ fn tell_apart(nodes: &mut [DraftNode]) {
     }
     for node in nodes {
         if let Place::In(place) = &node.place
-            && places.get(&node.id).is_some_and(|it| it.len() > 1)
+            && let Some(others) = places.get(&node.id).filter(|it| it.len() > 1)
         {
+            let directory = |it: &str| {
+                it.split(program::CODE)
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let short = directory(place);
+            let like = others
+                .iter()
+                .filter(|it| matches!(it, Place::In(at) if directory(at) == short));
+            let place = match like.count() {
+                1 if !short.is_empty() => &short,
+                _ => &**place,
+            };
             node.id = format!("{} ({place})", node.id).into();
             node.name = format!("{} ({place})", node.name).into();
         }

@@ -11,6 +11,8 @@ pub(crate) const MAX_NAME_BYTES: usize = 128;
 const MAX_PLACE_BYTES: usize = 256;
 /// How much of a program in an argument tells it from others, bytes.
 const MAX_CODE_BYTES: usize = 256;
+/// What is before the number of a program in an argument, after its directory.
+pub(crate) const CODE: &str = " #";
 /// How many arguments are looked at for a script: options may come before it.
 const MAX_OPTIONS: usize = 32;
 
@@ -290,10 +292,8 @@ pub(crate) fn place(process: &Process) -> Option<Place> {
         .as_deref()
         .filter(|cwd| cwd.len() > 1 && cwd.starts_with('/'));
     let in_cwd = |code: String| {
-        let directory = cwd.map(lasting);
-        let text = [directory, (!code.is_empty()).then_some(code)];
-        let text: Vec<String> = text.into_iter().flatten().collect();
-        (!text.is_empty()).then(|| text.join(" "))
+        let text = cwd.map(lasting).unwrap_or_default() + &code;
+        (!text.is_empty()).then_some(text)
     };
     let (text, is_of_file) = match runs {
         // What was cut when it was read may be any.
@@ -382,7 +382,7 @@ fn digest(code: &str) -> String {
     let hash = letters.fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
-    format!("#{hash:08x}")
+    format!("{CODE}{hash:08x}")
 }
 
 /// The name by which the executable was started, if that is another than its file's: the kernel

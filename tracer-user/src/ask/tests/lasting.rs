@@ -390,7 +390,7 @@ fn script(it: &mut Draft, name: &str, directory: &str, port: u16) {
     node.workload = Some(Arc::new(workload(WorkloadKind::Executable, name)));
     node.runs(1, "/usr/bin/python3", None).listens(port);
     let process = Arc::make_mut(&mut node.processes[0]);
-    process.args = Some([format!("python3"), format!("{directory}/{name}")].into());
+    process.args = Some(["python3".to_owned(), format!("{directory}/{name}")].into());
 }
 
 #[test]
@@ -507,8 +507,10 @@ fn a_high_port_counts_unless_the_kernel_chose_it() {
         ((&[111, 41_001, 41_003], &[]), (&[111, 55_001], &[]), 0),
         // There in both.
         ((&[50_051], &[50_051]), (&[50_051], &[50_051]), 0),
-        // Nobody is there any more.
-        ((&[80, 50_051], &[50_051]), (&[80], &[]), 1),
+        // There in both, and not dialled any more.
+        ((&[80, 50_051], &[80, 50_051]), (&[80, 50_051], &[80]), 1),
+        // Nobody is there any more, nor at another one.
+        ((&[80, 50_051], &[80, 50_051]), (&[80], &[80]), 2),
     ] {
         let found = changes(&serving(before.0, before.1), &serving(after.0, after.1));
         assert_eq!(found.len(), expected, "{before:?} {after:?}: {found:?}");

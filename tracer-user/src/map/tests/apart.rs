@@ -5,6 +5,14 @@ use crate::model::{Container, Kubernetes, Outer, Owner};
 
 /// The ids and names of the servers that these processes are.
 fn servers(processes: Vec<Process>) -> Vec<(String, String)> {
+    let view = view_of(processes);
+    let nodes = view.nodes.iter().filter(|it| &*it.name != "app.service");
+    nodes
+        .map(|it| (it.id.to_string(), it.name.to_string()))
+        .collect()
+}
+
+fn view_of(processes: Vec<Process>) -> View {
     let mut events = Vec::new();
     for (n, process) in (1..).zip(processes) {
         let (mut client, mut server) = pair(n);
@@ -15,11 +23,23 @@ fn servers(processes: Vec<Process>) -> Vec<(String, String)> {
         server.local.set_port(port);
         events.extend([client.opens(n as f64), server.opens(n as f64)]);
     }
-    let view = map_of(&events);
-    let nodes = view.nodes.iter().filter(|it| &*it.name != "app.service");
-    nodes
-        .map(|it| (it.id.to_string(), it.name.to_string()))
-        .collect()
+    map_of(&events)
+}
+
+#[test]
+fn what_is_told_apart_can_be_asked_for() {
+    let (shop, blog) = (Some("/srv/shop"), Some("/srv/blog"));
+    let view = view_of(vec![app(1, shop), app(2, blog)]);
+    let name = "app.py (/srv/blog)";
+    let found = crate::model::find(&view, name).expect("it is there");
+    assert_eq!(&*view.nodes[found].name, name);
+    let error = crate::model::find(&view, "app.py").expect_err("there are two");
+    assert!(error.to_string().starts_with("2 things"), "{error}");
+    let pattern: crate::ask::Pattern = "app.py".parse().expect("a pattern");
+    assert_eq!(
+        view.nodes.iter().filter(|it| pattern.matches(it)).count(),
+        2
+    );
 }
 
 fn script(pid: u32, name: &str, args: &[&str], cwd: Option<&str>) -> Process {
@@ -57,16 +77,16 @@ fn scripts_of_one_name_in_two_directories_are_two() {
         servers(vec![app(1, shop), app(2, blog), app(3, shop)]),
         apart
     );
-    let code = |pid, code| script(pid, "python3", &["python3", "-c", code], shop);
-    assert_eq!(
-        servers(vec![
-            code(1, "serve(1)"),
-            code(2, "dial(2)"),
-            code(3, "serve(3)")
-        ])
-        .len(),
-        2
-    );
+    let code = |pid, code, cwd| script(pid, "python3", &["python3", "-c", code], cwd);
+    let one = vec![
+        code(1, "serve(1)", shop),
+        code(2, "dial(2)", shop),
+        code(3, "serve(3)", shop),
+    ];
+    assert_eq!(servers(one).len(), 2);
+    let two = servers(vec![code(1, "serve(1)", shop), code(2, "serve(1)", blog)]);
+    let names: Vec<&str> = two.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names, ["python3 (/srv/blog)", "python3 (/srv/shop)"]);
 }
 
 #[test]
