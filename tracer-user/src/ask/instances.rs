@@ -202,12 +202,17 @@ pub(super) fn matched(before: &View, after: &View) -> Matched {
         .filter_map(|(at, node)| Some((at, *by_id.get(&*node.id)?)))
         .filter(|(one, other)| before.nodes[*one].kind == after.nodes[*other].kind)
         .collect();
+    let is_one_container = |one: usize, other: usize| {
+        let id = |node: &Node| Some(node.workload.as_ref()?.container.as_ref()?.id.to_string());
+        let (old, new) = (id(&before.nodes[one]), id(&after.nodes[other]));
+        old.is_some() && old == new
+    };
     for (one, other) in &with_id {
         let lasting = &old.lasting[*one];
         // One that is over stands for none that is there.
         let is_as_there = !lasting.is_replaceable() || old.is_there[*one] == new.is_there[*other];
-        let is_same = *lasting == new.lasting[*other] && old.host(*one) == new.host(*other);
-        if is_same && is_as_there {
+        let is_same = *lasting == new.lasting[*other] || is_one_container(*one, *other);
+        if is_same && is_as_there && old.host(*one) == new.host(*other) {
             pair(*one, *other);
         }
     }
@@ -233,7 +238,8 @@ pub(super) fn matched(before: &View, after: &View) -> Matched {
     for (one, other) in with_id {
         let (old, new) = (&old.lasting[one], &new.lasting[other]);
         let is_half_known = (old.by == By::Name) != (new.by == By::Name);
-        if is_half_known && nodes[one].is_none() && !is_taken[other] {
+        let is_same = is_half_known || is_one_container(one, other);
+        if is_same && nodes[one].is_none() && !is_taken[other] {
             nodes[one] = Some(other);
             is_taken[other] = true;
         }
@@ -266,15 +272,16 @@ fn alike(
         ones.retain(|at| !paired.contains(at));
         others.retain(|at| !with.contains(at));
     }
-    // Of what has no name, what runs another program is another thing.
+    // Of what has no name, what runs another program, and serves nothing that this does, is another thing.
     for one in ones {
-        let programs = service::programs(old.node(one));
+        let (ports, programs) = old.does(one);
         let may_be = |at: &usize| {
-            let others = service::programs(new.node(*at));
+            let (others_ports, others) = new.does(*at);
             old.lasting[one].by != By::Made
                 || programs.is_empty()
                 || others.is_empty()
-                || !programs.is_disjoint(&others)
+                || programs.iter().any(|it| others.contains(it))
+                || ports.iter().any(|it| others_ports.contains(it))
         };
         if let Some(at) = others.iter().position(may_be) {
             pairs.push((one, others.remove(at)));

@@ -90,16 +90,23 @@ pub(super) fn programs(node: &Node) -> BTreeSet<String> {
     processes.filter_map(|it| program::identity(it)).collect()
 }
 
-/// Likewise with the image that they are of, whatever its version.
+/// Likewise with the image that they are of, whatever its version. In a container of which that is not
+/// known, a path says nothing of a script.
 pub(super) fn made_of(node: &Node) -> BTreeSet<String> {
     let container = node.workload.as_ref().and_then(|it| it.container.as_ref());
-    let image = container.and_then(|it| generated::repository(it.image.as_deref()?));
-    match image {
+    let Some(container) = container else {
+        return programs(node);
+    };
+    match container.image.as_deref().and_then(generated::repository) {
         Some(image) => {
             let programs = programs(node).into_iter();
             programs.map(|it| format!("{it} of {image}")).collect()
         }
-        None => programs(node),
+        None => {
+            let processes = node.processes.iter();
+            let plain = processes.filter(|it| !program::is_interpreted(it));
+            plain.filter_map(|it| program::identity(it)).collect()
+        }
     }
 }
 

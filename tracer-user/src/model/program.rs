@@ -261,6 +261,11 @@ fn interpreted(process: &Process) -> Option<(&'static Interpreter, Runs<'_>)> {
     Some((interpreter, runs(interpreter, args)))
 }
 
+/// Whether an interpreter runs what `process` does.
+pub(crate) fn is_interpreted(process: &Process) -> bool {
+    interpreter(&started_as(process)).is_some()
+}
+
 /// Where an interpreter has its program from: what tells two of one name apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -316,7 +321,7 @@ pub(crate) fn place(process: &Process) -> Option<Place> {
 pub(crate) fn identity(process: &Process) -> Option<String> {
     let name = telling(process);
     let place = place(process);
-    if interpreter(&started_as(process)).is_none() {
+    if !is_interpreted(process) {
         process.exe.as_ref()?;
         return Some(name.to_string());
     }

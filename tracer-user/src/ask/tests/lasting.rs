@@ -538,3 +538,90 @@ fn a_high_port_that_was_there_before_a_start_counts() {
     };
     assert_eq!(changes(&kept(50_051), &kept(50_053)).len(), 2);
 }
+
+/// A container that nobody gave a name, with one program.
+fn nameless(it: &mut Draft, name: &str, image: &str, script: &str, port: Option<u16>) {
+    let mut workload = labelled(Some(name), image, &[]);
+    workload.container.as_mut().expect("a container").id = format!("id of {name}").into();
+    let node = it.container(name, image);
+    node.workload = Some(Arc::new(workload));
+    node.runs(1, "/usr/bin/python3", None);
+    let process = Arc::make_mut(&mut node.processes[0]);
+    process.args = Some(["python3".to_owned(), format!("/app/{script}")].into());
+    if let Some(port) = port {
+        node.listens(port);
+    }
+}
+
+#[test]
+fn containers_without_names_go_by_what_they_do() {
+    let with = |all: &[(&str, &str, Option<u16>)]| {
+        let mut it = Draft::new();
+        it.unit("db");
+        for (name, script, port) in all {
+            nameless(&mut it, name, "python:3", script, *port);
+            it.edge(name, "db", 5432, 1);
+        }
+        it.view()
+    };
+    let before = with(&[
+        ("zen_hopper", "a.py", Some(80)),
+        ("admiring_tesla", "b.py", Some(81)),
+    ]);
+    let again = with(&[
+        ("brave_curie", "b.py", Some(81)),
+        ("keen_euler", "a.py", Some(80)),
+    ]);
+    assert_eq!(changes(&before, &again), Vec::<String>::new());
+    let client = with(&[("zen_hopper", "a.py", None)]);
+    assert_eq!(
+        changes(&client, &with(&[("keen_euler", "a.py", None)])),
+        Vec::<String>::new()
+    );
+    // Another program of the same image is another thing.
+    let other = changes(&client, &with(&[("keen_euler", "b.py", None)]));
+    assert!(
+        other.contains(&"gone workload zen_hopper".to_owned()),
+        "{other:?}"
+    );
+    assert!(
+        other.contains(&"new workload keen_euler".to_owned()),
+        "{other:?}"
+    );
+    // Nor do two of one image serve the same because of that.
+    let mut it = Draft::new();
+    it.unit("proxy");
+    nameless(&mut it, "zen_hopper", "", "app.py", Some(80));
+    nameless(&mut it, "keen_euler", "", "app.py", Some(80));
+    it.edge("proxy", "zen_hopper", 80, 9);
+    it.edge("proxy", "keen_euler", 80, 1);
+    assert_eq!(balance(&it.view(), None).found.services, []);
+}
+
+#[test]
+fn a_container_is_itself_whatever_of_it_was_seen() {
+    let with = |script| {
+        let mut it = Draft::new();
+        nameless(&mut it, "0123456789ab", "", script, Some(80));
+        it.view()
+    };
+    assert_eq!(changes(&with("a.py"), &with("b.py")), Vec::<String>::new());
+}
+
+#[test]
+fn a_machine_that_is_started_again_is_the_same() {
+    let with = |unit: &str| {
+        let mut it = Draft::new();
+        it.unit(unit).listens(5900);
+        it.view()
+    };
+    let before = with(r"machine-qemu\x2d7\x2dweb.scope");
+    for again in [
+        r"machine-qemu\x2d8\x2dweb.scope",
+        "machine-qemu-9-web.scope",
+        "machine-qemu-*-web.scope",
+    ] {
+        assert_eq!(changes(&before, &with(again)), Vec::<String>::new());
+    }
+    assert_eq!(changes(&before, &with("machine-qemu-7-db.scope")).len(), 4);
+}

@@ -37,7 +37,7 @@ pub struct Membership {
     /// None in scopes whose name was generated (`session-3.scope`), also if a service is
     /// around them (`user@1000.service`): whatever runs there, it was not that service.
     /// Many instances made for one connection each are one: `sshd@.service`. So are those of one virtual
-    /// machine, each with a number from its manager: `machine-qemu-web.scope`.
+    /// machine, each with a number from its manager: `machine-qemu-*-web.scope`.
     pub unit: Option<Arc<str>>,
     /// The innermost slice of systemd.
     pub slice: Option<Arc<str>>,
@@ -244,9 +244,9 @@ impl Walk {
             if self.machine(machine, next) {
                 return;
             }
-            if let Some(name) = numbered(machine, "qemu-") {
+            if let Some(name) = numbered(machine, "qemu-").filter(|name| machine[5..] != **name) {
                 // A machine has another number after each start, and is the same.
-                self.found.unit = unit_name(&format!("machine-qemu-{name}"), ".scope");
+                self.found.unit = Some(format!("machine-qemu-*-{name}.scope").into());
                 return;
             }
         } else if stem.bytes().any(|byte| byte.is_ascii_digit()) {
