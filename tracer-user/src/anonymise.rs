@@ -10,7 +10,7 @@ use std::{
 
 use crate::model::{
     Address, AddressClass, Body, Called, ConnectionEvent, Container, Event, Host, Kubernetes, Name,
-    Owner, Process, Workload,
+    Outer, Owner, Process, Workload,
 };
 
 /// Names, and addresses, that are told apart; the rest is one.
@@ -112,6 +112,7 @@ impl Anonymiser {
                 format!("/{}", self.name(file)).into()
             }),
             args: None,
+            cwd: None,
             workload: process
                 .workload
                 .as_ref()
@@ -146,6 +147,10 @@ impl Anonymiser {
                 name: self.some(&it.name),
                 image: self.some(&it.image),
                 runtime: it.runtime.clone(),
+                around: it.around.as_ref().map(|around| Outer {
+                    id: self.name(&around.id),
+                    name: self.some(&around.name),
+                }),
                 labels: Default::default(),
             }),
             k8s: k8s.as_ref().map(|it| Kubernetes {

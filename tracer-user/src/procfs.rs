@@ -83,6 +83,13 @@ impl Entry {
         Some(executable(target.as_bytes()))
     }
 
+    /// The directory that it works in. The ` (deleted)` that the kernel appends once that is removed is
+    /// left out, and what is longer than any file is called by cannot be had.
+    pub fn cwd(&self) -> Option<Arc<str>> {
+        let target = readlinkat(&self.dir, "cwd", Vec::new()).ok()?;
+        Some(executable(target.as_bytes()))
+    }
+
     /// Its arguments, the program's name first: at most [`MAX_ARGS`] of them and
     /// [`MAX_ARGS_BYTES`] together. If there are more, the last one kept ends with `…`.
     /// None if there are none, as for kernel threads.

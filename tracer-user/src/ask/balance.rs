@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::{Answer, Link, Policy, Proof, Who, service, unseen::Question};
+use super::{
+    Answer, Link, Policy, Proof, Who,
+    service::{self, By, Lasting},
+    unseen::Question,
+};
 use crate::model::{Node, NodeKind, View};
 
 /// How load is spread.
@@ -151,7 +155,7 @@ const MAX_BUSY: usize = 10;
 pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
     let mut services: Vec<Service> = backends(view)
         .into_iter()
-        .map(|((name, port), backends)| measure(view, name, port, &backends))
+        .map(|(name, port, backends)| measure(view, name, port, &backends))
         .collect();
     services.sort_by(|one, other| {
         let skew = other.skew.total_cmp(&one.skew);
@@ -195,8 +199,8 @@ pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
 
 /// The ports that several instances of one service answer, with these instances: those that serve it,
 /// and those that listen there and nobody calls.
-fn backends(view: &View) -> BTreeMap<(String, u16), BTreeSet<usize>> {
-    let mut backends: BTreeMap<(String, u16), BTreeSet<usize>> = BTreeMap::new();
+fn backends(view: &View) -> Vec<(String, u16, BTreeSet<usize>)> {
+    let mut groups: BTreeMap<(Lasting, u16), BTreeSet<usize>> = BTreeMap::new();
     let served = view
         .edges
         .iter()
@@ -207,16 +211,32 @@ fn backends(view: &View) -> BTreeMap<(String, u16), BTreeSet<usize>> {
             .filter(|it| it.port != 0)
             .map(move |it| (at, it.port))
     });
+    let lasting: Vec<Lasting> = view.nodes.iter().map(common).collect();
     for (at, port) in served.chain(listened) {
-        if view.nodes[at].kind == NodeKind::Workload {
-            let name = service::of(&view.nodes[at]);
-            backends.entry((name, port)).or_default().insert(at);
+        if view.nodes[at].kind == NodeKind::Workload && lasting[at].by != By::Made {
+            let group = groups.entry((lasting[at].clone(), port)).or_default();
+            group.insert(at);
         }
     }
-    backends.retain(|_, nodes| nodes.len() > 1);
+    let mut backends = Vec::new();
+    for ((service, port), nodes) in groups {
+        let is_given = service.by == By::Name;
+        let parts = match is_given {
+            true => by_program(view, nodes),
+            false => vec![(None, nodes)],
+        };
+        let several = parts.len() > 1;
+        for (program, nodes) in parts.into_iter().filter(|(_, nodes)| nodes.len() > 1) {
+            let name = match program.filter(|_| several) {
+                Some(program) => format!("{} ({program})", service.shown()),
+                None => service.shown().to_owned(),
+            };
+            backends.push((name, port, nodes));
+        }
+    }
     let known: BTreeSet<(usize, u16)> = backends
         .iter()
-        .flat_map(|((_, port), nodes)| nodes.iter().map(|at| (*at, *port)))
+        .flat_map(|(_, port, nodes)| nodes.iter().map(|at| (*at, *port)))
         .collect();
     // Servers that run the same program and that just the same clients dial at one port are behind one
     // balancer, whatever their names are.
@@ -244,17 +264,54 @@ fn backends(view: &View) -> BTreeMap<(String, u16), BTreeSet<usize>> {
         if nodes.len() > 1 {
             // Two pairs of one program are two services: the first instance tells them apart.
             let first = nodes.first().map_or("", |at| &*view.nodes[*at].name);
-            backends.insert((format!("{program} as {first}"), port), nodes);
+            backends.push((format!("{program} as {first}"), port, nodes));
         }
     }
     backends
 }
 
-/// The file name of what a server runs.
+/// What a node has in common with the others of its service.
+fn common(node: &Node) -> Lasting {
+    let lasting = service::of(node);
+    Lasting {
+        // A script elsewhere is another program.
+        instance: lasting.instance.filter(|_| lasting.by == By::Name),
+        ..lasting
+    }
+}
+
+/// `nodes` of one name by what they run: a name alone makes no service of two programs. Those of which
+/// that is not known go with the only one. Each part with a program that it runs.
+fn by_program(view: &View, nodes: BTreeSet<usize>) -> Vec<(Option<String>, BTreeSet<usize>)> {
+    let mut parts: Vec<(BTreeSet<String>, BTreeSet<usize>)> = Vec::new();
+    let mut unknown = BTreeSet::new();
+    for at in nodes {
+        let mut part = (service::made_of(&view.nodes[at]), BTreeSet::from([at]));
+        if part.0.is_empty() {
+            unknown.insert(at);
+            continue;
+        }
+        let (same, apart) = parts.into_iter().partition(|it| !it.0.is_disjoint(&part.0));
+        parts = apart;
+        for other in same {
+            part.0.extend(other.0);
+            part.1.extend(other.1);
+        }
+        parts.push(part);
+    }
+    match &mut parts[..] {
+        [only] => only.1.extend(unknown),
+        _ => parts.push((BTreeSet::new(), unknown)),
+    }
+    let parts = parts.into_iter();
+    parts
+        .map(|(programs, nodes)| (programs.into_iter().next(), nodes))
+        .collect()
+}
+
+/// What a server runs, and of which image.
 fn program(node: &Node) -> Option<String> {
-    let exe = node.processes.first()?.exe.as_deref()?;
-    let exe = exe.trim_end_matches(" (deleted)");
-    exe.rsplit('/').next().map(str::to_owned)
+    service::made_of(node).into_iter().next()
 }
 
 fn measure(view: &View, service: String, port: u16, backends: &BTreeSet<usize>) -> Service {

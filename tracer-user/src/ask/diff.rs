@@ -4,11 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{
-    Allowed, Answer, Link, Proof, Who,
-    matching::{EPHEMERAL, Matching},
-    unseen::Question,
-};
+use super::{Allowed, Answer, Link, Proof, Who, matching::Matching, service, unseen::Question};
 use crate::model::{Address, EdgeState, Node, NodeKind, View, WorkloadKind};
 
 /// What changed.
@@ -98,7 +94,7 @@ pub enum What {
 /// How something moved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Step {
-    /// What of it: `executable`, `image`, `host`, `address`, `port`.
+    /// What of it: `executable`, `directory`, `image`, `host`, `address`, `port`.
     pub of: &'static str,
     /// What it was.
     pub from: String,
@@ -118,13 +114,16 @@ pub fn diff(before: &View, after: &View, allowed: &Allowed) -> Answer<Diff> {
         let node = &before.nodes[at];
         // What is only dialled any more, or was only dialled before, is known by its address alone.
         let same = same.filter(|same| after.nodes[*same].kind == node.kind);
+        if matching.is_over(at) {
+            continue;
+        }
         match &same {
             Some(same) => {
                 let other = &after.nodes[*same];
                 for to in moves(node, other) {
                     found.workload(How::Moved, after, *same, Some(to));
                 }
-                found.listeners(before, at, after, *same);
+                found.listeners(&matching, at, *same);
             }
             None if node.kind == NodeKind::Workload => {
                 found.workload(How::Gone, before, at, None);
@@ -237,17 +236,17 @@ impl Found<'_> {
         self.add(is_allowed, how, What::Listener { who, port, to });
     }
 
-    fn listeners(&mut self, before: &View, at: usize, after: &View, same: usize) {
+    fn listeners(&mut self, matching: &Matching, at: usize, same: usize) {
+        let (before, after) = (matching.before, matching.after);
         let (old, new) = (ports(&before.nodes[at]), ports(&after.nodes[same]));
         let mut gone: Vec<u16> = old.difference(&new).copied().collect();
         let mut fresh: Vec<u16> = new.difference(&old).copied().collect();
-        // Ports that the kernel chose are others after every start.
-        while let (Some(one), Some(other)) = (
-            gone.iter().position(|it| *it >= EPHEMERAL),
-            fresh.iter().position(|it| *it >= EPHEMERAL),
-        ) {
-            gone.remove(one);
-            fresh.remove(other);
+        // Ports that the kernel chose are others after every start, and maybe not as many.
+        let was_chosen = |it: &u16| matching.was_chosen(at, *it);
+        let is_chosen = |it: &u16| matching.is_chosen(same, *it);
+        if gone.iter().any(was_chosen) && fresh.iter().any(is_chosen) {
+            gone.retain(|it| !was_chosen(it));
+            fresh.retain(|it| !is_chosen(it));
         }
         if let ([one], [other]) = (&gone[..], &fresh[..]) {
             let to = Step {
@@ -321,6 +320,12 @@ fn moves(before: &Node, after: &Node) -> Vec<Step> {
         container.image.as_ref().map(ToString::to_string)
     };
     step("image", image(before), image(after));
+    let directory = |node: &Node| {
+        let kind = node.workload.as_ref()?.kind;
+        let place = service::place(node).filter(|it| it.is_of_file)?;
+        (kind == WorkloadKind::Executable).then_some(place.text)
+    };
+    step("directory", directory(before), directory(after));
     let (old, new) = (programs(before), programs(after));
     // A service runs many programs. It moved if it runs none of those that it ran, or one of them from
     // another place. Of what is not all known nobody can say that there is none.

@@ -4,18 +4,24 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::service::lasting_name;
-use crate::model::{Address, Edge, Node, NodeKind, View};
-
-/// From here on the kernel chooses ports by itself (`ip_local_port_range`).
-pub(super) const EPHEMERAL: u16 = 32_768;
+use super::{
+    instances::{self, Instances},
+    ports::Ports,
+};
+use crate::model::{Address, Node, NodeKind, View};
 
 /// Two maps, and what is the same in them.
 pub(super) struct Matching<'a> {
     pub(super) before: &'a View,
     pub(super) after: &'a View,
+    /// The ports of both.
+    ports: (Ports<'a>, Ports<'a>),
     /// For each node of `before`, the same in `after`.
     pub(super) nodes: Vec<Option<usize>>,
+    /// What is one service in both.
+    instances: Instances,
+    /// Ports of nodes of `after` that these have in both.
+    kept: HashSet<(usize, u16)>,
     /// Nodes of `after` that are not in `before`.
     pub(super) new_nodes: Vec<usize>,
     /// Workloads of `after` of which `before` knows the address alone.
@@ -35,12 +41,26 @@ pub(super) struct Matching<'a> {
 
 impl<'a> Matching<'a> {
     pub(super) fn of(before: &'a View, after: &'a View) -> Self {
-        let (mut nodes, mut new_nodes) = match_nodes(before, after);
+        let instances::Matched {
+            mut nodes,
+            new: mut new_nodes,
+            instances,
+        } = instances::matched(before, after);
         let appeared = match_addresses(before, after, &mut nodes, &mut new_nodes);
+        let ports = (Ports::of(before), Ports::of(after));
+        let mut kept = HashSet::new();
+        for (at, same) in nodes.iter().enumerate() {
+            let Some(same) = *same else { continue };
+            let in_both = ports.0.at(at).filter(|it| ports.1.has(same, *it));
+            kept.extend(in_both.map(|port| (same, port)));
+        }
         let mut matching = Self {
             before,
             after,
+            ports,
+            kept,
             nodes,
+            instances,
             new_nodes,
             appeared,
             edges: Vec::new(),
@@ -56,8 +76,10 @@ impl<'a> Matching<'a> {
     fn match_edges(&mut self) {
         let mut after: HashMap<(Ends, Option<u16>), Vec<usize>> = HashMap::new();
         for (at, edge) in self.after.edges.iter().enumerate() {
-            let place = ((edge.client, edge.server), edge.port);
-            after.entry(place).or_default().push(at);
+            after
+                .entry((self.ends(at), edge.port))
+                .or_default()
+                .push(at);
         }
         let mut gone = ByEnds::new();
         for (at, edge) in self.before.edges.iter().enumerate() {
@@ -71,26 +93,27 @@ impl<'a> Matching<'a> {
         }
         let mut new = ByEnds::new();
         for (at, edge) in self.after.edges.iter().enumerate() {
+            let ends = self.ends(at);
             if after
-                .get(&((edge.client, edge.server), edge.port))
+                .get(&(ends, edge.port))
                 .is_some_and(|it| it.contains(&at))
             {
-                new.entry((edge.client, edge.server)).or_default().push(at);
+                new.entry(ends).or_default().push(at);
             }
         }
         self.match_undirected(&mut gone, &mut new);
+        self.match_instances(&mut gone, &mut new);
+        let mut known: HashMap<Ends, usize> = HashMap::new();
+        for (one, other) in &self.edges {
+            let edge = &self.before.edges[*one];
+            let ends = self.nodes[edge.client].zip(self.nodes[edge.server]);
+            for ends in ends.into_iter().chain([self.ends(*other)]) {
+                known.insert(ends, *other);
+            }
+        }
         for (ends, mut gone) in gone {
             let mut new = new.remove(&ends).unwrap_or_default();
-            let is_ephemeral = |edge: &Edge| edge.port.is_some_and(|it| it >= EPHEMERAL);
-            // A port that the kernel chose is another one after every start.
-            while let (Some(one), Some(other)) = (
-                gone.iter()
-                    .position(|it| is_ephemeral(&self.before.edges[*it])),
-                new.iter()
-                    .position(|it| is_ephemeral(&self.after.edges[*it])),
-            ) {
-                self.edges.push((gone.remove(one), new.remove(other)));
-            }
+            self.match_chosen(known.get(&ends).copied(), &mut gone, &mut new);
             match (&gone[..], &new[..]) {
                 ([one], [other]) => self.moved_edges.push((*one, *other)),
                 _ => {
@@ -99,7 +122,10 @@ impl<'a> Matching<'a> {
                 }
             }
         }
-        self.new_edges.extend(new.into_values().flatten());
+        for (ends, mut new) in new {
+            self.match_chosen(known.get(&ends).copied(), &mut Vec::new(), &mut new);
+            self.new_edges.extend(new);
+        }
         self.edges.sort_unstable();
         self.gone_edges.sort_unstable();
         self.new_edges.sort_unstable();
@@ -175,6 +201,127 @@ fn is_nameless(node: &Node) -> bool {
 }
 
 impl Matching<'_> {
+    /// Whether this node of `before` was over before its end, and another instance of it is there.
+    pub(super) fn is_over(&self, node: usize) -> bool {
+        self.instances.is_over(node)
+    }
+
+    /// Whether the kernel may have chosen this port of a node of `before`: another one may stand for it.
+    pub(super) fn was_chosen(&self, node: usize, port: u16) -> bool {
+        let is_kept = self.nodes[node].is_some_and(|same| self.kept.contains(&(same, port)));
+        !is_kept && self.ports.0.is_chosen(node, port)
+    }
+
+    /// Likewise of a node of `after`.
+    pub(super) fn is_chosen(&self, node: usize, port: u16) -> bool {
+        let same = self.instances.standing_for(node);
+        !self.kept.contains(&(same, port)) && self.ports.1.is_chosen(node, port)
+    }
+
+    /// The ends of an edge of `after`; of instances that stand for each other, the one that is in both.
+    fn ends(&self, edge: usize) -> Ends {
+        let edge = &self.after.edges[edge];
+        let of = |node| self.instances.standing_for(node);
+        (of(edge.client), of(edge.server))
+    }
+
+    /// Matches ports that the kernel chose with each other. Of one that is left, another edge between the
+    /// same two that is in both says as much: `known`.
+    fn match_chosen(&mut self, known: Option<usize>, gone: &mut Vec<usize>, new: &mut Vec<usize>) {
+        // Server and port.
+        let of = |view: &View, at: usize| Some((view.edges[at].server, view.edges[at].port?));
+        let (old, fresh) = (|at| of(self.before, at), |at| of(self.after, at));
+        let was_chosen = |at: &usize| old(*at).is_some_and(|it| self.was_chosen(it.0, it.1));
+        let is_chosen = |at: &usize| fresh(*at).is_some_and(|it| self.is_chosen(it.0, it.1));
+        let mut pairs = Vec::new();
+        while let (Some(one), Some(other)) = (
+            gone.iter().position(was_chosen),
+            new.iter().position(is_chosen),
+        ) {
+            pairs.push((gone.remove(one), new.remove(other)));
+        }
+        let mut covered = Vec::new();
+        if let Some(other) = known.or(pairs.first().map(|(_, other)| *other)) {
+            // Where somebody stays, it is a way in of its own.
+            let stayed = |at| old(at).is_some_and(|it| self.ports.0.stays(it.0, it.1));
+            let stays = |at| fresh(at).is_some_and(|it| self.ports.1.stays(it.0, it.1));
+            gone.retain(|at| {
+                let is_covered = was_chosen(at) && !stayed(*at);
+                covered.extend(is_covered.then_some((*at, other)));
+                !is_covered
+            });
+            new.retain(|at| !is_chosen(at) || stays(*at));
+        }
+        self.edges.extend(pairs);
+        self.covered.extend(covered);
+    }
+
+    /// Matches edges of instances that stand for each other: which of them a client comes to is chance.
+    fn match_instances(&mut self, gone: &mut ByEnds, new: &mut ByEnds) {
+        let (before, after) = (self.before, self.after);
+        let flat = |edges: &ByEnds| -> Vec<(Ends, usize)> {
+            let all = edges.iter();
+            all.flat_map(|(ends, edges)| edges.iter().map(|at| (*ends, *at)))
+                .collect()
+        };
+        let old_service = |at: usize| {
+            let edge = &before.edges[at];
+            self.instances.old_edge(edge.client, edge.server, edge.port)
+        };
+        let new_service = |at: usize| {
+            let edge = &after.edges[at];
+            self.instances.new_edge(edge.client, edge.server, edge.port)
+        };
+        let mut fresh: HashMap<_, Vec<(Ends, usize)>> = HashMap::new();
+        for (ends, at) in flat(new) {
+            if let Some(service) = new_service(at) {
+                fresh.entry(service).or_default().push((ends, at));
+            }
+        }
+        let mut pairs = Vec::new();
+        for (ends, at) in flat(gone) {
+            let same = old_service(at).and_then(|service| fresh.get_mut(&service)?.pop());
+            if let Some((others, other)) = same {
+                take(gone, ends, |it| *it == at);
+                take(new, others, |it| *it == other);
+                pairs.push((at, other));
+            }
+        }
+        // What is in both already: the same end with another instance, or in the place of one.
+        let (mut left, mut came) = (HashMap::new(), HashSet::new());
+        let mut places: HashMap<(Ends, Option<u16>), usize> = HashMap::new();
+        for (one, other) in self.edges.iter().chain(&pairs) {
+            left.insert((before.edges[*one].client, old_service(*one)), *other);
+            came.insert((self.ends(*other).0, new_service(*other)));
+            places.insert((self.ends(*other), after.edges[*other].port), *other);
+        }
+        let mut covered = Vec::new();
+        for (ends, at) in flat(gone) {
+            let edge = &before.edges[at];
+            let service = old_service(at);
+            let is_over = [edge.client, edge.server]
+                .iter()
+                .any(|it| self.is_over(*it));
+            let same = service.and_then(|_| left.get(&(edge.client, service)));
+            let same = same.or_else(|| places.get(&(ends, edge.port)).filter(|_| is_over));
+            if let Some(same) = same {
+                take(gone, ends, |it| *it == at);
+                covered.push((at, *same));
+            }
+        }
+        for (ends, at) in flat(new) {
+            let edge = &after.edges[at];
+            let service = new_service(at);
+            let is_known = service.is_some() && came.contains(&(ends.0, service));
+            let stands = ends != (edge.client, edge.server);
+            if is_known || stands && places.contains_key(&(ends, edge.port)) {
+                take(new, ends, |it| *it == at);
+            }
+        }
+        self.edges.extend(pairs);
+        self.covered.extend(covered);
+    }
+
     /// Matches those of these edges of which it is not known who opened them: of what was open when
     /// watching began, one map may know that and the other not. Any edge between the same two may be
     /// the same one.
@@ -246,62 +393,4 @@ fn take(edges: &mut ByEnds, ends: Ends, is: impl Fn(&usize) -> bool) -> Option<u
     let edges = edges.get_mut(&ends)?;
     let at = edges.iter().position(is)?;
     Some(edges.remove(at))
-}
-
-/// For each node of `before` the same in `after`, and those of `after` that are left.
-fn match_nodes(before: &View, after: &View) -> (Vec<Option<usize>>, Vec<usize>) {
-    type Place<'a> = (NodeKind, Option<&'a str>, String);
-    fn place(view: &View, at: usize, with_host: bool) -> Place<'_> {
-        let node = &view.nodes[at];
-        let host = node.host.as_ref().filter(|_| with_host);
-        (
-            node.kind,
-            host.map(|it| it.name.as_str()),
-            lasting_name(node),
-        )
-    }
-    let mut matched = vec![None; before.nodes.len()];
-    // What has the same id first: of several that have the same lasting name, it is the same one.
-    let ids = after.nodes.iter().enumerate();
-    let by_id: HashMap<&str, usize> = ids.map(|(at, node)| (&*node.id, at)).collect();
-    for (at, node) in before.nodes.iter().enumerate() {
-        matched[at] = by_id
-            .get(&*node.id)
-            .copied()
-            .filter(|same| place(after, *same, true) == place(before, at, true));
-    }
-    let taken: HashSet<usize> = matched.iter().flatten().copied().collect();
-    let mut left: Vec<usize> = (0..after.nodes.len())
-        .filter(|at| !taken.contains(at))
-        .collect();
-    // On the same host first; then, where there is one of the name on either side, on another.
-    for with_host in [true, false] {
-        let mut by_place: HashMap<Place, Vec<usize>> = HashMap::new();
-        for at in left.iter().rev() {
-            by_place
-                .entry(place(after, *at, with_host))
-                .or_default()
-                .push(*at);
-        }
-        let mut twins: HashMap<Place, usize> = HashMap::new();
-        let open: Vec<usize> = (0..before.nodes.len())
-            .filter(|at| matched[*at].is_none())
-            .filter(|at| with_host || before.nodes[*at].kind == NodeKind::Workload)
-            .collect();
-        for at in &open {
-            *twins.entry(place(before, *at, with_host)).or_default() += 1;
-        }
-        for at in open {
-            let place = place(before, at, with_host);
-            let Some(same) = by_place.get_mut(&place) else {
-                continue;
-            };
-            if with_host || (same.len() == 1 && twins.get(&place) == Some(&1)) {
-                matched[at] = same.pop();
-            }
-        }
-        let taken: HashSet<usize> = matched.iter().flatten().copied().collect();
-        left.retain(|at| !taken.contains(at));
-    }
-    (matched, left)
 }

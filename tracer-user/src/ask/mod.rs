@@ -12,9 +12,12 @@ pub mod impact;
 pub mod recovery_order;
 pub mod verify;
 
+mod generated;
 mod graph;
+mod instances;
 mod matching;
 mod pattern;
+mod ports;
 mod proof;
 mod service;
 #[cfg(test)]

@@ -23,7 +23,10 @@ impl Pattern {
     /// Whether it means `node`.
     pub fn matches(&self, node: &Node) -> bool {
         match &self.what {
-            What::Name(glob) => glob.is_match(&*node.name) || glob.is_match(&*node.id),
+            What::Name(glob) => {
+                let names = [Some(&*node.name), Some(&*node.id), node.common_name()];
+                names.into_iter().flatten().any(|it| glob.is_match(it))
+            }
             What::Net(net) => node.addresses.iter().any(|it| net.contains(*it)),
         }
     }

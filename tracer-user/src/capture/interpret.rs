@@ -448,6 +448,7 @@ impl Interpreter {
             comm: String::from_utf8_lossy(comm).into(),
             exe: None,
             args: None,
+            cwd: None,
             started: Some(self.started(process.start_ns)),
         }
     }

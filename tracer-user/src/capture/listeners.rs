@@ -177,6 +177,7 @@ mod tests {
             comm: "x".into(),
             exe: None,
             args: None,
+            cwd: None,
             started: None,
         }))
     }

@@ -12,7 +12,7 @@ use lru::LruCache;
 
 use super::workloads::Workloads;
 use crate::{
-    model::{Cgroup, Fork, Process, ProgramKey},
+    model::{Cgroup, Fork, Process, ProgramKey, program},
     procfs::{Entry, Proc},
 };
 
@@ -238,7 +238,10 @@ impl Processes {
             let named = found.clone();
             return (found, named, is_same);
         };
-        let found = program.complete(&found);
+        let mut found = program.complete(&found);
+        if found.cwd.is_none() && program::needs_cwd(&program.named(&found)) {
+            found.cwd = entry.filter(|_| is_same).and_then(Entry::cwd);
+        }
         let named = program.named(&found);
         (found, named, is_same)
     }

@@ -219,6 +219,7 @@ fn process(name: &str, pid: u32) -> Arc<Process> {
         comm: name.trim_end_matches(".service").into(),
         exe: Some(format!("/usr/bin/{name}").into()),
         args: None,
+        cwd: None,
         started: Some(at(-5_000.0)),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::snapshot::{Draft, DraftNode};
+use super::snapshot::{Draft, DraftNode, Place};
 use crate::model::NodeKind;
 
 /// What is folded, in this order, until there are few enough edges; and whether what fails is, too.
@@ -98,6 +98,7 @@ fn join(draft: &mut Draft, seen: &[Seen], remotes: &[usize]) {
         kind: NodeKind::Remote,
         parts,
         members: Some(members),
+        place: Place::Unknown,
     });
     for remote in remotes {
         for (is_client, other, port) in seen {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     Address, AddressClass, Change, Connection, Happened, Host, ListeningAt, Name, NameSource,
-    Process, Timestamp, Workload, WorkloadKind,
+    Process, Timestamp, Workload, WorkloadKind, program,
 };
 
 /// Most nodes; the next remotes are folded. Each takes some hundred bytes.
@@ -56,8 +56,9 @@ impl HostId {
 /// What makes two nodes the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    /// By kind and name; of containers by id, as their name may come later.
-    Workload(HostId, WorkloadKind, Arc<str>),
+    /// By kind and name, of containers by id, as their name may come later; and by where it is, if the name
+    /// alone does not tell it apart: see [`place_of`].
+    Workload(HostId, WorkloadKind, Arc<str>, Option<Arc<str>>),
     /// By pid and start.
     Process(HostId, u32, Option<Timestamp>),
     /// All of a host.
@@ -305,7 +306,8 @@ impl Nodes {
                         (WorkloadKind::Container, Some(container)) => &container.id,
                         _ => &workload.name,
                     };
-                    Key::Workload(host, workload.kind, Arc::clone(name))
+                    let place = place_of(workload, process);
+                    Key::Workload(host, workload.kind, Arc::clone(name), place)
                 }
                 None => {
                     // A process may call itself anything.
@@ -314,7 +316,7 @@ impl Nodes {
                         .as_deref()
                         .and_then(|exe| exe.rsplit('/').next());
                     let name = file.map_or_else(|| Arc::clone(&process.comm), Into::into);
-                    Key::Workload(host, WorkloadKind::Executable, name)
+                    Key::Workload(host, WorkloadKind::Executable, name, None)
                 }
             },
         }
@@ -519,6 +521,24 @@ impl Nodes {
             }
         }
         self.listeners.remove(&host);
+    }
+}
+
+/// What tells workloads of one name on one host apart: the namespace of a pod, what is around a container
+/// that runs in another one, where an interpreter has its program from. None if there is nothing to tell, or
+/// it is not known.
+fn place_of(workload: &Workload, process: &Process) -> Option<Arc<str>> {
+    let container = workload.container.as_ref();
+    let around = container.and_then(|it| it.around.as_ref()).map(|it| &it.id);
+    let namespace = workload.k8s.as_ref().and_then(|it| it.namespace.as_ref());
+    match (workload.kind, namespace, around) {
+        (WorkloadKind::Executable, ..) => program::place(process).map(|it| it.text.into()),
+        (WorkloadKind::Pod, Some(namespace), Some(around)) => {
+            Some(format!("{namespace} in {around}").into())
+        }
+        (WorkloadKind::Pod, Some(namespace), None) => Some(Arc::clone(namespace)),
+        (WorkloadKind::Systemd, ..) | (_, _, None) => None,
+        (_, _, Some(around)) => Some(Arc::clone(around)),
     }
 }
 

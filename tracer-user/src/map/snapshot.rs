@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -18,7 +18,13 @@ use super::{
     nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Nodes, Realm},
     realms::Shared,
 };
-use crate::model::{Address, Cut, Edge, HostCoverage, HostCut, ListeningAt, Node, NodeKind, View};
+use crate::model::{
+    Address, Cut, Edge, HostCoverage, HostCut, ListeningAt, Node, NodeKind, View, WorkloadKind,
+    program,
+};
+
+/// Digits of an id that stand for it.
+const SHORT_ID: usize = 12;
 
 /// A view in the making.
 #[derive(Debug, Default)]
@@ -39,6 +45,39 @@ pub(super) struct DraftNode {
     pub(super) parts: Vec<NodeId>,
     /// It stands for so many others.
     pub(super) members: Option<u64>,
+    /// Where it is, should others go by its name.
+    pub(super) place: Place,
+}
+
+/// Where a workload is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Place {
+    /// Nobody knows, or there is only one of the name.
+    Unknown,
+    /// On the host itself.
+    Host,
+    /// In that container, or of that directory.
+    In(Arc<str>),
+}
+
+impl Place {
+    fn of(known: &Known) -> Self {
+        let Key::Workload(_, kind, _, place) = &known.key else {
+            return Self::Unknown;
+        };
+        if *kind == WorkloadKind::Executable {
+            return place.clone().map_or(Self::Unknown, Self::In);
+        }
+        let container = known.workload.as_ref().and_then(|it| it.container.as_ref());
+        match container.and_then(|it| it.around.as_ref()) {
+            // What has no name is told by the beginning of its id.
+            Some(outer) => Self::In(outer.name.clone().unwrap_or_else(|| {
+                let short: String = outer.id.chars().take(SHORT_ID).collect();
+                short.into()
+            })),
+            None => Self::Host,
+        }
+    }
 }
 
 /// What `map` looks like, with at most about `max_edges` edges: what is folded is told.
@@ -86,8 +125,9 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     // Several of the map's nodes may go by the same id.
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
     let mut places = Vec::new();
-    for id in map.nodes.ids() {
-        let node = labels.of(map, id);
+    let mut nodes: Vec<_> = map.nodes.ids().map(|id| labels.of(map, id)).collect();
+    tell_apart(&mut nodes);
+    for (id, node) in map.nodes.ids().zip(nodes) {
         let place = *by_id.entry(Arc::clone(&node.id)).or_insert_with(|| {
             draft.nodes.push(node);
             draft.nodes.len() - 1
@@ -128,6 +168,38 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
         edges.entry(ends(link)).or_default().add(&share);
     }
     draft
+}
+
+/// Says where a workload is in the name of each that another one shares, but is elsewhere. One of which
+/// nobody knows where it is goes with the only one that is known.
+fn tell_apart(nodes: &mut [DraftNode]) {
+    let mut places: HashMap<Arc<str>, HashSet<Place>> = HashMap::new();
+    for node in nodes.iter().filter(|it| it.place != Place::Unknown) {
+        let known = places.entry(Arc::clone(&node.id)).or_default();
+        known.insert(node.place.clone());
+    }
+    for node in nodes {
+        if let Place::In(place) = &node.place
+            && let Some(others) = places.get(&node.id).filter(|it| it.len() > 1)
+        {
+            let directory = |it: &str| {
+                it.split(program::CODE)
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let short = directory(place);
+            let like = others
+                .iter()
+                .filter(|it| matches!(it, Place::In(at) if directory(at) == short));
+            let place = match like.count() {
+                1 if !short.is_empty() => &short,
+                _ => &**place,
+            };
+            node.id = format!("{} ({place})", node.id).into();
+            node.name = format!("{} ({place})", node.name).into();
+        }
+    }
 }
 
 fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
@@ -177,10 +249,10 @@ fn cut(map: &Map, host: HostId) -> HostCut {
 }
 
 /// A node, and the network namespace that it is in, or that it is seen from.
-type Place = (NodeId, u32);
+type SeenFrom = (NodeId, u32);
 
 /// Client, server and port of what is counted under `link`.
-fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (Place, Place, Option<u16>) {
+fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (SeenFrom, SeenFrom, Option<u16>) {
     let own = |half: &Half| (half.node, half.netns);
     let remote = |half: &Half| (half.remote, half.netns);
     let (client, server) = (
@@ -388,6 +460,7 @@ impl Labels {
             kind: NodeKind::Remote,
             parts: Vec::new(),
             members: None,
+            place: Place::Unknown,
         }
     }
 
@@ -395,7 +468,7 @@ impl Labels {
     fn of(&self, map: &Map, id: NodeId) -> DraftNode {
         let known = map.nodes.get(id);
         let (id, name) = match &known.key {
-            Key::Workload(host, kind, name) => {
+            Key::Workload(host, kind, name, _) => {
                 let workload = known.workload.as_deref();
                 let name = workload.map_or(name, |it| &it.name);
                 let namespace = workload.and_then(|it| it.k8s.as_ref()?.namespace.as_deref());
@@ -458,6 +531,7 @@ impl Labels {
             },
             parts: Vec::new(),
             members: None,
+            place: Place::of(known),
         }
     }
 }

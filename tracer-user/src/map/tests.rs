@@ -1,5 +1,6 @@
 //! Maps of small worlds whose truth is written beside them.
 
+mod apart;
 mod late;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
@@ -53,6 +54,7 @@ fn process(name: &str, pid: u32) -> Arc<Process> {
         comm: name.trim_end_matches(".service").into(),
         exe: None,
         args: None,
+        cwd: None,
         started: Some(at(0.0)),
     })
 }

@@ -20,6 +20,7 @@ mod loss;
 mod name;
 mod netns;
 mod process;
+pub(crate) mod program;
 pub mod signal;
 mod time;
 mod view;
@@ -51,4 +52,4 @@ pub use view::{
     ListeningAt, Node, NodeKind, Quantiles, Run, SeenBy, StepsBack, View,
 };
 pub use who::{WhoError, find};
-pub use workload::{Container, Kubernetes, Owner, Workload, WorkloadKind};
+pub use workload::{Container, Kubernetes, Outer, Owner, Workload, WorkloadKind};

@@ -77,6 +77,9 @@ pub struct Process {
     /// Its arguments, the program's name first; cut to a bounded length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<Arc<[String]>>,
+    /// The directory that it works in, where an interpreter runs it and that tells what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<Arc<str>>,
     /// When it started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,

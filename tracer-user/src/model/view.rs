@@ -109,6 +109,16 @@ impl Cut {
     }
 }
 
+impl Node {
+    /// The name that it has in common with others on its host, where more of it is shown to tell them
+    /// apart: `app.py` of `app.py (/srv/shop)`.
+    pub fn common_name(&self) -> Option<&str> {
+        let name = &*self.workload.as_ref()?.name;
+        let is_longer = self.name.strip_prefix(name)?.starts_with(" (");
+        is_longer.then_some(name)
+    }
+}
+
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

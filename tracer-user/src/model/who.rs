@@ -40,6 +40,10 @@ pub fn find(view: &View, who: &str) -> Result<usize, WhoError> {
         false => by_id,
         true => by(&|it| *it.name == *who),
     };
+    let found = match found.is_empty() {
+        false => found,
+        true => by(&|it| it.common_name() == Some(who)),
+    };
     match found[..] {
         [one] => Ok(one),
         [] => Err(WhoError::Unknown(nearest(view, who))),

@@ -71,9 +71,22 @@ pub struct Container {
     /// `crun`, `runc`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Arc<str>>,
+    /// The container or machine that it runs in, where containers nest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub around: Option<Outer>,
     /// Its labels; of Kubernetes' own only those that say more than [`Kubernetes`] does.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// What is around a container that runs in another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outer {
+    /// Its id, whole; of several that nest, from the outermost to the innermost, with `/` between.
+    pub id: Arc<str>,
+    /// The name of the outermost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
 }
 
 /// What Kubernetes calls a workload.

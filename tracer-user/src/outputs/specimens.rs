@@ -6,9 +6,9 @@ use crate::model::{
     AddressClass, AddressEvidence, Blind, Body, Called, Closer, Connection, ConnectionEvent,
     ConnectionId, Container, Cost, Coverage, Direction, DirectionEvidence, EndEvidence, Ends,
     Event, Evidence, ExitStatus, Failure, Host, Kind, Kubernetes, Ledger, Listener, ListenerEvent,
-    Loss, Lost, Name, NameSource, Owner, Phase, Process, ProcessEvent, ProcessEvidence, ProcessKey,
-    Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload,
-    WorkloadKind,
+    Loss, Lost, Name, NameSource, Outer, Owner, Phase, Process, ProcessEvent, ProcessEvidence,
+    ProcessKey, Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
+    Translation, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03.123456789Z
@@ -47,6 +47,7 @@ pub(crate) fn process(comm: &str) -> Arc<Process> {
         comm: comm.into(),
         exe: Some("/usr/sbin/nginx".into()),
         args: Some(vec!["nginx: worker process".to_owned()].into()),
+        cwd: Some("/srv/shop".into()),
         started: Some(time()),
     })
 }
@@ -78,6 +79,10 @@ pub(crate) fn workload(kind: WorkloadKind) -> Workload {
                 name: Some("web".into()),
                 image: Some("nginx:1.27".into()),
                 runtime: Some("containerd".into()),
+                around: Some(Outer {
+                    id: "7a2c5f0e9d4b".into(),
+                    name: Some("ci".into()),
+                }),
                 labels: [("tier".into(), "front".into())].into(),
             });
         }

@@ -563,6 +563,7 @@ fn read_process(
         comm: Arc::from(&*wire.comm),
         exe: shared(wire.exe),
         args: wire.args.map(Arc::from),
+        cwd: shared(wire.cwd),
         started,
     }))
 }

@@ -144,6 +144,8 @@ pub(super) struct Process<'a> {
     pub(super) exe: Option<Text<'a>>,
     pub(super) args: Option<Vec<String>>,
     #[serde(borrow)]
+    pub(super) cwd: Option<Text<'a>>,
+    #[serde(borrow)]
     pub(super) started: Option<Text<'a>>,
 }
 

@@ -94,6 +94,7 @@ fn process(pid: u32, comm: &str, exe: &str, args: &[&str]) -> Arc<Process> {
         comm: comm.into(),
         exe: Some(exe.into()),
         args: Some(args.iter().map(|arg| (*arg).to_owned()).collect()),
+        cwd: None,
         started: Some(time(0)),
     })
 }
@@ -201,6 +202,7 @@ pub(super) fn shop(seconds: u64) -> View {
             name: Some("shop".into()),
             image: Some("registry.example.org/shop/frontend:2026.11.3".into()),
             runtime: Some("containerd".into()),
+            around: None,
             labels: BTreeMap::new(),
         });
         workload.k8s = Some(Kubernetes {

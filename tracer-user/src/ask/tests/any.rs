@@ -27,7 +27,7 @@ type Line = (usize, usize, Option<u16>, u64, u64);
 /// How many nodes, and edges among them.
 fn graph() -> impl Strategy<Value = (usize, Vec<Line>)> {
     (1..40_usize).prop_flat_map(|count| {
-        let ports = [None, Some(80), Some(5432), Some(40_000), Some(50_000)];
+        let ports = [None, Some(80), Some(5432), Some(40_001), Some(50_001)];
         let port = prop::sample::select(ports.to_vec());
         let line = (0..count, 0..count, port, 0..5_u64, 0..3_u64);
         (Just(count), vec(line, 0..120))

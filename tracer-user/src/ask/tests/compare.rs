@@ -100,15 +100,15 @@ fn what_every_start_changes_is_no_change() {
         .pod("api", "7d9f")
         .uses("10.42.0.3")
         .runs(1, "/app", None);
-    let peer = before.unit("peer").listens(41_000);
+    let peer = before.unit("peer").listens(111).listens(41_001);
     peer.runs(2, "/usr/bin/peer (deleted)", None);
-    before.edge("api", "peer", 41_000, 3);
+    before.edge("api", "peer", 41_001, 3);
     let mut after = Draft::new();
     after
         .pod("api", "x1c2")
         .uses("10.42.7.9")
         .runs(901, "/app", None);
-    let peer = after.unit("peer").listens(55_001);
+    let peer = after.unit("peer").listens(111).listens(55_001);
     peer.runs(902, "/usr/bin/peer", None);
     after.edge("api", "peer", 55_001, 8);
     assert_eq!(changes(&before.view(), &after.view()), Vec::<String>::new());

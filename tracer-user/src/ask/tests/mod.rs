@@ -4,6 +4,7 @@ mod any;
 mod apart;
 mod closure;
 mod compare;
+mod lasting;
 mod proof;
 mod reach;
 mod rules;
@@ -240,6 +241,7 @@ fn process(pid: u32, exe: &str, started: Option<Timestamp>) -> Arc<Process> {
         comm: exe.rsplit('/').next().unwrap_or(exe).into(),
         exe: Some(exe.into()),
         args: None,
+        cwd: None,
         started,
     })
 }

@@ -38,6 +38,7 @@ fn bare(comm: &str) -> Process {
         comm: comm.into(),
         exe: None,
         args: None,
+        cwd: None,
         started: None,
     }
 }
@@ -76,6 +77,32 @@ fn adds_what_proc_knows_and_remembers_it() {
     root.close().expect("removed");
     let second = enriched(&mut processes, bare("nginx"));
     assert!(Arc::ptr_eq(&first, &second));
+}
+
+#[test]
+fn where_it_works_is_known_only_of_what_that_tells_apart() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    for (comm, cmdline, expected) in [
+        ("python3", "python3\0app.py\0", Some("/srv/shop")),
+        ("python3", "python3\0/srv/app.py\0", None),
+        ("nginx", "nginx\0-g\0", None),
+    ] {
+        fill(&root, comm, START_TICKS, cmdline);
+        std::os::unix::fs::symlink("/srv/shop", root.path().join("812/cwd")).expect("a link");
+        let found = enriched(&mut processes(&root), bare(comm));
+        assert_eq!(found.cwd.as_deref(), expected, "{cmdline}");
+        // Of another process with its pid, it is not.
+        let other = Process {
+            key: ProcessKey {
+                pid: 812,
+                start_ns: 1,
+            },
+            args: found.args.clone(),
+            exe: found.exe.clone(),
+            ..bare(comm)
+        };
+        assert_eq!(enriched(&mut processes(&root), other).cwd, None);
+    }
 }
 
 #[test]

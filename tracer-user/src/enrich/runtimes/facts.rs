@@ -112,6 +112,8 @@ impl Facts {
             name: self.name,
             image: self.image,
             runtime: self.runtime.or_else(|| hint.cloned()),
+            // Only the control group tells it.
+            around: None,
             labels: self.labels.unwrap_or_default(),
         };
         (container, k8s)

@@ -36,7 +36,8 @@ pub struct Membership {
     ///
     /// None in scopes whose name was generated (`session-3.scope`), also if a service is
     /// around them (`user@1000.service`): whatever runs there, it was not that service.
-    /// Many instances made for one connection each are one: `sshd@.service`.
+    /// Many instances made for one connection each are one: `sshd@.service`. So are those of one virtual
+    /// machine, each with a number from its manager: `machine-qemu-*-web.scope`.
     pub unit: Option<Arc<str>>,
     /// The innermost slice of systemd.
     pub slice: Option<Arc<str>>,
@@ -45,6 +46,8 @@ pub struct Membership {
     /// The outermost of the containers around it: where containers nest, the only one that
     /// the runtime of this host knows.
     pub around: Option<FoundContainer>,
+    /// The ids of those between these two, from the outer ones to the inner ones.
+    pub between: Vec<Arc<str>>,
     /// The innermost pod. Without a container, it is the pod's own cgroup, or of one that
     /// watches over a container of it (conmon).
     pub pod: Option<FoundPod>,
@@ -241,6 +244,11 @@ impl Walk {
             if self.machine(machine, next) {
                 return;
             }
+            if let Some(name) = numbered(machine, "qemu-").filter(|name| machine[5..] != **name) {
+                // A machine has another number after each start, and is the same.
+                self.found.unit = Some(format!("machine-qemu-*-{name}.scope").into());
+                return;
+            }
         } else if stem.bytes().any(|byte| byte.is_ascii_digit()) {
             // Scopes are made by programs, which number them: session-3, run-u7, app-x-4711.
             return;
@@ -382,7 +390,7 @@ impl Walk {
         self.has_pods_own = self.found.pod.is_some();
         let id = id.into();
         let outer = self.found.container.replace(FoundContainer { id, runtime });
-        self.found.around = self.found.around.take().or(outer);
+        self.wrap(outer);
     }
 
     fn pod(&mut self, uid: Arc<str>, qos: Qos) {
@@ -390,7 +398,16 @@ impl Walk {
         self.has_pods_own = false;
         // The node of the pod is a container itself (kind, k3d).
         let outer = self.found.container.take();
-        self.found.around = self.found.around.take().or(outer);
+        self.wrap(outer);
+    }
+
+    /// What was the innermost container is around another one.
+    fn wrap(&mut self, outer: Option<FoundContainer>) {
+        match (&self.found.around, outer) {
+            (None, outer) => self.found.around = outer,
+            (Some(_), Some(outer)) => self.found.between.push(outer.id),
+            (Some(_), None) => {}
+        }
     }
 }
 

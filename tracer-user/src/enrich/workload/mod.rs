@@ -5,7 +5,6 @@
 //! are for. Here is the choice: pod, container, unit of systemd, executable, in this order.
 
 mod cgroup;
-mod names;
 mod proc_cgroup;
 mod roles;
 
@@ -14,11 +13,12 @@ use std::sync::Arc;
 pub use cgroup::{
     FoundContainer, FoundPod, MAX_ID_BYTES, MAX_UNIT_BYTES, Membership, Qos, membership,
 };
-pub use names::MAX_NAME_BYTES;
 pub use proc_cgroup::{Line, from_proc_cgroup};
 pub use roles::{Problem, Roles, RolesError};
 
-use crate::model::{Container, Kubernetes, Process, Workload, WorkloadKind};
+use crate::model::{
+    Container, Kubernetes, Outer, Process, Workload, WorkloadKind, program as names,
+};
 
 /// How much of a container's id stands for it, as runtimes show it: 48 bits.
 const SHORT_ID: usize = 12;
@@ -95,6 +95,8 @@ pub fn workload(clues: &Clues<'_>, roles: &Roles) -> Workload {
 
 fn container(found: &Membership, known: &[Container]) -> Option<Container> {
     let innermost = found.container.as_ref()?;
+    let outermost = found.around.as_ref();
+    let known_outer = outermost.and_then(|it| known.iter().find(|known| known.id == it.id));
     // In a pod the node around it is no substitute.
     let around = found.around.as_ref().filter(|_| found.pod.is_none());
     let known = [Some(innermost), around]
@@ -112,7 +114,22 @@ fn container(found: &Membership, known: &[Container]) -> Option<Container> {
         )
     });
     container.runtime = container.runtime.or_else(|| of.runtime.map(Into::into));
+    container.around = outer(found, &container.id, known_outer);
     Some(container)
+}
+
+/// What is around the container with this id, of those of `found`.
+fn outer(found: &Membership, id: &str, known: Option<&Container>) -> Option<Outer> {
+    let outermost = found.around.as_ref().filter(|it| *it.id != *id)?;
+    let mut path = outermost.id.to_string();
+    for id in &found.between {
+        path.push('/');
+        path.push_str(id);
+    }
+    Some(Outer {
+        id: path.into(),
+        name: known.and_then(|it| it.name.clone()),
+    })
 }
 
 fn kubernetes(found: &Membership, known: Option<&Kubernetes>) -> Option<Kubernetes> {

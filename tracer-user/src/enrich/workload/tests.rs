@@ -23,6 +23,7 @@ pub(super) fn process(comm: &str, exe: Option<&str>, args: &[&str]) -> Process {
         comm: comm.into(),
         exe: exe.map(Into::into),
         args: (!args.is_empty()).then(|| args.into()),
+        cwd: None,
         started: None,
     }
 }
@@ -108,6 +109,32 @@ fn runtimes_add_to_what_the_path_says() {
     );
     let lxc = choose(&["/lxc.payload.web/system.slice/a.service"], &[], None);
     assert_eq!(named(&lxc), (WorkloadKind::Container, "web"));
+}
+
+#[test]
+fn a_container_says_what_it_is_in() {
+    let known = |id: &str, name: &str| Container {
+        id: id.into(),
+        name: Some(name.into()),
+        ..Container::default()
+    };
+    let around = |path: &str, containers: &[Container]| {
+        let outer = choose(&[path], containers, None).container?.around?;
+        Some((outer.id.to_string(), outer.name.map(|it| it.to_string())))
+    };
+    let path = format!("/docker/{ID}/docker/{OTHER}");
+    let both = [known(ID, "outer"), known(OTHER, "inner")];
+    let outer = (ID.to_owned(), Some("outer".to_owned()));
+    assert_eq!(around(&path, &both), Some(outer.clone()));
+    assert_eq!(around(&path, &both[1..]), Some((ID.to_owned(), None)));
+    // That is what it is taken for itself.
+    assert_eq!(around(&path, &both[..1]), None);
+    assert_eq!(around(&format!("/docker/{ID}"), &both), None);
+    let deep = format!("/docker/{ID}/lxc.payload.vm/docker/{OTHER}");
+    let outer = (format!("{ID}/vm"), Some("outer".to_owned()));
+    assert_eq!(around(&deep, &both), Some(outer));
+    let kind = format!("/docker/{ID}/kubelet/kubepods/pod{UID}/{OTHER}");
+    assert_eq!(around(&kind, &both).map(|it| it.0), Some(ID.to_owned()));
 }
 
 #[test]
@@ -247,7 +274,7 @@ fn without_an_executable_the_name_counts() {
     }
     let long = "ä".repeat(1000);
     let name = names::telling(&process("x", Some(&long), &[]));
-    assert_eq!(name.len(), MAX_NAME_BYTES);
+    assert_eq!(name.len(), names::MAX_NAME_BYTES);
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn process(pid: u32, exe: &str) -> Arc<Process> {
         comm: "x".into(),
         exe: Some(exe.into()),
         args: None,
+        cwd: None,
         started: Some(at(u64::from(pid))),
     })
 }

@@ -169,6 +169,7 @@ impl Rendered {
         field("process", process, &mut own)?;
         let brief = Process {
             args: None,
+            cwd: None,
             ..process.clone()
         };
         let mut peer = b",\"peer\":{".to_vec();
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn one_line_in_the_order_of_the_contract() {
         let line = line("nginx");
-        let expected = r#"{"v":1,"time":"2026-11-22T01:02:03.123456789Z","event":"connect","host":{"id":"6f1c0b6e","name":"web-1"},"connection":{"id":"9c410000002f","handshake":"0123456789abcdef","direction":"outbound","family":"ipv4","netns":4026531840,"client":{"address":"10.0.0.5","port":41532},"server":{"address":"10.0.0.9","port":5432},"remote_class":"private","opened":"2026-11-22T01:02:03.123456789Z","existing":false,"connect_ns":184223},"process":{"pid":812,"ppid":1,"uid":33,"comm":"nginx","exe":"/usr/sbin/nginx","args":["nginx: worker process"],"started":"2026-11-22T01:02:03.123456789Z"},"evidence":{"process":"hook","direction":"handshake"}}"#;
+        let expected = r#"{"v":1,"time":"2026-11-22T01:02:03.123456789Z","event":"connect","host":{"id":"6f1c0b6e","name":"web-1"},"connection":{"id":"9c410000002f","handshake":"0123456789abcdef","direction":"outbound","family":"ipv4","netns":4026531840,"client":{"address":"10.0.0.5","port":41532},"server":{"address":"10.0.0.9","port":5432},"remote_class":"private","opened":"2026-11-22T01:02:03.123456789Z","existing":false,"connect_ns":184223},"process":{"pid":812,"ppid":1,"uid":33,"comm":"nginx","exe":"/usr/sbin/nginx","args":["nginx: worker process"],"cwd":"/srv/shop","started":"2026-11-22T01:02:03.123456789Z"},"evidence":{"process":"hook","direction":"handshake"}}"#;
         assert_eq!(line, format!("{expected}\n"));
     }
 

@@ -51,6 +51,7 @@ fn workload(
         comm: name.into(),
         exe: Some(format!("/usr/bin/{name}").into()),
         args: Some(vec![name.to_owned(), "--config=/etc/x.conf".to_owned()].into()),
+        cwd: Some("/srv/shop".into()),
         started: Some(at(0)),
     };
     let listener = |port: &u16| ListeningAt {

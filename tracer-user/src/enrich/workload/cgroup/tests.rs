@@ -476,7 +476,7 @@ fn system_containers_and_machines() {
         (
             "libvirt, qemu",
             r"/machine.slice/machine-qemu\x2d7\x2ddb1.scope/libvirt/emulator",
-            "machine=db1 unit=machine-qemu-7-db1.scope slice=machine.slice",
+            "machine=db1 unit=machine-qemu-*-db1.scope slice=machine.slice",
         ),
         (
             "libvirt, lxc",

@@ -1,0 +1,169 @@
+//! What has one name and is not the same, and what is the same under several.
+
+use super::*;
+use crate::model::{Container, Kubernetes, Outer, Owner};
+
+/// The ids and names of the servers that these processes are.
+fn servers(processes: Vec<Process>) -> Vec<(String, String)> {
+    let view = view_of(processes);
+    let nodes = view.nodes.iter().filter(|it| &*it.name != "app.service");
+    nodes
+        .map(|it| (it.id.to_string(), it.name.to_string()))
+        .collect()
+}
+
+fn view_of(processes: Vec<Process>) -> View {
+    let mut events = Vec::new();
+    for (n, process) in (1..).zip(processes) {
+        let (mut client, mut server) = pair(n);
+        let port = 8000 + n as u16;
+        server.process = Some(Arc::new(process));
+        server.host = host("web-1");
+        client.remote.set_port(port);
+        server.local.set_port(port);
+        events.extend([client.opens(n as f64), server.opens(n as f64)]);
+    }
+    map_of(&events)
+}
+
+#[test]
+fn what_is_told_apart_can_be_asked_for() {
+    let (shop, blog) = (Some("/srv/shop"), Some("/srv/blog"));
+    let view = view_of(vec![app(1, shop), app(2, blog)]);
+    let name = "app.py (/srv/blog)";
+    let found = crate::model::find(&view, name).expect("it is there");
+    assert_eq!(&*view.nodes[found].name, name);
+    let error = crate::model::find(&view, "app.py").expect_err("there are two");
+    assert!(error.to_string().starts_with("2 things"), "{error}");
+    let pattern: crate::ask::Pattern = "app.py".parse().expect("a pattern");
+    assert_eq!(
+        view.nodes.iter().filter(|it| pattern.matches(it)).count(),
+        2
+    );
+}
+
+fn script(pid: u32, name: &str, args: &[&str], cwd: Option<&str>) -> Process {
+    let mut process = Process::clone(&process(name, pid));
+    let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
+    (workload.kind, workload.unit) = (WorkloadKind::Executable, None);
+    process.exe = Some("/usr/bin/python3.11".into());
+    process.args = Some(args.iter().map(|it| (*it).to_owned()).collect());
+    process.cwd = cwd.map(Into::into);
+    process
+}
+
+fn app(pid: u32, cwd: Option<&str>) -> Process {
+    script(pid, "app.py", &["python3", "app.py"], cwd)
+}
+
+fn both(id: &str, name: &str) -> (String, String) {
+    (format!("web-1/{id}"), name.to_owned())
+}
+
+#[test]
+fn scripts_of_one_name_in_two_directories_are_two() {
+    let apart = [
+        both("executable/app.py (/srv/blog)", "app.py (/srv/blog)"),
+        both("executable/app.py (/srv/shop)", "app.py (/srv/shop)"),
+    ];
+    let (shop, blog) = (Some("/srv/shop"), Some("/srv/blog"));
+    assert_eq!(servers(vec![app(1, shop), app(2, blog)]), apart);
+    // From a recording, too, in which a script is named as a whole.
+    let whole = |pid, path| script(pid, "app.py", &["python3", path], None);
+    let whole = vec![whole(1, "/srv/shop/app.py"), whole(2, "/srv/blog/app.py")];
+    assert_eq!(servers(whole), apart);
+    // Instances of one are one.
+    assert_eq!(
+        servers(vec![app(1, shop), app(2, blog), app(3, shop)]),
+        apart
+    );
+    let code = |pid, code, cwd| script(pid, "python3", &["python3", "-c", code], cwd);
+    let one = vec![
+        code(1, "serve(1)", shop),
+        code(2, "dial(2)", shop),
+        code(3, "serve(3)", shop),
+    ];
+    assert_eq!(servers(one).len(), 2);
+    let two = servers(vec![code(1, "serve(1)", shop), code(2, "serve(1)", blog)]);
+    let names: Vec<&str> = two.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names, ["python3 (/srv/blog)", "python3 (/srv/shop)"]);
+}
+
+#[test]
+fn what_is_alone_keeps_its_name() {
+    let alone = [both("executable/app.py", "app.py")];
+    let shop = Some("/srv/shop");
+    assert_eq!(servers(vec![app(1, shop)]), alone);
+    assert_eq!(servers(vec![app(1, shop), app(2, shop)]), alone);
+    // Gone before anybody could look: there is only one that it can be.
+    assert_eq!(
+        servers(vec![app(1, None), app(2, shop), app(3, None)]),
+        alone
+    );
+    let release = |pid, name| app(pid, Some(name));
+    let releases = vec![release(1, "/srv/r/20261101"), release(2, "/srv/r/20261102")];
+    assert_eq!(servers(releases), alone);
+}
+
+/// A container, within another one.
+fn container(pid: u32, id: &str, outer: Option<(&str, Option<&str>)>) -> Process {
+    let mut process = Process::clone(&process("web", pid));
+    let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
+    (workload.kind, workload.unit) = (WorkloadKind::Container, None);
+    workload.container = Some(Container {
+        id: id.into(),
+        name: Some("web".into()),
+        around: outer.map(|(id, name)| Outer {
+            id: id.into(),
+            name: name.map(Into::into),
+        }),
+        ..Container::default()
+    });
+    process
+}
+
+#[test]
+fn containers_of_one_name_in_different_ones_are_different() {
+    let all = vec![
+        container(1, "aa", None),
+        container(2, "bb", Some(("0123456789abcdef", None))),
+        // A container may have its name for an id.
+        container(3, "web", Some(("c1", Some("ci")))),
+        container(4, "web", Some(("c2", Some("qa")))),
+    ];
+    let expected = [
+        both("container/web", "web"),
+        both("container/web (0123456789ab)", "web (0123456789ab)"),
+        both("container/web (ci)", "web (ci)"),
+        both("container/web (qa)", "web (qa)"),
+    ];
+    assert_eq!(servers(all), expected);
+    // One after the other, and the only one of its name.
+    let again = vec![container(1, "aa", None), container(2, "bb", None)];
+    assert_eq!(servers(again), expected[..1]);
+    let outer = Some(("c1", Some("ci")));
+    assert_eq!(servers(vec![container(1, "aa", outer)]), expected[..1]);
+}
+
+#[test]
+fn pods_of_one_name_in_two_namespaces_are_two() {
+    let pod = |pid, namespace: &str| {
+        let mut process = container(pid, &format!("c{pid}"), None);
+        let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
+        workload.kind = WorkloadKind::Pod;
+        workload.k8s = Some(Kubernetes {
+            namespace: Some(namespace.into()),
+            owner: Some(Owner {
+                kind: "ReplicaSet".into(),
+                name: "web".into(),
+            }),
+            ..Kubernetes::default()
+        });
+        process
+    };
+    let expected = [both("pod/blog/web", "web"), both("pod/shop/web", "web")];
+    assert_eq!(
+        servers(vec![pod(1, "shop"), pod(2, "blog"), pod(3, "shop")]),
+        expected
+    );
+}
