@@ -141,7 +141,7 @@ impl Proof {
 
     /// Adds those of `edges` of which it is not known who opened them, if there are any.
     pub(super) fn doubt_undirected<'a>(&mut self, edges: impl Iterator<Item = &'a Edge>) {
-        let edges = edges.filter(|it| it.port.is_none()).count() as u64;
+        let edges = edges.filter(|it| !it.is_directed()).count() as u64;
         if edges > 0 {
             self.doubt(Doubt::Undirected { edges });
         }

@@ -11,7 +11,7 @@ use foldhash::HashMap;
 
 use super::{
     Options,
-    counters::{Known, Share, What},
+    counters::{Ending, Known, Share, What},
     coverage::Watched,
     halves::{HalfId, Halves, Link, Side},
     nodes::{HostId, Nodes},
@@ -67,6 +67,8 @@ struct End {
     /// It ended before what counts.
     is_before: bool,
     is_over: bool,
+    /// How it ended, where that was told.
+    ending: Option<Ending>,
 }
 
 impl End {
@@ -178,6 +180,7 @@ impl Connections {
             connect_ns: connection.connect_ns.and_then(NonZeroU64::new),
             carried: carried(told.event, told.time, told.is_end),
             is_over: told.is_end,
+            ending: told.is_end.then(|| Ending::of(connection)),
         };
         let known = self.by_id.get(&place).copied();
         let slot = match known {
@@ -284,6 +287,7 @@ impl Connections {
                 connect_ns: end.connect_ns.or(old.connect_ns),
                 carried: later(old.carried.take(), end.carried),
                 is_over: old.is_over || end.is_over,
+                ending: end.ending.or(old.ending),
                 ..end
             };
         }
@@ -507,6 +511,7 @@ fn share(ends: &[Option<End>; 2], halves: &Halves) -> Option<(Link, Share)> {
         what: What::Connection {
             at_start: told().all(|end| end.at_start),
             ended: told().any(|end| end.is_over),
+            ending: Ending::of_ends([client, server].map(|end| end.and_then(|end| end.ending))),
             connect_ns: client.and_then(|end| end.connect_ns).map(NonZeroU64::get),
             rtt_ns: totals().find_map(|totals| totals.rtt_ns),
             sent_bytes,

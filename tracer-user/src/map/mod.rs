@@ -14,6 +14,7 @@ mod fold;
 mod halves;
 mod histogram;
 mod nodes;
+mod outages;
 mod realms;
 mod snapshot;
 
@@ -27,6 +28,7 @@ use self::{
     coverage::Watched,
     halves::{Half, Halves},
     nodes::{HostId, Nodes},
+    outages::Outages,
     realms::Realms,
 };
 use crate::model::{
@@ -93,6 +95,7 @@ pub struct Map {
     halves: Halves,
     connections: Connections,
     attempts: Attempts,
+    outages: Outages,
     realms: Realms,
     /// By number of the host.
     watched: Vec<Watched>,
@@ -109,6 +112,7 @@ impl Map {
             halves: Halves::default(),
             connections: Connections::new(&options),
             attempts: Attempts::new(&options),
+            outages: Outages::default(),
             realms: Realms::default(),
             watched: Vec::new(),
             now: None,
@@ -163,6 +167,14 @@ impl Map {
                     watched: &mut self.watched[host.index()],
                 };
                 let (server, is_new) = self.connections.tell(told, around);
+                let is_attempt = match event.body {
+                    Body::Connect(_) | Body::Accept(_) => true,
+                    Body::Close(_) => is_new,
+                    _ => false,
+                };
+                if is_attempt && !is_before && !it.connection.existing {
+                    self.outages.succeeded(half, opened);
+                }
                 let is_client = it.connection.direction == Some(Direction::Outbound);
                 if matches!(event.body, Body::Connect(_)) || (is_client && is_end && is_new) {
                     // Where the opening is told, who serves is not known yet.
@@ -181,6 +193,9 @@ impl Map {
             Body::Fail(it) if !is_before => {
                 let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_client = it.connection.direction != Some(Direction::Inbound);
+                if let Some(failure) = &it.failure {
+                    self.outages.failed(half, failure, time);
+                }
                 self.attempts
                     .failed(it, half, is_client, time, &mut self.halves);
             }
@@ -243,20 +258,23 @@ impl Map {
             port: listener.local.port(),
             netns: listener.netns,
         };
-        // What was found listening did not begin to just now.
-        if event.evidence.process != ProcessEvidence::Scan && !is_before {
-            let (address, port) = (at.address, at.port);
-            let what = match listens {
-                true => Happened::Listen { address, port },
-                false => Happened::Unlisten { address, port },
-            };
+        let (address, port) = (at.address, at.port);
+        let what = match listens {
+            true => {
+                self.nodes.listen(node, at);
+                self.halves.listens(host, at.netns, at.port, node);
+                // What was found listening did not begin to just now.
+                let began = event.evidence.process != ProcessEvidence::Scan;
+                began.then_some(Happened::Listen { address, port })
+            }
+            // Whoever was found listening is known by that to the end, which is none the less one.
+            false => {
+                let is_last = self.nodes.unlisten(node, at);
+                is_last.then_some(Happened::Unlisten { address, port })
+            }
+        };
+        if let Some(what) = what.filter(|_| !is_before) {
             self.nodes.change(node, Change { time, what });
-        }
-        if listens {
-            self.nodes.listen(node, at);
-            self.halves.listens(host, at.netns, at.port, node);
-        } else {
-            self.nodes.unlisten(node, at);
         }
     }
 

@@ -365,14 +365,18 @@ impl Nodes {
         }
     }
 
-    pub(super) fn unlisten(&mut self, id: NodeId, at: ListeningAt) {
+    /// One of its sockets listens there no more. Returns whether none does, as far as is known.
+    pub(super) fn unlisten(&mut self, id: NodeId, at: ListeningAt) -> bool {
         let listeners = &mut self.nodes[id.index()].listeners;
-        if let Some(place) = listeners.iter().position(|(it, _)| *it == at) {
-            listeners[place].1 -= 1;
-            if listeners[place].1 == 0 {
-                listeners.swap_remove(place);
-            }
+        let Some(place) = listeners.iter().position(|(it, _)| *it == at) else {
+            return true;
+        };
+        listeners[place].1 -= 1;
+        let is_last = listeners[place].1 == 0;
+        if is_last {
+            listeners.swap_remove(place);
         }
+        is_last
     }
 
     /// What listened on `host` is no longer known: another run of the tracer begins.

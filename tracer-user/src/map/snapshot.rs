@@ -9,7 +9,7 @@ use super::{
     Map,
     counters::Counters,
     fold,
-    halves::{Half, Halves, Link, Side},
+    halves::{Half, HalfId, Halves, Link, MAX_FAILING_PORTS, Side},
     nodes::{Dialled, Heard, HostId, Key, NodeId, Nodes, Realm},
     realms::Shared,
 };
@@ -28,8 +28,11 @@ pub(super) struct Draft {
     /// What becomes nodes.
     pub(super) nodes: Vec<DraftNode>,
     /// What becomes edges, by indices of client and server, and by port.
-    pub(super) edges: BTreeMap<(usize, usize, Option<u16>), Counters>,
+    pub(super) edges: BTreeMap<EdgeKey, Counters>,
 }
+
+/// Client and server of an edge, and its port.
+type EdgeKey = (usize, usize, Option<u16>);
 
 /// What becomes a node.
 #[derive(Debug)]
@@ -100,14 +103,75 @@ fn draft(map: &Map) -> Draft {
         let (client, server, port) = ends(link, &map.halves, &map.nodes);
         (places[client.index()], places[server.index()], port)
     };
+    // Which edges each half has a part in.
+    let mut parts: Vec<(HalfId, EdgeKey)> = Vec::new();
+    let mut edge_of = |link: Link| {
+        let edge = ends(link);
+        parts.extend(link.client.or(link.server).map(|half| (half, edge)));
+        edge
+    };
     for (link, counters) in map.halves.links() {
-        draft.edges.entry(ends(link)).or_default().merge(counters);
+        draft
+            .edges
+            .entry(edge_of(link))
+            .or_default()
+            .merge(counters);
     }
     let open = map.connections.shares(&map.halves);
     for (link, share) in open.chain(map.attempts.shares()) {
-        draft.edges.entry(ends(link)).or_default().add(&share);
+        draft.edges.entry(edge_of(link)).or_default().add(&share);
     }
+    courses(map, &mut draft, parts);
+    for (half, ports) in map.halves.scans() {
+        let link = match map.halves.get(half).side {
+            Side::Server => (None, Some(half)),
+            Side::Client | Side::Unknown => (Some(half), None),
+        };
+        let (client, server) = link;
+        if let Some(counters) = draft.edges.get_mut(&ends(Link { client, server })) {
+            counters.stands_for(ports);
+        }
+    }
+    scans(&mut draft);
     draft
+}
+
+/// How attempts went over time, for the edges of which some failed.
+fn courses(map: &Map, draft: &mut Draft, mut parts: Vec<(HalfId, EdgeKey)>) {
+    let fails = |edge: &EdgeKey| draft.edges.get(edge).is_some_and(Counters::has_failed);
+    parts.retain(|(_, edge)| fails(edge));
+    parts.sort_unstable();
+    parts.dedup();
+    for (half, edge) in parts {
+        if let (Some(course), Some(counters)) =
+            (map.outages.of(half), draft.edges.get_mut(&edge))
+        {
+            counters.follow(course);
+        }
+    }
+}
+
+/// Many ports of one server at which nothing ever served one client are one edge.
+fn scans(draft: &mut Draft) {
+    let mut pairs: BTreeMap<(usize, usize), (u64, Vec<Option<u16>>)> = BTreeMap::new();
+    for ((client, server, port), counters) in &draft.edges {
+        if counters.never_served() && (port.is_some() || counters.ports() > 0) {
+            let (sum, ports) = pairs.entry((*client, *server)).or_default();
+            *sum += counters.ports().max(1);
+            ports.push(*port);
+        }
+    }
+    for ((client, server), (sum, ports)) in pairs {
+        if sum <= MAX_FAILING_PORTS as u64 {
+            continue;
+        }
+        for port in ports.into_iter().filter(Option::is_some) {
+            if let Some(counters) = draft.edges.remove(&(client, server, port)) {
+                let all = draft.edges.entry((client, server, None)).or_default();
+                all.fold(&counters);
+            }
+        }
+    }
 }
 
 fn coverage(map: &Map) -> Vec<HostCoverage> {

@@ -14,7 +14,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::*;
 use crate::model::{
     Change, Container, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage, Kubernetes,
-    LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Reason,
+    LastFailure, Ledger, ListeningAt, Node, NodeKind, Outage, Owner, Process, ProcessKey, Reason,
     Timestamp, View, Workload, WorkloadKind,
 };
 
@@ -153,6 +153,7 @@ impl Draft {
             last_failure: None,
             failing_since: None,
             failing_times: 0,
+            history: crate::model::History::default(),
             evidence: EdgeEvidence::default(),
         };
         self.view.edges.push(edge);
@@ -271,6 +272,15 @@ impl Edge {
             Some(success) if success > last => EdgeState::Mixed,
             _ => EdgeState::Failed,
         };
+        self.history.stretches = vec![Outage {
+            after: self.last_success.filter(|it| *it < last),
+            begin: last,
+            last,
+            end: self.last_success.filter(|it| *it >= last),
+            attempts: times,
+            failed: self.failed.clone(),
+            errno: Some("ECONNREFUSED"),
+        }];
         self
     }
 }
