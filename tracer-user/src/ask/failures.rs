@@ -182,7 +182,14 @@ fn failure(view: &View, edge: &Edge, window_ns: u64) -> Failing {
     Failing {
         link: Link::of(view, edge),
         per_minute: (times as f64 * 60.0 / seconds * 10.0).round() / 10.0,
-        before: before(view, edge.server, &[edge.client], edge.port, began, window_ns),
+        before: before(
+            view,
+            edge.server,
+            &[edge.client],
+            edge.port,
+            began,
+            window_ns,
+        ),
         outages,
         outages_cut: edge.history.cut,
         ports: edge.history.ports,
@@ -258,9 +265,7 @@ fn ended_by(view: &View, server: usize, began: Timestamp, end: Timestamp) -> Vec
         .filter(|it| !it.change.is_end())
         .collect();
     // That it listens again says more than what it runs.
-    let listens = |it: &Cause| {
-        matches!(&it.change, Happening::Changed(it) if matches!(it.what, Happened::Listen { .. }))
-    };
+    let listens = |it: &Cause| matches!(&it.change, Happening::Changed(it) if matches!(it.what, Happened::Listen { .. }));
     all.sort_by_key(|it| (!listens(it), std::cmp::Reverse(it.change.time())));
     all.truncate(MAX_CAUSES);
     all.sort_by_key(|it| std::cmp::Reverse(it.change.time()));

@@ -82,7 +82,10 @@ impl Course {
         if let Some(last) = self.successes.last_mut()
             && last.first <= time
             && time.as_ns().saturating_sub(last.last.as_ns()) <= self.successes_grain
-            && self.failures.last().is_none_or(|it| it.span.last <= last.last)
+            && self
+                .failures
+                .last()
+                .is_none_or(|it| it.span.last <= last.last)
         {
             last.last = last.last.max(time);
             return;
@@ -91,6 +94,7 @@ impl Course {
             first: time,
             last: time,
         });
+        self.make_room();
     }
 
     fn fail(&mut self, reason: Reason, errno: Option<&'static str>, time: Timestamp) {
@@ -104,12 +108,17 @@ impl Course {
             failed,
             errno: errno.map(|it| (time, it)),
         });
+        self.make_room();
     }
 
-    /// Takes in what is known of the same attempts elsewhere, or of others.
+    /// Takes in what is known of other attempts, or of others of these.
     pub(super) fn merge(&mut self, other: &Self) {
-        self.successes_grain = self.successes_grain.max(other.successes_grain);
-        self.failures_grain = self.failures_grain.max(other.failures_grain);
+        let grains = [
+            self.successes_grain.max(other.successes_grain),
+            self.failures_grain.max(other.failures_grain),
+        ];
+        // What is between two of one kind is known when all are there.
+        (self.successes_grain, self.failures_grain) = (0, 0);
         self.cut = self.cut.saturating_add(other.cut);
         for span in &other.successes {
             self.add_successes(*span);
@@ -117,6 +126,18 @@ impl Course {
         for failures in &other.failures {
             self.add_failures(failures.clone());
         }
+        [self.successes_grain, self.failures_grain] = grains;
+        self.make_room();
+    }
+
+    /// Keeps it within its bounds.
+    fn make_room(&mut self) {
+        while self.failures.len() > MAX_FAILURES {
+            if !self.join_failures() {
+                self.cut_one();
+            }
+        }
+        while self.successes.len() > MAX_SUCCESSES && self.join_successes() {}
     }
 
     fn add_successes(&mut self, mut span: Span) {
@@ -145,7 +166,6 @@ impl Course {
             to += 1;
         }
         self.successes.splice(from..to, [span]);
-        while self.successes.len() > MAX_SUCCESSES && self.join_successes() {}
     }
 
     fn add_failures(&mut self, mut new: Failures) {
@@ -177,17 +197,13 @@ impl Course {
         match to - from {
             0 => {
                 // Most have one, ever.
-                self.failures.reserve_exact(usize::from(self.failures.is_empty()));
+                self.failures
+                    .reserve_exact(usize::from(self.failures.is_empty()));
                 self.failures.insert(from, new);
             }
             _ => {
                 self.failures[from] = new;
                 self.failures.drain(from + 1..to);
-            }
-        }
-        while self.failures.len() > MAX_FAILURES {
-            if !self.join_failures() {
-                self.cut_one();
             }
         }
     }
@@ -330,11 +346,11 @@ impl Course {
     }
 }
 
-/// What is at most `least` apart is joined from here on, nanoseconds: twice as much as before at least,
-/// so that it does not come to this often.
+/// What is at most `least` apart is joined from here on, nanoseconds, and a little more, so that it does not come
+/// to this often.
 fn grain(before: u64, least: u64) -> u64 {
-    let least = least.max(before.saturating_mul(2)).max(LEAST_GRAIN);
-    least.checked_next_power_of_two().unwrap_or(u64::MAX)
+    let least = least.max(LEAST_GRAIN).checked_next_power_of_two();
+    least.unwrap_or(u64::MAX).max(before)
 }
 
 impl Span {
@@ -364,4 +380,3 @@ impl Failures {
         self.failed.iter().map(|it| u64::from(*it)).sum()
     }
 }
-

@@ -143,9 +143,7 @@ fn courses(map: &Map, draft: &mut Draft, mut parts: Vec<(HalfId, EdgeKey)>) {
     parts.sort_unstable();
     parts.dedup();
     for (half, edge) in parts {
-        if let (Some(course), Some(counters)) =
-            (map.outages.of(half), draft.edges.get_mut(&edge))
-        {
+        if let (Some(course), Some(counters)) = (map.outages.of(half), draft.edges.get_mut(&edge)) {
             counters.follow(course);
         }
     }

@@ -1,5 +1,7 @@
 //! Maps of small worlds whose truth is written beside them.
 
+mod outages;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use proptest::prelude::*;

@@ -199,7 +199,9 @@ impl Edge {
 
     /// Attempts that failed, for whatever reason.
     pub fn failures(&self) -> u64 {
-        self.failed.values().fold(0, |sum, it| sum.saturating_add(*it))
+        self.failed
+            .values()
+            .fold(0, |sum, it| sum.saturating_add(*it))
     }
 
     /// Whether it is known who dials: a port is known, or ports that never served were folded.

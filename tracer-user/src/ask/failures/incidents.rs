@@ -229,12 +229,7 @@ fn at_once(mut stretches: Vec<Stretch<'_>>) -> Vec<Vec<Stretch<'_>>> {
 
 /// When it was over: whoever was served first after the last failure shows that. If somebody was served
 /// meanwhile, each has to be served again.
-fn end(
-    view: &View,
-    stretches: &[Stretch],
-    begin: Timestamp,
-    last: Timestamp,
-) -> Option<Timestamp> {
+fn end(view: &View, stretches: &[Stretch], begin: Timestamp, last: Timestamp) -> Option<Timestamp> {
     let places: BTreeSet<(usize, Option<u16>)> = stretches
         .iter()
         .map(|it| (it.edge.server, it.edge.port))
@@ -325,9 +320,7 @@ fn incident(view: &View, window_ns: u64, what: What, stretches: &[Stretch]) -> I
             before(view, server, &first, port, begin, window_ns)
         }),
         ended_by: match (only, end) {
-            (Some(server), Some(end)) if what == What::Outage => {
-                ended_by(view, server, begin, end)
-            }
+            (Some(server), Some(end)) if what == What::Outage => ended_by(view, server, begin, end),
             _ => Vec::new(),
         },
     }

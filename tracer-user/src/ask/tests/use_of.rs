@@ -108,19 +108,26 @@ fn outage() -> Draft {
             status: None,
         },
     );
-    // It is told late by as much as a second.
+    // What ends at the same moment may be told a little late. What comes later is what came of it.
     db.changed(
-        at(1_001),
+        Timestamp::from_ns(at(1_000).as_ns() + 50_000_000),
         Happened::Exit {
             pid: 3,
             status: None,
         },
     );
     db.changed(
-        at(1_002),
+        at(1_001),
         Happened::Exit {
             pid: 9,
             status: None,
+        },
+    );
+    db.changed(
+        Timestamp::from_ns(at(1_000).as_ns() + 1),
+        Happened::Listen {
+            address: IpAddr::from([0, 0, 0, 0]).into(),
+            port: 5432,
         },
     );
     db.runs(5, "/bin/db", Some(at(998)))
@@ -149,7 +156,7 @@ fn causes_are_within_the_window_and_the_newest_comes_first() {
     let told = |window| causes(&failing(outage(), window));
     let cause = |what: &str, at: u64| (what.to_owned(), at);
     let near = [
-        cause("db exit", 1_001),
+        cause("db exit", 1_000),
         cause("db start", 998),
         cause("app exit", 995),
         cause("db exit", 990),

@@ -220,10 +220,7 @@ fn breaking_row(it: &Breaking, names: Names) -> (Mark, Vec<Cell>) {
 
 /// What happened just before an incident, and what ended it.
 fn incident_story(it: &Incident, names: Names) -> Option<String> {
-    let list = |causes: &[Cause]| {
-        let causes: Vec<String> = causes.iter().map(|it| cause(it, names)).collect();
-        causes.join("; ")
-    };
+    let list = |causes: &[Cause]| list(causes, names);
     let mut text = String::new();
     if !it.before.is_empty() {
         text.push_str(&format!(
@@ -281,13 +278,13 @@ fn server(failing: &Failing, names: Names) -> String {
 /// What happened just before an edge began to fail.
 fn story(failing: &Failing, names: Names) -> Option<String> {
     let link = &failing.link;
-    let before: Vec<String> = failing.before.iter().map(|it| cause(it, names)).collect();
+    let before = list(&failing.before, names);
     (!before.is_empty()).then(|| {
         format!(
             "Just before {} → {} failed: {}.",
             names.of_node(&link.client),
             server(failing, names),
-            before.join("; ")
+            before
         )
     })
 }
@@ -309,7 +306,10 @@ pub(super) fn line(failing: &Failing, of: &Answer<Failures>, colour: bool, buf: 
         server(failing, names),
         reasons(&link.failed)
     );
-    let over = failing.outages.last().filter(|_| link.state != EdgeState::Failed);
+    let over = failing
+        .outages
+        .last()
+        .filter(|_| link.state != EdgeState::Failed);
     if let Some((outage, end)) = over.and_then(|it| Some((it, it.end?))) {
         let ns = end.as_ns().saturating_sub(outage.begin.as_ns());
         text.push_str(&format!(
@@ -330,6 +330,13 @@ pub(super) fn line(failing: &Failing, of: &Answer<Failures>, colour: bool, buf: 
         buf,
         format_args!("{style}{}{style:#}\n", sanitise(&text, usize::MAX)),
     );
+}
+
+/// What happened, each once: of IPv4 and IPv6 at one port the same is told.
+fn list(causes: &[Cause], names: Names) -> String {
+    let mut causes: Vec<String> = causes.iter().map(|it| cause(it, names)).collect();
+    causes.dedup();
+    causes.join("; ")
 }
 
 /// What happened to whom, and when.
