@@ -63,6 +63,11 @@ pub enum Doubt {
         /// How many edges.
         edges: u64,
     },
+    /// Programs of the map do not run now, so it is not known which libraries they use.
+    NotRunning {
+        /// How many.
+        programs: u64,
+    },
     /// Two times are compared, and the later one is shorter: what happens rarely may only not have
     /// come yet.
     Shorter {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ask::{
-        Allowed, Answer, Policy, Split, balance, diff, failures, groups, idle,
+        Allowed, Answer, Doubt, Policy, Split, balance, diff, failures, groups, idle,
         impact::{self, Target, Way},
         recovery_order, verify,
     },
@@ -69,6 +69,7 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
             Target::Files {
                 host: this_host().id,
                 pids: used.pids,
+                running: used.has_libraries.then_some(used.running),
                 paths: used.paths,
             }
         }
@@ -91,7 +92,11 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
             "{outdated} processes still use a version of that package which was replaced: restart them"
         );
     }
-    let answer = seen.doubted(impact::impact(&seen.view, &of, way, options.depth));
+    let mut answer = seen.doubted(impact::impact(&seen.view, &of, way, options.depth));
+    let programs = target.unknown(&seen.view);
+    if programs > 0 {
+        answer.proof.doubt(Doubt::NotRunning { programs });
+    }
     let part = impact::picture(&seen.view, &answer.found);
     let asked = &options.asked;
     match asked.format.and_then(|it| answers::picture(&part, it)) {

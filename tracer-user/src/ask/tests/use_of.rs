@@ -251,6 +251,65 @@ fn instances_of_a_template_share_their_load() {
 }
 
 #[test]
+fn an_instance_that_is_down_is_one_and_a_check_is_no_load() {
+    let mut it = Draft::new();
+    it.unit("proxy");
+    it.unit("late");
+    it.unit("monitor");
+    for (at, name) in ["one", "two", "three"].into_iter().enumerate() {
+        let node = it.unit(name);
+        node.runs(10 + at as u32, "/usr/sbin/nginx", None);
+        node.uses(&format!("10.0.0.{}", at + 1));
+    }
+    it.remote("10.0.0.4", "10.0.0.4");
+    it.remote("10.0.9.4", "10.0.9.4");
+    it.remote("db.internal", "10.0.0.5");
+    it.unit("other").runs(77, "/usr/sbin/nginx", None);
+    for name in ["one", "two"] {
+        it.edge("proxy", name, 80, 50);
+        it.edge("monitor", name, 80, 100).history.without_payload = 100;
+        it.edge("late", name, 80, 10);
+    }
+    // It went before `late` came.
+    it.edge("proxy", "three", 80, 5).last_success = Some(at(100));
+    it.view.edges.last_mut().expect("an edge").fails(9, at(200));
+    it.edge("monitor", "three", 80, 0).fails(9, at(200));
+    // That one never was there. One that is elsewhere, or goes by a name, may be anything.
+    for name in ["10.0.0.4", "10.0.9.4", "db.internal"] {
+        it.edge("proxy", name, 80, 0).fails(9, at(300));
+    }
+    // The same program for others is another service.
+    it.unit("batch");
+    it.edge("batch", "other", 80, 7);
+    let found = balance(&it.view(), None).found;
+    assert_eq!(found.services.len(), 1);
+    let service = &found.services[0];
+    assert_eq!((service.connections, service.checks), (125, 200));
+    let told: Vec<_> = service
+        .backends
+        .iter()
+        .map(|it| {
+            (
+                &*it.who.name,
+                it.connections,
+                it.checks,
+                it.down,
+                it.by_address,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("one", 60, 100, false, false),
+            ("two", 60, 100, false, false),
+            ("three", 5, 0, true, false),
+            ("10.0.0.4", 0, 0, true, true),
+        ]
+    );
+}
+
+#[test]
 fn a_service_that_nobody_calls_is_even_and_unused() {
     let mut it = Draft::new();
     it.unit("app@1.service").listens(80);

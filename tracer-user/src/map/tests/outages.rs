@@ -229,7 +229,7 @@ fn stretches(events: &[Event]) -> (Vec<Outage>, u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Few enough that each time is kept: what is known does not depend on what was told first.
     #[test]
