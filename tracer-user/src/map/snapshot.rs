@@ -149,9 +149,12 @@ fn courses(map: &Map, draft: &mut Draft, mut parts: Vec<(HalfId, EdgeKey)>) {
     }
 }
 
+/// How many ports of one server failed, and which have edges of their own.
+type Tried = (u64, Vec<Option<u16>>);
+
 /// Many ports of one server at which nothing ever served one client are one edge.
 fn scans(draft: &mut Draft) {
-    let mut pairs: BTreeMap<(usize, usize), (u64, Vec<Option<u16>>)> = BTreeMap::new();
+    let mut pairs: BTreeMap<(usize, usize), Tried> = BTreeMap::new();
     for ((client, server, port), counters) in &draft.edges {
         if counters.never_served() && (port.is_some() || counters.ports() > 0) {
             let (sum, ports) = pairs.entry((*client, *server)).or_default();

@@ -50,7 +50,8 @@ pub struct Incident {
     /// The first success after all of them; absent if it goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<Timestamp>,
-    /// From the first failure to that success, or until now if it goes on, nanoseconds.
+    /// Of an outage, from the first failure to that success, or until now if it goes on; else to the last
+    /// failure. Nanoseconds.
     pub length_ns: u64,
     /// What happened just before, the newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -258,7 +259,10 @@ fn incident(view: &View, window_ns: u64, what: What, stretches: &[Stretch]) -> I
     let begin = outages().map(|it| it.begin).min().unwrap_or(now);
     let last = outages().map(|it| it.last).max().unwrap_or(now);
     let end = end(view, stretches, begin, last);
-    let until = end.or(view.generated).unwrap_or(last);
+    let until = match what {
+        What::Outage => end.or(view.generated).unwrap_or(last),
+        _ => last,
+    };
     let mut failed: BTreeMap<Reason, u64> = BTreeMap::new();
     for (reason, times) in outages().flat_map(|it| &it.failed) {
         let sum = failed.entry(*reason).or_default();
