@@ -240,6 +240,8 @@ impl Counters {
             *sum += more;
         }
         self.without_payload += other.without_payload;
+        // Of several servers at least one has so many.
+        self.ports = self.ports.max(other.ports);
         if let Some(course) = &other.course {
             self.follow(course);
         }
@@ -286,8 +288,9 @@ impl Counters {
 
     /// Counts what `other`, of another port at which nothing served, did.
     pub(super) fn fold(&mut self, other: &Self) {
+        let ports = self.ports.saturating_add(other.ports.max(1));
         self.merge(other);
-        self.ports = self.ports.saturating_add(other.ports.max(1));
+        self.ports = ports;
     }
 
     /// It is of at least so many ports.

@@ -19,7 +19,7 @@ const LEAST_GRAIN: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Outages {
     /// By number of the half.
-    of: Vec<Option<Box<Course>>>,
+    of: Vec<Course>,
 }
 
 impl Outages {
@@ -36,14 +36,14 @@ impl Outages {
     fn course(&mut self, half: HalfId) -> &mut Course {
         let at = half.index();
         if self.of.len() <= at {
-            self.of.resize_with(at + 1, || None);
+            self.of.resize_with(at + 1, Course::default);
         }
-        self.of[at].get_or_insert_default()
+        &mut self.of[at]
     }
 
-    /// How the attempts of `half` went, if any was told of.
+    /// How the attempts of `half` went; none if none was told of, nor of younger ones.
     pub(super) fn of(&self, half: HalfId) -> Option<&Course> {
-        self.of.get(half.index())?.as_deref()
+        self.of.get(half.index())
     }
 }
 

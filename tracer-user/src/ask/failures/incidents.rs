@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{Cause, Who, before, ended_by};
-use crate::model::{Edge, Outage, Reason, Timestamp, View};
+use crate::model::{Edge, Happened, Outage, Reason, Timestamp, View};
 
 /// Clients that are named.
 const MAX_CLIENTS: usize = 16;
@@ -127,6 +127,14 @@ pub(super) fn of(view: &View, window_ns: u64) -> Vec<Incident> {
     let mut served: BTreeSet<(usize, Option<u16>)> = BTreeSet::new();
     for edge in view.edges.iter().filter(|it| it.connections() > 0) {
         served.insert((edge.server, edge.port));
+    }
+    // What listened would have served.
+    for (at, node) in view.nodes.iter().enumerate() {
+        for change in &node.changes {
+            if let Happened::Unlisten { port, .. } = change.what {
+                served.insert((at, Some(port)));
+            }
+        }
     }
     let mut of_server: BTreeMap<(usize, Option<u16>), Vec<Stretch>> = BTreeMap::new();
     let mut of_client: BTreeMap<(usize, Option<Reason>), Vec<Stretch>> = BTreeMap::new();

@@ -121,7 +121,7 @@ fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
         last_failure: None,
         failing_since: None,
         failing_times: 0,
-        history: crate::model::History::default(),
+        history: History::default(),
         evidence: EdgeEvidence {
             ends: SeenBy::Both,
             client_only: 0,
