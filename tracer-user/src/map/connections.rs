@@ -180,7 +180,7 @@ impl Connections {
             connect_ns: connection.connect_ns.and_then(NonZeroU64::new),
             carried: carried(told.event, told.time, told.is_end),
             is_over: told.is_end,
-            ending: told.is_end.then(|| Ending::of(connection)),
+            ending: told.is_end.then(|| Ending::of(connection)).flatten(),
         };
         let known = self.by_id.get(&place).copied();
         let slot = match known {
