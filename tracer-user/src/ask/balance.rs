@@ -12,7 +12,7 @@ use super::{
     service::{self, By, Lasting},
     unseen::Question,
 };
-use crate::model::{Address, Happened, Node, NodeKind, View};
+use crate::model::{Address, Edge, Happened, Node, NodeKind, View};
 
 /// How load is spread.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -162,14 +162,28 @@ pub struct Offender {
     pub exe: String,
 }
 
+/// The edges of each port of a server.
+type Edges<'a> = HashMap<(usize, u16), Vec<&'a Edge>>;
+
+/// The edges of one of them.
+fn at<'a>(edges: &'a Edges, server: usize, port: u16) -> impl Iterator<Item = &'a Edge> {
+    edges.get(&(server, port)).into_iter().flatten().copied()
+}
+
 /// Clients that are named.
 const MAX_BUSY: usize = 10;
 
 /// How load is spread in `view`, and what `policy` forbids of it.
 pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
-    let mut services: Vec<Service> = backends(view)
+    let mut edges: Edges = HashMap::new();
+    for edge in &view.edges {
+        if let Some(port) = edge.port {
+            edges.entry((edge.server, port)).or_default().push(edge);
+        }
+    }
+    let mut services: Vec<Service> = backends(view, &edges)
         .into_iter()
-        .map(|(name, port, backends)| measure(view, name, port, &backends))
+        .map(|(name, port, backends)| measure(view, &edges, name, port, &backends))
         .collect();
     services.sort_by(|one, other| {
         let skew = other.skew.total_cmp(&one.skew);
@@ -213,7 +227,7 @@ pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
 
 /// The ports that several instances of one service answer, with these instances: those that serve it or
 /// did, and those that listen there and nobody calls.
-fn backends(view: &View) -> Vec<(String, u16, BTreeSet<usize>)> {
+fn backends(view: &View, edges: &Edges) -> Vec<(String, u16, BTreeSet<usize>)> {
     let mut groups: BTreeMap<(Lasting, u16), BTreeSet<usize>> = BTreeMap::new();
     let served = view
         .edges
@@ -272,7 +286,7 @@ fn backends(view: &View) -> Vec<(String, u16, BTreeSet<usize>)> {
         if view.nodes[server].kind == NodeKind::Remote {
             down.push((server, port, clients, None));
         } else if let Some(program) = program(&view.nodes[server]) {
-            if is_down(view, server, port) {
+            if is_down(view, edges, server, port) {
                 down.push((server, port, clients.clone(), Some(program.clone())));
             }
             twins
@@ -292,15 +306,22 @@ fn backends(view: &View) -> Vec<(String, u16, BTreeSet<usize>)> {
     // Whoever came when an instance was down never dialled it, and of one that never served only the
     // address is known.
     for (server, port, clients, program) in down {
-        let fits = |(at, (_, of, nodes)): &(usize, &(String, u16, BTreeSet<usize>))| {
-            let dials = view.edges.iter().filter(|it| it.port == Some(port));
-            let all = dials.filter(|it| nodes.contains(&it.server));
-            let all: BTreeSet<usize> = all.map(|it| it.client).collect();
+        if program.is_none() && !never_served(edges, server, port) {
+            continue;
+        }
+        let fits = |(place, (_, of, nodes)): &(usize, &(String, u16, BTreeSet<usize>))| {
+            if *of != port || nodes.contains(&server) {
+                return false;
+            }
             let is_alike = match &program {
-                Some(program) => of_program.get(at) == Some(program),
-                None => never_served(view, server, port) && are_near(view, server, nodes),
+                Some(program) => of_program.get(place) == Some(program),
+                None => are_near(view, server, nodes),
             };
-            *of == port && is_alike && clients.is_subset(&all) && !nodes.contains(&server)
+            let dials = |client: &usize| {
+                let mut edges = nodes.iter().flat_map(|it| at(edges, *it, port));
+                edges.any(|it| it.client == *client)
+            };
+            is_alike && clients.iter().all(dials)
         };
         let mut places = backends.iter().enumerate().filter(fits);
         // Of two services it is not known which one it belongs to.
@@ -312,10 +333,8 @@ fn backends(view: &View) -> Vec<(String, u16, BTreeSet<usize>)> {
 }
 
 /// Whether all attempts at that port failed, so that its address is all that is known.
-fn never_served(view: &View, server: usize, port: u16) -> bool {
-    let edges = view.edges.iter();
-    let mut edges = edges.filter(|it| (it.server, it.port) == (server, Some(port)));
-    edges.all(|it| it.connections() == 0 && it.failures() > 0)
+fn never_served(edges: &Edges, server: usize, port: u16) -> bool {
+    at(edges, server, port).all(|it| it.connections() == 0 && it.failures() > 0)
 }
 
 /// Whether the address of a remote is in the network of one of `nodes`, as instances of a service are.
@@ -338,11 +357,8 @@ fn are_near(view: &View, remote: usize, nodes: &BTreeSet<usize>) -> bool {
 }
 
 /// Whether `server` does not serve `port` now: the last attempt of all failed, or it listens no more.
-fn is_down(view: &View, server: usize, port: u16) -> bool {
-    let edges = || {
-        let edges = view.edges.iter();
-        edges.filter(|it| (it.server, it.port) == (server, Some(port)))
-    };
+fn is_down(view: &View, edges: &Edges, server: usize, port: u16) -> bool {
+    let edges = || at(edges, server, port);
     let success = edges().filter_map(|it| it.last_success).max();
     let failure = edges().filter_map(|it| Some(it.last_failure?.time)).max();
     let node = &view.nodes[server];
@@ -398,14 +414,17 @@ fn program(node: &Node) -> Option<String> {
     service::made_of(node).into_iter().next()
 }
 
-fn measure(view: &View, service: String, port: u16, backends: &BTreeSet<usize>) -> Service {
-    let edges = || {
-        let at_port = view.edges.iter().filter(|it| it.port == Some(port));
-        at_port.filter(|it| backends.contains(&it.server))
-    };
+fn measure(
+    view: &View,
+    edges: &Edges,
+    service: String,
+    port: u16,
+    backends: &BTreeSet<usize>,
+) -> Service {
+    let all = backends.iter().flat_map(|it| at(edges, *it, port));
     let mut of: HashMap<usize, [u64; 5]> = backends.iter().map(|at| (*at, [0; 5])).collect();
     let mut clients: BTreeMap<usize, (u64, BTreeSet<usize>)> = BTreeMap::new();
-    for edge in edges() {
+    for edge in all {
         let sums = of.entry(edge.server).or_default();
         let bytes = edge.sent_bytes.saturating_add(edge.received_bytes);
         let checks = edge.history.without_payload;
@@ -436,7 +455,7 @@ fn measure(view: &View, service: String, port: u16, backends: &BTreeSet<usize>) 
                 who: Who::of(view, *at),
                 connections: *connections,
                 checks: *checks,
-                down: is_down(view, *at, port),
+                down: is_down(view, edges, *at, port),
                 by_address: view.nodes[*at].kind == NodeKind::Remote,
                 live: *live,
                 share: share(*connections, all),

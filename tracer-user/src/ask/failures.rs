@@ -127,7 +127,7 @@ const MAX_CAUSES: usize = 8;
 const MAX_OF_CLIENT: usize = 2;
 /// What happens to the server so shortly after the first failure is of the same moment.
 const SAME_NS: u64 = 100_000_000;
-/// Where nothing happened to it before, it may have been told late, or by another clock.
+/// On another host, whose clock differs, what served may have ended so much later by that.
 const LATE_NS: u64 = 1_000_000_000;
 
 /// What fails in `view`, with what happened to either end within `window` before.
@@ -218,8 +218,12 @@ fn before(
         causes
     };
     let mut all = ends(near(server, after(SAME_NS)));
-    if !all.iter().any(|it| it.change.is_end()) {
-        all = ends(near(server, after(LATE_NS)));
+    let host = |at: usize| view.nodes[at].host.as_ref().map(|it| &it.id);
+    let is_elsewhere = clients.iter().any(|it| host(*it) != host(server));
+    if is_elsewhere && !all.iter().any(|it| it.change.is_end()) {
+        let late = near(server, after(LATE_NS));
+        let late = late.into_iter().filter(|it| it.change.time() > began);
+        all.extend(late.filter(|it| it.change.unlistens(port)));
     }
     for client in clients.iter().filter(|it| **it != server) {
         let of_client = near(*client, began);

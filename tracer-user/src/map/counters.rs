@@ -79,15 +79,16 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// How the end that `connection` is of saw it end. Whoever closes first has what it wanted, also by a
-    /// reset; that nobody answers is nobody's wish.
-    pub(super) fn of(connection: &Connection) -> Self {
-        match (connection.errno, connection.closed_by) {
+    /// How the end that `connection` is of saw it end; none if that was not seen. Whoever closes first has
+    /// what it wanted, also by a reset; that nobody answers is nobody's wish.
+    pub(super) fn of(connection: &Connection) -> Option<Self> {
+        Some(match (connection.errno, connection.closed_by) {
+            (None, None) => return None,
             (Some("ETIMEDOUT"), _) => Self::TimedOut,
             (None, _) | (_, Some(Closer::Local)) => Self::Orderly,
             (Some("ECONNRESET" | "EPIPE"), _) => Self::Reset,
             (Some(_), _) => Self::Other,
-        }
+        })
     }
 
     /// How a connection ended whose ends, client and server, saw it end so. The client has what it wanted if it

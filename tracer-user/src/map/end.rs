@@ -209,8 +209,8 @@ fn bytes(client: Option<&Carried>, server: Option<&Carried>) -> (u64, u64) {
     )
 }
 
-/// Whether it is over and carried nothing ever, as far as its ends say: that nothing is known of it is
-/// not nothing, and what it carried before counts.
+/// Whether it carried nothing ever, as its ends say once it is over: that nothing is known of it is not
+/// nothing, and what it carried before what counts is something.
 fn is_empty(carried: [Option<&Carried>; 2]) -> bool {
     let told = || carried.into_iter().flatten();
     let has_nothing = |it: &Carried| it.totals.sent_bytes == 0 && it.totals.received_bytes == 0;
@@ -233,6 +233,7 @@ pub(super) fn share(
     let [from_client, from_server] = carried;
     let (sent_bytes, received_bytes) = bytes(from_client, from_server);
     let totals = || carried.into_iter().flatten();
+    let ending = Ending::of_ends([client, server].map(|end| end.and_then(|end| end.ending)));
     let share = Share {
         first: told().map(|end| end.first).min()?,
         last: told().map(|end| end.last).max()?,
@@ -242,8 +243,9 @@ pub(super) fn share(
         what: What::Connection {
             at_start: told().any(|end| end.is_older) || told().all(|end| end.is_existing),
             ended: told().any(|end| end.is_over) || told().all(|end| end.is_unwatched),
-            ending: Ending::of_ends([client, server].map(|end| end.and_then(|end| end.ending))),
-            is_empty: is_empty(carried),
+            ending,
+            // Of what was found to be over later, nobody knows what it carried.
+            is_empty: ending.is_some() && is_empty(carried),
             connect_ns: client.and_then(|end| end.connect_ns).map(NonZeroU64::get),
             rtt_ns: totals().find_map(|it| it.totals.rtt_ns),
             sent_bytes,

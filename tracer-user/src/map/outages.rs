@@ -234,7 +234,7 @@ impl Course {
         };
         self.successes_grain = grain(self.successes_grain, least);
         let spans = std::mem::take(&mut self.successes);
-        let mut joined: Vec<Span> = Vec::with_capacity(MAX_SUCCESSES + 1);
+        let mut joined: Vec<Span> = Vec::new();
         for span in spans {
             match joined.last_mut() {
                 Some(last)
@@ -246,6 +246,8 @@ impl Course {
                 _ => joined.push(span),
             }
         }
+        // There are hundreds of thousands of halves, and few have many of these.
+        joined.shrink_to_fit();
         self.successes = joined;
         true
     }
@@ -261,7 +263,7 @@ impl Course {
         };
         self.failures_grain = grain(self.failures_grain, least);
         let all = std::mem::take(&mut self.failures);
-        let mut joined: Vec<Failures> = Vec::with_capacity(MAX_FAILURES + 1);
+        let mut joined: Vec<Failures> = Vec::new();
         for each in all {
             match joined.last_mut() {
                 Some(last)

@@ -1,7 +1,7 @@
 //! Failures by what they have in common: one server that many clients suffer from, or one client that
 //! dials in vain all over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -100,6 +100,11 @@ pub struct Sufferer {
     pub attempts: u64,
 }
 
+/// A port of a server.
+type Place = (usize, Option<u16>);
+/// The edges of each.
+type Edges<'a> = HashMap<Place, Vec<&'a Edge>>;
+
 /// A stretch of failures of an edge.
 #[derive(Clone, Copy)]
 struct Stretch<'a> {
@@ -124,9 +129,14 @@ impl Stretch<'_> {
 
 /// The failures of `view` by what they have in common.
 pub(super) fn of(view: &View, window_ns: u64) -> Vec<Incident> {
-    let mut served: BTreeSet<(usize, Option<u16>)> = BTreeSet::new();
-    for edge in view.edges.iter().filter(|it| it.connections() > 0) {
-        served.insert((edge.server, edge.port));
+    let mut served: BTreeSet<Place> = BTreeSet::new();
+    let mut edges: Edges = HashMap::new();
+    for edge in &view.edges {
+        let place = (edge.server, edge.port);
+        edges.entry(place).or_default().push(edge);
+        if edge.connections() > 0 {
+            served.insert(place);
+        }
     }
     // What listened would have served.
     for (at, node) in view.nodes.iter().enumerate() {
@@ -136,7 +146,7 @@ pub(super) fn of(view: &View, window_ns: u64) -> Vec<Incident> {
             }
         }
     }
-    let mut of_server: BTreeMap<(usize, Option<u16>), Vec<Stretch>> = BTreeMap::new();
+    let mut of_server: BTreeMap<Place, Vec<Stretch>> = BTreeMap::new();
     let mut of_client: BTreeMap<(usize, Option<Reason>), Vec<Stretch>> = BTreeMap::new();
     let mut unserved: BTreeMap<usize, Vec<Stretch>> = BTreeMap::new();
     for edge in view.edges.iter().filter(|it| it.failures() > 0) {
@@ -162,7 +172,7 @@ pub(super) fn of(view: &View, window_ns: u64) -> Vec<Incident> {
         }
     }
     let mut incidents = Vec::new();
-    let tell = |what, stretches: &[Stretch]| incident(view, window_ns, what, stretches);
+    let tell = |what, stretches: &[Stretch]| incident(view, &edges, window_ns, what, stretches);
     for stretches in of_client.values() {
         incidents.push(tell(What::Client, stretches));
     }
@@ -179,7 +189,7 @@ pub(super) fn of(view: &View, window_ns: u64) -> Vec<Incident> {
             incidents.push(tell(What::Some, &some));
         }
     }
-    let mut never: BTreeMap<(usize, Option<u16>), Vec<Stretch>> = BTreeMap::new();
+    let mut never: BTreeMap<Place, Vec<Stretch>> = BTreeMap::new();
     for stretches in unserved.into_values() {
         let places = stretches.iter().map(|it| it.edge.history.ports.max(1));
         if places.fold(0, u64::saturating_add) >= SCAN {
@@ -238,13 +248,17 @@ fn at_once(mut stretches: Vec<Stretch<'_>>) -> Vec<Vec<Stretch<'_>>> {
 
 /// When it was over: whoever was served first after the last failure shows that. If somebody was served
 /// meanwhile, each has to be served again.
-fn end(view: &View, stretches: &[Stretch], begin: Timestamp, last: Timestamp) -> Option<Timestamp> {
-    let places: BTreeSet<(usize, Option<u16>)> = stretches
+fn end(
+    edges: &Edges,
+    stretches: &[Stretch],
+    begin: Timestamp,
+    last: Timestamp,
+) -> Option<Timestamp> {
+    let places: BTreeSet<Place> = stretches
         .iter()
         .map(|it| (it.edge.server, it.edge.port))
         .collect();
-    let edges = view.edges.iter();
-    let of_place = edges.filter(|it| places.contains(&(it.server, it.port)));
+    let of_place = places.iter().filter_map(|it| edges.get(it)).flatten();
     let successes: Vec<Timestamp> = of_place
         .flat_map(|edge| {
             let stretches = edge.history.stretches.iter();
@@ -261,12 +275,18 @@ fn end(view: &View, stretches: &[Stretch], begin: Timestamp, last: Timestamp) ->
     successes.into_iter().filter(|it| *it >= last).min()
 }
 
-fn incident(view: &View, window_ns: u64, what: What, stretches: &[Stretch]) -> Incident {
+fn incident(
+    view: &View,
+    edges: &Edges,
+    window_ns: u64,
+    what: What,
+    stretches: &[Stretch],
+) -> Incident {
     let outages = || stretches.iter().map(|it| it.outage);
     let now = view.generated.unwrap_or(Timestamp::from_ns(0));
     let begin = outages().map(|it| it.begin).min().unwrap_or(now);
     let last = outages().map(|it| it.last).max().unwrap_or(now);
-    let end = end(view, stretches, begin, last);
+    let end = end(edges, stretches, begin, last);
     let until = match what {
         What::Outage => end.or(view.generated).unwrap_or(last),
         _ => last,
@@ -285,7 +305,7 @@ fn incident(view: &View, window_ns: u64, what: What, stretches: &[Stretch]) -> I
     let first: BTreeSet<usize> = first.map(|it| it.edge.client).collect();
     let first: Vec<usize> = first.into_iter().collect();
     let servers: BTreeSet<usize> = stretches.iter().map(|it| it.edge.server).collect();
-    let places: BTreeMap<(usize, Option<u16>), u64> = stretches
+    let places: BTreeMap<Place, u64> = stretches
         .iter()
         .map(|it| {
             let ports = it.edge.history.ports.max(1);

@@ -168,6 +168,37 @@ fn causes_are_within_the_window_and_the_newest_comes_first() {
 }
 
 #[test]
+fn by_another_clock_what_served_may_have_ended_a_little_later() {
+    let told = |on: &str, late_ms: u64| {
+        let mut it = Draft::new();
+        it.unit("app");
+        let time = Timestamp::from_ns(at(1_000).as_ns() + late_ms * 1_000_000);
+        let address = IpAddr::from([0, 0, 0, 0]).into();
+        let db = it.unit_on(on, "db");
+        db.changed(
+            time,
+            Happened::Unlisten {
+                address,
+                port: 5432,
+            },
+        );
+        // A helper of it that ends says nothing.
+        db.changed(
+            time,
+            Happened::Exit {
+                pid: 3,
+                status: None,
+            },
+        );
+        it.edge("app", "db", 5432, 0).fails(1, at(1_000));
+        failing(it, 60).before.len()
+    };
+    assert_eq!((told("one", 50), told("one", 500)), (2, 0));
+    assert_eq!((told("two", 50), told("two", 500)), (2, 1));
+    assert_eq!(told("two", 1_500), 0);
+}
+
+#[test]
 fn what_dials_itself_is_told_of_once() {
     let mut it = Draft::new();
     let db = it.unit("db");
