@@ -146,11 +146,17 @@ impl Proof {
     pub(super) fn of_two(before: &View, after: &View, question: Question) -> Self {
         let mut doubts = doubts(&before.coverage);
         doubts.extend(self::doubts(&after.coverage));
+        let has_same = |one: &HostCoverage| {
+            let mut others = before.coverage.iter();
+            others.any(|it| it.host.id == one.host.id || it.host.name == one.host.name)
+        };
+        let is_move =
+            after.coverage.len() >= before.coverage.len() && !after.coverage.iter().any(has_same);
         for host in &before.coverage {
             let is_same =
                 |it: &HostCoverage| it.host.id == host.host.id || it.host.name == host.host.name;
             // After a move everything is on other hosts: then none is missing.
-            if !after.coverage.iter().any(is_same) && after.coverage.len() < before.coverage.len() {
+            if !after.coverage.iter().any(is_same) && !is_move {
                 doubts.push(Doubt::HostMissing {
                     host: host.host.name.clone(),
                 });

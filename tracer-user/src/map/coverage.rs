@@ -143,7 +143,13 @@ impl Watched {
                     self.missed = self.missed.saturating_add(loss.missed);
                 }
             }
-            body => self.run(event.time).count(body.kind(), -1),
+            body => {
+                let counts = self.counts_lines;
+                let run = self.run(event.time);
+                if counts {
+                    run.count(body.kind(), -1);
+                }
+            }
         }
         false
     }
