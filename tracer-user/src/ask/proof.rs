@@ -109,6 +109,8 @@ pub enum Doubt {
         /// How many.
         lines: u64,
     },
+    /// Not all that was recorded was read: a signal came before.
+    Interrupted,
     /// Only events that filters let through were looked at.
     Filtered,
     /// It is not known who opened connections, so not who depends on whom.
