@@ -138,6 +138,8 @@ pub enum Doubt {
         /// How many.
         lines: u64,
     },
+    /// Not all that was recorded was read: a signal came before.
+    Interrupted,
     /// Only events that filters let through were looked at.
     Filtered,
     /// It is not known who opened connections, so not who depends on whom.
@@ -182,9 +184,10 @@ impl Proof {
         let mut doubts = doubts(&before.coverage);
         doubts.extend(self::doubts(&after.coverage));
         let again = watched_again(&before.coverage, &after.coverage);
+        let is_move = after.coverage.len() >= before.coverage.len() && again.is_empty();
         for host in &before.coverage {
             // After a move everything is on other hosts: then none is missing.
-            if !again.contains(&host.host) && after.coverage.len() < before.coverage.len() {
+            if !again.contains(&host.host) && !is_move {
                 doubts.push(Doubt::HostMissing {
                     host: host.host.name.clone(),
                 });

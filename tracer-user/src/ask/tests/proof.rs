@@ -128,6 +128,13 @@ fn a_comparison_with_less_time_or_fewer_hosts_is_not_proven() {
         }]
     );
     assert_eq!(doubts(&baseline, &two), []);
+    // Of two hosts one is another one now: nobody knows whether that is the same, moved.
+    let mut other = small();
+    other.watched("three");
+    let missing = Doubt::HostMissing {
+        host: "two".to_owned(),
+    };
+    assert_eq!(doubts(&two, &other), [missing]);
 }
 
 #[test]

@@ -190,6 +190,20 @@ fn what_was_cut_away_is_told() {
 }
 
 #[test]
+fn of_what_is_told_again_one_line_is_enough() {
+    let mut events = run(0.0);
+    let last = events.len() - 1;
+    if let Body::Stop(stop) = &mut events[last].body {
+        stop.totals.get_mut(Kind::Fail).expect("it").delivered = 5;
+    }
+    let absent = |events: &[Event]| all(events).runs[0].absent;
+    assert_eq!(absent(&events), 1);
+    let fail = Body::Fail(crate::outputs::specimens::connect());
+    events.insert(3, tell(2.5, fail));
+    assert_eq!(absent(&events), 0);
+}
+
+#[test]
 fn runs_are_told_apart_by_their_beginnings() {
     let (one, other) = (run(0.0), run(100.0));
     let last = one.len() - 1;
