@@ -210,12 +210,13 @@ impl Halves {
 
     /// Counts a connection or an attempt between them.
     pub(super) fn count(&mut self, mut link: Link, share: &Share) {
-        if self.links.len() >= MAX_LINKS && !self.links.contains_key(&link) {
-            if let (Some(client), Some(_)) = (link.client, link.server) {
-                let host = self.get(client).host;
-                self.cut.entry(host).or_default().edges += 1;
-                link.server = None;
-            }
+        if self.links.len() >= MAX_LINKS
+            && let (Some(client), Some(_)) = (link.client, link.server)
+            && !self.links.contains_key(&link)
+        {
+            let host = self.get(client).host;
+            self.cut.entry(host).or_default().edges += 1;
+            link.server = None;
         }
         self.links.entry(link).or_default().add(share);
     }
