@@ -8,7 +8,7 @@ use super::{
     namespaces::Owners,
     nodes::{HostId, NodeId, Nodes},
 };
-use crate::model::{ConnectionEvent, Direction, Timestamp};
+use crate::model::{Address, ConnectionEvent, Direction, Timestamp};
 
 /// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
 pub(super) const MAX_HALVES: usize = 262_144;
@@ -167,6 +167,11 @@ impl Halves {
     pub(super) fn served(&self) -> impl Iterator<Item = ((NodeId, u16), &Half)> {
         let served = self.served.iter();
         served.map(|((_, _, remote, port), (server, _))| ((*remote, *port), self.get(*server)))
+    }
+
+    /// A socket in that namespace listens at this address.
+    pub(super) fn owns(&mut self, host: HostId, netns: u32, address: Address, time: Timestamp) {
+        self.owners.note(host, netns, address, time);
     }
 
     /// Addresses that network namespaces have themselves.

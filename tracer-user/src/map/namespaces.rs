@@ -11,6 +11,7 @@ use foldhash::{HashMap, HashSet};
 
 use super::{
     Map,
+    counters::{Share, What},
     halves::HalfId,
     nodes::{HostId, Key, NodeId, Realm},
     realms::network,
@@ -238,7 +239,12 @@ impl Spans {
         let counted = counted.filter_map(|(link, counters)| Some((link, counters.seen()?)));
         let open = map.connections.shares(&map.halves);
         let open = open.chain(map.attempts.shares());
-        let open = open.map(|(link, share)| (link, (share.first, share.last)));
+        // What is open is still there.
+        let now = |share: &Share| match share.what {
+            What::Connection { ended: false, .. } => map.now.unwrap_or(share.last),
+            _ => share.last,
+        };
+        let open = open.map(|(link, share)| (link, (share.first, now(&share))));
         for (link, (first, last)) in counted.chain(open) {
             for id in link.client.into_iter().chain(link.server) {
                 let span = spans.halves.entry(id).or_insert((first, last));
@@ -246,6 +252,14 @@ impl Spans {
                 let half = map.halves.get(id);
                 let seen = spans.last.entry((half.host, half.netns)).or_insert(last);
                 *seen = (*seen).max(last);
+            }
+        }
+        // So is where somebody listens.
+        for known in map.nodes.ids().map(|id| map.nodes.get(id)) {
+            for at in known.listeners.keys() {
+                if let Some((host, now)) = known.key.host().zip(map.now) {
+                    spans.last.insert((host, at.netns), now);
+                }
             }
         }
         spans
