@@ -255,25 +255,22 @@ impl Proof {
         nodes: impl Iterator<Item = &'a Node>,
         which: &[&'static str],
     ) {
-        let mut doubts: Vec<Doubt> = Vec::new();
-        for node in nodes {
-            for (what, left_out) in node.cut.parts() {
-                let doubt = Doubt::Cut {
-                    of: node.id.to_string(),
-                    what,
-                    left_out,
-                };
-                if left_out > 0 && which.contains(&what) && !doubts.contains(&doubt) {
-                    doubts.push(doubt);
-                }
-            }
-        }
-        // Each reason is told; of very many, some say enough.
-        doubts.sort_by_key(|it| match it {
-            Doubt::Cut { left_out, .. } => std::cmp::Reverse(*left_out),
-            _ => std::cmp::Reverse(0),
+        let mut cut: Vec<(u64, &str, &'static str)> = nodes
+            .flat_map(|node| {
+                let parts = node.cut.parts().into_iter();
+                parts.map(|(what, left_out)| (left_out, &*node.id, what))
+            })
+            .filter(|(left_out, _, what)| *left_out > 0 && which.contains(what))
+            .collect();
+        // The most first: of very many, some say enough.
+        cut.sort_unstable_by_key(|it| std::cmp::Reverse(*it));
+        cut.dedup();
+        cut.truncate(MAX_CUT);
+        let doubts = cut.into_iter().map(|(left_out, of, what)| Doubt::Cut {
+            of: of.to_owned(),
+            what,
+            left_out,
         });
-        doubts.truncate(MAX_CUT);
         self.doubts.extend(doubts);
         self.settle();
     }

@@ -150,7 +150,8 @@ impl Processes {
     /// The process at `place`, if it is still `process`.
     fn at(&mut self, place: Place, process: &Arc<Process>) -> Option<&mut Kept> {
         let kept = self.kept.get_mut(place as usize)?;
-        Arc::ptr_eq(&kept.process, process).then_some(kept)
+        let is_it = Arc::ptr_eq(&kept.process, process) || is_same(&kept.process, process);
+        is_it.then_some(kept)
     }
 
     /// Something of it happened.

@@ -283,6 +283,7 @@ impl Map {
         }
         if listens {
             self.nodes.listen(node, process, at);
+            self.halves.owns(host, at.netns, at.address, time);
             self.halves.listens(host, at.netns, at.port, node);
         } else {
             self.nodes.unlisten(node, process, at);

@@ -11,7 +11,7 @@ use foldhash::{HashMap, HashSet};
 
 use super::{
     Map,
-    counters::Share,
+    counters::{Share, What},
     halves::{HalfId, Link},
     nodes::{HostId, Key, NodeId, Realm},
     realms::network,
@@ -237,9 +237,14 @@ impl Spans {
         };
         let counted = map.halves.links();
         let counted = counted.filter_map(|(link, counters)| Some((link, counters.seen()?)));
+        // What is open is still there.
+        let now = |share: &Share| match share.what {
+            What::Connection { ended: false, .. } => map.now.unwrap_or(share.last),
+            _ => share.last,
+        };
         let open = open
             .iter()
-            .map(|(link, share)| (*link, (share.first, share.last)));
+            .map(|(link, share)| (*link, (share.first, now(share))));
         for (link, (first, last)) in counted.chain(open) {
             for id in link.client.into_iter().chain(link.server) {
                 let span = spans.halves.entry(id).or_insert((first, last));
@@ -247,6 +252,14 @@ impl Spans {
                 let half = map.halves.get(id);
                 let seen = spans.last.entry((half.host, half.netns)).or_insert(last);
                 *seen = (*seen).max(last);
+            }
+        }
+        // So is where somebody listens.
+        for known in map.nodes.ids().map(|id| map.nodes.get(id)) {
+            for at in known.listeners.keys() {
+                if let Some((host, now)) = known.key.host().zip(map.now) {
+                    spans.last.insert((host, at.netns), now);
+                }
             }
         }
         spans

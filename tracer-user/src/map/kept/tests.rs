@@ -123,7 +123,10 @@ fn another_program_in_the_same_process_takes_its_place() {
     let daemon = process(1, "/bin/daemon");
     assert_eq!(processes.add(&daemon, at(2)), place);
     assert_eq!(processes.list(), std::slice::from_ref(&daemon));
-    // What is told of the one before is no longer its business, and what it holds stays.
+    // What it holds stays, and whoever else comes to its place later has nothing of it.
+    let other = process(2, "/bin/sh");
+    processes.hold(place, &other, true);
+    processes.hold(place, &shell, false);
     processes.hold(place, &shell, true);
     helpers(&mut processes, 100..300, |_| "/bin/daemon".to_owned());
     assert_eq!(pids(&processes)[0], 1);
