@@ -249,6 +249,15 @@ fn two_services_have_two_names() {
         });
         it
     };
+    // Those of LXC have a name for an id.
+    let in_machine = |id: &str| {
+        let mut it = labelled(Some("web"), "a", &[]);
+        it.container.as_mut().expect("a container").around = Some(Outer {
+            id: id.into(),
+            name: None,
+        });
+        it
+    };
     let all = [
         compose("shop"),
         compose("blog"),
@@ -258,6 +267,9 @@ fn two_services_have_two_names() {
         ecs("blog", "web"),
         ecs("shop", "db"),
         nested(None),
+        in_machine("a"),
+        in_machine("b"),
+        in_machine("a/b"),
         nested(Some("ci")),
         nested(Some("qa")),
         labelled(Some("shop_redis"), "redis", &[]),
