@@ -117,7 +117,7 @@ fn open_a_gap(view: &mut View) {
 type Clause = (&'static str, &'static str, fn(&mut View));
 
 /// Each clause: `why`, what it is in words, and how a map comes to lack it.
-const CLAUSES: [Clause; 10] = [
+const CLAUSES: [Clause; 11] = [
     ("unwatched", "nobody watched", |view| view.coverage.clear()),
     ("unwatched", "nobody watched", |view| {
         view.coverage.iter_mut().for_each(|it| it.runs.clear());
@@ -130,6 +130,10 @@ const CLAUSES: [Clause; 10] = [
         "no time in which all hosts were watched",
         part_ways,
     ),
+    ("apart", "no time in which all hosts were watched", |view| {
+        let host = first(view);
+        (host.to, host.runs[0].to) = (host.from, host.from);
+    }),
     ("gap", "nobody watched data-1 for 10.0 s", open_a_gap),
     ("no_start", "data-1 has no start before", |view| {
         first(view).runs[0].started = false;
