@@ -61,7 +61,7 @@ pub enum Doubt {
         #[serde(skip_serializing_if = "Option::is_none")]
         host: Option<String>,
     },
-    /// There is no time in which all the hosts were watched.
+    /// There is no time in which all the hosts were watched: none in common, or none at all.
     Apart,
     /// Events were lost.
     Lost {

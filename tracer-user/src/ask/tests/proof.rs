@@ -1,17 +1,21 @@
 //! What an answer rests on.
 
-use super::*;
+use super::{
+    unseen::{BLIND, Question},
+    *,
+};
 use crate::{
     ask::{
         balance::balance,
         diff::{self, diff},
+        failures::failures,
         groups::{Shared, groups},
         idle::idle,
         impact::{Target, Way, impact},
         recovery_order::recovery_order,
         verify::verify,
     },
-    model::{Gap, HostCut, Kind, Lost},
+    model::{Blind, Gap, HostCut, Kind, Lost},
 };
 
 fn small() -> Draft {
@@ -333,4 +337,99 @@ fn a_clone_that_is_not_watched_again_is_missing() {
     // Of one name, and of another id each.
     let (old, new) = (("a", "db"), ("b", "db"));
     assert_eq!(missing(&[old, one], &[new]), ["web-1"]);
+}
+/// What the answers to each question may lack, of a host that is blind to `what`.
+fn unseen_with(what: &'static str) -> Vec<(Question, Vec<String>)> {
+    let plain = small().view();
+    let mut blind = plain.clone();
+    blind.coverage[0].blind = vec![Blind {
+        what: what.into(),
+        why: "so".into(),
+    }];
+    let one =
+        |proof: Proof| -> Vec<String> { proof.but_for.into_iter().map(|it| it.what).collect() };
+    let second = std::time::Duration::from_secs(1);
+    vec![
+        (
+            Question::Impact,
+            one(impact(&blind, &[0], Way::Dependents, None).proof),
+        ),
+        (
+            Question::Groups,
+            one(groups(&blind, &Shared::default(), None).proof),
+        ),
+        (
+            Question::RecoveryOrder,
+            one(recovery_order(&blind, 1).proof),
+        ),
+        (Question::Idle, one(idle(&blind, None).proof)),
+        (Question::Failures, one(failures(&blind, second).proof)),
+        (Question::Balance, one(balance(&blind, None).proof)),
+        (
+            Question::Diff,
+            one(diff(&plain, &blind, &Allowed::default()).proof),
+        ),
+        (Question::Verify, one(verify(&blind, &plain).proof)),
+    ]
+}
+
+#[test]
+fn each_thing_that_is_not_seen_is_named_where_it_could_be_the_answer_and_only_there() {
+    for (what, questions) in BLIND {
+        for (question, named) in unseen_with(what) {
+            let is_named = named.iter().any(|it| it == what);
+            assert_eq!(
+                is_named,
+                questions.contains(&question),
+                "{question:?} {what}"
+            );
+            let others = named.iter().filter(|it| *it != what).count();
+            let compares = matches!(question, Question::Diff | Question::Verify);
+            assert_eq!(others, if compares { 0 } else { 2 }, "UDP and Unix sockets");
+        }
+    }
+    let unknown = unseen_with("what a later version is blind to");
+    let named = |(_, named): &(Question, Vec<String>)| named.iter().any(|it| it.contains("later"));
+    assert!(unknown.iter().all(named));
+}
+
+#[test]
+fn hosts_are_compared_with_themselves() {
+    let blind = |what: &'static str| Blind {
+        what: what.into(),
+        why: "so".into(),
+    };
+    let draft = |first: &[&'static str], second: &[&'static str], names: [&str; 2]| {
+        let mut it = small();
+        it.view.coverage.clear();
+        for (name, what) in names.into_iter().zip([first, second]) {
+            it.watched(name).blind = what.iter().map(|it| blind(it)).collect();
+        }
+        it.view()
+    };
+    let unseen = |before: &View, after: &View| -> Vec<(String, Vec<String>)> {
+        let proof = diff(before, after, &Allowed::default()).proof;
+        proof
+            .but_for
+            .into_iter()
+            .map(|it| (it.what, it.hosts))
+            .collect()
+    };
+    let same = ["one", "two"];
+    let before = draft(&["x"], &[], same);
+    assert_eq!(unseen(&before, &before), []);
+    // The one sees more than it did, and the other less.
+    let after = draft(&[], &["x"], same);
+    let both = vec!["one".to_owned(), "two".to_owned()];
+    assert_eq!(unseen(&before, &after), [("x".to_owned(), both)]);
+    // All moved to hosts that see as little.
+    let moved = draft(&["x"], &["x"], ["three", "four"]);
+    let before = draft(&["x"], &["x"], same);
+    assert_eq!(unseen(&before, &moved), []);
+    let moved = draft(&["x"], &[], ["three", "four"]);
+    let of = |hosts: &[&str]| hosts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        unseen(&before, &moved),
+        [("x".to_owned(), of(&["one", "two"]))]
+    );
 }

@@ -117,7 +117,7 @@ fn open_a_gap(view: &mut View) {
 type Clause = (&'static str, &'static str, fn(&mut View));
 
 /// Each clause: `why`, what it is in words, and how a map comes to lack it.
-const CLAUSES: [Clause; 12] = [
+const CLAUSES: [Clause; 15] = [
     ("unwatched", "nobody watched", |view| view.coverage.clear()),
     ("unwatched", "nobody watched", |view| {
         view.coverage.iter_mut().for_each(|it| it.runs.clear());
@@ -130,6 +130,10 @@ const CLAUSES: [Clause; 12] = [
         "no time in which all hosts were watched",
         part_ways,
     ),
+    ("apart", "no time in which all hosts were watched", |view| {
+        let host = first(view);
+        (host.to, host.runs[0].to) = (host.from, host.from);
+    }),
     ("gap", "nobody watched data-1 for 10.0 s", open_a_gap),
     ("no_start", "data-1 has no start before", |view| {
         first(view).runs[0].started = false;
@@ -148,6 +152,12 @@ const CLAUSES: [Clause; 12] = [
         "no room to follow 5 connections of data-1",
         |view| first(view).untracked = 5,
     ),
+    ("taken_for_one", "data-1", |view| {
+        first(view).taken_for_one = true
+    }),
+    ("cut", "no room for 6 of the nodes of data-1", |view| {
+        first(view).cut.nodes = 6
+    }),
     (
         "recounted",
         "4 connections of data-1 may be counted twice",
