@@ -481,6 +481,7 @@ impl HostCoverage {
             });
         }
         self.gaps.extend(later.gaps);
+        self.from = self.from.min(later.from);
         self.to = self.to.max(later.to);
         self.lost.add(&later.lost);
         self.missed = self.missed.saturating_add(later.missed);
