@@ -20,7 +20,7 @@ use crate::model::{Address, AddressClass, Timestamp};
 
 /// Own addresses of namespaces that are remembered.
 const MAX_OWNED: usize = 65_536;
-/// Namespaces that have one and the same.
+/// Namespaces that have one and the same, the last ones.
 const MAX_OWNERS: usize = 64;
 
 /// The namespaces that have an address, each with since when that was seen.
@@ -49,8 +49,13 @@ impl Owners {
         let owners = self.owners.entry(place).or_default();
         match owners.iter().position(|(known, _)| *known == netns) {
             Some(at) => owners[at].1 = owners[at].1.min(time),
-            None if owners.len() < MAX_OWNERS => owners.push((netns, time)),
-            None => *self.cut.entry(host).or_default() += 1,
+            None => {
+                // The first are gone, as a rule: pods that had an address one after the other.
+                if owners.len() >= MAX_OWNERS {
+                    owners.remove(0);
+                }
+                owners.push((netns, time));
+            }
         }
     }
 

@@ -557,6 +557,7 @@ impl HostCoverage {
         }
         self.gaps.extend(later.gaps);
         self.runs.extend(later.runs);
+        self.from = self.from.min(later.from);
         self.to = self.to.max(later.to);
         self.lost.add(&later.lost);
         self.missed = self.missed.saturating_add(later.missed);
