@@ -181,6 +181,15 @@ fn rules_say_which_addresses_they_leave_out() {
         "{firewall}"
     );
     for node in &mut view.nodes {
+        node.addresses.clear();
+    }
+    let firewall = text(&view, AnswerFormat::Nftables);
+    assert!(
+        firewall.contains("as there was no room for them"),
+        "{firewall}"
+    );
+    assert!(!firewall.contains("on one host"), "{firewall}");
+    for node in &mut view.nodes {
         node.cut.addresses = 0;
         let addresses = (0..4_000_u32).map(|n| std::net::IpAddr::from(n.to_be_bytes()).into());
         node.addresses = addresses.collect();
