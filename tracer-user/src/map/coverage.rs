@@ -29,6 +29,9 @@ const LINES: [Kind; 6] = [
     Kind::Listen,
     Kind::Unlisten,
 ];
+/// Of these, what the kernel side tells again is left out: that there is none at all where some were
+/// delivered is all that shows.
+const AT_LEAST_ONE: Kind = Kind::Fail;
 
 /// Of one host.
 #[derive(Debug)]
@@ -63,6 +66,9 @@ struct Told {
     blind: Vec<Blind>,
     /// Of each of [`LINES`], how many are missing; less than none as long as there is no `stop`.
     absent: [i64; LINES.len()],
+    /// Of [`AT_LEAST_ONE`], whether there is one, and whether there should be.
+    has_one: bool,
+    owes_one: bool,
     /// What its `loss` events told, until `stop` tells all.
     told: Option<Box<(Ledger<Lost>, u64)>>,
 }
@@ -78,6 +84,8 @@ impl Told {
             is_over: false,
             blind: Vec::new(),
             absent: [0; LINES.len()],
+            has_one: false,
+            owes_one: false,
             told: None,
         }
     }
@@ -105,7 +113,12 @@ impl Told {
         }
     }
 
+    /// Adds so many lines to those that are missing; what is here is less than none.
     fn count(&mut self, kind: Kind, lines: i64) {
+        if kind == AT_LEAST_ONE {
+            self.has_one |= lines < 0;
+            self.owes_one |= lines > 0;
+        }
         if let Some(at) = LINES.iter().position(|it| *it == kind) {
             self.absent[at] = self.absent[at].saturating_add(lines);
         }
@@ -157,7 +170,13 @@ impl Watched {
                     self.missed = self.missed.saturating_add(loss.missed);
                 }
             }
-            body => self.run(event.time).count(body.kind(), -1),
+            body => {
+                let counts = self.counts_lines;
+                let run = self.run(event.time);
+                if counts {
+                    run.count(body.kind(), -1);
+                }
+            }
         }
         false
     }
@@ -256,6 +275,7 @@ impl Watched {
             for (sum, more) in run.absent.iter_mut().zip(part.absent) {
                 *sum = sum.saturating_add(more);
             }
+            run.has_one |= part.has_one;
             if let Some(told) = part.told {
                 let sum = run.told.get_or_insert_default();
                 sum.0.add(&told.0);
@@ -366,7 +386,7 @@ impl Watched {
         let goes_on = self
             .until
             .is_some_and(|until| run.to.as_ns() > until.as_ns().saturating_add(SLACK_NS));
-        (!is_cut_away).then(|| Run {
+        (!is_cut_away).then_some(Run {
             from,
             to,
             started: run.has_start,
@@ -382,6 +402,7 @@ impl Watched {
         while at < runs.len() {
             let mut absent = [0_i64; LINES.len()];
             let (first, mut to) = (at, runs[at].0.to);
+            let (mut has_one, mut owes_one) = (false, false);
             while at < runs.len() && (at == first || runs[at].0.from < to) {
                 let run = runs[at].0;
                 to = to.max(run.to);
@@ -389,6 +410,8 @@ impl Watched {
                 let parts = self.runs.iter().filter(|it| run.contains(it));
                 let counted = parts.chain(Some(run)).filter(|_| run.has_stop);
                 for part in counted {
+                    has_one |= part.has_one;
+                    owes_one |= part.owes_one;
                     for (sum, more) in absent.iter_mut().zip(part.absent) {
                         *sum = sum.saturating_add(more);
                     }
@@ -396,7 +419,8 @@ impl Watched {
                 at += 1;
             }
             let absent = absent.iter().map(|it| u64::try_from(*it).unwrap_or(0));
-            runs[at - 1].1.absent = absent.fold(0, u64::saturating_add);
+            let owed = u64::from(owes_one && !has_one);
+            runs[at - 1].1.absent = absent.fold(owed, u64::saturating_add);
         }
     }
 

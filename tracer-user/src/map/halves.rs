@@ -8,7 +8,7 @@ use super::{
     namespaces::Owners,
     nodes::{HostId, NodeId, Nodes},
 };
-use crate::model::{ConnectionEvent, Direction, Timestamp};
+use crate::model::{Address, ConnectionEvent, Direction, Timestamp};
 
 /// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
 pub(super) const MAX_HALVES: usize = 262_144;
@@ -263,6 +263,11 @@ impl Halves {
         served.map(|((_, _, remote, port), (server, _))| ((*remote, *port), self.get(*server)))
     }
 
+    /// A socket in that namespace listens at this address.
+    pub(super) fn owns(&mut self, host: HostId, netns: u32, address: Address, time: Timestamp) {
+        self.owners.note(host, netns, address, time);
+    }
+
     /// Addresses that network namespaces have themselves.
     pub(super) fn owners(&self) -> &Owners {
         &self.owners
@@ -304,12 +309,13 @@ impl Halves {
 
     /// Counts a connection or an attempt between them.
     pub(super) fn count(&mut self, mut link: Link, share: &Share) {
-        if self.links.len() >= MAX_LINKS && !self.links.contains_key(&link) {
-            if let (Some(client), Some(_)) = (link.client, link.server) {
-                let host = self.get(client).host;
-                self.cut.entry(host).or_default().edges += 1;
-                link.server = None;
-            }
+        if self.links.len() >= MAX_LINKS
+            && let (Some(client), Some(_)) = (link.client, link.server)
+            && !self.links.contains_key(&link)
+        {
+            let host = self.get(client).host;
+            self.cut.entry(host).or_default().edges += 1;
+            link.server = None;
         }
         self.links.entry(link).or_default().add(share);
     }

@@ -293,6 +293,7 @@ impl Map {
         let what = match listens {
             true => {
                 self.nodes.listen(node, process, at);
+                self.halves.owns(host, at.netns, at.address, time);
                 self.halves.listens(host, at.netns, at.port, node);
                 // What was found listening did not begin to just now.
                 let began = event.evidence.process != ProcessEvidence::Scan;

@@ -11,7 +11,7 @@ use foldhash::{HashMap, HashSet};
 
 use super::{
     Map,
-    counters::Share,
+    counters::{Share, What},
     halves::{HalfId, Link},
     nodes::{HostId, Key, NodeId, Realm},
     realms::network,
@@ -20,7 +20,7 @@ use crate::model::{Address, AddressClass, Timestamp};
 
 /// Own addresses of namespaces that are remembered.
 const MAX_OWNED: usize = 65_536;
-/// Namespaces that have one and the same.
+/// Namespaces that have one and the same, the last ones.
 const MAX_OWNERS: usize = 64;
 
 /// The namespaces that have an address, each with since when that was seen.
@@ -49,8 +49,13 @@ impl Owners {
         let owners = self.owners.entry(place).or_default();
         match owners.iter().position(|(known, _)| *known == netns) {
             Some(at) => owners[at].1 = owners[at].1.min(time),
-            None if owners.len() < MAX_OWNERS => owners.push((netns, time)),
-            None => *self.cut.entry(host).or_default() += 1,
+            None => {
+                // The first are gone, as a rule: pods that had an address one after the other.
+                if owners.len() >= MAX_OWNERS {
+                    owners.remove(0);
+                }
+                owners.push((netns, time));
+            }
         }
     }
 
@@ -237,9 +242,14 @@ impl Spans {
         };
         let counted = map.halves.links();
         let counted = counted.filter_map(|(link, counters)| Some((link, counters.seen()?)));
+        // What is open is still there.
+        let now = |share: &Share| match share.what {
+            What::Connection { ended: false, .. } => map.now.unwrap_or(share.last),
+            _ => share.last,
+        };
         let open = open
             .iter()
-            .map(|(link, share)| (*link, (share.first, share.last)));
+            .map(|(link, share)| (*link, (share.first, now(share))));
         for (link, (first, last)) in counted.chain(open) {
             for id in link.client.into_iter().chain(link.server) {
                 let span = spans.halves.entry(id).or_insert((first, last));
@@ -247,6 +257,14 @@ impl Spans {
                 let half = map.halves.get(id);
                 let seen = spans.last.entry((half.host, half.netns)).or_insert(last);
                 *seen = (*seen).max(last);
+            }
+        }
+        // So is where somebody listens.
+        for known in map.nodes.ids().map(|id| map.nodes.get(id)) {
+            for at in known.listeners.keys() {
+                if let Some((host, now)) = known.key.host().zip(map.now) {
+                    spans.last.insert((host, at.netns), now);
+                }
             }
         }
         spans

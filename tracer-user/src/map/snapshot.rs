@@ -129,6 +129,7 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
     let mut places = Vec::new();
     let mut nodes: Vec<_> = map.nodes.ids().map(|id| labels.of(map, id)).collect();
+    tell_containers_apart(map, &mut nodes);
     tell_apart(&mut nodes);
     for (id, node) in map.nodes.ids().zip(nodes) {
         let place = *by_id.entry(Arc::clone(&node.id)).or_insert_with(|| {
@@ -190,6 +191,42 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     }
     scans(edges);
     draft
+}
+
+/// A runtime gives a name to one container at a time. So those that listen at once, or are of several
+/// runtimes, are no successors of each other, even if nothing tells what they are in.
+fn tell_containers_apart(map: &Map, nodes: &mut [DraftNode]) {
+    let mut twins: HashMap<Arc<str>, Vec<(usize, &Known)>> = HashMap::new();
+    for (at, id) in map.nodes.ids().enumerate() {
+        let known = map.nodes.get(id);
+        let is_container = matches!(&known.key, Key::Workload(_, WorkloadKind::Container, ..));
+        if is_container && nodes[at].place == Place::Host {
+            let twins = twins.entry(Arc::clone(&nodes[at].id)).or_default();
+            twins.push((at, known));
+        }
+    }
+    for twins in twins.into_values().filter(|it| it.len() > 1) {
+        let container = |it: &Known| it.workload.as_ref()?.container.clone();
+        let runtimes: HashSet<_> = twins
+            .iter()
+            .filter_map(|(_, it)| container(it)?.runtime)
+            .collect();
+        let listening = twins.iter().filter(|(_, it)| !it.listeners.is_empty());
+        let are_several = listening.count() > 1;
+        for (at, known) in twins {
+            let Some(container) = container(known) else {
+                continue;
+            };
+            let short: String = container.id.chars().take(SHORT_ID).collect();
+            match container.runtime {
+                _ if are_several && !known.listeners.is_empty() => {
+                    nodes[at].place = Place::In(short.into());
+                }
+                Some(runtime) if runtimes.len() > 1 => nodes[at].place = Place::In(runtime),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Says where a workload is in the name of each that another one shares, but is elsewhere. One of which
