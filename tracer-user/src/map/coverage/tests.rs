@@ -106,6 +106,7 @@ fn stop(from: f64, to: f64, lines: u64, lost: u64) -> Event {
         missed: 0,
         repaired: Repaired::default(),
         cost: Cost::default(),
+        lines: None,
         coverage: Coverage {
             from: at(from),
             to: at(to),
@@ -480,5 +481,22 @@ proptest! {
         }
         prop_assert!(coverage.gaps.iter().all(|it| it.from < it.to));
         prop_assert!(coverage.runs.is_sorted_by_key(|it| (it.from, it.to)));
+    }
+}
+
+/// Of losses, and of attempts that fail, only some are in the account: all lines are counted.
+#[test]
+fn a_line_of_any_kind_that_was_taken_out_is_missing() {
+    let mut events = run(0.0);
+    let before = events.len() as u64 - 1;
+    if let Some(Body::Stop(stop)) = events.last_mut().map(|it| &mut it.body) {
+        stop.lines = Some(before);
+    }
+    let absent = |events: &[Event]| all(events).runs.iter().map(|it| it.absent).sum::<u64>();
+    assert_eq!(absent(&events), 0);
+    for at in 1..events.len() - 1 {
+        let mut cut = events.clone();
+        cut.remove(at);
+        assert_eq!(absent(&cut), 1, "without line {at}");
     }
 }
