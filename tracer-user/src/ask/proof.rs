@@ -147,6 +147,11 @@ pub enum Doubt {
         /// How many edges.
         edges: u64,
     },
+    /// Programs of the map do not run now, so it is not known which libraries they use.
+    NotRunning {
+        /// How many.
+        programs: u64,
+    },
     /// Two times are compared, and the later one is shorter: what happens rarely may only not have
     /// come yet.
     Shorter {
@@ -243,7 +248,7 @@ impl Proof {
 
     /// Adds those of `edges` of which it is not known who opened them, if there are any.
     pub(super) fn doubt_undirected<'a>(&mut self, edges: impl Iterator<Item = &'a Edge>) {
-        let edges = edges.filter(|it| it.port.is_none()).count() as u64;
+        let edges = edges.filter(|it| !it.is_directed()).count() as u64;
         if edges > 0 {
             self.doubt(Doubt::Undirected { edges });
         }

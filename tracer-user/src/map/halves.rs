@@ -26,9 +26,45 @@ pub(super) enum Side {
     Unknown,
 }
 
+/// Ports of one remote at which nothing ever served a client that are told apart: who tries more looks
+/// for what is there.
+pub(super) const MAX_FAILING_PORTS: usize = 16;
+/// Halves that stand for all further such ports and know which these were. Each takes 8 KiB.
+const MAX_SCANS: usize = 1024;
+
 /// Number of a half.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct HalfId(u32);
+
+impl HalfId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Ports at which attempts failed, between the same two ends.
+#[derive(Debug, Default)]
+struct Tried {
+    /// Those that have a half of their own.
+    own: usize,
+    /// All others; none if there was no room.
+    others: Option<Box<Ports>>,
+}
+
+/// A set of ports.
+#[derive(Debug)]
+struct Ports {
+    bits: [u64; 1024],
+    count: u64,
+}
+
+impl Ports {
+    fn insert(&mut self, port: u16) {
+        let (word, bit) = (usize::from(port) / 64, 1 << (port % 64));
+        self.count += u64::from(self.bits[word] & bit == 0);
+        self.bits[word] |= bit;
+    }
+}
 
 /// What makes two halves the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +101,10 @@ pub(super) struct Halves {
     owners: Owners,
     /// What there was no room for, by host.
     cut: HashMap<HostId, NoRoom>,
+    /// Where attempts failed, by the half without its port.
+    tried: HashMap<Half, Tried>,
+    /// Those that know their other ports.
+    scans: usize,
 }
 
 /// How often there was no room.
@@ -114,17 +154,71 @@ impl Halves {
             self.listens(host, half.netns, port, node);
         }
         let known = self.halves.len();
-        let id = self.number(half, |half| Half {
+        let others = |half| Half {
             netns: 0,
             remote: nodes.others(host, time),
             ..half
-        });
+        };
+        let id = match event.failure {
+            Some(_) if !self.numbers.contains_key(&half) && !self.has_served(&half) => {
+                self.of_tried(half, others)
+            }
+            _ => self.number(half, others),
+        };
         if self.halves.len() > known {
             nodes.stand(event.process.as_ref(), Standing::First);
             let own = connection.ends.local.into();
             self.owners.note(host, connection.netns, own, time);
         }
         id
+    }
+
+    /// Whether anything was seen to serve the port that `half` is about.
+    fn has_served(&self, half: &Half) -> bool {
+        let Half {
+            host, netns, port, ..
+        } = *half;
+        match half.side {
+            Side::Client => self.served.contains_key(&(host, netns, half.remote, port)),
+            Side::Server => self.listeners.contains_key(&(host, netns, port)),
+            Side::Unknown => false,
+        }
+    }
+
+    /// The half of an attempt that failed at a port at which none succeeded so far: after some ports it is
+    /// the same for all.
+    fn of_tried(&mut self, half: Half, others: impl FnOnce(Half) -> Half) -> HalfId {
+        let all = Half { port: 0, ..half };
+        let has_room = self.tried.len() < MAX_SERVED || self.tried.contains_key(&all);
+        if half.port == 0 || !has_room {
+            return self.number(half, others);
+        }
+        let tried = self.tried.entry(all).or_default();
+        if tried.own < MAX_FAILING_PORTS {
+            tried.own += 1;
+            return self.number(half, others);
+        }
+        if tried.others.is_none() && self.scans < MAX_SCANS {
+            self.scans += 1;
+            tried.others = Some(Box::new(Ports {
+                bits: [0; 1024],
+                count: 0,
+            }));
+        }
+        if let Some(others) = &mut tried.others {
+            others.insert(half.port);
+        }
+        self.number(all, others)
+    }
+
+    /// The halves that stand for ports at which nothing served, each with how many these are at least.
+    pub(super) fn scans(&self) -> impl Iterator<Item = (HalfId, u64)> {
+        self.tried.iter().filter_map(|(all, tried)| {
+            // Whoever has as many as there may be knows of one more, or has no such half.
+            let half = self.numbers.get(all)?;
+            (tried.own >= MAX_FAILING_PORTS)
+                .then(|| (*half, tried.others.as_ref().map_or(1, |it| it.count)))
+        })
     }
 
     /// The number of `half`, or of what stands for it where there is no room: all its ports, and then

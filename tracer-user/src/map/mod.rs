@@ -20,6 +20,7 @@ mod kept;
 mod meeting;
 mod namespaces;
 mod nodes;
+mod outages;
 mod realms;
 mod snapshot;
 
@@ -34,6 +35,7 @@ use self::{
     halves::{Half, Halves},
     kept::Standing,
     nodes::{HostId, Nodes},
+    outages::Outages,
     realms::Realms,
 };
 use crate::model::{
@@ -108,6 +110,7 @@ pub struct Map {
     halves: Halves,
     connections: Connections,
     attempts: Attempts,
+    outages: Outages,
     realms: Realms,
     /// By number of the host.
     watched: Vec<Watched>,
@@ -124,6 +127,7 @@ impl Map {
             halves: Halves::default(),
             connections: Connections::new(&options),
             attempts: Attempts::new(&options),
+            outages: Outages::default(),
             realms: Realms::default(),
             watched: Vec::new(),
             now: None,
@@ -189,6 +193,14 @@ impl Map {
                 if is_end != is_new {
                     self.nodes.hold(it.process.as_ref(), is_end);
                 }
+                let is_attempt = match event.body {
+                    Body::Connect(_) | Body::Accept(_) => true,
+                    Body::Close(_) => is_new,
+                    _ => false,
+                };
+                if is_attempt && !is_before && !it.connection.existing {
+                    self.outages.succeeded(half, opened);
+                }
                 let is_client = it.connection.direction == Some(Direction::Outbound);
                 if matches!(event.body, Body::Connect(_)) || (is_client && is_end && is_new) {
                     // Where the opening is told, who serves is not known yet.
@@ -209,8 +221,13 @@ impl Map {
                 let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_client = it.connection.direction != Some(Direction::Inbound);
                 self.nodes.stand(it.process.as_ref(), Standing::Failed);
-                self.attempts
-                    .failed(host, it, half, is_client, time, &mut self.halves);
+                let halves = &mut self.halves;
+                let is_new = self
+                    .attempts
+                    .failed(host, it, half, is_client, time, halves);
+                if let Some(failure) = it.failure.as_ref().filter(|_| is_new) {
+                    self.outages.failed(half, failure, time);
+                }
             }
             Body::Listen(it) => self.listener(host, it, time, true, is_before),
             Body::Unlisten(it) => self.listener(host, it, time, false, is_before),
@@ -272,21 +289,24 @@ impl Map {
             port: listener.local.port(),
             netns: listener.netns,
         };
-        // What was found listening did not begin to just now.
-        if event.evidence.process != ProcessEvidence::Scan && !is_before {
-            let (address, port) = (at.address, at.port);
-            let what = match listens {
-                true => Happened::Listen { address, port },
-                false => Happened::Unlisten { address, port },
-            };
+        let (address, port) = (at.address, at.port);
+        let what = match listens {
+            true => {
+                self.nodes.listen(node, process, at);
+                self.halves.owns(host, at.netns, at.address, time);
+                self.halves.listens(host, at.netns, at.port, node);
+                // What was found listening did not begin to just now.
+                let began = event.evidence.process != ProcessEvidence::Scan;
+                began.then_some(Happened::Listen { address, port })
+            }
+            // Whoever was found listening is known by that to the end, which is none the less one.
+            false => {
+                let is_last = self.nodes.unlisten(node, process, at);
+                is_last.then_some(Happened::Unlisten { address, port })
+            }
+        };
+        if let Some(what) = what.filter(|_| !is_before) {
             self.nodes.change(node, process, Change { time, what });
-        }
-        if listens {
-            self.nodes.listen(node, process, at);
-            self.halves.owns(host, at.netns, at.address, time);
-            self.halves.listens(host, at.netns, at.port, node);
-        } else {
-            self.nodes.unlisten(node, process, at);
         }
     }
 

@@ -500,21 +500,34 @@ impl Nodes {
         }
     }
 
-    pub(super) fn unlisten(&mut self, id: NodeId, process: Option<&Process>, at: ListeningAt) {
+    /// One of its sockets listens there no more. Returns whether none does, as far as is known.
+    pub(super) fn unlisten(
+        &mut self,
+        id: NodeId,
+        process: Option<&Process>,
+        at: ListeningAt,
+    ) -> bool {
         let known = &mut self.nodes[id.index()];
         if let Some(process) = process {
             known.processes.listen(process, false);
         }
         match known.listeners.get_mut(&at) {
-            Some(sockets) if *sockets > 1 => *sockets -= 1,
+            Some(sockets) if *sockets > 1 => {
+                *sockets -= 1;
+                false
+            }
             Some(_) => {
                 known.listeners.remove(&at);
                 let host = known.key.host().unwrap_or(HostId(u32::MAX));
                 if let Some(kept) = self.listeners.get_mut(&host) {
                     *kept -= 1;
                 }
+                true
             }
-            None => known.cut_listeners = known.cut_listeners.saturating_sub(1),
+            None => {
+                known.cut_listeners = known.cut_listeners.saturating_sub(1);
+                true
+            }
         }
     }
 

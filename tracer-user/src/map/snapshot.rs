@@ -11,7 +11,7 @@ use super::{
     counters::{Counters, What},
     coverage::Watched,
     fold,
-    halves::{Half, HalfId, Halves, Link, Side},
+    halves::{Half, HalfId, Halves, Link, MAX_FAILING_PORTS, Side},
     hosts::Identity,
     kept::{self, Changes, Processes},
     namespaces::Split,
@@ -32,8 +32,11 @@ pub(super) struct Draft {
     /// What becomes nodes.
     pub(super) nodes: Vec<DraftNode>,
     /// What becomes edges, by indices of client and server, and by port.
-    pub(super) edges: BTreeMap<(usize, usize, Option<u16>), Counters>,
+    pub(super) edges: BTreeMap<EdgeKey, Counters>,
 }
+
+/// Client and server of an edge, and its port.
+type EdgeKey = (usize, usize, Option<u16>);
 
 /// What becomes a node.
 #[derive(Debug)]
@@ -156,8 +159,15 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
         let (client, server, port) = ends(link, &map.halves, &map.nodes);
         (place(client), place(server), port)
     };
+    // Which edges each half has a part in.
+    let mut parts: Vec<(HalfId, EdgeKey)> = Vec::new();
+    let mut edge_of = |link: Link| {
+        let edge = ends(link);
+        parts.extend(link.client.or(link.server).map(|half| (half, edge)));
+        edge
+    };
     for (link, counters) in map.halves.links() {
-        edges.entry(ends(link)).or_default().merge(counters);
+        edges.entry(edge_of(link)).or_default().merge(counters);
     }
     let is_over = |half: HalfId| labels.identity.is_over(map.halves.get(half).host);
     for (link, mut share) in open {
@@ -166,8 +176,20 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
             // Nobody watched its end.
             *ended |= halves.any(|half| is_over(*half));
         }
-        edges.entry(ends(link)).or_default().add(&share);
+        edges.entry(edge_of(link)).or_default().add(&share);
     }
+    courses(map, edges, parts);
+    for (half, ports) in map.halves.scans() {
+        let link = match map.halves.get(half).side {
+            Side::Server => (None, Some(half)),
+            Side::Client | Side::Unknown => (Some(half), None),
+        };
+        let (client, server) = link;
+        if let Some(counters) = edges.get_mut(&ends(Link { client, server })) {
+            counters.stands_for(ports);
+        }
+    }
+    scans(edges);
     draft
 }
 
@@ -235,6 +257,45 @@ fn tell_apart(nodes: &mut [DraftNode]) {
             };
             node.id = format!("{} ({place})", node.id).into();
             node.name = format!("{} ({place})", node.name).into();
+        }
+    }
+}
+
+/// How attempts went over time, for the edges of which some failed.
+fn courses(map: &Map, edges: &mut BTreeMap<EdgeKey, Counters>, mut parts: Vec<(HalfId, EdgeKey)>) {
+    let fails = |edge: &EdgeKey| edges.get(edge).is_some_and(Counters::has_failed);
+    parts.retain(|(_, edge)| fails(edge));
+    parts.sort_unstable();
+    parts.dedup();
+    for (half, edge) in parts {
+        if let (Some(course), Some(counters)) = (map.outages.of(half), edges.get_mut(&edge)) {
+            counters.follow(course);
+        }
+    }
+}
+
+/// How many ports of one server failed, and which have edges of their own.
+type Tried = (u64, Vec<Option<u16>>);
+
+/// Many ports of one server at which nothing ever served one client are one edge.
+fn scans(edges: &mut BTreeMap<EdgeKey, Counters>) {
+    let mut pairs: BTreeMap<(usize, usize), Tried> = BTreeMap::new();
+    for ((client, server, port), counters) in &*edges {
+        if counters.never_served() && (port.is_some() || counters.ports() > 0) {
+            let (sum, ports) = pairs.entry((*client, *server)).or_default();
+            *sum += counters.ports().max(1);
+            ports.push(*port);
+        }
+    }
+    for ((client, server), (sum, ports)) in pairs {
+        if sum <= MAX_FAILING_PORTS as u64 {
+            continue;
+        }
+        for port in ports.into_iter().filter(Option::is_some) {
+            if let Some(counters) = edges.remove(&(client, server, port)) {
+                let all = edges.entry((client, server, None)).or_default();
+                all.fold(&counters);
+            }
         }
     }
 }

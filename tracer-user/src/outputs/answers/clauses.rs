@@ -153,10 +153,10 @@ const CLAUSES: [Clause; 15] = [
         |view| first(view).untracked = 5,
     ),
     ("taken_for_one", "data-1", |view| {
-        first(view).taken_for_one = true
+        first(view).taken_for_one = true;
     }),
     ("cut", "no room for 6 of the nodes of data-1", |view| {
-        first(view).cut.nodes = 6
+        first(view).cut.nodes = 6;
     }),
     (
         "recounted",
