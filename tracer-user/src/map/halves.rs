@@ -1,17 +1,28 @@
 //! Halves of edges: what one workload has with one remote, as its own end tells it.
 
+use std::{collections::VecDeque, sync::Arc};
+
 use foldhash::HashMap;
 
 use super::{
     counters::{Counters, Share},
+    facts::{Facts, Whose},
+    listeners::Place,
     nodes::{HostId, NodeId, Nodes},
+    realms::Realms,
+    sightings::SightingId,
 };
-use crate::model::{ConnectionEvent, Direction, Timestamp};
+use crate::model::{Address, ConnectionEvent, Direction, Name, Process, Timestamp};
 
 /// Most halves; beyond, the port of the server is no longer told apart.
 const MAX_HALVES: usize = 262_144;
-/// Most entries of the tables that say who serves what.
-const MAX_SERVED: usize = 131_072;
+/// Most addresses with ports that halves are told apart by.
+const MAX_PLACES: usize = 65_536;
+/// What was told of ends that is remembered, so that the next event of the same is quick.
+const MAX_ASKED: usize = 65_536;
+/// What only one end told of, and who was meant is asked of what is known then: this much waits for
+/// what is told late.
+const MAX_ALONE: usize = 32_768;
 
 /// Which side of its connections a half is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +47,41 @@ pub(super) struct Half {
     pub(super) remote: NodeId,
     /// The server's; 0 where the side is not known.
     pub(super) port: u16,
+    /// At a server's end, its own address. At a client's, what was dialled, where that is not the remote
+    /// and the port. None if there was no room for it.
+    pub(super) at: Option<At>,
+    /// Nobody knows whose it is.
+    pub(super) is_unknown: bool,
+}
+
+impl Half {
+    /// Where it came in, at a server's end.
+    pub(super) fn came_in(&self) -> Option<Place> {
+        let at = self.at.filter(|_| self.side == Side::Server)?;
+        Some(self.place(at))
+    }
+
+    /// What was dialled, where that was translated.
+    pub(super) fn dialled(&self) -> Option<At> {
+        self.at.filter(|_| self.side == Side::Client)
+    }
+
+    /// The same in its network namespace.
+    pub(super) fn place(&self, At { address, port }: At) -> Place {
+        Place {
+            host: self.host,
+            netns: self.netns,
+            address,
+            port,
+        }
+    }
+}
+
+/// An address with a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct At {
+    pub(super) address: Address,
+    pub(super) port: u16,
 }
 
 /// The halves of an edge that are known, as of one connection.
@@ -46,17 +92,46 @@ pub(super) struct Link {
     pub(super) server: Option<HalfId>,
 }
 
+/// What an event says of its end: the same has the same half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    host: HostId,
+    netns: u32,
+    side: Side,
+    /// The server's port.
+    port: u16,
+    local: Address,
+    remote: Address,
+    /// Where that differs from the remote and the port.
+    dialled: Option<At>,
+    /// By address of the values.
+    process: Option<usize>,
+    name: Option<usize>,
+}
+
+/// What was found for it.
+#[derive(Clone, Debug)]
+struct Found {
+    half: HalfId,
+    owner: SightingId,
+    taker: SightingId,
+    /// Kept so that no others take their addresses.
+    _kept: (Option<Arc<Process>>, Option<Arc<Name>>),
+}
+
 /// All halves, and what was counted of their connections.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
     halves: Vec<Half>,
     numbers: HashMap<Half, HalfId>,
-    links: HashMap<Link, Counters>,
-    /// Who was found to serve a remote address, as clients in a network namespace dial it, and when the
-    /// connection that showed it was opened.
-    served: HashMap<(HostId, u32, NodeId, u16), (HalfId, Timestamp)>,
-    /// Who listened last on a port of a network namespace.
-    listeners: HashMap<(HostId, u32, u16), NodeId>,
+    places: foldhash::HashSet<At>,
+    asked: HashMap<Asked, Found>,
+    links: HashMap<(Link, Whose), Counters>,
+    /// Of what only one end told, the last.
+    alone: VecDeque<(Link, Share)>,
+    /// By half: how old the facts were when nothing was known of what it dials.
+    unknown: Vec<usize>,
+    pub(super) facts: Facts,
 }
 
 impl Halves {
@@ -69,42 +144,105 @@ impl Halves {
         nodes: &mut Nodes,
     ) -> HalfId {
         let connection = &event.connection;
+        let remote = connection.remote();
         let (side, port) = match connection.direction {
-            Some(Direction::Outbound) => (Side::Client, connection.remote().port()),
+            Some(Direction::Outbound) => (Side::Client, remote.port()),
             Some(Direction::Inbound) => (Side::Server, connection.ends.local.port()),
             None => (Side::Unknown, 0),
         };
-        let served_here = (host, connection.netns, port);
-        let node = match (&event.process, side) {
-            // An inbound attempt that nobody took: it was meant for who listens there, or did.
-            (None, Side::Server) => match self.listeners.get(&served_here) {
-                Some(node) => *node,
-                None => nodes.local(host, None, time),
-            },
-            (process, _) => nodes.local(host, process.as_ref(), time),
-        };
-        nodes.uses(node, connection.ends.local.into());
-        let remote = nodes.remote(host, connection, time);
-        let half = Half {
+        let dialled = connection.translation.as_ref().map(|it| At {
+            address: it.dialled.into(),
+            port: it.dialled.port(),
+        });
+        let asked = Asked {
             host,
             netns: connection.netns,
+            side,
+            port,
+            local: connection.ends.local.into(),
+            remote: remote.into(),
+            dialled,
+            process: event.process.as_ref().map(|it| Arc::as_ptr(it).addr()),
+            name: connection.name.as_ref().map(|it| Arc::as_ptr(it).addr()),
+        };
+        if let Some(found) = self.asked.get(&asked) {
+            let Half { node, remote, .. } = self.halves[found.half.0 as usize];
+            nodes.see(node, time);
+            nodes.see(remote, time);
+            self.facts.again(found.owner, found.taker, time);
+            return found.half;
+        }
+        let found = self.find(&asked, event, time, nodes);
+        let half = found.half;
+        if self.asked.len() >= MAX_ASKED {
+            self.asked.clear();
+        }
+        self.asked.insert(asked, found);
+        half
+    }
+
+    fn find(
+        &mut self,
+        asked: &Asked,
+        event: &ConnectionEvent,
+        time: Timestamp,
+        nodes: &mut Nodes,
+    ) -> Found {
+        let Asked {
+            host,
+            netns,
+            side,
+            port,
+            local,
+            ..
+        } = *asked;
+        let connection = &event.connection;
+        let node = nodes.local(host, event.process.as_ref(), time);
+        nodes.uses(node, local);
+        let remote = nodes.remote(host, connection, time);
+        let at = match side {
+            Side::Server => Some(At {
+                address: local,
+                port,
+            }),
+            Side::Client => asked.dialled,
+            Side::Unknown => None,
+        };
+        let mut half = Half {
+            host,
+            netns,
             side,
             node,
             remote,
             port,
+            at: at.filter(|at| self.has_place(*at)),
+            is_unknown: nodes.is_unknown(node),
         };
-        if side == Side::Server && event.process.is_some() {
-            self.listens(host, half.netns, port, node);
+        let owner = self.facts.owns((host, netns), local, time);
+        let taker = match (half.came_in(), &event.process) {
+            (Some(place), Some(_)) => self.facts.takes(place, node, time),
+            _ => SightingId::NONE,
+        };
+        Found {
+            half: self.number(&mut half),
+            owner,
+            taker,
+            _kept: (event.process.clone(), connection.name.clone()),
         }
-        self.number(half)
     }
 
-    fn number(&mut self, mut half: Half) -> HalfId {
-        if self.halves.len() >= MAX_HALVES && !self.numbers.contains_key(&half) {
-            half.port = 0;
+    /// Whether halves are told apart by `at`.
+    fn has_place(&mut self, at: At) -> bool {
+        self.places.contains(&at) || self.places.len() < MAX_PLACES && self.places.insert(at)
+    }
+
+    fn number(&mut self, half: &mut Half) -> HalfId {
+        if self.halves.len() >= MAX_HALVES && !self.numbers.contains_key(half) {
+            (half.port, half.at) = (0, None);
         }
-        *self.numbers.entry(half).or_insert_with(|| {
-            self.halves.push(half);
+        *self.numbers.entry(*half).or_insert_with(|| {
+            self.halves.push(*half);
+            self.unknown.push(usize::MAX);
             HalfId((self.halves.len() - 1) as u32)
         })
     }
@@ -113,49 +251,94 @@ impl Halves {
         &self.halves[id.0 as usize]
     }
 
-    /// `node` listens on that port.
-    pub(super) fn listens(&mut self, host: HostId, netns: u32, port: u16, node: NodeId) {
-        let place = (host, netns, port);
-        if self.listeners.len() < MAX_SERVED || self.listeners.contains_key(&place) {
-            self.listeners.insert(place, node);
-        }
-    }
-
-    /// Listeners of `host` are told anew.
-    pub(super) fn forget_listeners(&mut self, host: HostId) {
-        self.listeners.retain(|(of, ..), _| *of != host);
-    }
-
-    /// These two are the ends of one connection, opened then. The newest counts, in whatever order they
-    /// are told.
+    /// These two are the ends of one connection, opened then.
     pub(super) fn join(&mut self, client: HalfId, server: HalfId, opened: Timestamp) {
-        let half = *self.get(client);
-        let place = (half.host, half.netns, half.remote, half.port);
-        let has_room = self.served.len() < MAX_SERVED;
-        match self.served.get_mut(&place) {
-            Some((_, before)) if *before > opened => {}
-            Some(served) => *served = (server, opened),
-            None if has_room => {
-                self.served.insert(place, (server, opened));
-            }
-            None => {}
-        }
-    }
-
-    /// Who serves what `client` dials, where a connection of it, or of another client in its
-    /// network namespace, was seen at both ends.
-    pub(super) fn server_of(&self, client: HalfId) -> Option<HalfId> {
-        let half = self.get(client);
-        let place = (half.host, half.netns, half.remote, half.port);
-        self.served.get(&place).map(|(server, _)| *server)
+        let [client, server] = [client, server].map(|id| self.halves[id.0 as usize]);
+        self.facts.join(&client, &server, opened);
     }
 
     /// Counts a connection or an attempt between them.
     pub(super) fn count(&mut self, link: Link, share: &Share) {
-        self.links.entry(link).or_default().add(share);
+        match self.is_alone(link) {
+            true => self.alone.push_back((link, share.clone())),
+            false => self
+                .links
+                .entry((link, Whose::Told))
+                .or_default()
+                .add(share),
+        }
     }
 
-    pub(super) fn links(&self) -> impl Iterator<Item = (Link, &Counters)> {
-        self.links.iter().map(|(link, counters)| (*link, counters))
+    /// Whether the server's end does not say itself who that is.
+    fn is_alone(&self, link: Link) -> bool {
+        match (link.client, link.server) {
+            (Some(client), None) => self.get(client).side == Side::Client,
+            (_, Some(server)) => self.get(server).is_unknown,
+            (None, None) => false,
+        }
+    }
+
+    /// Counts for good what has waited long enough for what is told late.
+    pub(super) fn settle(&mut self, nodes: &Nodes, realms: &Realms) {
+        if self.alone.len() <= MAX_ALONE {
+            return;
+        }
+        // Many at once: this is looked at after every event.
+        let age = self.facts.age();
+        for _ in 0..self.alone.len() - MAX_ALONE / 2 {
+            let Some((link, share)) = self.alone.pop_front() else {
+                break;
+            };
+            let whose = self.whose_once(link, &share, age, nodes, realms);
+            let counters = self.links.entry((link, whose)).or_default();
+            counters.add_of(&share, whose);
+        }
+    }
+
+    /// The same as `whose`: what is dialled of which nothing was known is not looked up again until there
+    /// is more.
+    fn whose_once(
+        &mut self,
+        link: Link,
+        share: &Share,
+        age: usize,
+        nodes: &Nodes,
+        realms: &Realms,
+    ) -> Whose {
+        if let (Some(client), None) = (link.client, link.server) {
+            let unknown = &mut self.unknown[client.0 as usize];
+            if *unknown == age {
+                return Whose::Told;
+            }
+            let half = &self.halves[client.0 as usize];
+            if !self.facts.knows(half, nodes) {
+                *unknown = age;
+                return Whose::Told;
+            }
+        }
+        self.whose(link, share, nodes, realms)
+    }
+
+    /// Who was at the server's end of a connection or an attempt.
+    pub(super) fn whose(&self, link: Link, share: &Share, nodes: &Nodes, realms: &Realms) -> Whose {
+        let half = |id: Option<HalfId>| id.map(|id| self.get(id));
+        match self.is_alone(link) {
+            true => {
+                let (client, server) = (half(link.client), half(link.server));
+                self.facts.whose(client, server, share, nodes, realms)
+            }
+            false => Whose::Told,
+        }
+    }
+
+    /// What is counted for good.
+    pub(super) fn links(&self) -> impl Iterator<Item = (Link, Whose, &Counters)> {
+        let links = self.links.iter();
+        links.map(|((link, whose), counters)| (*link, *whose, counters))
+    }
+
+    /// What waits for what is told late.
+    pub(super) fn alone(&self) -> impl Iterator<Item = (Link, &Share)> {
+        self.alone.iter().map(|(link, share)| (*link, share))
     }
 }

@@ -9,13 +9,17 @@ mod attempts;
 mod connections;
 mod counters;
 mod coverage;
+mod facts;
 pub mod focus;
 mod fold;
 mod halves;
 mod histogram;
+mod listeners;
 mod nodes;
 mod realms;
+mod sightings;
 mod snapshot;
+mod uses;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,12 +30,13 @@ use self::{
     connections::Connections,
     coverage::Watched,
     halves::{Half, Halves},
+    listeners::{Place, Word},
     nodes::{HostId, Nodes},
     realms::Realms,
 };
 use crate::model::{
-    Body, Change, Direction, Event, Happened, ListenerEvent, ListeningAt, Process, ProcessEvidence,
-    Timestamp, View,
+    Body, Change, Direction, Event, Happened, ListenerEvent, Process, ProcessEvidence, Timestamp,
+    View,
 };
 
 /// What nodes are made of.
@@ -184,8 +189,8 @@ impl Map {
                 self.attempts
                     .failed(it, half, is_client, time, &mut self.halves);
             }
-            Body::Listen(it) => self.listener(host, it, time, true, is_before),
-            Body::Unlisten(it) => self.listener(host, it, time, false, is_before),
+            Body::Listen(it) => self.listener(host, it, [event.time, time], true),
+            Body::Unlisten(it) => self.listener(host, it, [event.time, time], false),
             Body::Totals(_) | Body::Fail(_) | Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
             Body::Exec(it) if !is_before => {
                 let process = &it.process;
@@ -201,6 +206,7 @@ impl Map {
         }
         self.connections.expire(now, &mut self.halves);
         self.attempts.expire(now, &mut self.halves);
+        self.halves.settle(&self.nodes, &self.realms);
     }
 
     fn watch(&mut self, host: HostId, event: &Event, is_before: bool) {
@@ -216,8 +222,9 @@ impl Map {
             // What was open when nobody watched any more may be gone: what is still there is told
             // again, under other ids.
             self.connections.forget(host, &mut self.halves);
-            self.nodes.forget_listeners(host);
-            self.halves.forget_listeners(host);
+        }
+        if let Body::Start(_) = &event.body {
+            self.halves.facts.listeners.begins(host, event.time);
         }
     }
 
@@ -232,37 +239,45 @@ impl Map {
         &mut self,
         host: HostId,
         event: &ListenerEvent,
-        time: Timestamp,
+        [told, time]: [Timestamp; 2],
         listens: bool,
-        is_before: bool,
     ) {
+        let is_before = told < time;
         let node = self.nodes.local(host, event.process.as_ref(), time);
         let listener = &event.listener;
-        let at = ListeningAt {
+        let place = Place {
+            host,
+            netns: listener.netns,
             address: listener.local.into(),
             port: listener.local.port(),
-            netns: listener.netns,
         };
         // What was found listening did not begin to just now.
-        if event.evidence.process != ProcessEvidence::Scan && !is_before {
-            let (address, port) = (at.address, at.port);
+        let is_found = event.evidence.process == ProcessEvidence::Scan;
+        if !is_found && !is_before {
+            let (address, port) = (place.address, place.port);
             let what = match listens {
                 true => Happened::Listen { address, port },
                 false => Happened::Unlisten { address, port },
             };
             self.nodes.change(node, Change { time, what });
         }
-        if listens {
-            self.nodes.listen(node, at);
-            self.halves.listens(host, at.netns, at.port, node);
-        } else {
-            self.nodes.unlisten(node, at);
-        }
+        let word = Word {
+            time: told,
+            node,
+            listens,
+            is_found,
+        };
+        self.halves.facts.listener(place, word);
     }
 
     /// Whether events count whenever they happened.
     pub fn counts_always(&self) -> bool {
         self.options.since.is_none() && self.options.until.is_none()
+    }
+
+    /// What was told of listeners, and of who has an address or serves it, and there was no room for.
+    pub fn cut_facts(&self) -> u64 {
+        self.halves.facts.cut()
     }
 
     /// What the map looks like now, all of it.

@@ -6,8 +6,8 @@ use foldhash::{HashMap, HashSet};
 
 use super::GroupBy;
 use crate::model::{
-    Address, AddressClass, Change, Connection, Host, ListeningAt, Name, NameSource, Process,
-    Timestamp, Workload, WorkloadKind,
+    Address, AddressClass, Change, Connection, Host, Name, NameSource, Process, Timestamp,
+    Workload, WorkloadKind,
 };
 
 /// Most nodes; the next remotes are folded. Each takes some hundred bytes.
@@ -16,8 +16,6 @@ const MAX_NODES: usize = 32_768;
 const MAX_PROCESSES: usize = 16;
 /// Processes whose node is remembered.
 const MAX_REMEMBERED: usize = 8192;
-/// Listening addresses of one node that are kept.
-const MAX_LISTENERS: usize = 1024;
 /// Of what happened to a node, the last is kept.
 const MAX_CHANGES: usize = 16;
 /// Addresses of a workload that are kept.
@@ -103,7 +101,6 @@ pub(super) struct Known {
     pub(super) workload: Option<Arc<Workload>>,
     /// Those seen last.
     pub(super) processes: VecDeque<Arc<Process>>,
-    pub(super) listeners: Vec<(ListeningAt, u32)>,
     /// Its own addresses, but for loopback.
     pub(super) addresses: Vec<Address>,
     /// What happened to it last.
@@ -304,7 +301,6 @@ impl Nodes {
             key: key.clone(),
             workload: None,
             processes: VecDeque::new(),
-            listeners: Vec::new(),
             addresses: Vec::new(),
             changes: VecDeque::new(),
             members: 0,
@@ -354,34 +350,6 @@ impl Nodes {
     /// The node of a process, if there is one already.
     pub(super) fn known(&self, host: HostId, process: &Process) -> Option<NodeId> {
         self.by_key.get(&self.key_of(host, process)).copied()
-    }
-
-    pub(super) fn listen(&mut self, id: NodeId, at: ListeningAt) {
-        let listeners = &mut self.nodes[id.index()].listeners;
-        match listeners.iter().position(|(it, _)| *it == at) {
-            Some(place) => listeners[place].1 += 1,
-            None if listeners.len() < MAX_LISTENERS => listeners.push((at, 1)),
-            None => {}
-        }
-    }
-
-    pub(super) fn unlisten(&mut self, id: NodeId, at: ListeningAt) {
-        let listeners = &mut self.nodes[id.index()].listeners;
-        if let Some(place) = listeners.iter().position(|(it, _)| *it == at) {
-            listeners[place].1 -= 1;
-            if listeners[place].1 == 0 {
-                listeners.swap_remove(place);
-            }
-        }
-    }
-
-    /// What listened on `host` is no longer known: another run of the tracer begins.
-    pub(super) fn forget_listeners(&mut self, host: HostId) {
-        for known in &mut self.nodes {
-            if known.key.host() == Some(host) {
-                known.listeners.clear();
-            }
-        }
     }
 }
 

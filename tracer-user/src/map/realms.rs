@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::nodes::HostId;
+use crate::model::AddressClass;
 
 /// Networks that are remembered for each pair of hosts, and pairs: as much as that makes.
 const MAX_JOINED: usize = 65_536;
@@ -32,6 +33,21 @@ impl Realms {
             let (one, other) = (one.min(other), one.max(other));
             self.0.insert((network(address), one, other));
         }
+    }
+
+    /// Whether `one` and `other` are known to mean the same machine by `address`.
+    pub(super) fn meets(&self, one: HostId, other: HostId, address: IpAddr) -> bool {
+        let is_local = matches!(
+            AddressClass::of(address),
+            AddressClass::Private
+                | AddressClass::LinkLocal
+                | AddressClass::Shared
+                | AddressClass::Reserved
+                | AddressClass::Loopback
+                | AddressClass::Metadata
+        );
+        let place = (network(address), one.min(other), one.max(other));
+        one == other || !is_local || self.0.contains(&place)
     }
 
     /// Who shares what with whom, of so many hosts, whether directly or through others.

@@ -1,19 +1,23 @@
 //! Map → view: halves become edges, and nodes get the names that they go by.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use super::{
     Map,
-    counters::Counters,
+    counters::{Counters, Share},
+    facts::Whose,
     fold,
     halves::{Half, Halves, Link, Side},
-    nodes::{Dialled, Heard, HostId, Key, NodeId, Nodes, Realm},
+    nodes::{Dialled, Heard, HostId, Key, NodeId, Realm},
     realms::Shared,
+    uses::Uses,
 };
-use crate::model::{Address, Edge, Host, HostCoverage, Node, NodeKind, Process, View};
+use crate::model::{
+    Address, Edge, Host, HostCoverage, ListeningAt, Node, NodeKind, Process, Stray, View,
+};
 
 /// Processes of a node that are shown.
 const MAX_PROCESSES: usize = 16;
@@ -29,6 +33,9 @@ pub(super) struct Draft {
     pub(super) nodes: Vec<DraftNode>,
     /// What becomes edges, by indices of client and server, and by port.
     pub(super) edges: BTreeMap<(usize, usize, Option<u16>), Counters>,
+    /// Where who listens, and what came in elsewhere.
+    listening: HashMap<NodeId, Vec<ListeningAt>>,
+    strays: Vec<Stray>,
 }
 
 /// What becomes a node.
@@ -54,11 +61,13 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
         is_used[*client] = true;
         is_used[*server] = true;
     }
+    let came_by = draft.edges.values().flat_map(|it| it.came_by.keys());
+    let came_by: HashSet<&Arc<str>> = came_by.collect();
     let mut nodes: Vec<(usize, Node)> = Vec::new();
     for (at, node) in draft.nodes.iter().enumerate() {
-        let listens = |id: &NodeId| !map.nodes.get(*id).listeners.is_empty();
-        if is_used[at] || node.parts.iter().any(listens) {
-            nodes.extend(finished(map, node).map(|node| (at, node)));
+        let listens = |id: &NodeId| draft.listening.contains_key(id);
+        if is_used[at] || came_by.contains(&node.id) || node.parts.iter().any(listens) {
+            nodes.extend(finished(map, node, &draft.listening).map(|node| (at, node)));
         }
     }
     nodes.sort_by(|(_, one), (_, other)| one.id.cmp(&other.id));
@@ -78,6 +87,7 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
         coverage: coverage(map),
         nodes: nodes.into_iter().map(|(_, node)| node).collect(),
         edges,
+        strays: draft.strays,
     }
 }
 
@@ -96,17 +106,40 @@ fn draft(map: &Map) -> Draft {
         draft.nodes[place].parts.push(id);
         places.push(place);
     }
-    let ends = |link| {
-        let (client, server, port) = ends(link, &map.halves, &map.nodes);
-        (places[client.index()], places[server.index()], port)
+    let ids: Vec<_> = draft.nodes.iter().map(|it| Arc::clone(&it.id)).collect();
+    // What is not counted for good yet, by what it will be counted under.
+    let mut rest: foldhash::HashMap<(Link, Whose), Counters> = foldhash::HashMap::default();
+    let mut add = |link, share: &Share| {
+        let whose = map.halves.whose(link, share, &map.nodes, &map.realms);
+        rest.entry((link, whose)).or_default().add_of(share, whose);
     };
-    for (link, counters) in map.halves.links() {
-        draft.edges.entry(ends(link)).or_default().merge(counters);
-    }
+    map.halves
+        .alone()
+        .for_each(|(link, share)| add(link, share));
     let open = map.connections.shares(&map.halves);
-    for (link, share) in open.chain(map.attempts.shares()) {
-        draft.edges.entry(ends(link)).or_default().add(&share);
+    open.chain(map.attempts.shares())
+        .for_each(|(link, share)| add(link, &share));
+    let mut uses = Uses::default();
+    let rest = rest.iter();
+    let rest = rest.map(|((link, whose), counters)| (*link, *whose, counters));
+    for (link, whose, counters) in map.halves.links().chain(rest) {
+        let (client, server, port) = ends(link, whose, &map.halves);
+        let ends = (places[client.index()], places[server.index()], port);
+        let edge = draft.edges.entry(ends).or_default();
+        edge.merge(counters);
+        if let Some(used) = counters.used() {
+            for node in uses.add(map, (link, whose), ends, used) {
+                let listens = places[node.index()];
+                if listens != ends.1 {
+                    let came_by = edge.came_by.entry(Arc::clone(&ids[listens]));
+                    let sum = came_by.or_default();
+                    *sum = sum.saturating_add(used.connections);
+                }
+            }
+        }
     }
+    draft.listening = uses.listening(map, &ids);
+    draft.strays = uses.strays(map);
     draft
 }
 
@@ -120,33 +153,29 @@ fn coverage(map: &Map) -> Vec<HostCoverage> {
 }
 
 /// Client, server and port of what is counted under `link`.
-fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (NodeId, NodeId, Option<u16>) {
-    let (client, server) = (
-        link.client.map(|id| (id, halves.get(id))),
-        link.server.map(|id| halves.get(id)),
-    );
+fn ends(link: Link, whose: Whose, halves: &Halves) -> (NodeId, NodeId, Option<u16>) {
+    let [client, server] = [link.client, link.server].map(|id| id.map(|id| halves.get(id)));
+    let found = match whose {
+        Whose::Told => None,
+        Whose::Listener(node) => Some((node, None)),
+        Whose::Server(node, known) => Some((node, port(known))),
+    };
     match (client, server) {
-        (Some((_, client)), Some(server)) if !nodes.is_unknown(server.node) => {
+        (Some(client), Some(server)) if !server.is_unknown => {
             // The end that does not know who dialled has no port.
             let known = served(server).or(port(client.port));
             (client.node, server.node, known)
         }
-        (Some((_, client)), None) if client.side == Side::Unknown => {
-            (client.node, client.remote, None)
+        (Some(client), None) if client.side == Side::Unknown => (client.node, client.remote, None),
+        // Who answers there is known from elsewhere, if at all.
+        (Some(client), _) => match found {
+            Some((node, known)) => (client.node, node, known.or(port(client.port))),
+            None => (client.node, client.remote, port(client.port)),
+        },
+        (None, Some(server)) => {
+            let node = found.map_or(server.node, |(node, _)| node);
+            (server.remote, node, port(server.port))
         }
-        // Who answers there was seen in other connections, if at all.
-        (Some((id, client)), _) => {
-            let server = halves.server_of(id).map(|id| halves.get(id));
-            match server {
-                Some(server) => (
-                    client.node,
-                    server.node,
-                    served(server).or(port(client.port)),
-                ),
-                None => (client.node, client.remote, port(client.port)),
-            }
-        }
-        (None, Some(server)) => (server.remote, server.node, port(server.port)),
         // No connection has no end.
         (None, None) => unreachable!("a link has at least one half"),
     }
@@ -162,7 +191,11 @@ fn port(port: u16) -> Option<u16> {
 }
 
 /// The node that `draft` becomes; none if it is made of nothing.
-fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
+fn finished(
+    map: &Map,
+    draft: &DraftNode,
+    listening: &HashMap<NodeId, Vec<ListeningAt>>,
+) -> Option<Node> {
     let parts = || draft.parts.iter().map(|id| map.nodes.get(*id));
     let mut addresses: Vec<Address> = parts()
         .flat_map(|it| {
@@ -175,11 +208,13 @@ fn finished(map: &Map, draft: &DraftNode) -> Option<Node> {
     addresses.sort_unstable();
     addresses.dedup();
     addresses.truncate(MAX_ADDRESSES);
-    let mut listeners: Vec<_> = parts()
-        .flat_map(|it| it.listeners.iter().map(|(at, _)| *at))
-        .collect();
+    let parts_listen = draft.parts.iter().filter_map(|id| listening.get(id));
+    let mut listeners: Vec<_> = parts_listen.flatten().cloned().collect();
     listeners.sort_unstable();
-    listeners.dedup();
+    listeners.dedup_by(|one, other| {
+        let key = |it: &ListeningAt| (it.address, it.port, it.netns);
+        key(one) == key(other)
+    });
     let mut processes: Vec<Arc<Process>> = parts()
         .flat_map(|it| it.processes.iter().cloned())
         .collect();

@@ -47,8 +47,8 @@ pub use netns::Observer;
 pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
 pub use time::Timestamp;
 pub use view::{
-    Change, Edge, EdgeEvidence, EdgeState, Gap, Happened, HostCoverage, LastFailure, ListeningAt,
-    Node, NodeKind, Quantiles, SeenBy, View,
+    Change, Edge, EdgeEvidence, EdgeState, Gap, Happened, HostCoverage, LastFailure, LedPast,
+    ListeningAt, Node, NodeKind, Quantiles, SeenBy, ServedBy, Stray, View,
 };
 pub use who::{WhoError, find};
 pub use workload::{Container, Kubernetes, Owner, Workload, WorkloadKind};

@@ -53,11 +53,8 @@ fn workload(
         args: Some(vec![name.to_owned(), "--config=/etc/x.conf".to_owned()].into()),
         started: Some(at(0)),
     };
-    let listener = |port: &u16| ListeningAt {
-        address: IpAddr::from([0, 0, 0, 0]).into(),
-        port: *port,
-        netns: 4_026_531_840,
-    };
+    let listener =
+        |port: &u16| ListeningAt::new(IpAddr::from([0, 0, 0, 0]).into(), *port, 4_026_531_840);
     Node {
         id: format!("{}/workload/{name}", host.id).into(),
         kind: NodeKind::Workload,
@@ -129,6 +126,7 @@ fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
             client_process: [("hook", established)].into(),
             server_process: [("listener", established)].into(),
             address: BTreeMap::new(),
+            listeners: BTreeMap::new(),
         },
     }
 }
@@ -285,6 +283,7 @@ pub(crate) fn three_tiers() -> View {
         coverage: vec![of_data, coverage(&web)],
         nodes,
         edges,
+        strays: Vec::new(),
     })
 }
 
@@ -354,6 +353,7 @@ pub(crate) fn many(edges: usize) -> View {
         coverage: hosts.iter().map(coverage).collect(),
         nodes,
         edges: out,
+        strays: Vec::new(),
     })
 }
 

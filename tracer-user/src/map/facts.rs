@@ -1,0 +1,272 @@
+//! What is known with a time: who listens where, which namespace has an address, who accepts at a port,
+//! who serves what clients dial. Who a connection or an attempt was meant for is asked of what held then.
+
+use super::{
+    counters::{Share, What},
+    halves::{Half, Side},
+    listeners::{Listeners, Place, Word},
+    nodes::{HostId, NodeId, Nodes},
+    realms::Realms,
+    sightings::{SightingId, Sightings},
+};
+use crate::model::{Address, Reason, Timestamp};
+
+/// Most of who has an address, of who accepts, and of who serves.
+const MAX_SEEN: usize = 131_072;
+
+/// What clients in a network namespace dial: a remote, and its port.
+type DialledAt = (HostId, u32, NodeId, u16);
+
+/// Who serves it, in which network namespace, at which port; 0 if that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Server {
+    netns: (HostId, u32),
+    node: NodeId,
+    port: u16,
+}
+
+/// Who is at the server's end of what is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Whose {
+    /// What that end itself says; of one that says nothing nobody knows.
+    Told,
+    /// Whose socket listened, or had listened, where it went.
+    Listener(NodeId),
+    /// Who served others that dialled the same; at that port, 0 if it is not known.
+    Server(NodeId, u16),
+}
+
+/// When it was, and how it went.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    time: Timestamp,
+    failed: Option<Reason>,
+}
+
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) listeners: Listeners,
+    /// Which network namespaces have an address.
+    owners: Sightings<Address, (HostId, u32)>,
+    /// Who takes what comes in there.
+    takers: Sightings<Place, NodeId>,
+    /// Who was found at the other end of connections, where both ends were seen.
+    servers: Sightings<DialledAt, Server>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            listeners: Listeners::default(),
+            owners: Sightings::new(MAX_SEEN),
+            takers: Sightings::new(MAX_SEEN),
+            servers: Sightings::new(MAX_SEEN),
+        }
+    }
+}
+
+impl Facts {
+    /// A socket listens, or does so no more.
+    pub(super) fn listener(&mut self, place: Place, word: Word) {
+        self.owns((place.host, place.netns), place.address, word.time);
+        self.listeners.tell(place, word);
+    }
+
+    /// That network namespace has `address`.
+    pub(super) fn owns(
+        &mut self,
+        netns: (HostId, u32),
+        address: Address,
+        time: Timestamp,
+    ) -> SightingId {
+        let ip = address.ip();
+        // Every one has these.
+        if ip.is_loopback() || ip.is_unspecified() {
+            return SightingId::NONE;
+        }
+        self.owners.tell(address, netns, time)
+    }
+
+    /// `node` has what came in at `place`.
+    pub(super) fn takes(&mut self, place: Place, node: NodeId, time: Timestamp) -> SightingId {
+        self.takers.tell(place, node, time)
+    }
+
+    /// The same once more.
+    pub(super) fn again(&mut self, owner: SightingId, taker: SightingId, time: Timestamp) {
+        self.owners.see(owner, time);
+        self.takers.see(taker, time);
+    }
+
+    /// These two are the ends of one connection, opened then.
+    pub(super) fn join(&mut self, client: &Half, server: &Half, opened: Timestamp) {
+        let dialled = (client.host, client.netns, client.remote, client.port);
+        let server = Server {
+            netns: (server.host, server.netns),
+            node: server.node,
+            // One that dialled, too, knows only the other's.
+            port: if server.side == Side::Client {
+                0
+            } else {
+                server.port
+            },
+        };
+        self.servers.tell(dialled, server, opened);
+    }
+
+    /// How much there was no room for.
+    pub(super) fn cut(&self) -> u64 {
+        let seen = [self.owners.cut(), self.takers.cut(), self.servers.cut()];
+        seen.into_iter()
+            .fold(self.listeners.cut(), u64::saturating_add)
+    }
+
+    /// How many things are known of other ends: while that stays the same, of whom nothing was known
+    /// nothing is.
+    pub(super) fn age(&self) -> usize {
+        self.owners.len() + self.servers.len()
+    }
+
+    /// Whether anything is known of what `client` dials.
+    pub(super) fn knows(&self, client: &Half, nodes: &Nodes) -> bool {
+        let dialled = (client.host, client.netns, client.remote, client.port);
+        let address = nodes.address(client.remote);
+        address.is_some_and(|it| it.ip().is_loopback() || self.owners.has(&it))
+            || self.servers.has(&dialled)
+    }
+
+    /// Who was meant by what these ends tell, as `share` says.
+    pub(super) fn whose(
+        &self,
+        client: Option<&Half>,
+        server: Option<&Half>,
+        share: &Share,
+        nodes: &Nodes,
+        realms: &Realms,
+    ) -> Whose {
+        if server.is_some_and(|it| !it.is_unknown) {
+            return Whose::Told;
+        }
+        let asked = Asked {
+            time: share.first,
+            failed: match share.what {
+                What::Connection { .. } => None,
+                What::Failure { reason, .. } => Some(reason),
+            },
+        };
+        let known = |node: &NodeId| !nodes.is_unknown(*node);
+        let listener = server
+            .and_then(|it| it.came_in())
+            .and_then(|place| self.inbound(place, asked))
+            .filter(known);
+        if let Some(node) = listener {
+            return Whose::Listener(node);
+        }
+        match client.filter(|it| it.side == Side::Client && it.port != 0) {
+            Some(client) => self.outbound(client, server, asked, nodes, realms),
+            None => Whose::Told,
+        }
+    }
+
+    /// Who was meant by what came in, and nobody took.
+    fn inbound(&self, place: Place, asked: Asked) -> Option<NodeId> {
+        let time = asked.time;
+        if asked.failed != Some(Reason::NotListening)
+            && let Some(socket) = self.listeners.taker(place, time)
+        {
+            return Some(socket.node);
+        }
+        match self.listeners.knows(place, time) {
+            true => asked.failed.and_then(|_| self.stopped(place, time)),
+            false => self.taker(place, time),
+        }
+    }
+
+    fn stopped(&self, place: Place, time: Timestamp) -> Option<NodeId> {
+        self.listeners.stopped(place, time)
+    }
+
+    fn taker(&self, place: Place, time: Timestamp) -> Option<NodeId> {
+        let last = self.takers.last(&place, time, |_| true);
+        last.map(|it| it.who)
+    }
+
+    /// Who was meant by what a client dialled, and no other end took.
+    fn outbound(
+        &self,
+        client: &Half,
+        server: Option<&Half>,
+        asked: Asked,
+        nodes: &Nodes,
+        realms: &Realms,
+    ) -> Whose {
+        let Some(address) = nodes.address(client.remote) else {
+            return Whose::Told;
+        };
+        let time = asked.time;
+        let here = (client.host, client.netns);
+        // An end that tells says where it is.
+        let netns = match server {
+            Some(server) => Some((server.host, server.netns)),
+            None => self.owner(here, address, time, realms),
+        };
+        let place = netns.map(|(host, netns)| Place {
+            host,
+            netns,
+            address,
+            port: client.port,
+        });
+        // What the other end itself could have told is not guessed.
+        let place = place.filter(|_| server.is_none());
+        let listener = place.and_then(|place| match asked.failed {
+            Some(Reason::Refused) => self.listeners.refuser(place, time),
+            _ => self.listeners.taker(place, time),
+        });
+        let listener = listener
+            .map(|it| it.node)
+            .filter(|it| !nodes.is_unknown(*it));
+        if let Some(node) = listener.filter(|_| netns == Some(here)) {
+            return Whose::Listener(node);
+        }
+        let dialled = (client.host, client.netns, client.remote, client.port);
+        let served = self.servers.last(&dialled, time, |_| true);
+        // The address may have moved since.
+        let served = served.filter(|it| match server {
+            Some(server) => it.who.netns == (server.host, server.netns),
+            None => self.owner(here, address, it.last.min(time), realms) == netns,
+        });
+        if let Some(it) = served {
+            return Whose::Server(it.who.node, it.who.port);
+        }
+        if let Some(node) = listener {
+            return Whose::Listener(node);
+        }
+        let stopped = place.filter(|_| asked.failed.is_some()).and_then(|place| {
+            match self.listeners.knows(place, time) {
+                true => self.stopped(place, time),
+                false => self.taker(place, time),
+            }
+        });
+        let stopped = stopped.filter(|it| !nodes.is_unknown(*it));
+        stopped.map_or(Whose::Told, Whose::Listener)
+    }
+
+    /// The network namespace that has `address`, as those in `from` reach it; none if that is not known,
+    /// or if there may be several.
+    pub(super) fn owner(
+        &self,
+        from: (HostId, u32),
+        address: Address,
+        time: Timestamp,
+        realms: &Realms,
+    ) -> Option<(HostId, u32)> {
+        // What a namespace has itself it reaches itself.
+        if address.ip().is_loopback() || self.owners.covers(&address, from, time) {
+            return Some(from);
+        }
+        self.owners.at(&address, time, |(host, netns)| {
+            (host, netns) == from
+                || address.scope().is_none() && realms.meets(from.0, host, address.ip())
+        })
+    }
+}

@@ -1,0 +1,304 @@
+//! Who listened where, and when: what is told of listening sockets, looked up by address, port and
+//! time. The same in whatever order it is told; what is told late counts for its own time.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use foldhash::HashMap;
+
+use super::nodes::{HostId, NodeId};
+use crate::model::{Address, Timestamp};
+
+/// Most of what is remembered of beginnings and ends.
+const MAX_WORDS: usize = 131_072;
+/// Of one place; then nothing is said of it.
+const MAX_HERE: usize = 1024;
+/// Words of one place that are remembered though they tell of one that came again.
+const MAX_RESTARTS: usize = 16;
+/// Beginnings of runs that are remembered of each host.
+const MAX_RUNS: usize = 4096;
+
+/// An address and a port of a network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) host: HostId,
+    pub(super) netns: u32,
+    pub(super) address: Address,
+    pub(super) port: u16,
+}
+
+impl Place {
+    /// Where a socket may listen that takes what comes to this place, the one that the kernel prefers
+    /// first. `[::]` takes IPv4 as well, unless the socket says otherwise, which is not told.
+    fn sockets(self) -> impl Iterator<Item = Self> {
+        let any = match self.address.ip() {
+            IpAddr::V4(_) => [Some(Ipv4Addr::UNSPECIFIED.into()), Some(IPV6_ANY)],
+            IpAddr::V6(_) => [Some(IPV6_ANY), None],
+        };
+        let any = any.into_iter().flatten().map(Address::from);
+        let any = any.filter(move |address| *address != self.address);
+        let addresses = [self.address].into_iter().chain(any);
+        addresses.map(move |address| Self { address, ..self })
+    }
+
+    /// Whether sockets of this place are of the family of what comes to `other`.
+    fn is_of_family(self, other: Self) -> bool {
+        self.address.ip().is_ipv4() == other.address.ip().is_ipv4()
+    }
+}
+
+const IPV6_ANY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// What is told of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Word {
+    pub(super) time: Timestamp,
+    /// Whose it is.
+    pub(super) node: NodeId,
+    /// It listens, or does so no more.
+    pub(super) listens: bool,
+    /// It was found listening: it began before.
+    pub(super) is_found: bool,
+}
+
+/// A socket that takes what comes to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Socket {
+    /// Where it listens.
+    pub(super) place: Place,
+    pub(super) node: NodeId,
+}
+
+/// What was told of one place.
+#[derive(Debug, Default)]
+struct Here {
+    /// In order of time.
+    words: Vec<Word>,
+    /// There was more.
+    is_cut: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    places: HashMap<Place, Here>,
+    words: usize,
+    /// When runs of the tracer began, in order: each tells anew who listens.
+    runs: HashMap<HostId, Vec<Timestamp>>,
+    cut: u64,
+}
+
+impl Listeners {
+    /// Takes in what is told of a socket in `place`.
+    pub(super) fn tell(&mut self, place: Place, word: Word) {
+        let is_full = self.words >= MAX_WORDS;
+        if is_full && (word.listens || !self.places.contains_key(&place)) {
+            self.cut += 1;
+            return;
+        }
+        let runs = self.runs.get(&place.host).map_or(&[][..], Vec::as_slice);
+        let here = self.places.entry(place).or_default();
+        let words = &mut here.words;
+        if is_full {
+            // That it listened is forgotten, so that nobody takes it for one that still does.
+            let mut before = words.iter();
+            if let Some(at) = before.rposition(|it| it.listens && it.node == word.node) {
+                words.remove(at);
+                self.words -= 1;
+            }
+            self.cut += 1;
+            return;
+        }
+        if here.is_cut || words.len() >= MAX_HERE {
+            here.is_cut = true;
+            self.cut += 1;
+            return;
+        }
+        let at = words.partition_point(|it| *it <= word);
+        words.insert(at, word);
+        self.words += 1;
+        // One that goes and comes again at once is the same as one that stays, after the first few times: so
+        // what is started over and over takes no more room.
+        let is_pair = |two: &[Word]| {
+            let [ends, begins] = [two[0], two[1]];
+            let mut runs = runs.iter();
+            ends.node == begins.node
+                && (ends.listens, begins.listens) == (false, true)
+                && !runs.any(|run| ends.time < *run && *run <= begins.time)
+        };
+        if words.len() > MAX_RESTARTS {
+            let last = (at + 1).min(words.len() - 1);
+            let pair = (at.saturating_sub(1)..last).find(|at| is_pair(&words[*at..at + 2]));
+            if let Some(at) = pair {
+                words.drain(at..at + 2);
+                self.words -= 2;
+            }
+        }
+    }
+
+    /// A run of the tracer begins: from then on all is told anew.
+    pub(super) fn begins(&mut self, host: HostId, time: Timestamp) {
+        let runs = self.runs.entry(host).or_default();
+        let at = runs.partition_point(|it| *it < time);
+        if runs.get(at) != Some(&time) && runs.len() < MAX_RUNS {
+            runs.insert(at, time);
+        }
+    }
+
+    /// How much there was no room for.
+    pub(super) fn cut(&self) -> u64 {
+        self.cut
+    }
+
+    /// What was told of a place in the run that `time` is in.
+    fn words(&self, place: Place, time: Timestamp) -> &[Word] {
+        let Some(Here { words, .. }) = self.places.get(&place).filter(|it| !it.is_cut) else {
+            return &[];
+        };
+        let Some(runs) = self.runs.get(&place.host) else {
+            return words;
+        };
+        let run = runs.partition_point(|it| *it <= time);
+        let begin = |run: &Timestamp| words.partition_point(|it| it.time < *run);
+        let from = run.checked_sub(1).map_or(0, |run| begin(&runs[run]));
+        let until = runs.get(run).map_or(words.len(), begin);
+        &words[from..until]
+    }
+
+    /// Whether anything was told of sockets that could take what comes to `place`.
+    pub(super) fn knows(&self, place: Place, time: Timestamp) -> bool {
+        let mut sockets = place.sockets();
+        sockets.any(|it| !self.words(it, time).is_empty())
+    }
+
+    /// The socket that takes what comes to `place`; none if it may be of one of several.
+    pub(super) fn taker(&self, place: Place, time: Timestamp) -> Option<Socket> {
+        let mut sockets = place.sockets();
+        sockets.find_map(|place| match holders(self.words(place, time), time)[..] {
+            [] => None,
+            [node] => Some(Some(Socket { place, node })),
+            _ => Some(None),
+        })?
+    }
+
+    /// The same of what was refused: a socket of the other family may have said that it takes its own
+    /// only.
+    pub(super) fn refuser(&self, place: Place, time: Timestamp) -> Option<Socket> {
+        self.taker(place, time)
+            .filter(|it| it.place.is_of_family(place))
+    }
+
+    /// Who listened last for what comes to `place`, and no longer did at `time`.
+    pub(super) fn stopped(&self, place: Place, time: Timestamp) -> Option<NodeId> {
+        let stops = place.sockets().filter_map(|place| {
+            let (open, stops) = tally(self.words(place, time), time);
+            let is_over = |node: &NodeId| open.get(node).is_none_or(|count| *count == 0);
+            let over = stops.into_iter().filter(|(node, _)| is_over(node));
+            over.max_by_key(|(_, time)| *time)
+        });
+        // The first of those that stopped at the same time is the one that was preferred.
+        let last = stops.reduce(|one, other| if other.1 > one.1 { other } else { one });
+        last.map(|(node, _)| node)
+    }
+
+    /// The sockets that took what came to `place` between these times, where `node` served it: its own,
+    /// if there was one.
+    pub(super) fn took(
+        &self,
+        place: Place,
+        node: NodeId,
+        [first, last]: [Timestamp; 2],
+    ) -> Vec<Socket> {
+        let own = place.sockets().find(|it| {
+            [first, last].into_iter().any(|time| {
+                let words = self.words(*it, time);
+                let here = words.iter().filter(|it| it.node == node);
+                let mut begins = here.filter(|it| first <= it.time && it.time <= last);
+                listens(words, time, node) || begins.any(|it| it.listens)
+            })
+        });
+        if let Some(place) = own {
+            return vec![Socket { place, node }];
+        }
+        let mut found = Vec::new();
+        for time in [first, last] {
+            // Of several that share one place, any may have.
+            let place = place.sockets();
+            let mut holders = place.map(|it| (it, holders(self.words(it, time), time)));
+            if let Some((place, nodes)) = holders.find(|(_, nodes)| !nodes.is_empty()) {
+                let sockets = nodes.into_iter().map(|node| Socket { place, node });
+                found.extend(sockets.filter(|it| !found.contains(it)).collect::<Vec<_>>());
+            }
+        }
+        found
+    }
+
+    /// All sockets that listen when nothing more is told, and since when, as far as that was seen.
+    pub(super) fn open(&self) -> impl Iterator<Item = (Socket, Option<Timestamp>)> {
+        let end = Timestamp::from_ns(u64::MAX);
+        self.places.keys().flat_map(move |place| {
+            let words = self.words(*place, end);
+            let (open, stops) = tally(words, end);
+            let open = open.into_iter().filter(|(_, count)| *count > 0);
+            open.map(move |(node, _)| {
+                let stopped = stops.get(&node);
+                let mut begins = words.iter().filter(|it| it.node == node && it.listens);
+                let first = begins.find(|it| stopped.is_none_or(|stopped| it.time >= *stopped));
+                let since = first.filter(|it| !it.is_found).map(|it| it.time);
+                (
+                    Socket {
+                        place: *place,
+                        node,
+                    },
+                    since,
+                )
+            })
+        })
+    }
+}
+
+/// How many sockets each has at `time`, and who stopped listening when.
+fn tally(words: &[Word], time: Timestamp) -> (BTreeMap<NodeId, u32>, BTreeMap<NodeId, Timestamp>) {
+    let mut open: BTreeMap<NodeId, u32> = BTreeMap::new();
+    let mut stops = BTreeMap::new();
+    for it in words.iter().take_while(|it| it.time <= time) {
+        let count = open.entry(it.node).or_default();
+        if it.listens {
+            *count += 1;
+        } else {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                stops.insert(it.node, it.time);
+            }
+        }
+    }
+    (open, stops)
+}
+
+/// Who listens at `time`.
+fn holders(words: &[Word], time: Timestamp) -> Vec<NodeId> {
+    let (open, _) = tally(words, time);
+    let mut nodes: Vec<NodeId> = open
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(node, _)| *node)
+        .collect();
+    if nodes.is_empty() {
+        // What is found later, or stops without having been told to begin, was there before; but not
+        // before what was seen to begin here.
+        let later = &words[words.partition_point(|it| it.time <= time)..];
+        let first = later.first().filter(|it| it.is_found || !it.listens);
+        let alike = |it: &&Word| {
+            first.is_some_and(|first| it.listens == first.listens && it.is_found == first.is_found)
+        };
+        nodes = later.iter().take_while(alike).map(|it| it.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+    }
+    nodes
+}
+
+fn listens(words: &[Word], time: Timestamp, node: NodeId) -> bool {
+    holders(words, time).contains(&node)
+}

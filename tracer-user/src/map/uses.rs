@@ -1,0 +1,206 @@
+//! Of what use listening sockets are: who came in by them, who served that, and what was led past them.
+//! Use is a fact of the socket, whoever accepts.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    Map,
+    counters::Used,
+    facts::Whose,
+    halves::{At, Half, Link, Side},
+    listeners::{Place, Socket},
+    nodes::{HostId, NodeId},
+};
+use crate::model::{LedPast, ListeningAt, ServedBy, Stray, Timestamp};
+
+/// Of one socket, who served and what was led past it, as is shown.
+const MAX_SHOWN: usize = 16;
+
+/// Nodes of a draft: client, server, and the port.
+type Ends = (usize, usize, Option<u16>);
+
+/// How many, and when one was last there.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    connections: u64,
+    last: Timestamp,
+}
+
+/// The use of one socket.
+#[derive(Debug, Default)]
+struct Use {
+    connections: u64,
+    live: u64,
+    last: Option<Timestamp>,
+    served: BTreeMap<usize, Times>,
+    past: BTreeMap<Ends, Times>,
+}
+
+/// The use of all.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    sockets: HashMap<Socket, Use>,
+    strays: BTreeMap<(HostId, u32), u64>,
+}
+
+impl Uses {
+    /// Takes in the connections of a link, which are between these nodes. Returns by whose sockets they
+    /// came in.
+    pub(super) fn add(
+        &mut self,
+        map: &Map,
+        (link, whose): (Link, Whose),
+        ends: Ends,
+        used: Used,
+    ) -> Vec<NodeId> {
+        let facts = &map.halves.facts;
+        let [client, server] = [link.client, link.server].map(|id| id.map(|id| map.halves.get(id)));
+        let client = client.filter(|it| it.side == Side::Client && it.port != 0);
+        let came_to = match (server, whose, client) {
+            (Some(server), ..) => server.came_in(),
+            (None, Whose::Listener(_), Some(client)) => {
+                remote(map, client).and_then(|at| place(map, client, at, used.first))
+            }
+            _ => None,
+        };
+        let node = match (server, whose) {
+            (_, Whose::Listener(node)) | (None, Whose::Server(node, _)) => Some(node),
+            (Some(server), _) => Some(server.node),
+            (None, Whose::Told) => None,
+        };
+        let span = [used.first, used.last];
+        let found = came_to.zip(node);
+        let sockets = found.map_or_else(Vec::new, |(place, node)| {
+            facts.listeners.took(place, node, span)
+        });
+        for socket in &sockets {
+            let of = self.sockets.entry(*socket).or_default();
+            of.connections = of.connections.saturating_add(used.connections);
+            of.live = of.live.saturating_add(used.live);
+            of.last = of.last.max(Some(used.last));
+            if node != Some(socket.node) {
+                add(&mut of.served, ends.1, used);
+            }
+        }
+        if let Some(server) = server.filter(|it| it.side == Side::Server && sockets.is_empty()) {
+            let strays = self.strays.entry((server.host, server.netns)).or_default();
+            *strays = strays.saturating_add(used.connections);
+        }
+        if let Some(client) = client
+            && let Some(dialled) = dialled(map, client, server)
+            && let Some(place) = place(map, client, dialled, used.last)
+            && let Some(socket) = facts.listeners.taker(place, used.last)
+            && !sockets.contains(&socket)
+        {
+            add(
+                &mut self.sockets.entry(socket).or_default().past,
+                ends,
+                used,
+            );
+        }
+        sockets.into_iter().map(|it| it.node).collect()
+    }
+
+    /// The sockets that listen now, by whose they are. `ids` are those of the nodes of the draft.
+    pub(super) fn listening(
+        &self,
+        map: &Map,
+        ids: &[Arc<str>],
+    ) -> HashMap<NodeId, Vec<ListeningAt>> {
+        let mut listening: HashMap<NodeId, Vec<ListeningAt>> = HashMap::new();
+        for (socket, since) in map.halves.facts.listeners.open() {
+            let Place {
+                address,
+                port,
+                netns,
+                ..
+            } = socket.place;
+            let mut at = ListeningAt {
+                since,
+                ..ListeningAt::new(address, port, netns)
+            };
+            if let Some(of) = self.sockets.get(&socket) {
+                (at.connections, at.live, at.last_used) = (of.connections, of.live, of.last);
+                at.served_by = most(&of.served, |server, times| ServedBy {
+                    server: Arc::clone(&ids[*server]),
+                    connections: times.connections,
+                    last_used: times.last,
+                });
+                at.led_past = most(&of.past, |(client, server, port), times| LedPast {
+                    client: Arc::clone(&ids[*client]),
+                    server: Arc::clone(&ids[*server]),
+                    port: *port,
+                    connections: times.connections,
+                    last_used: times.last,
+                });
+            }
+            listening.entry(socket.node).or_default().push(at);
+        }
+        listening
+    }
+
+    /// What came in by no socket that is known.
+    pub(super) fn strays(&self, map: &Map) -> Vec<Stray> {
+        let strays = self
+            .strays
+            .iter()
+            .map(|((host, netns), connections)| Stray {
+                host: map.nodes.hosts()[host.index()].id.clone(),
+                netns: *netns,
+                connections: *connections,
+            });
+        let mut strays: Vec<_> = strays.collect();
+        strays.sort_by(|one, other| (&one.host, one.netns).cmp(&(&other.host, other.netns)));
+        strays
+    }
+}
+
+fn add<K: Ord>(times: &mut BTreeMap<K, Times>, of: K, used: Used) {
+    let last = used.last;
+    let sum = times.entry(of).or_insert(Times {
+        connections: 0,
+        last,
+    });
+    sum.connections = sum.connections.saturating_add(used.connections);
+    sum.last = sum.last.max(last);
+}
+
+fn most<K, T: Ord>(of: &BTreeMap<K, Times>, shown: impl Fn(&K, &Times) -> T) -> Vec<T> {
+    let mut all: Vec<_> = of.iter().collect();
+    all.sort_by_key(|(_, times)| Reverse((times.connections, times.last)));
+    let all = all.into_iter().take(MAX_SHOWN);
+    all.map(|(key, times)| shown(key, times)).collect()
+}
+
+/// What `client` has at the other end, as far as it knows.
+fn remote(map: &Map, client: &Half) -> Option<At> {
+    let address = map.nodes.address(client.remote)?;
+    let port = client.port;
+    Some(At { address, port })
+}
+
+/// What `client` dialled, if that is not where it came to.
+fn dialled(map: &Map, client: &Half, server: Option<&Half>) -> Option<At> {
+    client.dialled().or_else(|| {
+        let remote = remote(map, client)?;
+        let came_in = server?.came_in()?;
+        let is_same = (came_in.address, came_in.port) == (remote.address, remote.port);
+        (!is_same).then_some(remote)
+    })
+}
+
+/// Where that is, in the network namespace that has the address.
+fn place(map: &Map, client: &Half, At { address, port }: At, time: Timestamp) -> Option<Place> {
+    let from = (client.host, client.netns);
+    let owner = map.halves.facts.owner(from, address, time, &map.realms);
+    owner.map(|(host, netns)| Place {
+        host,
+        netns,
+        address,
+        port,
+    })
+}
