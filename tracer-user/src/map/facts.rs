@@ -68,7 +68,7 @@ impl Default for Facts {
 impl Facts {
     /// A socket listens, or does so no more.
     pub(super) fn listener(&mut self, place: Place, word: Word) {
-        self.owns((place.host, place.netns), place.address, word.time);
+        self.owns((place.host, place.netns), place.address, [word.time; 2]);
         self.listeners.tell(place, word);
     }
 
@@ -77,25 +77,30 @@ impl Facts {
         &mut self,
         netns: (HostId, u32),
         address: Address,
-        time: Timestamp,
+        times: [Timestamp; 2],
     ) -> SightingId {
         let ip = address.ip();
         // Every one has these.
         if ip.is_loopback() || ip.is_unspecified() {
             return SightingId::NONE;
         }
-        self.owners.tell(address, netns, time)
+        self.owners.tell(address, netns, times)
     }
 
     /// `node` has what came in at `place`.
-    pub(super) fn takes(&mut self, place: Place, node: NodeId, time: Timestamp) -> SightingId {
-        self.takers.tell(place, node, time)
+    pub(super) fn takes(
+        &mut self,
+        place: Place,
+        node: NodeId,
+        times: [Timestamp; 2],
+    ) -> SightingId {
+        self.takers.tell(place, node, times)
     }
 
     /// The same once more.
-    pub(super) fn again(&mut self, owner: SightingId, taker: SightingId, time: Timestamp) {
-        self.owners.see(owner, time);
-        self.takers.see(taker, time);
+    pub(super) fn again(&mut self, owner: SightingId, taker: SightingId, times: [Timestamp; 2]) {
+        self.owners.see(owner, times);
+        self.takers.see(taker, times);
     }
 
     /// These two are the ends of one connection, opened then.
@@ -111,7 +116,7 @@ impl Facts {
                 server.port
             },
         };
-        self.servers.tell(dialled, server, opened);
+        self.servers.tell(dialled, server, [opened; 2]);
     }
 
     /// How much there was no room for.

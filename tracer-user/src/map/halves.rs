@@ -165,14 +165,19 @@ impl Halves {
             process: event.process.as_ref().map(|it| Arc::as_ptr(it).addr()),
             name: connection.name.as_ref().map(|it| Arc::as_ptr(it).addr()),
         };
+        // As long as it is open it is there.
+        let times = [
+            connection.opened.map_or(time, |opened| opened.min(time)),
+            time,
+        ];
         if let Some(found) = self.asked.get(&asked) {
             let Half { node, remote, .. } = self.halves[found.half.0 as usize];
             nodes.see(node, time);
             nodes.see(remote, time);
-            self.facts.again(found.owner, found.taker, time);
+            self.facts.again(found.owner, found.taker, times);
             return found.half;
         }
-        let found = self.find(&asked, event, time, nodes);
+        let found = self.find(&asked, event, times, nodes);
         let half = found.half;
         if self.asked.len() >= MAX_ASKED {
             self.asked.clear();
@@ -185,9 +190,10 @@ impl Halves {
         &mut self,
         asked: &Asked,
         event: &ConnectionEvent,
-        time: Timestamp,
+        times: [Timestamp; 2],
         nodes: &mut Nodes,
     ) -> Found {
+        let time = times[1];
         let Asked {
             host,
             netns,
@@ -218,9 +224,9 @@ impl Halves {
             at: at.filter(|at| self.has_place(*at)),
             is_unknown: nodes.is_unknown(node),
         };
-        let owner = self.facts.owns((host, netns), local, time);
+        let owner = self.facts.owns((host, netns), local, times);
         let taker = match (half.came_in(), &event.process) {
-            (Some(place), Some(_)) => self.facts.takes(place, node, time),
+            (Some(place), Some(_)) => self.facts.takes(place, node, times),
             _ => SightingId::NONE,
         };
         Found {

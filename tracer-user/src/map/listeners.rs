@@ -202,24 +202,28 @@ impl Listeners {
         last.map(|(node, _)| node)
     }
 
-    /// The sockets that took what came to `place` between these times, where `node` served it: its own,
-    /// if there was one.
+    /// The sockets that took what came to `place` between these times, where `server` served it, if that
+    /// is known: its own, if there was one.
     pub(super) fn took(
         &self,
         place: Place,
-        node: NodeId,
+        server: Option<NodeId>,
         [first, last]: [Timestamp; 2],
     ) -> Vec<Socket> {
-        let own = place.sockets().find(|it| {
-            [first, last].into_iter().any(|time| {
-                let words = self.words(*it, time);
-                let here = words.iter().filter(|it| it.node == node);
-                let mut begins = here.filter(|it| first <= it.time && it.time <= last);
-                listens(words, time, node) || begins.any(|it| it.listens)
-            })
-        });
-        if let Some(place) = own {
-            return vec![Socket { place, node }];
+        let own = |node: NodeId| {
+            let mut sockets = place.sockets();
+            let place = sockets.find(|it| {
+                [first, last].into_iter().any(|time| {
+                    let words = self.words(*it, time);
+                    let here = words.iter().filter(|it| it.node == node);
+                    let mut begins = here.filter(|it| first <= it.time && it.time <= last);
+                    holders(words, time).contains(&node) || begins.any(|it| it.listens)
+                })
+            })?;
+            Some(Socket { place, node })
+        };
+        if let Some(own) = server.and_then(own) {
+            return vec![own];
         }
         let mut found = Vec::new();
         for time in [first, last] {
@@ -297,8 +301,4 @@ fn holders(words: &[Word], time: Timestamp) -> Vec<NodeId> {
         nodes.dedup();
     }
     nodes
-}
-
-fn listens(words: &[Word], time: Timestamp, node: NodeId) -> bool {
-    holders(words, time).contains(&node)
 }

@@ -53,8 +53,8 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         }
     }
 
-    /// `who` is seen in `place`.
-    pub(super) fn tell(&mut self, place: P, who: W, time: Timestamp) -> SightingId {
+    /// `who` is seen in `place`, all the time from `first` to `last`.
+    pub(super) fn tell(&mut self, place: P, who: W, [first, last]: [Timestamp; 2]) -> SightingId {
         let has_room = self.all.len() < self.max;
         let here = match self.places.get_mut(&place) {
             Some(here) => here,
@@ -67,7 +67,7 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         let mut numbers = here.numbers.iter();
         if let Some(at) = numbers.find(|at| self.all[**at as usize].who == who) {
             let id = SightingId(*at);
-            self.see(id, time);
+            self.see(id, [first, last]);
             return id;
         }
         if !has_room || here.numbers.len() >= MAX_HERE {
@@ -77,19 +77,15 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         }
         let number = self.all.len() as u32;
         here.numbers.push(number);
-        self.all.push(Sighting {
-            who,
-            first: time,
-            last: time,
-        });
+        self.all.push(Sighting { who, first, last });
         SightingId(number)
     }
 
     /// The same is seen again.
-    pub(super) fn see(&mut self, id: SightingId, time: Timestamp) {
+    pub(super) fn see(&mut self, id: SightingId, [first, last]: [Timestamp; 2]) {
         if let Some(it) = self.all.get_mut(id.0 as usize) {
-            it.first = it.first.min(time);
-            it.last = it.last.max(time);
+            it.first = it.first.min(first);
+            it.last = it.last.max(last);
         }
     }
 
@@ -159,7 +155,7 @@ mod tests {
     fn seen(sightings: &[(char, u64)]) -> Sightings<(), char> {
         let mut all = Sightings::new(100);
         for (who, second) in sightings {
-            all.tell((), *who, at(*second));
+            all.tell((), *who, [at(*second); 2]);
         }
         all
     }
@@ -198,15 +194,15 @@ mod tests {
     fn what_there_is_no_room_for_is_counted_and_names_nobody() {
         let mut all = Sightings::new(usize::MAX);
         for who in 0..=MAX_HERE {
-            all.tell((), who, at(who as u64));
+            all.tell((), who, [at(who as u64); 2]);
         }
         assert_eq!(
             (all.last(&(), at(3), |_| true).map(|it| it.who), all.cut()),
             (None, 1)
         );
         let mut all = Sightings::new(1);
-        all.tell(1, 'a', at(1));
-        assert_eq!(all.tell(2, 'a', at(1)), SightingId::NONE);
+        all.tell(1, 'a', [at(1); 2]);
+        assert_eq!(all.tell(2, 'a', [at(1); 2]), SightingId::NONE);
         assert_eq!((all.len(), all.cut()), (1, 1));
     }
 }

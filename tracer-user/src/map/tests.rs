@@ -13,6 +13,8 @@ use crate::model::{
     Start, Stop, Totals, Tracer, Translation, Workload, WorkloadKind,
 };
 
+mod facts;
+
 const SECOND: u64 = 1_000_000_000;
 const EPOCH: u64 = 1_795_309_323 * SECOND;
 

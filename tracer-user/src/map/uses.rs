@@ -62,21 +62,20 @@ impl Uses {
         let client = client.filter(|it| it.side == Side::Client && it.port != 0);
         let came_to = match (server, whose, client) {
             (Some(server), ..) => server.came_in(),
-            (None, Whose::Listener(_), Some(client)) => {
+            // Where it was led is not known.
+            (None, Whose::Server(..), _) | (None, _, None) => None,
+            (None, _, Some(client)) => {
                 remote(map, client).and_then(|at| place(map, client, at, used.first))
             }
-            _ => None,
         };
-        let node = match (server, whose) {
-            (_, Whose::Listener(node)) | (None, Whose::Server(node, _)) => Some(node),
-            (Some(server), _) => Some(server.node),
-            (None, Whose::Told) => None,
+        let node = match (whose, server) {
+            (Whose::Listener(node), _) => Some(node),
+            (_, Some(server)) => Some(server.node),
+            (_, None) => None,
         };
         let span = [used.first, used.last];
-        let found = came_to.zip(node);
-        let sockets = found.map_or_else(Vec::new, |(place, node)| {
-            facts.listeners.took(place, node, span)
-        });
+        let sockets =
+            came_to.map_or_else(Vec::new, |place| facts.listeners.took(place, node, span));
         for socket in &sockets {
             let of = self.sockets.entry(*socket).or_default();
             of.connections = of.connections.saturating_add(used.connections);
@@ -86,8 +85,11 @@ impl Uses {
                 add(&mut of.served, ends.1, used);
             }
         }
-        if let Some(server) = server.filter(|it| it.side == Side::Server && sockets.is_empty()) {
-            let strays = self.strays.entry((server.host, server.netns)).or_default();
+        let came_to = came_to.map(|it| (it.host, it.netns));
+        let took_in = server.filter(|it| it.side == Side::Server);
+        let netns = came_to.or(took_in.map(|it| (it.host, it.netns)));
+        if let Some(netns) = netns.filter(|_| sockets.is_empty()) {
+            let strays = self.strays.entry(netns).or_default();
             *strays = strays.saturating_add(used.connections);
         }
         if let Some(client) = client

@@ -1,7 +1,7 @@
 //! What is idle, for people.
 
 use super::{
-    super::grid::Part,
+    super::{grid::Part, units::Count},
     page::{Cell, Mark, Names, Page, Shown, Table, plural, reasons},
 };
 use crate::ask::{
@@ -20,11 +20,25 @@ impl Shown for Answer<Idle> {
         let listener = |it: &IdleListener| {
             let addresses: Vec<_> = it.addresses.iter().map(ToString::to_string).collect();
             let callers = it.callers.iter().map(|link| caller(link, names));
+            let past = it.led_past.iter().map(|it| {
+                let (client, server) = (
+                    names.of_node(&it.client),
+                    names.at_port(&it.server, it.port),
+                );
+                format!(
+                    "{client} led past it to {server} ({})",
+                    Count(it.connections)
+                )
+            });
+            let unused = match it.led_past.is_empty() {
+                true => "never seen",
+                false => "led past it",
+            };
             let cells = vec![
                 Cell::text(names.at_port(&it.who, Some(it.port))),
                 Cell::List(addresses),
-                Cell::When(it.last_used, "never seen"),
-                Cell::List(callers.collect()),
+                Cell::When(it.last_used, unused),
+                Cell::List(callers.chain(past).collect()),
                 Cell::When(it.since, "before watching"),
             ];
             (Mark::Plain, cells)
