@@ -241,11 +241,19 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
             (&one.client, &one.server, one.port).cmp(&(&other.client, &other.server, other.port))
         })
     });
-    // What nobody knows the port of may be what uses a listener after all.
+    // What nobody knows the port of may be what uses a listener after all, whoever serves it there.
+    let hosts: HashSet<&str> = idle_at
+        .iter()
+        .filter_map(|at| Some(&*view.nodes[*at].host.as_ref()?.id))
+        .collect();
+    let may_use = |at: usize| {
+        let host = view.nodes[at].host.as_ref();
+        idle_at.contains(&at) || host.is_some_and(|it| hosts.contains(&*it.id))
+    };
     proof.doubt_undirected(
         view.edges
             .iter()
-            .filter(|it| idle_at.contains(&it.client) || idle_at.contains(&it.server)),
+            .filter(|it| may_use(it.client) || may_use(it.server)),
     );
     doubts.tell(view, &mut proof);
     let watched = proof.watched_ns() / 1_000_000_000;

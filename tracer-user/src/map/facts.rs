@@ -238,7 +238,11 @@ impl Facts {
         // The address may have moved since.
         let served = served.filter(|it| match server {
             Some(server) => it.who.netns == (server.host, server.netns),
-            None => self.owner(here, address, it.last.min(time), realms) == netns,
+            None => {
+                let [before, then] = [it.last.min(time), time]
+                    .map(|time| self.last_owner(here, address, time, realms));
+                before == then
+            }
         });
         if let Some(it) = served {
             return Whose::Server(it.who.node, it.who.port);
@@ -265,13 +269,44 @@ impl Facts {
         time: Timestamp,
         realms: &Realms,
     ) -> Option<(HostId, u32)> {
-        // What a namespace has itself it reaches itself.
-        if address.ip().is_loopback() || self.owners.covers(&address, from, time) {
+        match self.has_itself(from, address, time) {
+            true => Some(from),
+            false => self.owners.at(&address, time, |netns| {
+                is_reached(from, netns, address, realms)
+            }),
+        }
+    }
+
+    /// The one that was the last to have it by then, though another may have it already.
+    fn last_owner(
+        &self,
+        from: (HostId, u32),
+        address: Address,
+        time: Timestamp,
+        realms: &Realms,
+    ) -> Option<(HostId, u32)> {
+        if self.has_itself(from, address, time) {
             return Some(from);
         }
-        self.owners.at(&address, time, |(host, netns)| {
-            (host, netns) == from
-                || address.scope().is_none() && realms.meets(from.0, host, address.ip())
-        })
+        let last = self.owners.last(&address, time, |netns| {
+            is_reached(from, netns, address, realms)
+        });
+        last.map(|it| it.who)
     }
+
+    /// What a namespace has itself it reaches itself.
+    fn has_itself(&self, from: (HostId, u32), address: Address, time: Timestamp) -> bool {
+        address.ip().is_loopback() || self.owners.covers(&address, from, time)
+    }
+}
+
+/// Whether who dials `address` in one network namespace may come to another one that has it. Of a link it
+/// is not known which other namespaces are on it.
+fn is_reached(
+    from: (HostId, u32),
+    netns: (HostId, u32),
+    address: Address,
+    realms: &Realms,
+) -> bool {
+    netns == from || address.scope().is_none() && realms.meets(from.0, netns.0, address.ip())
 }

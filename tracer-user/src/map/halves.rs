@@ -19,7 +19,7 @@ const MAX_HALVES: usize = 262_144;
 /// Most addresses with ports that halves are told apart by.
 const MAX_PLACES: usize = 65_536;
 /// What was told of ends that is remembered, so that the next event of the same is quick.
-const MAX_ASKED: usize = 65_536;
+const MAX_ASKED: usize = 16_384;
 /// What only one end told of, and who was meant is asked of what is known then: this much waits for
 /// what is told late.
 const MAX_ALONE: usize = 32_768;
@@ -119,6 +119,9 @@ struct Found {
     _kept: (Option<Arc<Process>>, Option<Arc<Name>>),
 }
 
+/// By half: how old the facts were when nothing was known of what it dials.
+pub(super) type Unknown = Vec<usize>;
+
 /// All halves, and what was counted of their connections.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
@@ -129,8 +132,7 @@ pub(super) struct Halves {
     links: HashMap<(Link, Whose), Counters>,
     /// Of what only one end told, the last.
     alone: VecDeque<(Link, Share)>,
-    /// By half: how old the facts were when nothing was known of what it dials.
-    unknown: Vec<usize>,
+    unknown: Unknown,
     pub(super) facts: Facts,
 }
 
@@ -290,51 +292,49 @@ impl Halves {
             return;
         }
         // Many at once: this is looked at after every event.
-        let age = self.facts.age();
+        let mut unknown = std::mem::take(&mut self.unknown);
         for _ in 0..self.alone.len() - MAX_ALONE / 2 {
             let Some((link, share)) = self.alone.pop_front() else {
                 break;
             };
-            let whose = self.whose_once(link, &share, age, nodes, realms);
+            let whose = self.whose(link, &share, &mut unknown, nodes, realms);
             let counters = self.links.entry((link, whose)).or_default();
             counters.add_of(&share, whose);
         }
+        self.unknown = unknown;
     }
 
-    /// The same as `whose`: what is dialled of which nothing was known is not looked up again until there
-    /// is more.
-    fn whose_once(
-        &mut self,
+    /// Of whom it is known that nothing is: see [`Self::whose`].
+    pub(super) fn unknown(&self) -> Unknown {
+        self.unknown.clone()
+    }
+
+    /// Who was at the server's end of a connection or an attempt. What is dialled of which nothing was
+    /// known is not looked up again before there is more.
+    pub(super) fn whose(
+        &self,
         link: Link,
         share: &Share,
-        age: usize,
+        unknown: &mut Unknown,
         nodes: &Nodes,
         realms: &Realms,
     ) -> Whose {
+        if !self.is_alone(link) {
+            return Whose::Told;
+        }
         if let (Some(client), None) = (link.client, link.server) {
-            let unknown = &mut self.unknown[client.0 as usize];
+            let (age, unknown) = (self.facts.age(), &mut unknown[client.0 as usize]);
             if *unknown == age {
                 return Whose::Told;
             }
-            let half = &self.halves[client.0 as usize];
-            if !self.facts.knows(half, nodes) {
+            if !self.facts.knows(self.get(client), nodes) {
                 *unknown = age;
                 return Whose::Told;
             }
         }
-        self.whose(link, share, nodes, realms)
-    }
-
-    /// Who was at the server's end of a connection or an attempt.
-    pub(super) fn whose(&self, link: Link, share: &Share, nodes: &Nodes, realms: &Realms) -> Whose {
         let half = |id: Option<HalfId>| id.map(|id| self.get(id));
-        match self.is_alone(link) {
-            true => {
-                let (client, server) = (half(link.client), half(link.server));
-                self.facts.whose(client, server, share, nodes, realms)
-            }
-            false => Whose::Told,
-        }
+        let (client, server) = (half(link.client), half(link.server));
+        self.facts.whose(client, server, share, nodes, realms)
     }
 
     /// What is counted for good.

@@ -193,8 +193,9 @@ impl Listeners {
     pub(super) fn stopped(&self, place: Place, time: Timestamp) -> Option<NodeId> {
         let stops = place.sockets().filter_map(|place| {
             let (open, stops) = tally(self.words(place, time), time);
-            let is_over = |node: &NodeId| open.get(node).is_none_or(|count| *count == 0);
-            let over = stops.into_iter().filter(|(node, _)| is_over(node));
+            let over = stops
+                .into_iter()
+                .filter(|(node, _)| !open.contains_key(node));
             over.max_by_key(|(_, time)| *time)
         });
         // The first of those that stopped at the same time is the one that was preferred.
@@ -244,8 +245,7 @@ impl Listeners {
         self.places.keys().flat_map(move |place| {
             let words = self.words(*place, end);
             let (open, stops) = tally(words, end);
-            let open = open.into_iter().filter(|(_, count)| *count > 0);
-            open.map(move |(node, _)| {
+            open.into_keys().map(move |node| {
                 let stopped = stops.get(&node);
                 let mut begins = words.iter().filter(|it| it.node == node && it.listens);
                 let first = begins.find(|it| stopped.is_none_or(|stopped| it.time >= *stopped));
@@ -262,20 +262,28 @@ impl Listeners {
     }
 }
 
-/// How many sockets each has at `time`, and who stopped listening when.
+/// How many sockets each has at `time`, of those that have any, and who stopped listening when.
 fn tally(words: &[Word], time: Timestamp) -> (BTreeMap<NodeId, u32>, BTreeMap<NodeId, Timestamp>) {
     let mut open: BTreeMap<NodeId, u32> = BTreeMap::new();
     let mut stops = BTreeMap::new();
     for it in words.iter().take_while(|it| it.time <= time) {
-        let count = open.entry(it.node).or_default();
         if it.listens {
-            *count += 1;
-        } else {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                stops.insert(it.node, it.time);
+            *open.entry(it.node).or_default() += 1;
+            continue;
+        }
+        // Whose it is may be told otherwise by now, or no more; there is one that it can be.
+        let node = match (open.contains_key(&it.node), open.first_key_value()) {
+            (false, Some((only, _))) if open.len() == 1 => *only,
+            _ => it.node,
+        };
+        if let Some(count) = open.get_mut(&node) {
+            *count -= 1;
+            if *count > 0 {
+                continue;
             }
         }
+        open.remove(&node);
+        stops.insert(node, it.time);
     }
     (open, stops)
 }
@@ -283,11 +291,7 @@ fn tally(words: &[Word], time: Timestamp) -> (BTreeMap<NodeId, u32>, BTreeMap<No
 /// Who listens at `time`.
 fn holders(words: &[Word], time: Timestamp) -> Vec<NodeId> {
     let (open, _) = tally(words, time);
-    let mut nodes: Vec<NodeId> = open
-        .iter()
-        .filter(|(_, count)| **count > 0)
-        .map(|(node, _)| *node)
-        .collect();
+    let mut nodes: Vec<NodeId> = open.into_keys().collect();
     if nodes.is_empty() {
         // What is found later, or stops without having been told to begin, was there before; but not
         // before what was seen to begin here.

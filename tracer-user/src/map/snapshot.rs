@@ -109,8 +109,10 @@ fn draft(map: &Map) -> Draft {
     let ids: Vec<_> = draft.nodes.iter().map(|it| Arc::clone(&it.id)).collect();
     // What is not counted for good yet, by what it will be counted under.
     let mut rest: foldhash::HashMap<(Link, Whose), Counters> = foldhash::HashMap::default();
+    let mut unknown = map.halves.unknown();
     let mut add = |link, share: &Share| {
-        let whose = map.halves.whose(link, share, &map.nodes, &map.realms);
+        let halves = &map.halves;
+        let whose = halves.whose(link, share, &mut unknown, &map.nodes, &map.realms);
         rest.entry((link, whose)).or_default().add_of(share, whose);
     };
     map.halves

@@ -342,6 +342,12 @@ fn a_failure_stays_where_the_address_was_at_its_time() {
         [of_netns(end.opens(7.0), 4)]
     };
     assert_eq!(blamed(&[&later, &moved, &after]), ["10.0.0.9"]);
+    // What it fails before it is seen elsewhere is of who served it last.
+    let restarted = {
+        let end = client(6, "other.service", "10.0.0.9:0", "10.0.0.1:53");
+        [of_netns(end.opens(9.0), 4)]
+    };
+    assert_eq!(blamed(&[&later, &after, &restarted]), ["later.service"]);
 }
 
 #[test]
@@ -396,6 +402,17 @@ fn what_an_owner_leaves_its_holder_has() {
             "{time}"
         );
     }
+}
+
+#[test]
+fn a_socket_that_ends_as_nobodys_no_longer_listens() {
+    let mut ends = socket("one.service", "127.0.0.1:80", 1, false);
+    ends.process = None;
+    let view = map_of(&[
+        listens("one.service", "127.0.0.1:80", 1, 1.0),
+        tell(2.0, Body::Unlisten(ends)),
+    ]);
+    assert_eq!(view.nodes, []);
 }
 
 /// `mgr` listens; `client` comes in, and `name` has it.
