@@ -51,6 +51,8 @@ pub struct IdleListener {
 pub struct Past {
     /// Who dials.
     pub client: Who,
+    /// Which address.
+    pub dialled: Address,
     /// Who serves.
     pub server: Who,
     /// At which port.
@@ -206,6 +208,7 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
             let past = here().flat_map(|it| &it.led_past);
             let past = past.map(|it| Past {
                 client: Who::of_id(view, &it.client),
+                dialled: it.dialled,
                 server: Who::of_id(view, &it.server),
                 port: it.port,
                 connections: it.connections,

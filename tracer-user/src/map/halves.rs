@@ -78,7 +78,7 @@ impl Half {
 }
 
 /// An address with a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct At {
     pub(super) address: Address,
     pub(super) port: u16,

@@ -121,7 +121,7 @@ fn draft(map: &Map) -> Draft {
     let open = map.connections.shares(&map.halves);
     open.chain(map.attempts.shares())
         .for_each(|(link, share)| add(link, &share));
-    let mut uses = Uses::default();
+    let mut uses = Uses::new(map);
     let rest = rest.iter();
     let rest = rest.map(|((link, whose), counters)| (*link, *whose, counters));
     for (link, whose, counters) in map.halves.links().chain(rest) {
@@ -140,7 +140,7 @@ fn draft(map: &Map) -> Draft {
             }
         }
     }
-    draft.listening = uses.listening(map, &ids);
+    draft.listening = uses.listening(&ids);
     draft.strays = uses.strays(map);
     draft
 }

@@ -37,17 +37,41 @@ struct Use {
     live: u64,
     last: Option<Timestamp>,
     served: BTreeMap<usize, Times>,
-    past: BTreeMap<Ends, Times>,
+    past: BTreeMap<(Ends, At), Times>,
 }
 
 /// The use of all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Uses {
+    /// Those that listen now, and since when.
+    open: Vec<(Socket, Option<Timestamp>)>,
+    /// By port of a host, and whether it is of IPv4, the one that listens at all addresses of its network
+    /// namespace; none if there are several.
+    any: HashMap<(HostId, u16, bool), Option<Socket>>,
     sockets: HashMap<Socket, Use>,
     strays: BTreeMap<(HostId, u32), u64>,
 }
 
 impl Uses {
+    /// Nothing came in yet.
+    pub(super) fn new(map: &Map) -> Self {
+        let open: Vec<_> = map.halves.facts.listeners.open().collect();
+        let mut any: HashMap<_, Option<Socket>> = HashMap::new();
+        let sockets = open.iter().map(|(socket, _)| *socket);
+        for socket in sockets.filter(|it| it.place.address.ip().is_unspecified()) {
+            let place = socket.place;
+            let is_ipv4 = place.address.ip().is_ipv4();
+            let only = any.entry((place.host, place.port, is_ipv4));
+            only.and_modify(|it| *it = None).or_insert(Some(socket));
+        }
+        Self {
+            open,
+            any,
+            sockets: HashMap::new(),
+            strays: BTreeMap::new(),
+        }
+    }
+
     /// Takes in the connections of a link, which are between these nodes. Returns by whose sockets they
     /// came in.
     pub(super) fn add(
@@ -94,27 +118,32 @@ impl Uses {
         }
         if let Some(client) = client
             && let Some(dialled) = dialled(map, client, server)
-            && let Some(place) = place(map, client, dialled, used.last)
-            && let Some(socket) = facts.listeners.taker(place, used.last)
+            && let Some(socket) = self.passed(map, client, dialled, used.last)
             && !sockets.contains(&socket)
         {
-            add(
-                &mut self.sockets.entry(socket).or_default().past,
-                ends,
-                used,
-            );
+            let past = &mut self.sockets.entry(socket).or_default().past;
+            add(past, (ends, dialled), used);
         }
         sockets.into_iter().map(|it| it.node).collect()
     }
 
+    /// The socket that would have taken what `client` dialled. Where it is not known who has that address,
+    /// as nobody there used it, it is the only one of the host at that port.
+    fn passed(&self, map: &Map, client: &Half, dialled: At, time: Timestamp) -> Option<Socket> {
+        match place(map, client, dialled, time) {
+            Some(place) => map.halves.facts.listeners.taker(place, time),
+            None => {
+                let any = |is_ipv4| self.any.get(&(client.host, dialled.port, is_ipv4));
+                let ipv4 = any(true).filter(|_| dialled.address.ip().is_ipv4());
+                *ipv4.or_else(|| any(false))?
+            }
+        }
+    }
+
     /// The sockets that listen now, by whose they are. `ids` are those of the nodes of the draft.
-    pub(super) fn listening(
-        &self,
-        map: &Map,
-        ids: &[Arc<str>],
-    ) -> HashMap<NodeId, Vec<ListeningAt>> {
+    pub(super) fn listening(&self, ids: &[Arc<str>]) -> HashMap<NodeId, Vec<ListeningAt>> {
         let mut listening: HashMap<NodeId, Vec<ListeningAt>> = HashMap::new();
-        for (socket, since) in map.halves.facts.listeners.open() {
+        for (socket, since) in &self.open {
             let Place {
                 address,
                 port,
@@ -122,22 +151,25 @@ impl Uses {
                 ..
             } = socket.place;
             let mut at = ListeningAt {
-                since,
+                since: *since,
                 ..ListeningAt::new(address, port, netns)
             };
-            if let Some(of) = self.sockets.get(&socket) {
+            if let Some(of) = self.sockets.get(socket) {
                 (at.connections, at.live, at.last_used) = (of.connections, of.live, of.last);
                 at.served_by = most(&of.served, |server, times| ServedBy {
                     server: Arc::clone(&ids[*server]),
                     connections: times.connections,
                     last_used: times.last,
                 });
-                at.led_past = most(&of.past, |(client, server, port), times| LedPast {
-                    client: Arc::clone(&ids[*client]),
-                    server: Arc::clone(&ids[*server]),
-                    port: *port,
-                    connections: times.connections,
-                    last_used: times.last,
+                at.led_past = most(&of.past, |((client, server, port), dialled), times| {
+                    LedPast {
+                        dialled: dialled.address,
+                        client: Arc::clone(&ids[*client]),
+                        server: Arc::clone(&ids[*server]),
+                        port: *port,
+                        connections: times.connections,
+                        last_used: times.last,
+                    }
                 });
             }
             listening.entry(socket.node).or_default().push(at);

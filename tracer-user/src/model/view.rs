@@ -143,6 +143,9 @@ pub struct ServedBy {
 pub struct LedPast {
     /// The id of the node that dialled.
     pub client: Arc<str>,
+    /// Which address. Where nobody was seen to have it, this is the only listening socket of the client's host
+    /// for that port at any address.
+    pub dialled: Address,
     /// The id of the node that they came to.
     pub server: Arc<str>,
     /// At which port.

@@ -552,6 +552,7 @@ fn what_a_translation_leads_past_a_listener_is_told_with_it() {
     let proxy = listener(&view, "docker-proxy");
     let past = LedPast {
         client: node(&view, "app.service").id.clone(),
+        dialled: Address::from(address("10.0.0.5:8080")),
         server: node(&view, "web").id.clone(),
         port: Some(80),
         connections: 1,
@@ -562,6 +563,36 @@ fn what_a_translation_leads_past_a_listener_is_told_with_it() {
     let answer = idle(&view, None).found;
     assert_eq!(answer.listeners.len(), 1);
     assert_eq!(&*answer.listeners[0].led_past[0].server.name, "web");
+}
+
+#[test]
+fn where_nobody_used_the_address_the_only_listener_of_that_port_is_led_past() {
+    let past = |sockets: &[&str]| {
+        let call = client(1, "app.service", "10.69.0.2:0", "10.68.0.2:80");
+        let mut opens = call.opens(2.0);
+        if let Body::Connect(it) = &mut opens.body {
+            it.connection.translation = Some(Box::new(Translation {
+                dialled: address("10.69.0.1:8080"),
+                server: address("10.68.0.2:80"),
+                evidence: AddressEvidence::Conntrack,
+            }));
+        }
+        let web = of_netns(server(&call, Some("web")).opens(2.0), 3);
+        let mut events = vec![listens("web", "10.68.0.2:80", 3, 1.0), opens, web];
+        for (netns, local) in sockets.iter().enumerate() {
+            events.push(listens("docker-proxy", local, 10 + netns as u32, 1.0));
+        }
+        let view = map_of(&events);
+        let listeners = &node(&view, "docker-proxy").listeners;
+        listeners.iter().flat_map(|it| &it.led_past).count()
+    };
+    assert_eq!(past(&["0.0.0.0:8080"]), 1);
+    assert_eq!(past(&["[::]:8080"]), 1);
+    assert_eq!(past(&["0.0.0.0:8080", "[::]:8080"]), 1);
+    assert_eq!(past(&["0.0.0.0:8081"]), 0);
+    assert_eq!(past(&["127.0.0.1:8080"]), 0);
+    // Which of the two it is nobody knows.
+    assert_eq!(past(&["0.0.0.0:8080", "0.0.0.0:8080"]), 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is idle, for people.
 
 use super::{
-    super::{grid::Part, units::Count},
+    super::grid::Part,
     page::{Cell, Mark, Names, Page, Shown, Table, plural, reasons},
 };
 use crate::ask::{
@@ -20,15 +20,11 @@ impl Shown for Answer<Idle> {
         let listener = |it: &IdleListener| {
             let addresses: Vec<_> = it.addresses.iter().map(ToString::to_string).collect();
             let callers = it.callers.iter().map(|link| caller(link, names));
-            let past = it.led_past.iter().map(|it| {
-                let (client, server) = (
-                    names.of_node(&it.client),
-                    names.at_port(&it.server, it.port),
-                );
-                format!(
-                    "{client} led past it to {server} ({})",
-                    Count(it.connections)
-                )
+            let past = it.led_past.iter().map(|past| {
+                let client = names.of_node(&past.client);
+                let dialled = past.dialled.with_port(it.port);
+                let server = names.at_port(&past.server, past.port);
+                format!("{client} by {dialled} to {server}")
             });
             let unused = match it.led_past.is_empty() {
                 true => "never seen",

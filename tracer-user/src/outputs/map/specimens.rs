@@ -236,6 +236,7 @@ pub(crate) fn three_tiers() -> View {
     };
     let past = LedPast {
         client: id(3),
+        dialled: IpAddr::from([10, 0, 0, 7]).into(),
         server: id(2),
         port: Some(8080),
         connections: 7,
