@@ -11,17 +11,21 @@ mod connections;
 mod counters;
 mod coverage;
 mod end;
+mod facts;
 pub mod focus;
 mod fold;
 mod halves;
 mod histogram;
 mod hosts;
 mod kept;
+mod listeners;
 mod meeting;
 mod namespaces;
 mod nodes;
 mod realms;
+mod sightings;
 mod snapshot;
+mod uses;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,12 +37,13 @@ use self::{
     coverage::Watched,
     halves::{Half, Halves},
     kept::Standing,
+    listeners::{Place, Word},
     nodes::{HostId, Nodes},
     realms::Realms,
 };
 use crate::model::{
-    Body, Change, Direction, Event, Happened, ListenerEvent, ListeningAt, Process, ProcessEvidence,
-    Timestamp, View,
+    Body, Change, Direction, Event, Happened, ListenerEvent, Process, ProcessEvidence, Timestamp,
+    View,
 };
 
 /// What nodes are made of.
@@ -212,8 +217,8 @@ impl Map {
                 self.attempts
                     .failed(host, it, half, is_client, time, &mut self.halves);
             }
-            Body::Listen(it) => self.listener(host, it, time, true, is_before),
-            Body::Unlisten(it) => self.listener(host, it, time, false, is_before),
+            Body::Listen(it) => self.listener(host, it, [event.time, time], true),
+            Body::Unlisten(it) => self.listener(host, it, [event.time, time], false),
             Body::Fail(_) | Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
             Body::Exec(it) if !is_before => {
                 let process = &it.process;
@@ -229,6 +234,7 @@ impl Map {
         }
         self.connections.expire(event.time, &mut self.halves);
         self.attempts.expire(event.time, &mut self.halves);
+        self.halves.settle(&self.nodes, &self.realms);
     }
 
     fn watched(&mut self, host: HostId) -> &mut Watched {
@@ -244,7 +250,9 @@ impl Map {
             let halves = &mut self.halves;
             self.connections.run_ends(host, halves, realms, nodes);
             self.nodes.forget_listeners(host);
-            self.halves.forget_listeners(host);
+        }
+        if let Body::Start(_) = &event.body {
+            self.halves.facts.listeners.begins(host, event.time);
         }
     }
 
@@ -260,33 +268,37 @@ impl Map {
         &mut self,
         host: HostId,
         event: &ListenerEvent,
-        time: Timestamp,
+        [told, time]: [Timestamp; 2],
         listens: bool,
-        is_before: bool,
     ) {
+        let is_before = told < time;
         let node = self.nodes.local(host, event.process.as_ref(), time);
         let process = event.process.as_deref();
         let listener = &event.listener;
-        let at = ListeningAt {
+        let place = Place {
+            host,
+            netns: listener.netns,
             address: listener.local.into(),
             port: listener.local.port(),
-            netns: listener.netns,
         };
         // What was found listening did not begin to just now.
-        if event.evidence.process != ProcessEvidence::Scan && !is_before {
-            let (address, port) = (at.address, at.port);
+        let is_found = event.evidence.process == ProcessEvidence::Scan;
+        if !is_found && !is_before {
+            let (address, port) = (place.address, place.port);
             let what = match listens {
                 true => Happened::Listen { address, port },
                 false => Happened::Unlisten { address, port },
             };
             self.nodes.change(node, process, Change { time, what });
         }
-        if listens {
-            self.nodes.listen(node, process, at);
-            self.halves.listens(host, at.netns, at.port, node);
-        } else {
-            self.nodes.unlisten(node, process, at);
-        }
+        self.nodes.listen(node, process, listens);
+        let word = Word {
+            time: told,
+            node,
+            listens,
+            is_found,
+        };
+        self.halves.facts.listener(place, word);
     }
 
     /// Whether events count whenever they happened.

@@ -17,6 +17,7 @@ use crate::model::{
 };
 
 mod bounds;
+mod facts;
 mod realms;
 mod twins;
 

@@ -49,7 +49,7 @@ pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
 pub use time::Timestamp;
 pub use view::{
     Change, Cut, Edge, EdgeEvidence, EdgeState, Gap, Happened, HostCoverage, HostCut, LastFailure,
-    ListeningAt, Node, NodeKind, Quantiles, Run, SeenBy, StepsBack, View,
+    LedPast, ListeningAt, Node, NodeKind, Quantiles, Run, SeenBy, ServedBy, StepsBack, Stray, View,
 };
 pub use who::{WhoError, find};
 pub use workload::{Container, Kubernetes, Outer, Owner, Workload, WorkloadKind};
