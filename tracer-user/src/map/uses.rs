@@ -86,8 +86,8 @@ impl Uses {
         let client = client.filter(|it| it.side == Side::Client && it.port != 0);
         let came_to = match (server, whose, client) {
             (Some(server), ..) => server.came_in(),
-            // Where it was led is not known.
-            (None, Whose::Server(..), _) | (None, _, None) => None,
+            // Where that is is not known.
+            (None, Whose::Server { is_led: true, .. }, _) | (None, _, None) => None,
             (None, _, Some(client)) => {
                 remote(map, client).and_then(|at| place(map, client, at, used.first))
             }
