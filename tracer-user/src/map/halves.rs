@@ -133,6 +133,8 @@ pub(super) struct Halves {
     /// Of what only one end told, the last.
     alone: VecDeque<(Link, Share)>,
     unknown: Unknown,
+    /// How often there was no room to tell halves apart.
+    cut: u64,
     pub(super) facts: Facts,
 }
 
@@ -241,18 +243,27 @@ impl Halves {
 
     /// Whether halves are told apart by `at`.
     fn has_place(&mut self, at: At) -> bool {
-        self.places.contains(&at) || self.places.len() < MAX_PLACES && self.places.insert(at)
+        let is_known = self.places.contains(&at);
+        let has_room = self.places.len() < MAX_PLACES;
+        self.cut += u64::from(!is_known && !has_room);
+        is_known || has_room && self.places.insert(at)
     }
 
     fn number(&mut self, half: &mut Half) -> HalfId {
         if self.halves.len() >= MAX_HALVES && !self.numbers.contains_key(half) {
             (half.port, half.at) = (0, None);
+            self.cut += 1;
         }
         *self.numbers.entry(*half).or_insert_with(|| {
             self.halves.push(*half);
             self.unknown.push(usize::MAX);
             HalfId((self.halves.len() - 1) as u32)
         })
+    }
+
+    /// How often there was no room to tell halves apart, or for what is known of them.
+    pub(super) fn cut(&self) -> u64 {
+        self.cut.saturating_add(self.facts.cut())
     }
 
     pub(super) fn get(&self, id: HalfId) -> &Half {

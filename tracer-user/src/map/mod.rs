@@ -275,9 +275,10 @@ impl Map {
         self.options.since.is_none() && self.options.until.is_none()
     }
 
-    /// What was told of listeners, and of who has an address or serves it, and there was no room for.
+    /// What was told of listeners, of who has an address or serves it, and of ports, and there was no room
+    /// for: how often.
     pub fn cut_facts(&self) -> u64 {
-        self.halves.facts.cut()
+        self.halves.cut()
     }
 
     /// What the map looks like now, all of it.

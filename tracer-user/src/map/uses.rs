@@ -97,7 +97,7 @@ impl Uses {
             (_, Some(server)) => Some(server.node),
             (_, None) => None,
         };
-        let span = [used.first, used.last];
+        let span = [used.first, used.opened];
         let sockets =
             came_to.map_or_else(Vec::new, |place| facts.listeners.took(place, node, span));
         for socket in &sockets {

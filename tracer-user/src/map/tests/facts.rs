@@ -372,9 +372,23 @@ fn a_run_tells_anew_who_listens() {
         tell(5.0, start()),
         is_found("new.service", "0.0.0.0:80", 1, 5.5),
     ];
-    for (time, who) in [(0.5, "unknown"), (2.0, "old.service"), (5.1, "new.service")] {
+    let truth = [
+        (-0.5, "unknown"),
+        (0.5, "unknown"),
+        (2.0, "old.service"),
+        (5.1, "new.service"),
+    ];
+    for (time, who) in truth {
         let events = [&runs[..], &[full(time)]].concat();
         assert_eq!(told(&events), [format!("10.0.0.5 -> {who}:80")], "{time}");
+    }
+    let found = [
+        tell(1.0, start()),
+        is_found("old.service", "0.0.0.0:80", 1, 1.5),
+    ];
+    for time in [0.5, 1.2, 3.0] {
+        let events = [&found[..], &[full(time)]].concat();
+        assert_eq!(told(&events), ["10.0.0.5 -> old.service:80"], "{time}");
     }
     let view = map_of(&runs);
     assert_eq!(view.nodes.len(), 1, "old.service is gone: {:?}", view.nodes);
@@ -478,6 +492,36 @@ fn use_is_of_the_listener_whoever_accepts() {
     let view = map_of(&activated("mgr.service"));
     assert!(only(&view).evidence.listeners.is_empty());
     assert!(listener(&view, "mgr.service").served_by.is_empty());
+}
+
+#[test]
+fn a_port_that_passes_to_another_is_used_by_either_at_its_time() {
+    let call = |n, time| {
+        let client = client(n, "client.service", "127.0.0.1:0", "127.0.0.1:7000");
+        let server = server(&client, Some("app.service"));
+        [client.opens(time), server.opens(time)]
+    };
+    // First it listens itself, and then by a manager.
+    let life = [
+        listens("app.service", "127.0.0.1:7000", 1, 1.0),
+        stops("app.service", "127.0.0.1:7000", 1, 3.0),
+        listens("mgr.service", "127.0.0.1:7000", 1, 4.0),
+    ];
+    let before = [&life[..], &call(1, 2.0)].concat();
+    assert_eq!(unused(&map_of(&before)), [("mgr.service".to_owned(), 7000)]);
+    // What is open for long does not come in again.
+    let client = client(1, "client.service", "127.0.0.1:0", "127.0.0.1:7000");
+    let mut closes = server(&client, Some("app.service")).closes(9.0, 1, 1);
+    if let Body::Close(it) = &mut closes.body {
+        it.connection.opened = Some(at(2.0));
+    }
+    let lives_on = [&before[..], &[closes]].concat();
+    assert_eq!(
+        unused(&map_of(&lives_on)),
+        [("mgr.service".to_owned(), 7000)]
+    );
+    let after = [&before[..], &call(2, 5.0)].concat();
+    assert_eq!(unused(&map_of(&after)), []);
 }
 
 #[test]
