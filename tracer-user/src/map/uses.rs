@@ -86,7 +86,7 @@ impl Uses {
         let client = client.filter(|it| it.side == Side::Client && it.port != 0);
         let came_to = match (server, whose, client) {
             (Some(server), ..) => server.came_in(),
-            // Where that is is not known.
+            // Where it is led is not known, or who dialled.
             (None, Whose::Server { is_led: true, .. }, _) | (None, _, None) => None,
             (None, _, Some(client)) => {
                 remote(map, client).and_then(|at| place(map, client, at, used.first))
