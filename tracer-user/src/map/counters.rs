@@ -111,6 +111,8 @@ pub(super) struct Used {
     pub(super) connections: u64,
     pub(super) live: u64,
     pub(super) first: Timestamp,
+    /// When the last one was opened.
+    pub(super) opened: Timestamp,
     /// When one was last there, as far as that is known: the last event may have been an attempt that
     /// failed.
     pub(super) last: Timestamp,
@@ -277,6 +279,7 @@ impl Counters {
             connections,
             live: connections.saturating_sub(self.terminated),
             first,
+            opened: self.last_success.unwrap_or(first),
             last,
         })
     }

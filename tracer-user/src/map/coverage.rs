@@ -366,7 +366,7 @@ impl Watched {
         let goes_on = self
             .until
             .is_some_and(|until| run.to.as_ns() > until.as_ns().saturating_add(SLACK_NS));
-        (!is_cut_away).then(|| Run {
+        (!is_cut_away).then_some(Run {
             from,
             to,
             started: run.has_start,

@@ -45,8 +45,14 @@ pub(super) enum Whose {
     Told,
     /// Whose socket listened, or had listened, where it went.
     Listener(NodeId),
-    /// Who served others that dialled the same; at that port, 0 if it is not known.
-    Server(NodeId, u16),
+    /// Who served others that dialled the same.
+    Server {
+        node: NodeId,
+        /// 0 if it is not known.
+        port: u16,
+        /// It is elsewhere than the address, so what dials that is led there.
+        is_led: bool,
+    },
 }
 
 /// When it was, and how it went.
@@ -84,7 +90,10 @@ impl Default for Facts {
 impl Facts {
     /// A socket listens, or does so no more.
     pub(super) fn listener(&mut self, place: Place, word: Word) {
-        self.owns((place.host, place.netns), place.address, [word.time; 2]);
+        // It may outlive the address.
+        if word.listens {
+            self.owns((place.host, place.netns), place.address, [word.time; 2]);
+        }
         self.listeners.tell(place, word);
     }
 
@@ -257,9 +266,6 @@ impl Facts {
         let listener = listener
             .map(|it| it.node)
             .filter(|it| !nodes.is_unknown(*it));
-        if let Some(node) = listener.filter(|_| netns == Some(here)) {
-            return Whose::Listener(node);
-        }
         let dialled = (client.host, client.netns, client.remote, client.port);
         let served = self.servers.last(&dialled, time, |_| true);
         // The address may have moved since.
@@ -268,14 +274,24 @@ impl Facts {
             None => {
                 let [before, then] = [it.last.min(time), time]
                     .map(|time| self.last_owner(here, address, time, realms));
-                before == then
+                before.is_some() && before == then
             }
         });
-        if let Some(it) = served {
-            return Whose::Server(it.who.node, it.who.port);
-        }
-        if let Some(node) = listener {
-            return Whose::Listener(node);
+        let is_led = |it: &Server| netns.is_some_and(|netns| netns != it.netns);
+        let served = served.map(|it| it.who);
+        // What is led elsewhere comes to no socket here.
+        match (listener, served) {
+            (Some(node), served) if !served.as_ref().is_some_and(is_led) => {
+                return Whose::Listener(node);
+            }
+            (_, Some(it)) => {
+                return Whose::Server {
+                    node: it.node,
+                    port: it.port,
+                    is_led: is_led(&it),
+                };
+            }
+            (_, None) => {}
         }
         let stopped = place.filter(|_| asked.failed.is_some()).and_then(|place| {
             match self.listeners.knows(place, time) {
@@ -304,21 +320,23 @@ impl Facts {
         }
     }
 
-    /// The one that was the last to have it by then, though another may have it already.
+    /// The one that was seen to have it last by then, if any was, though another may have it already; none
+    /// if there may be several.
     fn last_owner(
         &self,
         from: (HostId, u32),
         address: Address,
         time: Timestamp,
         realms: &Realms,
-    ) -> Option<(HostId, u32)> {
+    ) -> Option<Option<(HostId, u32)>> {
         if self.has_itself(from, address, time) {
-            return Some(from);
+            return Some(Some(from));
         }
-        let last = self.owners.last(&address, time, |netns| {
-            is_reached(from, netns, address, realms)
-        });
-        last.map(|it| it.who)
+        let counts = |netns| is_reached(from, netns, address, realms);
+        match self.owners.last(&address, time, counts) {
+            Some(last) => Some(Some(last.who)),
+            None => (!self.owners.is_seen(&address, time, counts)).then_some(None),
+        }
     }
 
     /// What a namespace has itself it reaches itself.

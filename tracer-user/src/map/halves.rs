@@ -354,7 +354,11 @@ impl Halves {
             if let (Some(_), Some(server)) = (link.client, link.server) {
                 let server = self.get(server);
                 if !server.is_unknown {
-                    whose = Whose::Server(server.node, server.served_port());
+                    whose = Whose::Server {
+                        node: server.node,
+                        port: server.served_port(),
+                        is_led: true,
+                    };
                 }
                 link.server = None;
             }
@@ -383,15 +387,12 @@ impl Halves {
             return;
         }
         // What was found when it was counted for good is nearly always true.
-        let Half { node, .. } = *self.get(server);
-        let port = self.get(server).served_port();
-        let found = [
-            Whose::Server(node, port),
-            Whose::Server(node, 0),
-            Whose::Listener(node),
-            Whose::Told,
-        ];
-        for whose in found {
+        let server = self.get(server);
+        let (node, port) = (server.node, server.served_port());
+        let server = |port, is_led| Whose::Server { node, port, is_led };
+        let servers = [true, false].map(|is_led| [server(port, is_led), server(0, is_led)]);
+        let others = [Whose::Listener(node), Whose::Told];
+        for whose in servers.into_iter().flatten().chain(others) {
             if let Some(counters) = self.links.get_mut(&(link, whose))
                 && counters.complete(known)
             {

@@ -232,10 +232,11 @@ impl Listeners {
         let Some(OfHost { runs, .. }) = self.hosts.get(&place.host) else {
             return words;
         };
+        // What is found when the first one begins was there before.
         let run = runs.partition_point(|it| *it <= time);
         let begin = |run: &Timestamp| words.partition_point(|it| it.time < *run);
         let from = run.checked_sub(1).map_or(0, |run| begin(&runs[run]));
-        let until = runs.get(run).map_or(words.len(), begin);
+        let until = runs.get(run.max(1)).map_or(words.len(), begin);
         &words[from..until]
     }
 
@@ -276,37 +277,41 @@ impl Listeners {
         last.map(|(node, _)| node)
     }
 
-    /// The sockets that took what came to `place` between these times, where `server` served it, if that
-    /// is known: its own, if there was one.
+    /// The sockets that took what came to `place`, first and last at these times, where `server` served it,
+    /// if that is known: its own, where it had one.
     pub(super) fn took(
         &self,
         place: Place,
         server: Option<NodeId>,
         [first, last]: [Timestamp; 2],
     ) -> Vec<Socket> {
-        let own = |node: NodeId| {
-            let mut sockets = place.sockets();
-            let place = sockets.find(|it| {
-                [first, last].into_iter().any(|time| {
-                    let words = self.words(*it, time);
-                    let here = words.iter().filter(|it| it.node == node);
-                    let mut begins = here.filter(|it| first <= it.time && it.time <= last);
-                    holders(words, time).contains(&node) || begins.any(|it| it.listens)
-                })
-            })?;
-            Some(Socket { place, node })
-        };
-        if let Some(own) = server.and_then(own) {
-            return vec![own];
-        }
         let mut found = Vec::new();
         for time in [first, last] {
+            let own = server.and_then(|node| {
+                let mut sockets = place.sockets();
+                let is_own = |it: &Place| holders(self.words(*it, time), time).contains(&node);
+                Some(Socket {
+                    place: sockets.find(is_own)?,
+                    node,
+                })
+            });
             // Of several that share one place, any may have.
-            let place = place.sockets();
-            let mut holders = place.map(|it| (it, holders(self.words(it, time), time)));
-            if let Some((place, nodes)) = holders.find(|(_, nodes)| !nodes.is_empty()) {
-                let sockets = nodes.into_iter().map(|node| Socket { place, node });
-                found.extend(sockets.filter(|it| !found.contains(it)).collect::<Vec<_>>());
+            let sockets = place.sockets();
+            let mut holders = sockets.map(|it| (it, holders(self.words(it, time), time)));
+            let sockets = match own {
+                Some(own) => vec![own],
+                None => holders.find(|(_, nodes)| !nodes.is_empty()).map_or_else(
+                    Vec::new,
+                    |(place, nodes)| {
+                        let socket = |node| Socket { place, node };
+                        nodes.into_iter().map(socket).collect()
+                    },
+                ),
+            };
+            for socket in sockets {
+                if !found.contains(&socket) {
+                    found.push(socket);
+                }
             }
         }
         found

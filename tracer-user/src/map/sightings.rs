@@ -134,6 +134,19 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         (is_there || !here.any(comes)).then_some(last.who)
     }
 
+    /// Whether anybody that `counts` was seen in `place` by then.
+    pub(super) fn is_seen(
+        &self,
+        place: &P,
+        time: Timestamp,
+        counts: impl Fn(W) -> bool + Copy,
+    ) -> bool {
+        let is_cut = |here: &Here| here.is_cut;
+        let mut here = self.here(place).into_iter().flatten();
+        here.any(|it| counts(it.who) && it.first <= time)
+            || self.places.get(place).is_some_and(is_cut)
+    }
+
     /// Whether `who` was seen in `place` both by then and after.
     pub(super) fn covers(&self, place: &P, who: W, time: Timestamp) -> bool {
         let mut here = self.here(place).into_iter().flatten();

@@ -289,7 +289,9 @@ fn ends(link: Link, whose: Whose, halves: &Halves) -> (SeenFrom, SeenFrom, Optio
     let found = match whose {
         Whose::Told => None,
         Whose::Listener(node) => Some((node, None)),
-        Whose::Server(node, known) => Some((node, port(known))),
+        Whose::Server {
+            node, port: known, ..
+        } => Some((node, port(known))),
     };
     match (client, server) {
         (Some(client), Some(server)) if !server.is_unknown => {

@@ -91,8 +91,8 @@ impl Uses {
         let client = client.filter(|it| it.side == Side::Client && it.port != 0);
         let came_to = match (server, whose, client) {
             (Some(server), ..) => server.came_in(),
-            // Where it was led is not known.
-            (None, Whose::Server(..), _) | (None, _, None) => None,
+            // Where it is led is not known, or who dialled.
+            (None, Whose::Server { is_led: true, .. }, _) | (None, _, None) => None,
             (None, _, Some(client)) => {
                 remote(map, client).and_then(|at| place(map, client, at, used.first))
             }
@@ -102,7 +102,7 @@ impl Uses {
             (_, Some(server)) => Some(server.node),
             (_, None) => None,
         };
-        let span = [used.first, used.last];
+        let span = [used.first, used.opened];
         let sockets =
             came_to.map_or_else(Vec::new, |place| facts.listeners.took(place, node, span));
         for socket in &sockets {

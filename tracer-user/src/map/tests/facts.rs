@@ -372,9 +372,23 @@ fn a_run_tells_anew_who_listens() {
         tell(5.0, start()),
         is_found("new.service", "0.0.0.0:80", 1, 5.5),
     ];
-    for (time, who) in [(0.5, "unknown"), (2.0, "old.service"), (5.1, "new.service")] {
+    let truth = [
+        (-0.5, "unknown"),
+        (0.5, "unknown"),
+        (2.0, "old.service"),
+        (5.1, "new.service"),
+    ];
+    for (time, who) in truth {
         let events = [&runs[..], &[full(time)]].concat();
         assert_eq!(told(&events), [format!("10.0.0.5 -> {who}:80")], "{time}");
+    }
+    let found = [
+        tell(1.0, start()),
+        is_found("old.service", "0.0.0.0:80", 1, 1.5),
+    ];
+    for time in [0.5, 1.2, 3.0] {
+        let events = [&found[..], &[full(time)]].concat();
+        assert_eq!(told(&events), ["10.0.0.5 -> old.service:80"], "{time}");
     }
     let view = map_of(&runs);
     assert_eq!(view.nodes.len(), 1, "old.service is gone: {:?}", view.nodes);
@@ -478,6 +492,36 @@ fn use_is_of_the_listener_whoever_accepts() {
     let view = map_of(&activated("mgr.service"));
     assert!(only(&view).evidence.listeners.is_empty());
     assert!(listener(&view, "mgr.service").served_by.is_empty());
+}
+
+#[test]
+fn a_port_that_passes_to_another_is_used_by_either_at_its_time() {
+    let call = |n, time| {
+        let client = client(n, "client.service", "127.0.0.1:0", "127.0.0.1:7000");
+        let server = server(&client, Some("app.service"));
+        [client.opens(time), server.opens(time)]
+    };
+    // First it listens itself, and then by a manager.
+    let life = [
+        listens("app.service", "127.0.0.1:7000", 1, 1.0),
+        stops("app.service", "127.0.0.1:7000", 1, 3.0),
+        listens("mgr.service", "127.0.0.1:7000", 1, 4.0),
+    ];
+    let before = [&life[..], &call(1, 2.0)].concat();
+    assert_eq!(unused(&map_of(&before)), [("mgr.service".to_owned(), 7000)]);
+    // What is open for long does not come in again.
+    let client = client(1, "client.service", "127.0.0.1:0", "127.0.0.1:7000");
+    let mut closes = server(&client, Some("app.service")).closes(9.0, 1, 1);
+    if let Body::Close(it) = &mut closes.body {
+        it.connection.opened = Some(at(2.0));
+    }
+    let lives_on = [&before[..], &[closes]].concat();
+    assert_eq!(
+        unused(&map_of(&lives_on)),
+        [("mgr.service".to_owned(), 7000)]
+    );
+    let after = [&before[..], &call(2, 5.0)].concat();
+    assert_eq!(unused(&map_of(&after)), []);
 }
 
 #[test]
@@ -628,7 +672,8 @@ fn handshakes_elsewhere_that_nobody_answered_are_a_doubt() {
     let doubts = |remote| {
         let view = map_of(&[&events[..], &check(remote)].concat());
         let doubts = idle(&view, None).proof.doubts.into_iter();
-        let here = doubts.filter(|it| matches!(it, Doubt::Unanswered { .. } | Doubt::Strays { .. }));
+        let here =
+            doubts.filter(|it| matches!(it, Doubt::Unanswered { .. } | Doubt::Strays { .. }));
         here.collect::<Vec<_>>()
     };
     assert_eq!(
@@ -735,4 +780,143 @@ fn the_address_of_a_socket_is_one_that_its_namespace_has() {
         told(&[&any[..], &call].concat()),
         ["app.service -> 10.0.0.9:80"]
     );
+}
+
+/// Sockets of a small host, as its kernel has them: who takes what, and who took it last.
+#[derive(Default)]
+struct Kernel {
+    /// By network namespace and address, both as numbers.
+    sockets: BTreeMap<(u32, usize), &'static str>,
+    /// The network namespace that has 10.0.0.9.
+    owner: u32,
+    last: BTreeMap<(u32, &'static str), &'static str>,
+    /// Connections by socket.
+    took: BTreeMap<(u32, usize, &'static str), u64>,
+}
+
+const SOCKETS: [&str; 4] = ["0.0.0.0:80", "10.0.0.9:80", "[::]:80", "127.0.0.1:80"];
+const SERVICES: [&str; 3] = ["one.service", "two.service", "three.service"];
+
+impl Kernel {
+    fn taker(&self, netns: u32, dialled: &str) -> Option<(usize, &'static str)> {
+        let exact = SOCKETS.iter().position(|it| *it == dialled)?;
+        let mut order = [exact, 0, 2].into_iter();
+        order.find_map(|at| Some((at, *self.sockets.get(&(netns, at))?)))
+    }
+
+    fn remember(&mut self) {
+        for netns in [1, 2] {
+            for dialled in ["127.0.0.1:80", "10.0.0.9:80"] {
+                if let Some((_, name)) = self.taker(netns, dialled) {
+                    self.last.insert((netns, dialled), name);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whoever is named is who it was, and no listener that was used seems to be unused.
+    #[test]
+    fn nobody_is_named_who_was_not_meant(
+        steps in prop::collection::vec((0..6_u8, 0..3_usize, 0..4_usize, 1..3_u32, 0..3_u8), 1..40),
+        turned: bool,
+    ) {
+        let mut kernel = Kernel { owner: 1, ..Kernel::default() };
+        let mut events = Vec::new();
+        // Who may be named for what each client dialled; the first must be, where that is its own namespace.
+        let mut meant: BTreeMap<String, (Option<&str>, bool)> = BTreeMap::new();
+        let lives = |n: u64, netns: u32, time: f64| {
+            let end = client(n, "resolver.service", "10.0.0.9:0", "203.0.113.1:53");
+            of_netns(end.opens(time), netns)
+        };
+        events.push(lives(5_000, 1, 0.5));
+        for (n, (what, who, socket, netns, told)) in steps.into_iter().enumerate() {
+            let (id, time) = (n as u64, 1.0 + n as f64);
+            let (name, local) = (SERVICES[who], SOCKETS[socket]);
+            let caller = format!("client{n}.service");
+            match what {
+                // Nobody binds to an address of another namespace.
+                0 if !kernel.sockets.contains_key(&(netns, socket))
+                    && (socket != 1 || kernel.owner == netns) =>
+                {
+                    kernel.sockets.insert((netns, socket), name);
+                    events.push(listens(name, local, netns, time));
+                }
+                1 => {
+                    if let Some(name) = kernel.sockets.remove(&(netns, socket)) {
+                        events.push(stops(name, local, netns, time));
+                    }
+                }
+                2 => {
+                    // Seen to leave, and to come.
+                    events.push(lives(6_000 + id, kernel.owner, time - 0.3));
+                    kernel.owner = netns;
+                    events.push(lives(7_000 + id, netns, time));
+                }
+                3..6 => {
+                    let (from, dialled, netns, at) = match what {
+                        3 => ("127.0.0.1:0", "127.0.0.1:80", netns, netns),
+                        _ => ("10.0.0.5:0", "10.0.0.9:80", 3, kernel.owner),
+                    };
+                    let end = client(id, &caller, from, dialled);
+                    let other = server(&end, Some("child.service"));
+                    let nobody = server(&end, None);
+                    let taker = kernel.taker(at, dialled);
+                    match taker {
+                        Some((socket, name)) => {
+                            *kernel.took.entry((at, socket, name)).or_default() += 1;
+                            let ends = [end.opens(time), end.closes(time + 0.1, 0, 0)];
+                            events.extend(ends.map(|it| of_netns(it, netns)));
+                            if told == 0 && what == 5 {
+                                let ends = [other.opens(time), other.closes(time + 0.1, 0, 0)];
+                                events.extend(ends.map(|it| of_netns(it, at)));
+                            } else {
+                                meant.insert(caller, (Some(name), what == 3));
+                            }
+                        }
+                        None => {
+                            // Of several hooks either may not see it; here the client does, or both.
+                            events.push(of_netns(end.fails(time, Reason::Refused), netns));
+                            if turned || what != 3 {
+                                let fails = nobody.fails(time, Reason::NotListening);
+                                events.push(of_netns(fails, at));
+                            }
+                            let last = kernel.last.get(&(at, dialled)).copied();
+                            meant.insert(caller, (last, what == 3));
+                        }
+                    }
+                }
+                _ => {}
+            }
+            kernel.remember();
+        }
+        let patient = Options { patience: Duration::from_secs(3_600), ..Options::ONE_HOST };
+        let view = map_with(patient, &events);
+        for edge in &view.edges {
+            let client = &*view.nodes[edge.client].name;
+            let server = &*view.nodes[edge.server].name;
+            let Some((name, is_sure)) = meant.get(client) else { continue };
+            if *is_sure {
+                prop_assert_eq!(Some(server).filter(|it| it.ends_with("service")), *name, "{}", client);
+            } else if SERVICES.contains(&server) {
+                prop_assert_eq!(Some(server), *name, "{}", client);
+            }
+        }
+        let unused = idle(&view, None);
+        for node in &view.nodes {
+            let mut used = 0;
+            for it in &node.listeners {
+                let local = it.address.with_port(it.port).to_string();
+                let socket = SOCKETS.iter().position(|it| *it == local).expect("a socket");
+                let name = SERVICES.into_iter().find(|it| *it == &*node.name).expect("a service");
+                let took = kernel.took.get(&(it.netns, socket, name));
+                let took = took.copied().unwrap_or(0);
+                prop_assert!(it.connections <= took, "{} {local}", node.name);
+                used += took;
+            }
+            let claim = unused.found.listeners.iter().any(|it| it.who.id == node.id);
+            prop_assert!(!claim || used == 0 || !unused.proof.proven, "{}", node.name);
+        }
+    }
 }
