@@ -577,6 +577,37 @@ fn what_filters_hide_is_not_proven_to_be_absent() {
 }
 
 #[test]
+fn nothing_is_proven_of_a_time_in_which_nobody_watched() {
+    let verdict = |words: &[&str]| {
+        let ask = ["failures", "--from", "before.jsonl"];
+        let found = answer(&[&ask[..], words].concat(), 0);
+        let coverage = &found["coverage"];
+        let why = coverage["doubts"][0]["why"].as_str().unwrap_or_default();
+        (
+            coverage["verdict"].as_str().unwrap_or_default().to_owned(),
+            why.to_owned(),
+        )
+    };
+    let fine = ("proven_but_for".to_owned(), String::new());
+    let not = |why: &str| ("not_proven".to_owned(), why.to_owned());
+    let within = "2026-11-24T00:21:53Z";
+    assert_eq!(verdict(&["--since", within]), fine);
+    assert_eq!(verdict(&["--until", within]), fine);
+    // Nobody knows when within its second it began.
+    assert_eq!(verdict(&["--since", "2026-11-24T00:21:52Z"]), fine);
+    assert_eq!(
+        verdict(&["--since", "2026-11-25T00:00:00Z"]),
+        not("unwatched")
+    );
+    assert_eq!(
+        verdict(&["--until", "2026-11-23T00:00:00Z"]),
+        not("unwatched")
+    );
+    assert_eq!(verdict(&["--since", "2026-11-23T00:00:00Z"]), not("gap"));
+    assert_eq!(verdict(&["--until", "2026-11-25T00:00:00Z"]), not("gap"));
+}
+
+#[test]
 fn with_losses_or_gaps_nothing_is_proven() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = std::fs::read_to_string(recordings().join("before.jsonl")).expect("a recording");
@@ -595,9 +626,28 @@ fn with_losses_or_gaps_nothing_is_proven() {
     let later = text.replace("\"time\":\"2026-", "\"time\":\"2027-");
     std::fs::write(&both, format!("{text}{later}")).expect("written");
     let gap = both.display().to_string();
+    let cut = |name: &str, keeps: &dyn Fn(usize) -> bool| {
+        let path = folder.path().join(name);
+        let lines = text.lines().enumerate();
+        let kept: Vec<&str> = lines.filter(|(at, _)| keeps(*at)).map(|it| it.1).collect();
+        std::fs::write(&path, kept.join("\n") + "\n").expect("written");
+        path.display().to_string()
+    };
+    let count = text.lines().count();
+    let no_start = cut("no-start.jsonl", &|at| at > 0);
+    let no_stop = cut("no-stop.jsonl", &|at| at + 1 < count);
+    // As where the second of three files is not given.
+    let hole = cut("hole.jsonl", &|at| !(300..330).contains(&at));
     for (path, doubt, words) in [
         (&path, "lost", "7 events of shop-1 were lost"),
         (&gap, "gap", "nobody watched shop-1 for"),
+        (
+            &no_start,
+            "no_start",
+            "shop-1 has no start before 2026-11-24",
+        ),
+        (&no_stop, "no_stop", "shop-1 has no stop after 2026-11-24"),
+        (&hole, "absent", "events of shop-1 are not in the recording"),
     ] {
         for question in [
             &["impact", "postgresql.service"][..],

@@ -39,7 +39,7 @@ const LONG_ID: usize = 64;
 
 /// What `name` is; `id` is what is known to have been added to it.
 pub(super) fn container<'a>(name: &'a str, id: Option<&str>) -> Name<'a> {
-    if is_id(name) || is_of_two_words(name) {
+    if is_uuid(name) || is_hash(name) || is_of_two_words(name) {
         return Name::MadeUp;
     }
     // `shop_web.1.k2j3h4k5j6h7k8j9h0k1j2h3k`: service, slot or node, task.
@@ -105,7 +105,7 @@ pub(super) fn without_id<'a>(name: &'a str, id: Option<&str>) -> &'a str {
     }
 }
 
-/// Whether `text` is nothing but a number that a program made up.
+/// Whether an id of a container is nothing but a number that a program made up, and no name.
 pub(super) fn is_id(text: &str) -> bool {
     let is_random = |text: &str| {
         text.len() >= 20

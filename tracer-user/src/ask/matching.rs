@@ -272,21 +272,28 @@ impl Matching<'_> {
             let edge = &after.edges[at];
             self.instances.new_edge(edge.client, edge.server, edge.port)
         };
-        let mut fresh: HashMap<_, Vec<(Ends, usize)>> = HashMap::new();
-        for (ends, at) in flat(new) {
-            if let Some(service) = new_service(at) {
-                fresh.entry(service).or_default().push((ends, at));
+        let pair = |gone: &mut ByEnds, new: &mut ByEnds, with_client: bool| {
+            let of = |ends: Ends| with_client.then_some(ends.0);
+            let mut fresh: HashMap<_, Vec<(Ends, usize)>> = HashMap::new();
+            for (ends, at) in flat(new) {
+                if let Some(service) = new_service(at) {
+                    let place = (of(ends), service);
+                    fresh.entry(place).or_default().push((ends, at));
+                }
             }
-        }
-        let mut pairs = Vec::new();
-        for (ends, at) in flat(gone) {
-            let same = old_service(at).and_then(|service| fresh.get_mut(&service)?.pop());
-            if let Some((others, other)) = same {
-                take(gone, ends, |it| *it == at);
-                take(new, others, |it| *it == other);
-                pairs.push((at, other));
+            let mut found = Vec::new();
+            for (ends, at) in flat(gone) {
+                let service = old_service(at).map(|it| (of(ends), it));
+                let same = service.and_then(|it| fresh.get_mut(&it)?.pop());
+                if let Some((others, other)) = same {
+                    take(gone, ends, |it| *it == at);
+                    take(new, others, |it| *it == other);
+                    found.push((at, other));
+                }
             }
-        }
+            found
+        };
+        let mut pairs = pair(gone, new, true);
         // What is in both already: the same end with another instance, or in the place of one.
         let (mut left, mut came) = (HashMap::new(), HashSet::new());
         let mut places: HashMap<(Ends, Option<u16>), usize> = HashMap::new();
@@ -318,6 +325,7 @@ impl Matching<'_> {
                 take(new, ends, |it| *it == at);
             }
         }
+        pairs.extend(pair(gone, new, false));
         self.edges.extend(pairs);
         self.covered.extend(covered);
     }

@@ -61,7 +61,7 @@ pub enum Doubt {
         #[serde(skip_serializing_if = "Option::is_none")]
         host: Option<String>,
     },
-    /// There is no time in which all the hosts were watched.
+    /// There is no time in which all the hosts were watched: none in common, or none at all.
     Apart,
     /// Events were lost.
     Lost {
@@ -138,6 +138,8 @@ pub enum Doubt {
         /// How many.
         lines: u64,
     },
+    /// Not all that was recorded was read: a signal came before.
+    Interrupted,
     /// Only events that filters let through were looked at.
     Filtered,
     /// It is not known who opened connections, so not who depends on whom.
@@ -195,9 +197,10 @@ impl Proof {
         let mut doubts = doubts(&before.coverage);
         doubts.extend(self::doubts(&after.coverage));
         let again = watched_again(&before.coverage, &after.coverage);
+        let is_move = after.coverage.len() >= before.coverage.len() && again.is_empty();
         for host in &before.coverage {
             // After a move everything is on other hosts: then none is missing.
-            if !again.contains(&host.host) && after.coverage.len() < before.coverage.len() {
+            if !again.contains(&host.host) && !is_move {
                 doubts.push(Doubt::HostMissing {
                     host: host.host.name.clone(),
                 });
@@ -265,25 +268,22 @@ impl Proof {
         nodes: impl Iterator<Item = &'a Node>,
         which: &[&'static str],
     ) {
-        let mut doubts: Vec<Doubt> = Vec::new();
-        for node in nodes {
-            for (what, left_out) in node.cut.parts() {
-                let doubt = Doubt::Cut {
-                    of: node.id.to_string(),
-                    what,
-                    left_out,
-                };
-                if left_out > 0 && which.contains(&what) && !doubts.contains(&doubt) {
-                    doubts.push(doubt);
-                }
-            }
-        }
-        // Each reason is told; of very many, some say enough.
-        doubts.sort_by_key(|it| match it {
-            Doubt::Cut { left_out, .. } => std::cmp::Reverse(*left_out),
-            _ => std::cmp::Reverse(0),
+        let mut cut: Vec<(u64, &str, &'static str)> = nodes
+            .flat_map(|node| {
+                let parts = node.cut.parts().into_iter();
+                parts.map(|(what, left_out)| (left_out, &*node.id, what))
+            })
+            .filter(|(left_out, _, what)| *left_out > 0 && which.contains(what))
+            .collect();
+        // The most first: of very many, some say enough.
+        cut.sort_unstable_by_key(|it| std::cmp::Reverse(*it));
+        cut.dedup();
+        cut.truncate(MAX_CUT);
+        let doubts = cut.into_iter().map(|(left_out, of, what)| Doubt::Cut {
+            of: of.to_owned(),
+            what,
+            left_out,
         });
-        doubts.truncate(MAX_CUT);
         self.doubts.extend(doubts);
         self.settle();
     }

@@ -138,9 +138,13 @@ pub fn recovery_order(view: &View, start_up_ns: u64) -> Answer<RecoveryOrder> {
     });
     let mut proof = Proof::of(view, Question::RecoveryOrder);
     proof.doubt_undirected(view.edges.iter());
-    // When they began is what tells whether they dial at their start.
-    let clients: BTreeSet<usize> = edges().map(|(client, _)| client).collect();
-    let clients = clients.iter().map(|at| &view.nodes[*at]);
+    // Where no process that is known began just then, one that is not known may have.
+    let steps = waves.iter().flat_map(|it| &it.steps);
+    let open = steps
+        .flat_map(|it| &it.needs)
+        .filter(|it| !matches!(it.when, When::StartUp | When::EachRun));
+    let clients: BTreeSet<&str> = open.map(|it| &*it.link.client.id).collect();
+    let clients = view.nodes.iter().filter(|it| clients.contains(&*it.id));
     proof.doubt_cut(clients, &["processes"]);
     let found = RecoveryOrder {
         waves,

@@ -237,15 +237,19 @@ fn of_container(workload: &Workload, container: &Container, made: impl Fn() -> S
     }
 }
 
-/// What is around a container, by what lasts of its name.
+/// What is around a container, by what lasts of the names.
 fn within(outer: Option<&Outer>) -> String {
-    match outer.map(|it| it.name.as_deref()) {
-        None => String::new(),
-        Some(None) => "*>".to_owned(),
-        Some(Some(name)) => match generated::container(name, None) {
-            generated::Name::Given => format!("{name}>"),
-            generated::Name::With { name, .. } => format!("{name}>"),
-            generated::Name::MadeUp => "*>".to_owned(),
-        },
-    }
+    let Some(outer) = outer else {
+        return String::new();
+    };
+    let mut ids = outer.id.split('/');
+    let first = ids.next();
+    let names = outer.name.as_deref().or(first).into_iter().chain(ids);
+    let lasting = names.map(|name| match generated::container(name, None) {
+        generated::Name::Given => name.into(),
+        generated::Name::With { name, .. } => name,
+        generated::Name::MadeUp => "*".into(),
+    });
+    let lasting: Vec<_> = lasting.collect();
+    lasting.join("/") + ">"
 }

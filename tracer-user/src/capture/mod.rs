@@ -646,6 +646,7 @@ impl Capture {
             missed: self.missed,
             repaired: self.interpreter.repaired,
             cost: self.cost(),
+            lines: None,
             coverage: Coverage {
                 from: self.from,
                 to,

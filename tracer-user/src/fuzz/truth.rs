@@ -515,6 +515,7 @@ fn told(world: &World) -> (Vec<Event>, Truth) {
             missed: 0,
             repaired: Repaired::default(),
             cost: crate::model::Cost::default(),
+            lines: Some(1 + events.iter().filter(|it| it.host == host(n)).count() as u64),
             coverage: Coverage {
                 from: at(0.0),
                 to: at(RUN),

@@ -29,6 +29,9 @@ const LINES: [Kind; 6] = [
     Kind::Listen,
     Kind::Unlisten,
 ];
+/// Of these, what the kernel side tells again is left out: that there is none at all where some were
+/// delivered is all that shows.
+const AT_LEAST_ONE: Kind = Kind::Fail;
 
 /// Of one host.
 #[derive(Debug)]
@@ -63,6 +66,12 @@ struct Told {
     blind: Vec<Blind>,
     /// Of each of [`LINES`], how many are missing; less than none as long as there is no `stop`.
     absent: [i64; LINES.len()],
+    /// Lines that are here, and how many its `stop` says were written before it.
+    here: u64,
+    written: Option<u64>,
+    /// Of [`AT_LEAST_ONE`], whether there is one, and whether there should be.
+    has_one: bool,
+    owes_one: bool,
     /// What its `loss` events told, until `stop` tells all.
     told: Option<Box<(Ledger<Lost>, u64)>>,
 }
@@ -78,6 +87,10 @@ impl Told {
             is_over: false,
             blind: Vec::new(),
             absent: [0; LINES.len()],
+            here: 0,
+            written: None,
+            has_one: false,
+            owes_one: false,
             told: None,
         }
     }
@@ -105,7 +118,12 @@ impl Told {
         }
     }
 
+    /// Adds so many lines to those that are missing; what is here is less than none.
     fn count(&mut self, kind: Kind, lines: i64) {
+        if kind == AT_LEAST_ONE {
+            self.has_one |= lines < 0;
+            self.owes_one |= lines > 0;
+        }
         if let Some(at) = LINES.iter().position(|it| *it == kind) {
             self.absent[at] = self.absent[at].saturating_add(lines);
         }
@@ -145,6 +163,7 @@ impl Watched {
             Body::Loss(loss) => {
                 let counts = self.counts(loss.interval.from.min(event.time), event.time);
                 let run = self.run(event.time);
+                run.here = run.here.saturating_add(1);
                 // What was told before in the account of the whole run is not lost twice.
                 if run.has_stop {
                     return false;
@@ -157,7 +176,14 @@ impl Watched {
                     self.missed = self.missed.saturating_add(loss.missed);
                 }
             }
-            body => self.run(event.time).count(body.kind(), -1),
+            body => {
+                let counts = self.counts_lines;
+                let run = self.run(event.time);
+                if counts {
+                    run.here = run.here.saturating_add(1);
+                    run.count(body.kind(), -1);
+                }
+            }
         }
         false
     }
@@ -180,6 +206,7 @@ impl Watched {
         if !run.has_start {
             (run.begun, run.from, run.has_start) = (Some(time), time, true);
             run.blind.clone_from(&start.blind);
+            run.here = run.here.saturating_add(1);
         }
         self.current = at;
         self.absorb(at);
@@ -209,6 +236,7 @@ impl Watched {
         }
         let at = self.absorb(at);
         let run = &mut self.runs[at];
+        run.written = stop.lines;
         for (kind, tally) in stop.totals.iter() {
             run.count(kind, i64::try_from(tally.delivered).unwrap_or(i64::MAX));
         }
@@ -256,6 +284,8 @@ impl Watched {
             for (sum, more) in run.absent.iter_mut().zip(part.absent) {
                 *sum = sum.saturating_add(more);
             }
+            run.has_one |= part.has_one;
+            run.here = run.here.saturating_add(part.here);
             if let Some(told) = part.told {
                 let sum = run.told.get_or_insert_default();
                 sum.0.add(&told.0);
@@ -382,6 +412,8 @@ impl Watched {
         while at < runs.len() {
             let mut absent = [0_i64; LINES.len()];
             let (first, mut to) = (at, runs[at].0.to);
+            let (mut has_one, mut owes_one) = (false, false);
+            let (mut here, mut written) = (0_u64, 0_u64);
             while at < runs.len() && (at == first || runs[at].0.from < to) {
                 let run = runs[at].0;
                 to = to.max(run.to);
@@ -389,6 +421,14 @@ impl Watched {
                 let parts = self.runs.iter().filter(|it| run.contains(it));
                 let counted = parts.chain(Some(run)).filter(|_| run.has_stop);
                 for part in counted {
+                    has_one |= part.has_one;
+                    owes_one |= part.owes_one;
+                    here = here.saturating_add(part.here);
+                    // Where it is not told how many, all are here.
+                    written = written.saturating_add(match part.has_stop {
+                        true => part.written.unwrap_or(part.here),
+                        false => 0,
+                    });
                     for (sum, more) in absent.iter_mut().zip(part.absent) {
                         *sum = sum.saturating_add(more);
                     }
@@ -396,7 +436,9 @@ impl Watched {
                 at += 1;
             }
             let absent = absent.iter().map(|it| u64::try_from(*it).unwrap_or(0));
-            runs[at - 1].1.absent = absent.fold(0, u64::saturating_add);
+            let owed = u64::from(owes_one && !has_one);
+            let absent = absent.fold(owed, u64::saturating_add);
+            runs[at - 1].1.absent = absent.max(written.saturating_sub(here));
         }
     }
 

@@ -132,7 +132,10 @@ impl Processes {
         let mut alike = 0;
         for (other, it) in self.kept.iter_mut().enumerate() {
             if other != at && program(&it.process) == program(&process) {
-                it.alike = if is_there { it.alike + 1 } else { it.alike - 1 };
+                it.alike = match is_there {
+                    true => it.alike + 1,
+                    false => it.alike.saturating_sub(1),
+                };
                 alike += 1;
             }
         }
@@ -150,7 +153,8 @@ impl Processes {
     /// The process at `place`, if it is still `process`.
     fn at(&mut self, place: Place, process: &Arc<Process>) -> Option<&mut Kept> {
         let kept = self.kept.get_mut(place as usize)?;
-        Arc::ptr_eq(&kept.process, process).then_some(kept)
+        let is_it = Arc::ptr_eq(&kept.process, process) || is_same(&kept.process, process);
+        is_it.then_some(kept)
     }
 
     /// Something of it happened.
@@ -218,10 +222,22 @@ impl Processes {
         self.cut_programs = self.cut_programs.saturating_add(other.cut_programs);
         for it in &other.kept {
             match self.find(&it.process) {
-                Some(at) if self.kept[at].last_seen >= it.last_seen => {}
                 Some(at) => {
                     self.count_alike(at, false);
-                    self.kept[at] = it.clone();
+                    let known = &self.kept[at];
+                    let newest = if known.last_seen >= it.last_seen {
+                        known
+                    } else {
+                        it
+                    };
+                    self.kept[at] = Kept {
+                        process: Arc::clone(&newest.process),
+                        listens: known.listens.saturating_add(it.listens),
+                        holds: known.holds.saturating_add(it.holds),
+                        standing: known.standing.max(it.standing),
+                        last_seen: newest.last_seen,
+                        alike: 0,
+                    };
                     self.count_alike(at, true);
                 }
                 None => {

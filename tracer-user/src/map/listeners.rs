@@ -54,7 +54,7 @@ impl Place {
 const IPV6_ANY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// What is told of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Word {
     pub(super) time: Timestamp,
     /// Whose it is.
@@ -63,6 +63,14 @@ pub(super) struct Word {
     pub(super) listens: bool,
     /// It was found listening: it began before.
     pub(super) is_found: bool,
+}
+
+impl Word {
+    /// What begins and ends at one time began before it ended: so one that is started again then is one more
+    /// for a moment, and not one too many for good.
+    fn order(&self) -> impl Ord + use<> {
+        (self.time, self.node, !self.listens, self.is_found)
+    }
 }
 
 /// A socket that takes what comes to a place.
@@ -152,7 +160,7 @@ impl OfHost {
             // One that was not kept, as a rule.
             self.leave_out(word.node, false);
         }
-        let at = words.partition_point(|it| *it <= word);
+        let at = words.partition_point(|it| it.order() <= word.order());
         words.insert(at, word);
         self.words += 1;
         let runs = &self.runs;

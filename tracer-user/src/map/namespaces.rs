@@ -11,7 +11,7 @@ use foldhash::{HashMap, HashSet};
 
 use super::{
     Map,
-    counters::Share,
+    counters::{Share, What},
     facts::Server,
     halves::Link,
     nodes::{HostId, Key, NodeId, Realm},
@@ -204,10 +204,17 @@ impl Spans {
         };
         let counted = map.halves.links();
         let counted = counted.filter_map(|(link, _, counters)| Some((link, counters.seen()?)));
-        let open = open.iter().map(|(link, share)| (*link, share));
-        let open = map.halves.alone().chain(open);
-        let open = open.map(|(link, share)| (link, (share.first, share.last)));
-        for (link, (first, last)) in counted.chain(open) {
+        let over = map.halves.alone();
+        let over = over.map(|(link, share)| (link, (share.first, share.last)));
+        // What is open is still there.
+        let now = |share: &Share| match share.what {
+            What::Connection { ended: false, .. } => map.now.unwrap_or(share.last),
+            _ => share.last,
+        };
+        let open = open
+            .iter()
+            .map(|(link, share)| (*link, (share.first, now(share))));
+        for (link, (first, last)) in counted.chain(over).chain(open) {
             for id in link.client.into_iter().chain(link.server) {
                 let half = map.halves.get(id);
                 let span = spans.servers.entry(Server::of(half));
@@ -215,6 +222,13 @@ impl Spans {
                 *span = (span.0.min(first), span.1.max(last));
                 let seen = spans.last.entry((half.host, half.netns)).or_insert(last);
                 *seen = (*seen).max(last);
+            }
+        }
+        // So is where somebody listens.
+        if let Some(now) = map.now {
+            for (socket, _) in map.halves.facts.listeners.open() {
+                let place = socket.place;
+                spans.last.insert((place.host, place.netns), now);
             }
         }
         spans

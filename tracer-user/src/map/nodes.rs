@@ -17,6 +17,8 @@ use crate::model::{
 pub(super) const MAX_NODES: usize = 32_768;
 /// Most nodes with those that run on a host; the next are not told apart either.
 const MAX_WORKLOADS: usize = 2 * MAX_NODES;
+/// Of so many hosts it is faster to look at each than to look one up.
+const FEW_HOSTS: usize = 16;
 /// Most hosts, each as often as it has names.
 const MAX_HOSTS: usize = 16_384;
 /// Processes whose node is remembered.
@@ -176,9 +178,14 @@ impl Nodes {
     /// The number of `host`, one for each id and name. Hosts beyond those that there is room for are
     /// taken for one.
     pub(super) fn host(&mut self, host: &Arc<Host>) -> HostId {
-        let is_latest = |it: &Arc<Host>| Arc::ptr_eq(it, host);
-        if self.hosts.get(self.latest_host).is_some_and(is_latest) {
+        let is_it = |it: &Arc<Host>| Arc::ptr_eq(it, host);
+        if self.hosts.get(self.latest_host).is_some_and(is_it) {
             return HostId(self.latest_host as u32);
+        }
+        let few = self.hosts.iter().take(FEW_HOSTS).position(is_it);
+        if let Some(at) = few {
+            self.latest_host = at;
+            return HostId(at as u32);
         }
         let id = match self.by_host.get(host) {
             Some(id) => *id,

@@ -135,6 +135,8 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
     let mut places = Vec::new();
     let mut nodes: Vec<_> = map.nodes.ids().map(|id| labels.of(map, id)).collect();
+    let mut uses = Uses::new(map, &labels.identity);
+    tell_containers_apart(map, &uses.who_listens(), &mut nodes);
     tell_apart(&mut nodes);
     for (id, node) in map.nodes.ids().zip(nodes) {
         let place = *by_id.entry(Arc::clone(&node.id)).or_insert_with(|| {
@@ -167,7 +169,6 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     open.iter().for_each(|(link, share)| add(*link, share));
     let mut parted: HashMap<(NodeId, u32), usize> = HashMap::new();
     let Draft { nodes, edges, .. } = &mut draft;
-    let mut uses = Uses::new(map, &labels.identity);
     let rest = rest.iter();
     let rest = rest.map(|((link, whose), counters)| (*link, *whose, counters));
     for (link, whose, counters) in halves.links().chain(rest) {
@@ -201,6 +202,42 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     draft.listening = uses.listening(&draft.nodes);
     draft.strays = uses.strays(map, &labels.identity);
     draft
+}
+
+/// A runtime gives a name to one container at a time. So those that listen at once, or are of several
+/// runtimes, are no successors of each other, even if nothing tells what they are in.
+fn tell_containers_apart(map: &Map, who_listens: &HashSet<NodeId>, nodes: &mut [DraftNode]) {
+    let mut twins: HashMap<Arc<str>, Vec<(usize, NodeId)>> = HashMap::new();
+    for (at, id) in map.nodes.ids().enumerate() {
+        let known = map.nodes.get(id);
+        let is_container = matches!(&known.key, Key::Workload(_, WorkloadKind::Container, ..));
+        if is_container && nodes[at].place == Place::Host {
+            let twins = twins.entry(Arc::clone(&nodes[at].id)).or_default();
+            twins.push((at, id));
+        }
+    }
+    for twins in twins.into_values().filter(|it| it.len() > 1) {
+        let container = |id: NodeId| map.nodes.get(id).workload.as_ref()?.container.clone();
+        let runtimes: HashSet<_> = twins
+            .iter()
+            .filter_map(|(_, id)| container(*id)?.runtime)
+            .collect();
+        let listening = twins.iter().filter(|(_, id)| who_listens.contains(id));
+        let are_several = listening.count() > 1;
+        for (at, id) in twins {
+            let Some(container) = container(id) else {
+                continue;
+            };
+            let short: String = container.id.chars().take(SHORT_ID).collect();
+            match container.runtime {
+                _ if are_several && who_listens.contains(&id) => {
+                    nodes[at].place = Place::In(short.into());
+                }
+                Some(runtime) if runtimes.len() > 1 => nodes[at].place = Place::In(runtime),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Says where a workload is in the name of each that another one shares, but is elsewhere. One of which

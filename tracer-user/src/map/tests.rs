@@ -865,6 +865,7 @@ fn a_second_run_leaves_a_gap_and_keeps_nothing_open() {
         missed: 2,
         repaired: Repaired::default(),
         cost: crate::model::Cost::default(),
+        lines: None,
         coverage: Coverage {
             from: at(0.0),
             to: at(3.0),
@@ -923,6 +924,7 @@ fn a_window_knows_nothing_of_runs_before_it() {
         missed: 2,
         repaired: Repaired::default(),
         cost: crate::model::Cost::default(),
+        lines: None,
         coverage: Coverage {
             from: at(3.0),
             to: at(13.0),

@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -75,6 +75,11 @@ impl Uses {
             sockets: HashMap::new(),
             strays: BTreeMap::new(),
         }
+    }
+
+    /// Whose the sockets are that listen now.
+    pub(super) fn who_listens(&self) -> HashSet<NodeId> {
+        self.open.iter().map(|(socket, _)| socket.node).collect()
     }
 
     /// Takes in the connections of a link, which are between these nodes. Returns by whose sockets they

@@ -299,6 +299,8 @@ pub struct Stop {
     pub repaired: Repaired,
     /// What the run took of the host, without what the programs in the kernel did.
     pub cost: Cost,
+    /// Lines of this run that were written before this one; none where nothing was written.
+    pub lines: Option<u64>,
     /// What was watched.
     pub coverage: Coverage,
 }

@@ -510,11 +510,11 @@ impl HostCoverage {
         Some((from, to))
     }
 
-    /// Since when and until when all of `hosts` were.
+    /// Since when and until when all of `hosts` were, if they were for any time at all.
     pub fn common(hosts: &[Self]) -> Option<(Timestamp, Timestamp)> {
         let from = hosts.iter().map(|it| it.from).max()?;
         let to = hosts.iter().map(|it| it.to).min()?;
-        (hosts.iter().all(Self::is_watched) && from <= to).then_some((from, to))
+        (hosts.iter().all(Self::is_watched) && from < to).then_some((from, to))
     }
 }
 
@@ -637,6 +637,7 @@ impl HostCoverage {
         }
         self.gaps.extend(later.gaps);
         self.runs.extend(later.runs);
+        self.from = self.from.min(later.from);
         self.to = self.to.max(later.to);
         self.lost.add(&later.lost);
         self.missed = self.missed.saturating_add(later.missed);

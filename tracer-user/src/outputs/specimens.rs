@@ -377,6 +377,7 @@ pub(crate) fn stop(with_loss: bool) -> Stop {
             cpu_ns: 1_234_567_890,
             memory_bytes: Some(23 << 20),
         },
+        lines: with_loss.then_some(61_234),
         coverage: coverage(),
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Read {
     pub(super) lost: u64,
     /// Lines that could not be read.
     pub(super) skipped: u64,
+    /// A signal came before the end.
+    pub(super) is_interrupted: bool,
 }
 
 /// Hands over the events of `paths`, merged by time, until their end, a signal, or a `Break`: they
@@ -102,6 +104,7 @@ pub(super) async fn read(
         }
     }
     tracing::warn!("stopped before the end of what was recorded");
+    read.is_interrupted = true;
     Ok(read)
 }
 

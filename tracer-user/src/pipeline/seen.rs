@@ -28,6 +28,8 @@ pub(super) struct Seen {
     pub(super) lost: u64,
     /// Lines that could not be read.
     skipped: u64,
+    /// Not all that was recorded was read.
+    interrupted: bool,
     /// Not all that was told counted.
     filtered: bool,
 }
@@ -37,6 +39,7 @@ impl Seen {
     pub(super) fn also(&mut self, other: &Self) {
         self.lost += other.lost;
         self.skipped += other.skipped;
+        self.interrupted |= other.interrupted;
     }
 
     /// `answer`, with the doubts that no map knows of.
@@ -45,6 +48,9 @@ impl Seen {
             answer.proof.doubt(Doubt::Skipped {
                 lines: self.skipped,
             });
+        }
+        if self.interrupted {
+            answer.proof.doubt(Doubt::Interrupted);
         }
         if self.filtered {
             answer.proof.doubt(Doubt::Filtered);
@@ -104,6 +110,7 @@ async fn see_all(recordings: Option<Vec<PathBuf>>, skip_bad: bool, about: &About
         view: map.view(),
         lost: read.lost,
         skipped: read.skipped,
+        interrupted: read.is_interrupted,
         filtered: !about.filter.admits_all(),
     })
 }
@@ -125,6 +132,7 @@ where
         view: map.view(),
         lost,
         skipped: 0,
+        interrupted: false,
         filtered: !about.filter.admits_all(),
     })
 }

@@ -17,7 +17,7 @@ use crate::{
     cli::StreamOptions,
     exit::Exit,
     filter::Filter,
-    model::Event,
+    model::{Body, Event},
     outputs::{self, Format, Writer},
     signals::Signals,
     sink::{self, Flushed, Sink},
@@ -127,7 +127,11 @@ async fn finish(live: &mut Live, mut lines: Lines, sink: Sink) -> Result<Flushed
     if let Some(loss) = live.loss()? {
         lines.push(&loss);
     }
-    lines.push(&live.capture.stop_event()?);
+    let mut stop = live.capture.stop_event()?;
+    if let Body::Stop(stop) = &mut stop.body {
+        stop.lines = Some(lines.written);
+    }
+    lines.push(&stop);
     Ok(sink.finish(lines.take()).await)
 }
 
@@ -136,6 +140,8 @@ struct Lines {
     anonymiser: Option<Anonymiser>,
     writer: Writer,
     buffer: Vec<u8>,
+    /// How many so far.
+    written: u64,
 }
 
 impl Lines {
@@ -145,6 +151,7 @@ impl Lines {
             anonymiser: options.anonymise.then(Anonymiser::default),
             writer: Writer::new(format, outputs::colour_for_stdout()),
             buffer: Vec::new(),
+            written: 0,
         }
     }
 
@@ -165,6 +172,7 @@ impl Lines {
     }
 
     fn push(&mut self, event: &Event) {
+        self.written += 1;
         match &mut self.anonymiser {
             None => self.writer.write(event, &mut self.buffer),
             Some(anonymiser) => {

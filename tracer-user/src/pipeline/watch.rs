@@ -140,7 +140,11 @@ pub(super) async fn watch(
     if let Some(loss) = live.loss()? {
         intake.take(&loss);
     }
-    intake.take(&live.capture.stop_event()?);
+    let mut stop = live.capture.stop_event()?;
+    if let Body::Stop(stop) = &mut stop.body {
+        stop.lines = intake.save.is_some().then_some(intake.events);
+    }
+    intake.take(&stop);
     intake.flush()?;
     live.lost()
 }

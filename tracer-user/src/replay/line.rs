@@ -242,6 +242,7 @@ impl Parser {
                     missed: line.missed.unwrap_or_default(),
                     repaired: line.repaired.unwrap_or_default(),
                     cost: line.cost.unwrap_or_default(),
+                    lines: line.lines,
                     coverage: Coverage {
                         from: self.seconds.read(&coverage.from, "coverage.from")?,
                         to: self.seconds.read(&coverage.to, "coverage.to")?,

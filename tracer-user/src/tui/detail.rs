@@ -158,6 +158,7 @@ fn node(map: &Map, index: usize) -> Page {
     }
     seen(&mut page, map, node.first_seen, node.last_seen);
     page.say("id", &*node.id);
+    left_out(&mut page, node.cut.parts());
     if !node.processes.is_empty() {
         page.head("Processes");
         for process in &node.processes {
@@ -322,8 +323,15 @@ fn counts(page: &mut Page, label: &'static str, how: &str, counts: &BTreeMap<&'s
     }
 }
 
-fn list(page: &mut Page, label: &'static str, items: impl Iterator<Item = String>) {
-    let items: Vec<String> = items.collect();
+/// So many are listed: more than fit on any screen.
+const LISTED: usize = 256;
+
+fn list(page: &mut Page, label: &'static str, items: impl ExactSizeIterator<Item = String>) {
+    let more = items.len().saturating_sub(LISTED) as u64;
+    let mut items: Vec<String> = items.take(LISTED).collect();
+    if more > 0 {
+        items.push(format!("and {} more", Count(more)));
+    }
     if !items.is_empty() {
         page.say(label, items.join(", "));
     }

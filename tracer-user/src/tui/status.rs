@@ -67,8 +67,11 @@ fn parts(status: &Status, view: &View) -> Vec<(String, Tone)> {
         let text = format!("! untracked {}", Count(untracked));
         parts.push((text, Tone::Warn));
     }
+    // What comes again and again makes room by design, and is no reason to look up.
+    let is_telling = |what: &str| !matches!(what, "changes" | "processes");
     let cuts = view.coverage.iter().flat_map(|it| it.cut.parts());
     let cuts = cuts.chain(view.nodes.iter().flat_map(|it| it.cut.parts()));
+    let cuts = cuts.filter(|(what, _)| is_telling(what));
     let cut = cuts.map(|(_, number)| number).fold(0, u64::saturating_add);
     if cut > 0 {
         parts.push((format!("! left out {}", Count(cut)), Tone::Warn));

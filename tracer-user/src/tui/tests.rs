@@ -180,6 +180,25 @@ fn loss_is_loud_and_always_in_sight() {
 }
 
 #[test]
+fn what_was_left_out_is_in_sight() {
+    let mut app = App::new();
+    let mut view = shop(0);
+    // What health checks run again and again is no reason to look up.
+    view.nodes[0].cut.changes = 5_000;
+    app.show(view.clone(), status(60));
+    assert!(!screen(&mut app, 120, 24).contains("left out"));
+    let nginx = view.nodes.iter_mut().find(|it| it.name.contains("nginx"));
+    nginx.expect("nginx").cut.listeners = 1_204;
+    view.coverage[0].cut.nodes = 3;
+    app.show(view, status(61));
+    let shown = screen(&mut app, 120, 24);
+    assert!(shown.contains("! left out 1,207"), "{shown}");
+    press(&mut app, "c");
+    let shown = screen(&mut app, 120, 40);
+    assert!(shown.contains("3 nodes had no room in the map"), "{shown}");
+}
+
+#[test]
 fn what_one_walks_by_keys_is_the_graph() {
     let mut app = app();
     press(&mut app, "/shop Enter f");

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use proptest::{collection::vec, prelude::*};
+
 use super::*;
 use crate::{
     ask::{
@@ -249,6 +251,15 @@ fn two_services_have_two_names() {
         });
         it
     };
+    // Those of LXC have a name for an id.
+    let in_machine = |id: &str| {
+        let mut it = labelled(Some("web"), "a", &[]);
+        it.container.as_mut().expect("a container").around = Some(Outer {
+            id: id.into(),
+            name: None,
+        });
+        it
+    };
     let all = [
         compose("shop"),
         compose("blog"),
@@ -258,6 +269,9 @@ fn two_services_have_two_names() {
         ecs("blog", "web"),
         ecs("shop", "db"),
         nested(None),
+        in_machine("a"),
+        in_machine("b"),
+        in_machine("a/b"),
         nested(Some("ci")),
         nested(Some("qa")),
         labelled(Some("shop_redis"), "redis", &[]),
@@ -624,4 +638,148 @@ fn a_machine_that_is_started_again_is_the_same() {
         assert_eq!(changes(&before, &with(again)), Vec::<String>::new());
     }
     assert_eq!(changes(&before, &with("machine-qemu-7-db.scope")).len(), 4);
+}
+
+/// A text of so many letters and digits that a runtime may make up, from a number.
+fn made_up(mut seed: u64, digits: &[u8], len: usize) -> String {
+    let mut next = || {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        digits[(seed >> 33) as usize % digits.len()] as char
+    };
+    // As of any such text, some of it are digits and some are letters.
+    (0..len - 2).map(|_| next()).collect::<String>() + "7a"
+}
+
+/// A container of this service, as `style` names it; `id` is what the runtime makes up.
+fn of_style(style: usize, service: &str, id: u64) -> Workload {
+    let swarm = made_up(id, b"0123456789abcdefghijklmnopqrstuvwxyz", 25);
+    let hex = made_up(id, b"0123456789abcdef", 32);
+    let uuid = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-");
+    let uuid = format!("{uuid}{}", &hex[..36 - uuid.len()]);
+    let task = format!("{service}.1.{swarm}");
+    let alloc = format!("{service}-{uuid}");
+    let number = (id % 9 + 1).to_string();
+    let it = |name: &str, labels: &[(&str, &str)]| labelled(Some(name), "image:1", labels);
+    match style {
+        0 => it(
+            &task,
+            &[
+                ("com.docker.swarm.service.name", service),
+                ("com.docker.swarm.task.name", &task),
+            ],
+        ),
+        1 => it(&task, &[]),
+        2 => it(&alloc, &[("com.hashicorp.nomad.alloc_id", &uuid)]),
+        3 => it(
+            &alloc,
+            &[
+                ("com.hashicorp.nomad.job_id", service),
+                ("com.hashicorp.nomad.task_name", "web"),
+            ],
+        ),
+        4 => it(
+            &format!("ecs-shop-{number}-{service}-{hex}"),
+            &[
+                ("com.amazonaws.ecs.task-definition-family", "shop"),
+                ("com.amazonaws.ecs.container-name", service),
+            ],
+        ),
+        5 => it(&format!("ecs-shop-{number}-{service}-{hex}"), &[]),
+        6 => it(
+            &format!("{}_shop-{service}-1", &hex[..12]),
+            &[
+                ("com.docker.compose.project", "shop"),
+                ("com.docker.compose.service", service),
+                ("com.docker.compose.container-number", "1"),
+            ],
+        ),
+        7 => workload(
+            WorkloadKind::Systemd,
+            &format!(r"machine-qemu\x2d{number}\x2d{service}.scope"),
+        ),
+        _ => it(service, &[]),
+    }
+}
+
+/// What people name services by.
+const SERVICE: &str = "[b-y][a-z0-9]{0,8}([-_.][a-z][a-z0-9]{0,6}){0,2}";
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_made_up_never_counts_and_what_is_chosen_always_does(
+        style in 0..9_usize,
+        (one, other) in (SERVICE, SERVICE),
+        ids in any::<[u64; 2]>(),
+    ) {
+        let is_adjective = |it: &str| it.contains('_');
+        prop_assume!(one != other && (style < 8 || !is_adjective(&one)));
+        let of = |service: &str, id| lasting(of_style(style, service, id));
+        prop_assert_eq!(of(&one, ids[0]), of(&one, ids[1]));
+        prop_assert_ne!(of(&one, ids[0]).0, of(&other, ids[1]).0);
+    }
+
+    #[test]
+    fn any_system_that_is_deployed_again_has_not_changed(
+        slots in vec(1..4_u32, 1..6),
+        dials in vec((0..6_usize, 0..6_usize, any::<[u32; 4]>()), 0..12),
+        gone in 0..6_usize,
+    ) {
+        let name = |at: usize| format!("shop_s{at}");
+        // Which instances of two services meet is chance.
+        let with = |generation: usize, without: Option<usize>| {
+            let mut it = Draft::new();
+            let mut tasks: Vec<Vec<String>> = Vec::new();
+            for (at, slots) in slots.iter().enumerate() {
+                let mut names = Vec::new();
+                for slot in 1..=*slots {
+                    let seed = (generation * 100 + at * 10) as u64 + u64::from(slot);
+                    let id = made_up(seed, b"0123456789abcdefghijklmnopqrstuvwxyz", 25);
+                    if without != Some(at) {
+                        let name = task(&mut it, &name(at), slot, &id);
+                        let node = it.index(&name);
+                        it.view.nodes[node].listens(80);
+                        names.push(name);
+                    }
+                }
+                tasks.push(names);
+            }
+            let mut seen = BTreeSet::new();
+            for (client, server, which) in &dials {
+                let (client, server) = (client % slots.len(), server % slots.len());
+                let pick = |of: usize, which: u32| tasks[of].get(which as usize % slots[of] as usize);
+                let pair = (pick(client, which[0]), pick(server, which[1 + generation]));
+                if let (Some(client), Some(server)) = pair
+                    && seen.insert((client, server))
+                {
+                    it.edge(client, server, 80, 5);
+                }
+            }
+            it.view()
+        };
+        let (before, after) = (with(1, None), with(2, None));
+        prop_assert_eq!(changes(&before, &after), Vec::<String>::new());
+        prop_assert!(verify(&before, &after).found.complete);
+        // But of a service of which nothing is left, all is gone.
+        let gone = gone % slots.len();
+        let found = changes(&before, &with(2, Some(gone)));
+        let told = found.iter().filter(|it| it.starts_with("gone workload")).count();
+        prop_assert_eq!(told, slots[gone] as usize, "{:?}", found);
+        let edges = before.edges.iter().filter(|it| {
+            let of = |at: usize| before.nodes[at].name.starts_with(&name(gone));
+            of(it.client) || of(it.server)
+        });
+        let told = found.iter().filter(|it| it.starts_with("gone edge")).count();
+        prop_assert_eq!(told, edges.count(), "{:?}", found);
+    }
 }

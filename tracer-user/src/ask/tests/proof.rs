@@ -1,16 +1,21 @@
 //! What an answer rests on.
 
-use super::*;
+use super::{
+    unseen::{BLIND, Question},
+    *,
+};
 use crate::{
     ask::{
         balance::balance,
-        diff::diff,
+        diff::{self, diff},
+        failures::failures,
+        groups::{Shared, groups},
         idle::idle,
-        impact::{Way, impact},
+        impact::{Target, Way, impact},
         recovery_order::recovery_order,
         verify::verify,
     },
-    model::{Gap, Kind, Lost},
+    model::{Blind, Gap, HostCut, Kind, Lost},
 };
 
 fn small() -> Draft {
@@ -128,6 +133,13 @@ fn a_comparison_with_less_time_or_fewer_hosts_is_not_proven() {
         }]
     );
     assert_eq!(doubts(&baseline, &two), []);
+    // Of two hosts one is another one now: nobody knows whether that is the same, moved.
+    let mut other = small();
+    other.watched("three");
+    let missing = Doubt::HostMissing {
+        host: "two".to_owned(),
+    };
+    assert_eq!(doubts(&two, &other), [missing]);
 }
 
 #[test]
@@ -138,4 +150,286 @@ fn a_doubt_of_both_sides_is_told_once() {
     let proof = diff(&view, &view, &Allowed::default()).proof;
     assert_eq!(proof.doubts.len(), 1);
     assert_eq!((proof.hosts.len(), proof.baseline.len()), (1, 1));
+}
+
+/// A doubt that something of `db` had no room.
+fn left_out(what: &'static str) -> Doubt {
+    Doubt::Cut {
+        of: "one/systemd/db".to_owned(),
+        what,
+        left_out: 7,
+    }
+}
+
+/// A map of `small`, of whose `db` there was no room for all.
+fn cut(of: impl FnOnce(&mut Cut) -> &mut u64) -> View {
+    let mut it = small();
+    it.edge("db", "app", 80, 1);
+    let db = it.index("db");
+    *of(&mut it.view.nodes[db].cut) = 7;
+    it.view()
+}
+
+#[test]
+fn what_was_cut_is_a_doubt_of_the_questions_that_need_it() {
+    let whole = cut(|it| &mut it.changes);
+    let ask = |view: &View| -> Vec<(&str, Vec<Doubt>)> {
+        let exe = Target::Exe(globset::Glob::new("*/x").expect("a glob").compile_matcher());
+        let split: Split = "a = app\nb = db".parse().expect("a split");
+        let mut by_exe = impact(view, &[0], Way::Dependents, None).proof;
+        exe.doubt(view, &mut by_exe);
+        vec![
+            ("diff", diff(&whole, view, &Allowed::default()).proof.doubts),
+            (
+                "of before",
+                diff(view, &whole, &Allowed::default()).proof.doubts,
+            ),
+            ("idle", idle(view, None).proof.doubts),
+            (
+                "groups",
+                groups(view, &Shared::default(), None).proof.doubts,
+            ),
+            (
+                "split",
+                groups(view, &Shared::default(), Some(&split)).proof.doubts,
+            ),
+            ("order", recovery_order(view, 1).proof.doubts),
+            (
+                "impact",
+                impact(view, &[0], Way::Dependents, None).proof.doubts,
+            ),
+            ("exe", by_exe.doubts),
+        ]
+    };
+    let doubting = |view: &View, what: &'static str| -> Vec<&str> {
+        let answers = ask(view)
+            .into_iter()
+            .filter(|(_, doubts)| !doubts.is_empty());
+        let answers = answers.inspect(|(_, doubts)| assert_eq!(*doubts, [left_out(what)]));
+        answers.map(|(question, _)| question).collect()
+    };
+    assert_eq!(doubting(&whole, "changes"), Vec::<&str>::new());
+    let view = cut(|it| &mut it.listeners);
+    assert_eq!(doubting(&view, "listeners"), ["diff", "of before", "idle"]);
+    let view = cut(|it| &mut it.programs);
+    assert_eq!(doubting(&view, "programs"), ["diff", "of before", "exe"]);
+    let view = cut(|it| &mut it.addresses);
+    assert_eq!(doubting(&view, "addresses"), ["split"]);
+    let view = cut(|it| &mut it.processes);
+    assert_eq!(doubting(&view, "processes"), ["order"]);
+}
+
+#[test]
+fn what_a_host_told_and_had_no_room_is_a_doubt_of_all() {
+    for (what, cut) in [
+        (
+            "nodes",
+            HostCut {
+                nodes: 7,
+                ..HostCut::default()
+            },
+        ),
+        (
+            "edges",
+            HostCut {
+                edges: 7,
+                ..HostCut::default()
+            },
+        ),
+        (
+            "servers",
+            HostCut {
+                servers: 7,
+                ..HostCut::default()
+            },
+        ),
+        (
+            "names",
+            HostCut {
+                names: 7,
+                ..HostCut::default()
+            },
+        ),
+        (
+            "networks",
+            HostCut {
+                networks: 7,
+                ..HostCut::default()
+            },
+        ),
+    ] {
+        let mut it = small();
+        it.view.coverage[0].cut = cut;
+        let of = "one".to_owned();
+        let left_out = 7;
+        assert_eq!(doubts(it), [Doubt::Cut { of, what, left_out }]);
+    }
+    let mut it = small();
+    it.view.coverage[0].taken_for_one = true;
+    assert_eq!(
+        doubts(it),
+        [Doubt::TakenForOne {
+            host: "one".to_owned()
+        }]
+    );
+}
+
+#[test]
+fn very_many_cuts_are_told_by_the_largest() {
+    let mut it = small();
+    for n in 0..10_000 {
+        it.unit(&format!("unit-{n:05}")).cut.listeners = 1 + n;
+    }
+    let doubts = idle(&it.view(), None).proof.doubts;
+    assert!(doubts.len() < 100);
+    let is_largest = |it: &Doubt| matches!(it, Doubt::Cut { left_out, .. } if *left_out == 10_000);
+    assert!(doubts.iter().any(is_largest));
+}
+
+#[test]
+fn nothing_moved_where_not_all_that_ran_is_known() {
+    let with = |exe: &str, programs: u64| {
+        let mut it = small();
+        let app = it.index("app");
+        it.view.nodes[app].runs(1, exe, None).cut.programs = programs;
+        it.view()
+    };
+    let moved = |before: &View, after: &View| {
+        let changes = diff(before, after, &Allowed::default()).found.changes;
+        changes.iter().any(|it| it.change == diff::How::Moved)
+    };
+    assert!(moved(&with("/bin/helper", 0), &with("/bin/main", 0)));
+    assert!(!moved(&with("/bin/helper", 1), &with("/bin/main", 0)));
+    assert!(!moved(&with("/bin/main", 0), &with("/bin/helper", 1)));
+}
+
+#[test]
+fn a_clone_that_is_not_watched_again_is_missing() {
+    let watched = |hosts: &[(&str, &str)]| {
+        let mut it = small();
+        let coverage = it.view.coverage.remove(0);
+        it.view.coverage = hosts
+            .iter()
+            .map(|(id, name)| HostCoverage {
+                host: Arc::new(Host {
+                    id: (*id).to_owned(),
+                    name: (*name).to_owned(),
+                }),
+                ..coverage.clone()
+            })
+            .collect();
+        it.view()
+    };
+    let missing = |before: &[(&str, &str)], after: &[(&str, &str)]| -> Vec<String> {
+        let doubts = diff(&watched(before), &watched(after), &Allowed::default())
+            .proof
+            .doubts;
+        let missing = doubts.into_iter().filter_map(|it| match it {
+            Doubt::HostMissing { host } => Some(host),
+            _ => None,
+        });
+        missing.collect()
+    };
+    let (one, two) = (("c", "web-1"), ("c", "web-2"));
+    assert_eq!(missing(&[one, two], &[one]), ["web-2"]);
+    assert_eq!(missing(&[one, two], &[two]), ["web-1"]);
+    assert_eq!(missing(&[one, two], &[one, two]), Vec::<String>::new());
+    // Of one name, and of another id each.
+    let (old, new) = (("a", "db"), ("b", "db"));
+    assert_eq!(missing(&[old, one], &[new]), ["web-1"]);
+}
+/// What the answers to each question may lack, of a host that is blind to `what`.
+fn unseen_with(what: &'static str) -> Vec<(Question, Vec<String>)> {
+    let plain = small().view();
+    let mut blind = plain.clone();
+    blind.coverage[0].blind = vec![Blind {
+        what: what.into(),
+        why: "so".into(),
+    }];
+    let one =
+        |proof: Proof| -> Vec<String> { proof.but_for.into_iter().map(|it| it.what).collect() };
+    let second = std::time::Duration::from_secs(1);
+    vec![
+        (
+            Question::Impact,
+            one(impact(&blind, &[0], Way::Dependents, None).proof),
+        ),
+        (
+            Question::Groups,
+            one(groups(&blind, &Shared::default(), None).proof),
+        ),
+        (
+            Question::RecoveryOrder,
+            one(recovery_order(&blind, 1).proof),
+        ),
+        (Question::Idle, one(idle(&blind, None).proof)),
+        (Question::Failures, one(failures(&blind, second).proof)),
+        (Question::Balance, one(balance(&blind, None).proof)),
+        (
+            Question::Diff,
+            one(diff(&plain, &blind, &Allowed::default()).proof),
+        ),
+        (Question::Verify, one(verify(&blind, &plain).proof)),
+    ]
+}
+
+#[test]
+fn each_thing_that_is_not_seen_is_named_where_it_could_be_the_answer_and_only_there() {
+    for (what, questions) in BLIND {
+        for (question, named) in unseen_with(what) {
+            let is_named = named.iter().any(|it| it == what);
+            assert_eq!(
+                is_named,
+                questions.contains(&question),
+                "{question:?} {what}"
+            );
+            let others = named.iter().filter(|it| *it != what).count();
+            let compares = matches!(question, Question::Diff | Question::Verify);
+            assert_eq!(others, if compares { 0 } else { 2 }, "UDP and Unix sockets");
+        }
+    }
+    let unknown = unseen_with("what a later version is blind to");
+    let named = |(_, named): &(Question, Vec<String>)| named.iter().any(|it| it.contains("later"));
+    assert!(unknown.iter().all(named));
+}
+
+#[test]
+fn hosts_are_compared_with_themselves() {
+    let blind = |what: &'static str| Blind {
+        what: what.into(),
+        why: "so".into(),
+    };
+    let draft = |first: &[&'static str], second: &[&'static str], names: [&str; 2]| {
+        let mut it = small();
+        it.view.coverage.clear();
+        for (name, what) in names.into_iter().zip([first, second]) {
+            it.watched(name).blind = what.iter().map(|it| blind(it)).collect();
+        }
+        it.view()
+    };
+    let unseen = |before: &View, after: &View| -> Vec<(String, Vec<String>)> {
+        let proof = diff(before, after, &Allowed::default()).proof;
+        proof
+            .but_for
+            .into_iter()
+            .map(|it| (it.what, it.hosts))
+            .collect()
+    };
+    let same = ["one", "two"];
+    let before = draft(&["x"], &[], same);
+    assert_eq!(unseen(&before, &before), []);
+    // The one sees more than it did, and the other less.
+    let after = draft(&[], &["x"], same);
+    let both = vec!["one".to_owned(), "two".to_owned()];
+    assert_eq!(unseen(&before, &after), [("x".to_owned(), both)]);
+    // All moved to hosts that see as little.
+    let moved = draft(&["x"], &["x"], ["three", "four"]);
+    let before = draft(&["x"], &["x"], same);
+    assert_eq!(unseen(&before, &moved), []);
+    let moved = draft(&["x"], &[], ["three", "four"]);
+    let of = |hosts: &[&str]| hosts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        unseen(&before, &moved),
+        [("x".to_owned(), of(&["one", "two"]))]
+    );
 }

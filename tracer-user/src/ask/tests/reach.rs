@@ -259,3 +259,26 @@ fn of_connections_that_were_there_before_nobody_knows_when_they_were_dialled() {
     let found = recovery_order(&it.view(), SECOND).found;
     assert_eq!(found.waves[1].steps[0].needs[0].when, When::Unknown);
 }
+
+#[test]
+fn processes_that_were_cut_are_a_doubt_only_where_one_of_them_may_have_dialled_first() {
+    let order = |dialled: u64, cut: u64| {
+        let mut it = Draft::new();
+        it.unit("app")
+            .runs(1, "/bin/app", Some(at(100)))
+            .cut
+            .processes = cut;
+        it.unit("db");
+        let edge = it.edge("app", "db", 5432, 5);
+        (edge.first_seen, edge.last_success) = (at(dialled), Some(at(dialled + 1)));
+        let answer = recovery_order(&it.view(), 10 * SECOND);
+        let steps = answer.found.waves.iter().flat_map(|it| &it.steps);
+        let when = steps.flat_map(|it| &it.needs).map(|it| it.when).next();
+        (when.expect("a need"), answer.proof.doubts.is_empty())
+    };
+    assert_eq!(order(101, 0), (When::StartUp, true));
+    assert_eq!(order(101, 7), (When::StartUp, true));
+    assert_eq!(order(500, 0), (When::Steady, true));
+    // One that is not known may have begun just before.
+    assert_eq!(order(500, 7), (When::Unknown, false));
+}

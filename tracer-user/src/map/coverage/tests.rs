@@ -106,6 +106,7 @@ fn stop(from: f64, to: f64, lines: u64, lost: u64) -> Event {
         missed: 0,
         repaired: Repaired::default(),
         cost: Cost::default(),
+        lines: None,
         coverage: Coverage {
             from: at(from),
             to: at(to),
@@ -187,6 +188,20 @@ fn what_was_cut_away_is_told() {
         assert_eq!(runs(&all(events)), [expected]);
     }
     assert_eq!(runs(&all(&[])), []);
+}
+
+#[test]
+fn of_what_is_told_again_one_line_is_enough() {
+    let mut events = run(0.0);
+    let last = events.len() - 1;
+    if let Body::Stop(stop) = &mut events[last].body {
+        stop.totals.get_mut(Kind::Fail).expect("it").delivered = 5;
+    }
+    let absent = |events: &[Event]| all(events).runs[0].absent;
+    assert_eq!(absent(&events), 1);
+    let fail = Body::Fail(crate::outputs::specimens::connect());
+    events.insert(3, tell(2.5, fail));
+    assert_eq!(absent(&events), 0);
 }
 
 #[test]
@@ -404,6 +419,11 @@ fn a_thing_that_is_not_seen_is_told_once_and_of_too_many_that_there_are() {
     assert!(blind[MAX_BLIND].what.contains("more"));
 }
 
+/// Any time, or one of a few that are near each other.
+fn moment() -> impl Strategy<Value = f64> {
+    prop_oneof![-1e9..6e9_f64, (0..20_u8).prop_map(f64::from)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -437,5 +457,46 @@ proptest! {
         let is_one = [of(0), of(1)] == [11, 0] || [of(0), of(1)] == [0, 11];
         prop_assert_eq!(all_whole, is_one || events.is_empty(), "{:?}", coverage.runs);
         prop_assert!(coverage.runs.iter().all(|it| it.from <= it.to && it.to <= at(110.0)));
+    }
+
+    /// Whatever a recording says, and whatever time is asked about.
+    #[test]
+    fn any_lines_have_a_coverage(
+        lines in proptest::collection::vec((0..4_u8, moment(), moment(), any::<u64>()), 0..80),
+        since in proptest::option::of(moment()),
+        until in proptest::option::of(moment()),
+    ) {
+        let events = lines.iter().map(|(kind, time, other, number)| match kind {
+            0 => start(*time, "names"),
+            1 => stop(*time, *other, *number, *number),
+            2 => loss(*time, *number),
+            _ => line(*time),
+        });
+        let coverage = between(since, until, &events.collect::<Vec<_>>());
+        prop_assert_eq!(coverage.is_watched(), !coverage.runs.is_empty());
+        for run in &coverage.runs {
+            prop_assert!(coverage.from <= run.from && run.from <= run.to && run.to <= coverage.to);
+            prop_assert!(since.is_none_or(|since| at(since) <= run.from));
+            prop_assert!(until.is_none_or(|until| run.to <= at(until)));
+        }
+        prop_assert!(coverage.gaps.iter().all(|it| it.from < it.to));
+        prop_assert!(coverage.runs.is_sorted_by_key(|it| (it.from, it.to)));
+    }
+}
+
+/// Of losses, and of attempts that fail, only some are in the account: all lines are counted.
+#[test]
+fn a_line_of_any_kind_that_was_taken_out_is_missing() {
+    let mut events = run(0.0);
+    let before = events.len() as u64 - 1;
+    if let Some(Body::Stop(stop)) = events.last_mut().map(|it| &mut it.body) {
+        stop.lines = Some(before);
+    }
+    let absent = |events: &[Event]| all(events).runs.iter().map(|it| it.absent).sum::<u64>();
+    assert_eq!(absent(&events), 0);
+    for at in 1..events.len() - 1 {
+        let mut cut = events.clone();
+        cut.remove(at);
+        assert_eq!(absent(&cut), 1, "without line {at}");
     }
 }

@@ -1,5 +1,7 @@
 //! What stays where there is too much.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::model::{ProcessKey, Signal};
 
@@ -123,7 +125,10 @@ fn another_program_in_the_same_process_takes_its_place() {
     let daemon = process(1, "/bin/daemon");
     assert_eq!(processes.add(&daemon, at(2)), place);
     assert_eq!(processes.list(), std::slice::from_ref(&daemon));
-    // What is told of the one before is no longer its business, and what it holds stays.
+    // What it holds stays, and whoever else comes to its place later has nothing of it.
+    let other = process(2, "/bin/sh");
+    processes.hold(place, &other, true);
+    processes.hold(place, &shell, false);
     processes.hold(place, &shell, true);
     helpers(&mut processes, 100..300, |_| "/bin/daemon".to_owned());
     assert_eq!(pids(&processes)[0], 1);
@@ -242,4 +247,56 @@ fn addresses_are_kept_in_order_and_the_rest_is_counted() {
     let (kept, surplus) = bounded(all.chain(0..9).map(address).collect());
     assert_eq!((kept.len(), surplus), (MAX_ADDRESSES, 7));
     assert!(kept.windows(2).all(|two| two[0] < two[1]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever processes do: who listens is there as long as there is room for all who do, each is
+    /// counted, and how many run the same is right.
+    #[test]
+    fn whoever_listens_is_there(steps in prop::collection::vec((0..200_u32, 0..9_u32, 0..6_u8), 0..600)) {
+        let mut processes = Processes::default();
+        let mut other = Processes::default();
+        let mut listening = std::collections::BTreeMap::new();
+        let mut known = std::collections::BTreeSet::new();
+        for (n, (pid, exe, what)) in steps.into_iter().enumerate() {
+            let process = process(pid, &format!("/bin/{exe}"));
+            if what == 5 {
+                other.add(&process, at(n as u64));
+                continue;
+            }
+            known.insert(pid);
+            let place = processes.add(&process, at(n as u64));
+            match what {
+                // Fewer than there is room for.
+                0 if listening.len() < MAX_PROCESSES / 2 => {
+                    processes.listen(&process, true);
+                    *listening.entry(pid).or_insert(0) += 1;
+                }
+                1 => {
+                    processes.end(&process);
+                    listening.remove(&pid);
+                }
+                2 => processes.hold(place, &process, false),
+                3 => processes.hold(place, &process, true),
+                _ => processes.stand(place, &process, Standing::Failed),
+            }
+            let kept = pids(&processes);
+            prop_assert!(kept.len() <= MAX_PROCESSES);
+            prop_assert!(listening.keys().all(|it| kept.contains(it)));
+            prop_assert!(kept.len() as u64 + processes.cut >= known.len() as u64);
+            prop_assert!(kept.contains(&pid), "the newest has a place");
+        }
+        let mut merged = processes.clone();
+        merged.merge(&other);
+        for all in [&processes, &merged] {
+            for it in &all.kept {
+                let alike = all.kept.iter().filter(|other| program(&other.process) == program(&it.process));
+                prop_assert_eq!(alike.count() as u32, it.alike + 1);
+            }
+        }
+        let kept = pids(&merged);
+        prop_assert!(kept.len() <= MAX_PROCESSES && listening.keys().all(|it| kept.contains(it)));
+    }
 }

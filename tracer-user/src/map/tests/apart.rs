@@ -1,7 +1,7 @@
 //! What has one name and is not the same, and what is the same under several.
 
 use super::*;
-use crate::model::{Container, Kubernetes, Outer, Owner};
+use crate::model::{Container, Kubernetes, Listener, Outer, Owner};
 
 /// The ids and names of the servers that these processes are.
 fn servers(processes: Vec<Process>) -> Vec<(String, String)> {
@@ -143,6 +143,72 @@ fn containers_of_one_name_in_different_ones_are_different() {
     assert_eq!(servers(again), expected[..1]);
     let outer = Some(("c1", Some("ci")));
     assert_eq!(servers(vec![container(1, "aa", outer)]), expected[..1]);
+}
+
+#[test]
+fn containers_of_one_name_that_listen_at_once_are_two() {
+    let listens = |n: u64, id: &str, is_there: bool| {
+        let (_, mut server) = pair(n);
+        server.host = host("web-1");
+        let process = Arc::new(container(n as u32, id, None));
+        server.process = Some(Arc::clone(&process));
+        let event = |listens: bool| {
+            let it = ListenerEvent {
+                listener: Listener {
+                    local: server.local,
+                    backlog: None,
+                    netns: n as u32,
+                },
+                process: Some(Arc::clone(&process)),
+                evidence: Evidence {
+                    process: ProcessEvidence::Hook,
+                    direction: None,
+                    end: None,
+                },
+            };
+            let body = if listens {
+                Body::Listen(it)
+            } else {
+                Body::Unlisten(it)
+            };
+            server.tell(n as f64, body)
+        };
+        let mut events = vec![server.opens(n as f64), event(true)];
+        if !is_there {
+            events.push(event(false));
+        }
+        events
+    };
+    let names = |events: Vec<Vec<Event>>| -> Vec<String> {
+        let view = map_of(&events.concat());
+        let local = view.nodes.iter().filter(|it| it.kind == NodeKind::Workload);
+        local.map(|it| it.name.to_string()).collect()
+    };
+    let both = vec![listens(1, "aa", true), listens(2, "bb", true)];
+    assert_eq!(names(both), ["web (aa)", "web (bb)"]);
+    // One in the place of the other.
+    let again = vec![listens(1, "aa", false), listens(2, "bb", true)];
+    assert_eq!(names(again), ["web"]);
+}
+
+#[test]
+fn containers_of_two_runtimes_are_two() {
+    let of = |pid, id, runtime: &str| {
+        let mut process = container(pid, id, None);
+        let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
+        workload.container.as_mut().expect("it has one").runtime = Some(runtime.into());
+        process
+    };
+    let expected = [
+        both("container/web (docker)", "web (docker)"),
+        both("container/web (podman)", "web (podman)"),
+    ];
+    let all = vec![
+        of(1, "aa", "docker"),
+        of(2, "bb", "podman"),
+        of(3, "cc", "docker"),
+    ];
+    assert_eq!(servers(all), expected);
 }
 
 #[test]

@@ -151,6 +151,29 @@ fn all_addresses_of_a_workload_and_of_a_remote_are_there() {
     assert_eq!((app.addresses.len(), app.cut.addresses), (many as usize, 0));
     assert!(app.cut.is_nothing());
 
+    // A name that has as many.
+    let mut events = Vec::new();
+    for n in 0..many {
+        let mut client = pair(1).0;
+        (client.id, client.handshake) = (u64::from(n), None);
+        let there = Address::from(std::net::IpAddr::from((0xcb00_7100 + n).to_be_bytes()));
+        client.remote = there.with_port(443);
+        let mut event = client.closes(1.0, 1, 1);
+        if let Body::Close(it) = &mut event.body {
+            it.connection.name = Some(Arc::new(Name {
+                called: Called::One {
+                    name: "api.example".into(),
+                    canonical: None,
+                },
+                source: NameSource::Dns,
+            }));
+        }
+        events.push(event);
+    }
+    let view = map_of(&events);
+    assert_eq!(node(&view, "api.example").addresses.len(), many as usize);
+    assert!(node(&view, "api.example").cut.is_nothing());
+
     // Beyond the bound each is counted once.
     let mut events = Vec::new();
     let most = kept::MAX_ADDRESSES as u32;
@@ -209,8 +232,7 @@ fn all_listeners_are_there_and_those_beyond_are_counted() {
     let most = listeners::MAX_WORDS as u32;
     let mut events = |listens, ports: std::ops::Range<u32>| {
         for n in ports {
-            let time = if listens { 1.0 } else { 2.0 };
-            let mut event = listener(&haproxy, time, (n % 60_000) as u16 + 1, listens);
+            let mut event = listener(&haproxy, 1.0, (n % 60_000) as u16 + 1, listens);
             if let Body::Listen(it) | Body::Unlisten(it) = &mut event.body {
                 it.listener.netns = n / 60_000;
             }

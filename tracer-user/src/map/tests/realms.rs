@@ -80,6 +80,41 @@ fn a_container_that_takes_the_address_of_the_one_before_is_in_the_same_network()
     assert_eq!(remotes(two.concat()), ["10.0.0.9@web-1"]);
 }
 
+/// Whoever still has a connection, or listens, is still there.
+#[test]
+fn a_namespace_lasts_as_long_as_what_is_open_in_it() {
+    let mut first = dials(1, "10.0.0.5:0", DB, [1.0, 4.0]);
+    first.retain(|it| !matches!(it.body, Body::Close(_)));
+    let two = [first, dials(2, "10.0.0.5:0", DB, [5.0, 9.0])];
+    assert_eq!(
+        remotes(two.concat()),
+        ["10.0.0.9@web-1~1", "10.0.0.9@web-1~2"]
+    );
+    let mut listens = dials(1, "10.0.0.5:0", DB, [1.0, 4.0]);
+    listens.push(Event {
+        time: at(1.0),
+        host: host("web-1"),
+        body: Body::Listen(ListenerEvent {
+            listener: crate::model::Listener {
+                local: address("0.0.0.0:80"),
+                backlog: None,
+                netns: 1,
+            },
+            process: Some(process("app-1.service", 1)),
+            evidence: Evidence {
+                process: ProcessEvidence::Scan,
+                direction: None,
+                end: None,
+            },
+        }),
+    });
+    let two = [listens, dials(2, "10.0.0.5:0", DB, [5.0, 9.0])];
+    assert_eq!(
+        remotes(two.concat()),
+        ["10.0.0.9@web-1~1", "10.0.0.9@web-1~2"]
+    );
+}
+
 /// `app` of a namespace and who serves what it dials, in another, which calls itself `own`.
 fn served(netns: [u32; 2], own: &str, n: u64) -> Vec<Event> {
     let (mut client, mut server) = pair(n);

@@ -117,7 +117,7 @@ fn open_a_gap(view: &mut View) {
 type Clause = (&'static str, &'static str, fn(&mut View));
 
 /// Each clause: `why`, what it is in words, and how a map comes to lack it.
-const CLAUSES: [Clause; 12] = [
+const CLAUSES: [Clause; 15] = [
     ("unwatched", "nobody watched", |view| view.coverage.clear()),
     ("unwatched", "nobody watched", |view| {
         view.coverage.iter_mut().for_each(|it| it.runs.clear());
@@ -130,6 +130,10 @@ const CLAUSES: [Clause; 12] = [
         "no time in which all hosts were watched",
         part_ways,
     ),
+    ("apart", "no time in which all hosts were watched", |view| {
+        let host = first(view);
+        (host.to, host.runs[0].to) = (host.from, host.from);
+    }),
     ("gap", "nobody watched data-1 for 10.0 s", open_a_gap),
     ("no_start", "data-1 has no start before", |view| {
         first(view).runs[0].started = false;
@@ -148,6 +152,12 @@ const CLAUSES: [Clause; 12] = [
         "no room to follow 5 connections of data-1",
         |view| first(view).untracked = 5,
     ),
+    ("taken_for_one", "data-1", |view| {
+        first(view).taken_for_one = true;
+    }),
+    ("cut", "no room for 6 of the nodes of data-1", |view| {
+        first(view).cut.nodes = 6;
+    }),
     (
         "recounted",
         "4 connections of data-1 may be counted twice",
@@ -230,6 +240,7 @@ fn what_no_map_knows_of_is_doubted_by_every_question() {
     for (doubt, words) in [
         (Doubt::Filtered, "only what the filters let through"),
         (Doubt::Skipped { lines: 2 }, "2 lines could not be read"),
+        (Doubt::Interrupted, "not all that was recorded was read"),
     ] {
         for question in QUESTIONS {
             let (text, json) = ask(question, &sound, &sound, Some(doubt.clone()));
@@ -311,4 +322,38 @@ fn a_thousand_gaps_are_a_few_words() {
         "{text}"
     );
     assert!(text.len() < 20_000);
+}
+
+#[test]
+fn of_several_hosts_the_time_in_which_all_were_watched_is_that_of_the_proof() {
+    let mut view = sound();
+    let from = specimens::at(600);
+    let host = first(&mut view);
+    (host.from, host.runs[0].from) = (from, from);
+    let (text, json) = ask(("groups", Side::After), &view, &view, None);
+    let words = "to 2026-11-22 02:02:03 UTC (1 h 0 min), all of them from 2026-11-22 01:12:03 to \
+                 2026-11-22 02:02:03 (50 min 0 s), nothing lost";
+    assert!(text.contains(words), "{text}");
+    assert_eq!(json["verdict"], "proven_but_for");
+    let answer = idle::idle(&view, None);
+    assert_eq!(answer.found.too_short_for.first(), Some(&"hourly"));
+}
+
+#[test]
+fn what_is_unused_for_a_while_is_not_said_never_to_have_been_used() {
+    let mut view = sound();
+    for edge in &mut view.edges {
+        (edge.live_at_start, edge.established, edge.terminated) = (0, 1, 1);
+        (edge.last_seen, edge.last_failure) = (specimens::at(1_000), None);
+    }
+    let answer = idle::idle(&view, Some(Duration::from_secs(60)));
+    assert!(
+        answer
+            .found
+            .listeners
+            .iter()
+            .any(|it| it.last_used.is_some())
+    );
+    let (text, _) = told(answer, None);
+    assert!(text.contains("nobody connected to these listeners since they were last used"));
 }

@@ -95,10 +95,17 @@ impl Shown for Answer<Idle> {
                 },
             ],
             remarks,
-            absent: [
-                "nobody connected to these listeners, and none of these destinations answered",
-                "They may have been used all the same",
-            ],
+            absent: match found.listeners.iter().any(|it| it.last_used.is_some()) {
+                false => [
+                    "nobody connected to these listeners, and none of these destinations answered",
+                    "They may have been used all the same",
+                ],
+                true => [
+                    "nobody connected to these listeners since they were last used, and none of these \
+                     destinations answered",
+                    "They may have been used since all the same",
+                ],
+            },
         }
     }
 }

@@ -47,9 +47,11 @@ pub(super) fn write(crossing: &[Crossing]) -> String {
         }
         if !is_written {
             let addresses = || it.client_addresses.iter().chain(&it.server_addresses);
+            let has_room = it.client_addresses_cut == 0 && it.server_addresses_cut == 0;
             let why = match addresses().any(|it| it.scope().is_some()) {
                 true => "not through a firewall, as the ends are on one link",
-                false => "addresses are not known, as both ends are on one host",
+                false if has_room => "addresses are not known, as both ends are on one host",
+                false => "addresses are not known, as there was no room for them",
             };
             let _ = writeln!(out, "        # {why}: tcp dport {port}, {comment}");
         }

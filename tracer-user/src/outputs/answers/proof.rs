@@ -182,7 +182,9 @@ fn words(doubt: &Doubt) -> String {
                 ),
             }
         }
+        Doubt::Skipped { lines: 1 } => "1 line could not be read".to_owned(),
         Doubt::Skipped { lines } => format!("{} lines could not be read", Count(*lines)),
+        Doubt::Interrupted => "not all that was recorded was read".to_owned(),
         Doubt::Filtered => "only what the filters let through was looked at".to_owned(),
         Doubt::Undirected { edges: 1 } => {
             "of 1 edge it is not known who opened its connections".to_owned()

@@ -158,6 +158,99 @@ fn rules_name_no_address_of_a_link() {
 }
 
 #[test]
+fn rules_say_which_addresses_they_leave_out() {
+    let mut view = specimens::three_tiers();
+    let split: Split = "one = a*\ntwo = *".parse().expect("a split");
+    for node in &mut view.nodes {
+        node.workload = None;
+        node.addresses = vec!["10.0.0.1".parse().expect("an address")];
+        node.cut.addresses = 1_234;
+    }
+    let text = |view: &View, format| {
+        let cut = groups::groups(view, &groups::Shared::default(), Some(&split));
+        rules(&cut, view, format).expect("rules")
+    };
+    let firewall = text(&view, AnswerFormat::Nftables);
+    assert!(
+        firewall.contains("# NOT ALL: 1234 addresses of "),
+        "{firewall}"
+    );
+    assert!(firewall.contains("NOT PROVEN"), "{firewall}");
+    assert!(
+        firewall.contains("no room for 1,234 of the addresses of"),
+        "{firewall}"
+    );
+    for node in &mut view.nodes {
+        node.addresses.clear();
+    }
+    let firewall = text(&view, AnswerFormat::Nftables);
+    assert!(
+        firewall.contains("as there was no room for them"),
+        "{firewall}"
+    );
+    assert!(!firewall.contains("on one host"), "{firewall}");
+    for node in &mut view.nodes {
+        node.cut.addresses = 0;
+        let addresses = (0..4_000_u32).map(|n| std::net::IpAddr::from(n.to_be_bytes()).into());
+        node.addresses = addresses.collect();
+    }
+    let firewall = text(&view, AnswerFormat::Nftables);
+    assert!(!firewall.contains("NOT ALL"), "{firewall}");
+    assert!(firewall.contains("0.0.15.159"), "all of them are there");
+}
+
+/// Pods of one owner on two hosts are two nodes, and what selects them is one policy.
+#[test]
+fn a_policy_does_not_replace_another() {
+    let mut view = specimens::three_tiers();
+    let pod = |name: &str| {
+        Some(std::sync::Arc::new(crate::model::Workload {
+            kind: crate::model::WorkloadKind::Pod,
+            name: name.into(),
+            unit: None,
+            slice: None,
+            container: None,
+            k8s: Some(crate::model::Kubernetes {
+                namespace: Some("shop".into()),
+                ..crate::model::Kubernetes::default()
+            }),
+            role: None,
+        }))
+    };
+    let servers: Vec<usize> = view.edges.iter().map(|it| it.server).collect();
+    for at in servers {
+        let name = if at % 2 == 0 { "Web_1" } else { "web-1" };
+        view.nodes[at].workload = pod(name);
+        view.nodes[at].name = name.into();
+    }
+    // Each part of its own, so that all crosses.
+    let parts: Vec<String> = (0..view.nodes.len())
+        .map(|at| format!("p{at} = {}", view.nodes[at].id))
+        .collect();
+    let split: Split = parts.join("\n").parse().expect("a split");
+    let cut = groups::groups(&view, &groups::Shared::default(), Some(&split));
+    let text = rules(&cut, &view, AnswerFormat::Networkpolicy).expect("rules");
+    let names: Vec<&str> = text
+        .lines()
+        .filter(|it| it.starts_with("  name: "))
+        .collect();
+    assert_eq!(
+        names,
+        ["  name: tracer-split-web-1", "  name: tracer-split-web-1-2"],
+        "{text}"
+    );
+    let crossing = cut.found.split.as_ref().map_or(0, |it| {
+        it.crossing
+            .iter()
+            .filter(|it| it.link.port.is_some())
+            .count()
+    });
+    let ports =
+        text.matches("ports: [{protocol: TCP").count() + text.matches("addresses are").count();
+    assert_eq!(ports, crossing, "{text}");
+}
+
+#[test]
 fn an_empty_map_has_answers_that_say_that_nobody_watched() {
     for text in texts(&View::default()) {
         assert!(!text.contains("Proven for"), "{text}");

@@ -81,6 +81,9 @@ impl Lines {
                 field("missed", &stop.missed, buf)?;
                 field("repaired", &stop.repaired, buf)?;
                 field("cost", &stop.cost, buf)?;
+                if let Some(lines) = &stop.lines {
+                    field("lines", lines, buf)?;
+                }
                 field("coverage", &stop.coverage, buf)
             }
         }

@@ -98,8 +98,12 @@ pub(in crate::outputs) fn short(hosts: &[HostCoverage]) -> String {
     }
     let absent = runs().map(|it| it.absent);
     let absent = absent.fold(0, u64::saturating_add);
-    if absent > 0 {
-        let _ = write!(out, "; {} events are not in the recording", Count(absent));
+    match absent {
+        0 => {}
+        1 => out.push_str("; 1 event is not in the recording"),
+        absent => {
+            let _ = write!(out, "; {} events are not in the recording", Count(absent));
+        }
     }
     let untracked = hosts.iter().map(|it| it.untracked);
     let untracked = untracked.fold(0, u64::saturating_add);

@@ -266,6 +266,37 @@ fn table_for_people() {
 }
 
 #[test]
+fn the_table_says_what_was_left_out_and_which_hosts_have_one_id() {
+    let mut view = specimens::three_tiers();
+    let text = |view: &View| bytes(view, MapFormat::Table).replace('\n', " ");
+    assert!(!text(&view).contains("no room"));
+    view.nodes[0].cut.listeners = 1_000;
+    view.nodes[1].cut.listeners = 234;
+    view.nodes[2].cut.processes = 5;
+    view.coverage[0].cut.nodes = 7;
+    let table = text(&view);
+    assert!(table.contains("no room for 7 nodes"), "{table}");
+    assert!(
+        table.contains("no room for 1,234 listeners, 5 processes"),
+        "{table}"
+    );
+    for (at, other) in [(0, "web-1"), (1, "data-1")] {
+        view.coverage[at].twins = vec![other.to_owned()];
+        let mut host = (*view.coverage[at].host).clone();
+        host.id = "c".to_owned();
+        view.coverage[at].host = host.into();
+    }
+    view.coverage[1].taken_for_one = true;
+    let table = text(&view);
+    assert!(
+        table.contains("data-1 has one id with web-1: told apart by name"),
+        "{table}"
+    );
+    assert_eq!(table.matches("has one id").count(), 1, "{table}");
+    assert!(table.contains("two runs at once as web-1"), "{table}");
+}
+
+#[test]
 fn failing_edges_are_marked_in_pictures() {
     let view = specimens::three_tiers();
     let dot = bytes(&view, MapFormat::Dot);
