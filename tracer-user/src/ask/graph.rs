@@ -1,7 +1,7 @@
 //! Who can be reached from whom. A node that dials itself depends on nobody else, so edges from a
 //! node to itself are left out.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use petgraph::{algo::kosaraju_scc, graph::DiGraph};
 
@@ -14,6 +14,8 @@ pub(super) struct Graph<'a> {
     pub(super) into: Vec<Vec<usize>>,
     /// Edges that lead away from it.
     pub(super) from: Vec<Vec<usize>>,
+    /// By edge: who else it leads to.
+    also: Vec<Vec<usize>>,
 }
 
 impl<'a> Graph<'a> {
@@ -23,6 +25,7 @@ impl<'a> Graph<'a> {
             view,
             into: vec![Vec::new(); view.nodes.len()],
             from: vec![Vec::new(); view.nodes.len()],
+            also: vec![Vec::new(); view.edges.len()],
         };
         for (at, edge) in view.edges.iter().enumerate() {
             if edge.client != edge.server && takes(edge) {
@@ -31,6 +34,31 @@ impl<'a> Graph<'a> {
             }
         }
         graph
+    }
+
+    /// Edges lead as well to those by whose listening sockets their connections came in.
+    pub(super) fn with_listeners(mut self) -> Self {
+        let nodes = self.view.nodes.iter().enumerate();
+        let by_id: HashMap<&str, usize> = nodes.map(|(at, node)| (&*node.id, at)).collect();
+        for (at, edge) in self.view.edges.iter().enumerate() {
+            for id in edge.evidence.listeners.keys() {
+                if let Some(node) = by_id.get(&**id).filter(|it| **it != edge.client) {
+                    self.into[*node].push(at);
+                    self.also[at].push(*node);
+                    // An edge from a node to itself is one no more.
+                    if edge.client == edge.server {
+                        self.from[edge.client].push(at);
+                    }
+                }
+            }
+        }
+        self
+    }
+
+    /// Who an edge leads to.
+    pub(super) fn servers(&self, edge: usize) -> impl Iterator<Item = usize> {
+        let server = self.view.edges[edge].server;
+        [server].into_iter().chain(self.also[edge].iter().copied())
     }
 
     /// How many edges away each node is from `starts`, against the edges or along them.
@@ -44,11 +72,13 @@ impl<'a> Graph<'a> {
             let farther = distances[node].map(|it: u32| it + 1);
             let edges = if upstream { &self.into } else { &self.from };
             for at in &edges[node] {
-                let edge = &self.view.edges[*at];
-                let other = if upstream { edge.client } else { edge.server };
-                if distances[other].is_none() {
-                    distances[other] = farther;
-                    next.push_back(other);
+                let client = upstream.then(|| self.view.edges[*at].client);
+                let servers = self.servers(*at).filter(|_| !upstream);
+                for other in client.into_iter().chain(servers) {
+                    if distances[other].is_none() {
+                        distances[other] = farther;
+                        next.push_back(other);
+                    }
                 }
             }
         }

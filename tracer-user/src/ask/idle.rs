@@ -1,14 +1,14 @@
 //! What could be switched off: listeners that nobody uses, and servers that never answer.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
 use serde::Serialize;
 
-use super::{Answer, Link, Proof, Who, unseen::Question};
-use crate::model::{Address, Edge, Happened, NodeKind, Timestamp, View};
+use super::{Answer, Doubt, Link, Proof, Who, unseen::Question};
+use crate::model::{Address, Edge, Happened, ListeningAt, Node, NodeKind, Timestamp, View};
 
 /// What is idle.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,6 +40,28 @@ pub struct IdleListener {
     /// Who used to call, or tries to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub callers: Vec<Link>,
+    /// What goes by that address and port all the same, and is led elsewhere before it comes to the listener:
+    /// what makes that translation may need the listener, and may fall back to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub led_past: Vec<Past>,
+}
+
+/// Connections that are led past a listener.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Past {
+    /// Who dials.
+    pub client: Who,
+    /// Which address.
+    pub dialled: Address,
+    /// Who serves.
+    pub server: Who,
+    /// At which port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// How many.
+    pub connections: u64,
+    /// When one was last there.
+    pub last_used: Timestamp,
 }
 
 /// How long a job may sleep, in seconds, and what such a job is called.
@@ -61,6 +83,77 @@ fn last_used(edge: &Edge) -> Timestamp {
     }
 }
 
+/// What may have used listeners that seem to be unused.
+#[derive(Debug)]
+struct Doubts {
+    /// Edges whose connections brought nothing back, and led to who knows whom, by port. A handshake that
+    /// was complete and that nobody accepted is told by the client alone; if that is elsewhere, nobody may
+    /// know whose the address is. Of those who answer both ends are told, or they are not watched.
+    unanswered: HashMap<u16, Vec<usize>>,
+    /// Those that may have led to an unused listener.
+    maybe: BTreeSet<usize>,
+    /// The network namespaces of unused listeners, by id of the host, if there is one.
+    netns: BTreeSet<(Option<String>, u32)>,
+}
+
+impl Doubts {
+    fn new(view: &View) -> Self {
+        let mut unanswered: HashMap<u16, Vec<usize>> = HashMap::new();
+        for (at, edge) in view.edges.iter().enumerate() {
+            if let Some(port) = edge.port
+                && view.nodes[edge.server].kind == NodeKind::Remote
+                && (edge.evidence.client_only > 0 && edge.connections() > 0)
+                && edge.received_bytes == 0
+            {
+                unanswered.entry(port).or_default().push(at);
+            }
+        }
+        Self {
+            unanswered,
+            maybe: BTreeSet::new(),
+            netns: BTreeSet::new(),
+        }
+    }
+
+    /// `listener` seems to be unused.
+    fn add(&mut self, view: &View, node: &Node, listener: &ListeningAt) {
+        let host = node.host.as_ref().map(|it| it.id.clone());
+        self.netns.insert((host, listener.netns));
+        let any = listener.address.ip().is_unspecified();
+        let is_there = |it: &Address| *it == listener.address || any && !it.ip().is_loopback();
+        let edges = self.unanswered.get(&listener.port).into_iter().flatten();
+        let maybe = edges.filter(|at| {
+            let server = &view.nodes[view.edges[**at].server];
+            server.addresses.iter().any(is_there)
+        });
+        self.maybe.extend(maybe);
+    }
+
+    fn tell(self, view: &View, proof: &mut Proof) {
+        let mut strays: BTreeMap<&str, u64> = BTreeMap::new();
+        for it in &view.strays {
+            let of_host = (Some(it.host.clone()), it.netns);
+            if self.netns.contains(&of_host) || self.netns.contains(&(None, it.netns)) {
+                let sum = strays.entry(&it.host).or_default();
+                *sum = sum.saturating_add(it.connections);
+            }
+        }
+        for (id, connections) in strays {
+            let mut hosts = view.coverage.iter().map(|it| &it.host);
+            let host = hosts.find(|it| it.id == id);
+            proof.doubt(Doubt::Strays {
+                host: host.map_or(id, |it| &it.name).to_owned(),
+                connections,
+            });
+        }
+        let unanswered = self.maybe.iter().map(|at| view.edges[*at].connections());
+        let connections = unanswered.fold(0, u64::saturating_add);
+        if connections > 0 {
+            proof.doubt(Doubt::Unanswered { connections });
+        }
+    }
+}
+
 /// What nobody used for `unused_for`; none for all the time that was watched.
 pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
     let mut proof = Proof::of(view, Question::Idle);
@@ -77,6 +170,7 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
     });
     let mut listeners = Vec::new();
     let mut idle_at = HashSet::new();
+    let mut doubts = Doubts::new(view);
     for (at, node) in view.nodes.iter().enumerate() {
         let mut ports: Vec<u16> = node.listeners.iter().map(|it| it.port).collect();
         ports.sort_unstable();
@@ -85,9 +179,12 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
         for port in ports.into_iter().filter(|it| *it != 0) {
             let edges = callers.get(&(at, port)).map_or(&[][..], Vec::as_slice);
             let edges = || edges.iter().map(|at| &view.edges[*at]);
-            let used = edges().filter(|it| it.connections() > 0);
-            let last_used = used.map(last_used).max();
-            let is_live = edges().any(|it| it.live() > 0);
+            let here = || node.listeners.iter().filter(|it| it.port == port);
+            let used = edges().filter(|it| it.connections() > 0).map(last_used);
+            // Whoever serves what comes in.
+            let came_in = here().filter_map(|it| it.last_used);
+            let last_used = used.chain(came_in).max();
+            let is_live = edges().any(|it| it.live() > 0) || here().any(|it| it.live > 0);
             let is_used = match (last_used, limit) {
                 (Some(last), Some(limit)) => last >= limit,
                 (used, _) => used.is_some(),
@@ -95,23 +192,36 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
             if is_used || is_live {
                 continue;
             }
-            let here = || node.listeners.iter().filter(|it| it.port == port);
             let since = node
                 .changes
                 .iter()
                 .rev()
-                .find(|it| matches!(it.what, Happened::Listen { port: of, .. } if of == port));
+                .find(|it| matches!(it.what, Happened::Listen { port: of, .. } if of == port))
+                .map(|it| it.time);
             let mut addresses: Vec<_> = here().map(|it| it.address).collect();
             addresses.sort_unstable();
             addresses.dedup();
             idle_at.insert(at);
+            for listener in here() {
+                doubts.add(view, node, listener);
+            }
+            let past = here().flat_map(|it| &it.led_past);
+            let past = past.map(|it| Past {
+                client: Who::of_id(view, &it.client),
+                dialled: it.dialled,
+                server: Who::of_id(view, &it.server),
+                port: it.port,
+                connections: it.connections,
+                last_used: it.last_used,
+            });
             listeners.push(IdleListener {
                 who: Who::of(view, at),
                 addresses,
                 port,
-                since: since.map(|it| it.time),
+                since: since.or_else(|| here().filter_map(|it| it.since).max()),
                 last_used,
                 callers: edges().map(|it| Link::of(view, it)).collect(),
+                led_past: past.collect(),
             });
         }
     }
@@ -134,13 +244,22 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
             (&one.client, &one.server, one.port).cmp(&(&other.client, &other.server, other.port))
         })
     });
-    // What nobody knows the port of may be what uses a listener after all.
+    // What nobody knows the port of may be what uses a listener after all, whoever serves it there.
+    let hosts: HashSet<&str> = idle_at
+        .iter()
+        .filter_map(|at| Some(&*view.nodes[*at].host.as_ref()?.id))
+        .collect();
+    let may_use = |at: usize| {
+        let host = view.nodes[at].host.as_ref();
+        idle_at.contains(&at) || host.is_some_and(|it| hosts.contains(&*it.id))
+    };
     proof.doubt_undirected(
         view.edges
             .iter()
-            .filter(|it| idle_at.contains(&it.client) || idle_at.contains(&it.server)),
+            .filter(|it| may_use(it.client) || may_use(it.server)),
     );
     proof.doubt_cut(view.nodes.iter(), &["listeners"]);
+    doubts.tell(view, &mut proof);
     let watched = proof.watched_ns() / 1_000_000_000;
     let too_short_for = PERIODS
         .into_iter()

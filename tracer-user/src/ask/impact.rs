@@ -1,6 +1,6 @@
 //! Who depends on something, directly or not; or on what it depends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use globset::GlobMatcher;
 use serde::Serialize;
@@ -158,6 +158,22 @@ pub struct Impact {
     pub way: Way,
     /// What is reached, nearest first.
     pub reached: Vec<Reached>,
+    /// Who else serves what comes in by the listening sockets of what was asked about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub served_by: Vec<Server>,
+}
+
+/// Who serves what comes in by somebody else's listening sockets.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Server {
+    /// Who.
+    #[serde(flatten)]
+    pub who: Who,
+    /// At which port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// How many connections.
+    pub connections: u64,
 }
 
 /// A node that is reached.
@@ -185,7 +201,7 @@ pub struct Reached {
 /// Who depends on the nodes `of`, or on whom they depend.
 pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer<Impact> {
     let upstream = way == Way::Dependents;
-    let graph = Graph::of(view, |_| true);
+    let graph = Graph::of(view, |_| true).with_listeners();
     let distances = graph.distances(of, upstream);
     let mut reached = Vec::new();
     for (at, distance) in distances.iter().enumerate() {
@@ -195,14 +211,14 @@ pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer
         };
         // What leads from here one step nearer.
         let edges = if upstream { &graph.from } else { &graph.into };
-        let nearer = edges[at]
-            .iter()
-            .map(|edge| &view.edges[*edge])
-            .filter(|it| {
-                let other = if upstream { it.server } else { it.client };
-                distances[other] == Some(distance - 1)
-            });
-        let by: Vec<Link> = nearer.map(|it| Link::of(view, it)).collect();
+        let is_nearer = |node: usize| distances[node] == Some(distance - 1);
+        let nearer = edges[at].iter().filter(|edge| match upstream {
+            true => graph.servers(**edge).any(is_nearer),
+            false => is_nearer(view.edges[**edge].client),
+        });
+        let by: Vec<Link> = nearer
+            .map(|edge| Link::of(view, &view.edges[*edge]))
+            .collect();
         let sum = |of: fn(&Link) -> u64| by.iter().map(of).fold(0, u64::saturating_add);
         reached.push(Reached {
             who: Who::of(view, at),
@@ -227,8 +243,43 @@ pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer
     });
     let mut proof = Proof::of(view, Question::Impact);
     proof.doubt_undirected(view.edges.iter());
-    let of = of.iter().map(|at| Who::of(view, *at)).collect();
-    Answer::new("impact", Impact { of, way, reached }, proof)
+    let served_by = match upstream {
+        true => served_by(view, of),
+        false => Vec::new(),
+    };
+    let found = Impact {
+        of: of.iter().map(|at| Who::of(view, *at)).collect(),
+        way,
+        reached,
+        served_by,
+    };
+    Answer::new("impact", found, proof)
+}
+
+/// Who serves what comes in by listening sockets of these nodes.
+fn served_by(view: &View, of: &[usize]) -> Vec<Server> {
+    let ids: BTreeSet<&str> = of.iter().map(|at| &*view.nodes[*at].id).collect();
+    let mut servers: BTreeMap<(usize, Option<u16>), u64> = BTreeMap::new();
+    for edge in &view.edges {
+        let listeners = edge.evidence.listeners.iter();
+        let came_by = listeners.filter(|(id, _)| ids.contains(&***id));
+        let connections = came_by.map(|(_, connections)| *connections);
+        let connections = connections.fold(0, u64::saturating_add);
+        if connections > 0 && !of.contains(&edge.server) {
+            let sum = servers.entry((edge.server, edge.port)).or_default();
+            *sum = sum.saturating_add(connections);
+        }
+    }
+    let servers = servers.into_iter();
+    let mut servers: Vec<Server> = servers
+        .map(|((server, port), connections)| Server {
+            who: Who::of(view, server),
+            port,
+            connections,
+        })
+        .collect();
+    servers.sort_by_key(|it| std::cmp::Reverse(it.connections));
+    servers
 }
 
 /// The nodes and edges of `view` that an answer is about, as a picture shows them.
@@ -238,6 +289,7 @@ pub fn picture(view: &View, answer: &Impact) -> View {
         .iter()
         .map(|it| &*it.id)
         .chain(answer.reached.iter().map(|it| &*it.who.id))
+        .chain(answer.served_by.iter().map(|it| &*it.who.id))
         .collect();
     let keeps_node: Vec<bool> = view.nodes.iter().map(|it| ids.contains(&*it.id)).collect();
     let edges = view.edges.iter();

@@ -152,6 +152,19 @@ pub enum Doubt {
         /// How many.
         programs: u64,
     },
+    /// Something came in where nobody was known to listen, so any listener of that network namespace may
+    /// have taken it.
+    Strays {
+        /// The host's name.
+        host: String,
+        /// How many connections.
+        connections: u64,
+    },
+    /// Connections that brought nothing back led to addresses of which nobody knows whose they are.
+    Unanswered {
+        /// How many.
+        connections: u64,
+    },
     /// Two times are compared, and the later one is shorter: what happens rarely may only not have
     /// come yet.
     Shorter {

@@ -38,6 +38,21 @@ const OWNERS: [&str; 5] = [
 ];
 
 impl Who {
+    /// The node of that id; where it is not in `view`, its id is all that is known.
+    pub(super) fn of_id(view: &View, id: &Arc<str>) -> Self {
+        match view.nodes.iter().position(|it| it.id == *id) {
+            Some(index) => Self::of(view, index),
+            None => Self {
+                id: Arc::clone(id),
+                name: Arc::clone(id),
+                kind: NodeKind::Remote,
+                host: None,
+                role: None,
+                owner: None,
+            },
+        }
+    }
+
     /// The node at `index` of `view`.
     pub fn of(view: &View, index: usize) -> Self {
         let node = &view.nodes[index];

@@ -14,7 +14,7 @@ use super::{
     counters::{Ending, Known, Share},
     coverage::Watched,
     end::{End, carried, link, share, short},
-    halves::{HalfId, Halves, Link, Side},
+    halves::{HalfId, Halves, Link, Side, Waiting},
     meeting::{Addresses, Keys, Meeting},
     nodes::{HostId, Nodes},
     realms::Realms,
@@ -120,10 +120,13 @@ pub(super) struct Connections {
     given_up: GivenUp,
 }
 
+/// Where a client's end was counted without its server's.
+type Counted = (Link, Option<Waiting>);
+
 /// Client's ends that were counted without their server's.
 #[derive(Debug, Default)]
 struct GivenUp {
-    by_meeting: HashMap<Meeting, (Link, Timestamp, Timestamp)>,
+    by_meeting: HashMap<Meeting, (Counted, Timestamp, Timestamp)>,
     order: VecDeque<[Meeting; 2]>,
     /// When the youngest of which nothing is remembered was last told of.
     forgotten: Option<Timestamp>,
@@ -232,9 +235,9 @@ impl Connections {
             }
             slot
         } else if self.by_id.len() < self.max_connections {
-            let link = self.given_up.link(meeting, told.opened, self.patience);
-            if let Some(link) = link {
-                self.complete(link, &end, halves);
+            let counted = self.given_up.counted(meeting, told.opened, self.patience);
+            if let Some(counted) = counted {
+                self.complete(counted, &end, halves);
             } else if self
                 .given_up
                 .may_have(halves.get(end.half).side, told.opened)
@@ -243,7 +246,7 @@ impl Connections {
             }
             let slot = self.open(end, meeting);
             if let Some(connection) = &mut self.slots[slot as usize] {
-                connection.is_counted = link.is_some();
+                connection.is_counted = counted.is_some();
             }
             slot
         } else {
@@ -328,10 +331,10 @@ impl Connections {
             return self.judge(other, halves, realms, nodes);
         }
         let at = Meeting::Addresses(shared);
-        let counted = self.given_up.link(at, end.first, self.patience);
+        let counted = self.given_up.counted(at, end.first, self.patience);
         let counted = counted.filter(|_| halves.get(end.half).side == Side::Server);
-        if let Some(link) = counted {
-            self.complete(link, end, halves);
+        if let Some(counted) = counted {
+            self.complete(counted, end, halves);
         }
         let connection = self.slots[slot as usize].as_mut()?;
         connection.is_queued = true;
@@ -509,11 +512,11 @@ impl Connections {
     }
 
     /// The server's end of a connection of which the client's was counted.
-    fn complete(&self, link: Link, end: &End, halves: &mut Halves) {
+    fn complete(&self, (link, waiting): Counted, end: &End, halves: &mut Halves) {
         if let Some(client) = link.client {
             halves.join(client, end.half, end.first);
         }
-        halves.complete(link, end.known);
+        halves.complete(link, waiting, end.half, end.known);
     }
 
     /// Counts a connection for good.
@@ -543,11 +546,12 @@ impl Connections {
             return;
         }
         if let Some((link, share)) = share(connection.ends(), connection.by_addresses, halves) {
-            halves.count(link, &share);
+            let waiting = halves.count(link, &share);
             if let Some(end) = connection.single() {
                 let at = Meeting::Addresses(end.addresses.shared);
                 let meetings = [connection.meeting.unwrap_or(at), at];
-                self.given_up.add(link, meetings, [end.first, end.last]);
+                let counted = (link, waiting);
+                self.given_up.add(counted, meetings, [end.first, end.last]);
             }
         }
     }
@@ -679,14 +683,14 @@ impl Connections {
 impl GivenUp {
     /// The client's end that was counted, of the connection that meets there and was opened then. Others
     /// may have the same addresses later.
-    fn link(&self, meeting: Meeting, opened: Timestamp, near: u64) -> Option<Link> {
+    fn counted(&self, meeting: Meeting, opened: Timestamp, near: u64) -> Option<Counted> {
         if self.by_meeting.is_empty() {
             return None;
         }
-        let (link, first, last) = self.by_meeting.get(&meeting)?;
+        let (counted, first, last) = self.by_meeting.get(&meeting)?;
         let is_sure = matches!(meeting, Meeting::Handshake(_));
         let is_within = opened.as_ns() + near >= first.as_ns() && opened <= *last;
-        (is_sure || is_within).then_some(*link)
+        (is_sure || is_within).then_some(*counted)
     }
 
     /// Whether a connection of that age may have been counted, and nobody remembers.
@@ -694,8 +698,8 @@ impl GivenUp {
         side == Side::Server && self.forgotten >= Some(opened)
     }
 
-    fn add(&mut self, link: Link, meetings: [Meeting; 2], [first, last]: [Timestamp; 2]) {
-        if link.client.is_none() {
+    fn add(&mut self, counted: Counted, meetings: [Meeting; 2], [first, last]: [Timestamp; 2]) {
+        if counted.0.client.is_none() {
             return;
         }
         if self.order.len() >= REMEMBERED
@@ -707,7 +711,7 @@ impl GivenUp {
             self.forgotten = self.forgotten.max(Some(last));
         }
         for meeting in meetings {
-            self.by_meeting.insert(meeting, (link, first, last));
+            self.by_meeting.insert(meeting, (counted, first, last));
         }
         self.order.push_back(meetings);
     }

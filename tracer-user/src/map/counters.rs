@@ -1,8 +1,8 @@
 //! What is counted of the connections between two nodes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{histogram::Histogram, outages::Course};
+use super::{facts::Whose, histogram::Histogram, outages::Course};
 use crate::model::{
     AddressEvidence, Closer, Connection, Edge, EdgeEvidence, EdgeState, Endings, History,
     LastFailure, ProcessEvidence, Reason, SeenBy, Timestamp,
@@ -131,6 +131,21 @@ pub(super) struct Counters {
     client_process: [u64; PROCESS.len()],
     server_process: [u64; PROCESS.len()],
     address: [u64; ADDRESS.len()],
+    /// By whose listening socket they came in, where that is not who served them: ids of nodes.
+    pub(super) came_by: BTreeMap<Arc<str>, u64>,
+}
+
+/// The connections among what is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used {
+    pub(super) connections: u64,
+    pub(super) live: u64,
+    pub(super) first: Timestamp,
+    /// When the last one was opened.
+    pub(super) opened: Timestamp,
+    /// When one was last there, as far as that is known: the last event may have been an attempt that
+    /// failed.
+    pub(super) last: Timestamp,
 }
 
 impl Counters {
@@ -205,12 +220,40 @@ impl Counters {
         }
     }
 
-    /// Of what was counted by its client's end alone, the server's end is told of, too.
-    pub(super) fn complete(&mut self, server: Known) {
-        if self.client_only > 0 {
+    /// Of what was counted by its client's end alone, the server's end is told of, too. Returns whether
+    /// there was such.
+    pub(super) fn complete(&mut self, server: Known) -> bool {
+        let has_any = self.client_only > 0;
+        if has_any {
             self.client_only -= 1;
             self.both += 1;
             count(server, &mut self.server_process, &mut self.address);
+        }
+        has_any
+    }
+
+    /// The same of one whose other end is known as `whose` says.
+    pub(super) fn add_of(&mut self, share: &Share, whose: Whose) {
+        let Whose::Listener(_) = whose else {
+            return self.add(share);
+        };
+        let by_listener = ProcessEvidence::Listener;
+        match share.server {
+            Some(known) if known.process == ProcessEvidence::Unknown => self.add(&Share {
+                server: Some(Known {
+                    process: by_listener,
+                    ..known
+                }),
+                ..share.clone()
+            }),
+            Some(_) => self.add(share),
+            // That end told nothing.
+            None => {
+                self.add(share);
+                if let Some(at) = PROCESS.iter().position(|it| *it == by_listener) {
+                    self.server_process[at] += 1;
+                }
+            }
         }
     }
 
@@ -261,6 +304,26 @@ impl Counters {
         self.server_only += other.server_only;
         self.both += other.both;
         self.by_addresses += other.by_addresses;
+        for (id, connections) in &other.came_by {
+            *self.came_by.entry(Arc::clone(id)).or_default() += connections;
+        }
+    }
+
+    /// The connections, if there were any.
+    pub(super) fn used(&self) -> Option<Used> {
+        let (first, seen) = self.seen?;
+        let connections = self.live_at_start.saturating_add(self.established);
+        let last = match self.last_failure {
+            Some(failure) if failure.time == seen => self.last_success.unwrap_or(first),
+            _ => seen,
+        };
+        (connections > 0).then(|| Used {
+            connections,
+            live: connections.saturating_sub(self.terminated),
+            first,
+            opened: self.last_success.unwrap_or(first),
+            last,
+        })
     }
 
     fn see(&mut self, first: Timestamp, last: Timestamp) {
@@ -392,6 +455,7 @@ impl Counters {
                 client_process: words(&self.client_process, PROCESS.map(ProcessEvidence::name)),
                 server_process: words(&self.server_process, PROCESS.map(ProcessEvidence::name)),
                 address: words(&self.address, ADDRESS.map(AddressEvidence::name)),
+                listeners: self.came_by.clone(),
             },
         })
     }

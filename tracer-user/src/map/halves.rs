@@ -1,21 +1,31 @@
 //! Halves of edges: what one workload has with one remote, as its own end tells it.
 
+use std::{collections::VecDeque, sync::Arc};
+
 use foldhash::HashMap;
 
 use super::{
     counters::{Counters, Known, Share},
+    facts::{Facts, Whose},
     kept::Standing,
-    namespaces::Owners,
-    nodes::{HostId, NodeId, Nodes},
+    listeners::Place,
+    nodes::{HostId, Latest, NodeId, Nodes},
+    realms::Realms,
+    sightings::SightingId,
 };
-use crate::model::{Address, ConnectionEvent, Direction, Timestamp};
+use crate::model::{Address, ConnectionEvent, Direction, Name, Process, Timestamp};
 
 /// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
 pub(super) const MAX_HALVES: usize = 262_144;
 /// Most pairs of halves; beyond, what is between them is counted by one of them alone.
 const MAX_LINKS: usize = 2 * MAX_HALVES;
-/// Most entries of the tables that say who serves what.
-const MAX_SERVED: usize = 131_072;
+/// Most addresses with ports that halves are told apart by.
+const MAX_PLACES: usize = 65_536;
+/// What was told of ends that is remembered, so that the next event of the same is quick.
+const MAX_ASKED: usize = 16_384;
+/// What only one end told of, and who was meant is asked of what is known then: this much waits for
+/// what is told late.
+const MAX_ALONE: usize = 32_768;
 
 /// Which side of its connections a half is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +39,8 @@ pub(super) enum Side {
 /// Ports of one remote at which nothing ever served a client that are told apart: who tries more looks
 /// for what is there.
 pub(super) const MAX_FAILING_PORTS: usize = 16;
+/// Pairs of ends of which it is remembered at which ports attempts failed.
+const MAX_TRIED: usize = 131_072;
 /// Halves that stand for all further such ports and know which these were. Each takes 8 KiB.
 const MAX_SCANS: usize = 1024;
 
@@ -76,6 +88,50 @@ pub(super) struct Half {
     pub(super) remote: NodeId,
     /// The server's; 0 where the side is not known.
     pub(super) port: u16,
+    /// At a server's end, its own address. At a client's, what was dialled, where that is not the remote
+    /// and the port. None if there was no room for it.
+    pub(super) at: Option<At>,
+    /// Nobody knows whose it is.
+    pub(super) is_unknown: bool,
+}
+
+impl Half {
+    /// Where it came in, at a server's end.
+    pub(super) fn came_in(&self) -> Option<Place> {
+        let at = self.at.filter(|_| self.side == Side::Server)?;
+        Some(self.place(at))
+    }
+
+    /// What was dialled, where that was translated.
+    pub(super) fn dialled(&self) -> Option<At> {
+        self.at.filter(|_| self.side == Side::Client)
+    }
+
+    /// The port that is served at a server's end; 0 if it is not known. One that dialled, too, knows only
+    /// the other's.
+    pub(super) fn served_port(&self) -> u16 {
+        match self.side {
+            Side::Client => 0,
+            Side::Server | Side::Unknown => self.port,
+        }
+    }
+
+    /// The same in its network namespace.
+    pub(super) fn place(&self, At { address, port }: At) -> Place {
+        Place {
+            host: self.host,
+            netns: self.netns,
+            address,
+            port,
+        }
+    }
+}
+
+/// An address with a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct At {
+    pub(super) address: Address,
+    pub(super) port: u16,
 }
 
 /// The halves of an edge that are known, as of one connection.
@@ -86,19 +142,53 @@ pub(super) struct Link {
     pub(super) server: Option<HalfId>,
 }
 
+/// What an event says of its end: the same has the same half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    host: HostId,
+    netns: u32,
+    side: Side,
+    /// The server's port.
+    port: u16,
+    local: Address,
+    remote: Address,
+    /// Where that differs from the remote and the port.
+    dialled: Option<At>,
+    /// Of attempts that fail some have a half in common.
+    fails: bool,
+    /// By address of the values.
+    process: Option<usize>,
+    name: Option<usize>,
+}
+
+/// What was found for it.
+#[derive(Clone, Debug)]
+struct Found {
+    half: HalfId,
+    owner: SightingId,
+    taker: SightingId,
+    process: Latest,
+    /// Kept so that no others take their addresses.
+    _kept: (Option<Arc<Process>>, Option<Arc<Name>>),
+}
+
+/// By half: how old the facts were when nothing was known of what it dials.
+pub(super) type Unknown = Vec<usize>;
+
 /// All halves, and what was counted of their connections.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
     halves: Vec<Half>,
     numbers: HashMap<Half, HalfId>,
-    links: HashMap<Link, Counters>,
-    /// Who was found to serve a remote address, as clients in a network namespace dial it, and when the
-    /// connection that showed it was opened.
-    served: HashMap<(HostId, u32, NodeId, u16), (HalfId, Timestamp)>,
-    /// Who listened last on a port of a network namespace.
-    listeners: HashMap<(HostId, u32, u16), NodeId>,
-    /// Addresses that network namespaces have themselves.
-    owners: Owners,
+    places: foldhash::HashSet<At>,
+    asked: HashMap<Asked, Found>,
+    links: HashMap<(Link, Whose), Counters>,
+    /// Of what only one end told, the last.
+    alone: VecDeque<(Link, Share)>,
+    /// How much left it.
+    settled: u64,
+    unknown: Unknown,
+    pub(super) facts: Facts,
     /// What there was no room for, by host.
     cut: HashMap<HostId, NoRoom>,
     /// Where attempts failed, by the half without its port.
@@ -107,6 +197,10 @@ pub(super) struct Halves {
     scans: usize,
 }
 
+/// What waits, by how much did before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting(u64);
+
 /// How often there was no room.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NoRoom {
@@ -114,6 +208,8 @@ pub(super) struct NoRoom {
     pub(super) edges: u64,
     /// For who listens or serves.
     pub(super) servers: u64,
+    /// For who has an address.
+    pub(super) owners: u64,
 }
 
 impl Halves {
@@ -126,70 +222,124 @@ impl Halves {
         nodes: &mut Nodes,
     ) -> HalfId {
         let connection = &event.connection;
+        let remote = connection.remote();
         let (side, port) = match connection.direction {
-            Some(Direction::Outbound) => (Side::Client, connection.remote().port()),
+            Some(Direction::Outbound) => (Side::Client, remote.port()),
             Some(Direction::Inbound) => (Side::Server, connection.ends.local.port()),
             None => (Side::Unknown, 0),
         };
-        let served_here = (host, connection.netns, port);
-        let node = match (&event.process, side) {
-            // An inbound attempt that nobody took: it was meant for who listens there, or did.
-            (None, Side::Server) => match self.listeners.get(&served_here) {
-                Some(node) => *node,
-                None => nodes.local(host, None, time),
-            },
-            (process, _) => nodes.local(host, process.as_ref(), time),
-        };
-        nodes.uses(node, connection.ends.local.into());
-        let remote = nodes.remote(host, connection, time);
-        let half = Half {
+        let dialled = connection.translation.as_ref().map(|it| At {
+            address: it.dialled.into(),
+            port: it.dialled.port(),
+        });
+        let asked = Asked {
             host,
             netns: connection.netns,
+            side,
+            port,
+            local: connection.ends.local.into(),
+            remote: remote.into(),
+            dialled,
+            fails: event.failure.is_some(),
+            process: event.process.as_ref().map(|it| Arc::as_ptr(it).addr()),
+            name: connection.name.as_ref().map(|it| Arc::as_ptr(it).addr()),
+        };
+        // As long as it is open it is there.
+        let times = [
+            connection.opened.map_or(time, |opened| opened.min(time)),
+            time,
+        ];
+        if let Some(found) = self.asked.get(&asked) {
+            let Half { node, remote, .. } = self.halves[found.half.0 as usize];
+            nodes.again(found.process, event.process.as_ref(), [node, remote], time);
+            self.facts.again(found.owner, found.taker, times);
+            return found.half;
+        }
+        let found = self.find(&asked, event, times, nodes);
+        let half = found.half;
+        if self.asked.len() >= MAX_ASKED {
+            self.asked.clear();
+        }
+        self.asked.insert(asked, found);
+        half
+    }
+
+    fn find(
+        &mut self,
+        asked: &Asked,
+        event: &ConnectionEvent,
+        times: [Timestamp; 2],
+        nodes: &mut Nodes,
+    ) -> Found {
+        let time = times[1];
+        let Asked {
+            host,
+            netns,
+            side,
+            port,
+            local,
+            ..
+        } = *asked;
+        let connection = &event.connection;
+        let node = nodes.local(host, event.process.as_ref(), time);
+        nodes.uses(node, local);
+        let remote = nodes.remote(host, connection, time);
+        let at = match side {
+            Side::Server => Some(At {
+                address: local,
+                port,
+            }),
+            Side::Client => asked.dialled,
+            Side::Unknown => None,
+        };
+        let mut half = Half {
+            host,
+            netns,
             side,
             node,
             remote,
             port,
+            at: at.filter(|at| self.has_place(host, *at)),
+            is_unknown: nodes.is_unknown(node),
         };
-        if side == Side::Server && event.process.is_some() {
-            self.listens(host, half.netns, port, node);
-        }
         let known = self.halves.len();
         let others = |half| Half {
             netns: 0,
             remote: nodes.others(host, time),
             ..half
         };
-        let id = match event.failure {
-            Some(_) if !self.numbers.contains_key(&half) && !self.has_served(&half) => {
-                self.of_tried(half, others)
+        let number = match asked.fails {
+            true if !self.numbers.contains_key(&half) && !self.facts.has_served(&half) => {
+                self.of_tried(&mut half, others)
             }
-            _ => self.number(half, others),
+            _ => self.number(&mut half, others),
         };
         if self.halves.len() > known {
             nodes.stand(event.process.as_ref(), Standing::First);
-            let own = connection.ends.local.into();
-            self.owners.note(host, connection.netns, own, time);
         }
-        id
-    }
-
-    /// Whether anything was seen to serve the port that `half` is about.
-    fn has_served(&self, half: &Half) -> bool {
-        let Half {
-            host, netns, port, ..
-        } = *half;
-        match half.side {
-            Side::Client => self.served.contains_key(&(host, netns, half.remote, port)),
-            Side::Server => self.listeners.contains_key(&(host, netns, port)),
-            Side::Unknown => false,
+        let owner = self.facts.owns((host, netns), local, times);
+        let taker = match (half.came_in(), &event.process) {
+            (Some(place), Some(_)) => self.facts.takes(place, node, times),
+            _ => SightingId::NONE,
+        };
+        Found {
+            half: number,
+            owner,
+            taker,
+            process: event.process.as_ref().and(nodes.asked()),
+            _kept: (event.process.clone(), connection.name.clone()),
         }
     }
 
     /// The half of an attempt that failed at a port at which none succeeded so far: after some ports it is
     /// the same for all.
-    fn of_tried(&mut self, half: Half, others: impl FnOnce(Half) -> Half) -> HalfId {
-        let all = Half { port: 0, ..half };
-        let has_room = self.tried.len() < MAX_SERVED || self.tried.contains_key(&all);
+    fn of_tried(&mut self, half: &mut Half, others: impl FnOnce(Half) -> Half) -> HalfId {
+        let mut all = Half {
+            port: 0,
+            at: None,
+            ..*half
+        };
+        let has_room = self.tried.len() < MAX_TRIED || self.tried.contains_key(&all);
         if half.port == 0 || !has_room {
             return self.number(half, others);
         }
@@ -208,7 +358,7 @@ impl Halves {
         if let Some(others) = &mut tried.others {
             others.insert(half.port);
         }
-        self.number(all, others)
+        self.number(&mut all, others)
     }
 
     /// The halves that stand for ports at which nothing served, each with how many these are at least.
@@ -221,18 +371,29 @@ impl Halves {
         })
     }
 
-    /// The number of `half`, or of what stands for it where there is no room: all its ports, and then
-    /// all remotes.
-    fn number(&mut self, mut half: Half, others: impl FnOnce(Half) -> Half) -> HalfId {
-        if self.halves.len() >= MAX_HALVES && !self.numbers.contains_key(&half) {
+    /// Whether halves are told apart by `at`.
+    fn has_place(&mut self, host: HostId, at: At) -> bool {
+        if self.places.contains(&at) || self.places.len() < MAX_PLACES {
+            self.places.insert(at);
+            return true;
+        }
+        self.cut.entry(host).or_default().servers += 1;
+        false
+    }
+
+    /// The number of `half`, or of what it becomes where there is no room: all its ports and addresses of
+    /// its own, and then all remotes.
+    fn number(&mut self, half: &mut Half, others: impl FnOnce(Half) -> Half) -> HalfId {
+        if self.halves.len() >= MAX_HALVES && !self.numbers.contains_key(half) {
             self.cut.entry(half.host).or_default().edges += 1;
-            half.port = 0;
-            if self.halves.len() >= 2 * MAX_HALVES && !self.numbers.contains_key(&half) {
-                half = others(half);
+            (half.port, half.at) = (0, None);
+            if self.halves.len() >= 2 * MAX_HALVES && !self.numbers.contains_key(half) {
+                *half = others(*half);
             }
         }
-        *self.numbers.entry(half).or_insert_with(|| {
-            self.halves.push(half);
+        *self.numbers.entry(*half).or_insert_with(|| {
+            self.halves.push(*half);
+            self.unknown.push(usize::MAX);
             HalfId((self.halves.len() - 1) as u32)
         })
     }
@@ -241,94 +402,164 @@ impl Halves {
         &self.halves[id.0 as usize]
     }
 
-    /// `node` listens on that port.
-    pub(super) fn listens(&mut self, host: HostId, netns: u32, port: u16, node: NodeId) {
-        let place = (host, netns, port);
-        if self.listeners.len() < MAX_SERVED || self.listeners.contains_key(&place) {
-            self.listeners.insert(place, node);
-        } else {
-            self.cut.entry(host).or_default().servers += 1;
-        }
-    }
-
-    /// All halves, with their numbers.
-    pub(super) fn all(&self) -> impl Iterator<Item = (HalfId, &Half)> {
-        let halves = self.halves.iter().zip(0..);
-        halves.map(|(half, at)| (HalfId(at), half))
-    }
-
-    /// Remotes that were seen to be served, at which port, and by whom, as seen from each namespace.
-    pub(super) fn served(&self) -> impl Iterator<Item = ((NodeId, u16), &Half)> {
-        let served = self.served.iter();
-        served.map(|((_, _, remote, port), (server, _))| ((*remote, *port), self.get(*server)))
-    }
-
-    /// A socket in that namespace listens at this address.
-    pub(super) fn owns(&mut self, host: HostId, netns: u32, address: Address, time: Timestamp) {
-        self.owners.note(host, netns, address, time);
-    }
-
-    /// Addresses that network namespaces have themselves.
-    pub(super) fn owners(&self) -> &Owners {
-        &self.owners
+    /// All halves.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Half> {
+        self.halves.iter()
     }
 
     /// What there was no room for of `host`.
     pub(super) fn cut(&self, host: HostId) -> NoRoom {
-        self.cut.get(&host).copied().unwrap_or_default()
+        let own = self.cut.get(&host).copied().unwrap_or_default();
+        let facts = self.facts.cut(host);
+        NoRoom {
+            edges: own.edges,
+            servers: own.servers.saturating_add(facts.servers),
+            owners: facts.owners,
+        }
     }
 
-    /// Listeners of `host` are told anew.
-    pub(super) fn forget_listeners(&mut self, host: HostId) {
-        self.listeners.retain(|(of, ..), _| *of != host);
-    }
-
-    /// These two are the ends of one connection, opened then. The newest counts, in whatever order they
-    /// are told.
+    /// These two are the ends of one connection, opened then.
     pub(super) fn join(&mut self, client: HalfId, server: HalfId, opened: Timestamp) {
-        let half = *self.get(client);
-        let place = (half.host, half.netns, half.remote, half.port);
-        let has_room = self.served.len() < MAX_SERVED;
-        match self.served.get_mut(&place) {
-            Some((_, before)) if *before > opened => {}
-            Some(served) => *served = (server, opened),
-            None if has_room => {
-                self.served.insert(place, (server, opened));
-            }
-            None => self.cut.entry(half.host).or_default().servers += 1,
+        let [client, server] = [client, server].map(|id| self.halves[id.0 as usize]);
+        self.facts.join(&client, &server, opened);
+    }
+
+    /// Counts a connection or an attempt between them. Returns what waits of it, to be found again should
+    /// the other end tell.
+    pub(super) fn count(&mut self, link: Link, share: &Share) -> Option<Waiting> {
+        if self.is_alone(link) {
+            self.alone.push_back((link, share.clone()));
+            return Some(Waiting(self.settled + self.alone.len() as u64 - 1));
         }
+        self.counters(link, Whose::Told).add(share);
+        None
     }
 
-    /// Who serves what `client` dials, where a connection of it, or of another client in its
-    /// network namespace, was seen at both ends.
-    pub(super) fn server_of(&self, client: HalfId) -> Option<HalfId> {
-        let half = self.get(client);
-        let place = (half.host, half.netns, half.remote, half.port);
-        self.served.get(&place).map(|(server, _)| *server)
-    }
-
-    /// Counts a connection or an attempt between them.
-    pub(super) fn count(&mut self, mut link: Link, share: &Share) {
-        if self.links.len() >= MAX_LINKS
-            && let (Some(client), Some(_)) = (link.client, link.server)
-            && !self.links.contains_key(&link)
-        {
-            let host = self.get(client).host;
+    /// What is counted for good under these; where there is no room, under the client's end and who serves
+    /// it, and then under that end alone.
+    fn counters(&mut self, mut link: Link, mut whose: Whose) -> &mut Counters {
+        let is_cut = self.links.len() >= MAX_LINKS && !self.links.contains_key(&(link, whose));
+        if is_cut && let Some(end) = link.client.or(link.server) {
+            let host = self.get(end).host;
             self.cut.entry(host).or_default().edges += 1;
-            link.server = None;
+            if let (Some(_), Some(server)) = (link.client, link.server) {
+                let server = self.get(server);
+                if !server.is_unknown {
+                    whose = Whose::Server {
+                        node: server.node,
+                        port: server.served_port(),
+                        is_led: true,
+                    };
+                }
+                link.server = None;
+            }
+            if self.links.len() >= 2 * MAX_LINKS && !self.links.contains_key(&(link, whose)) {
+                whose = Whose::Told;
+            }
         }
-        self.links.entry(link).or_default().add(share);
+        self.links.entry((link, whose)).or_default()
     }
 
     /// The server's end of something that was counted under `link` by its client's end alone is told of,
     /// too.
-    pub(super) fn complete(&mut self, link: Link, server: Known) {
-        if let Some(counters) = self.links.get_mut(&link) {
-            counters.complete(server);
+    pub(super) fn complete(
+        &mut self,
+        link: Link,
+        waiting: Option<Waiting>,
+        server: HalfId,
+        known: Known,
+    ) {
+        let place = waiting.and_then(|it| it.0.checked_sub(self.settled));
+        let place = place.and_then(|it| usize::try_from(it).ok());
+        if let Some((link, share)) = place.and_then(|it| self.alone.get_mut(it)) {
+            if link.server.is_none() {
+                (link.server, share.server) = (Some(server), Some(known));
+            }
+            return;
+        }
+        // What was found when it was counted for good is nearly always true.
+        let server = self.get(server);
+        let (node, port) = (server.node, server.served_port());
+        let server = |port, is_led| Whose::Server { node, port, is_led };
+        let servers = [true, false].map(|is_led| [server(port, is_led), server(0, is_led)]);
+        let others = [Whose::Listener(node), Whose::Told];
+        for whose in servers.into_iter().flatten().chain(others) {
+            if let Some(counters) = self.links.get_mut(&(link, whose))
+                && counters.complete(known)
+            {
+                return;
+            }
         }
     }
 
-    pub(super) fn links(&self) -> impl Iterator<Item = (Link, &Counters)> {
-        self.links.iter().map(|(link, counters)| (*link, counters))
+    /// Whether the server's end does not say itself who that is.
+    fn is_alone(&self, link: Link) -> bool {
+        match (link.client, link.server) {
+            (Some(client), None) => self.get(client).side == Side::Client,
+            (_, Some(server)) => self.get(server).is_unknown,
+            (None, None) => false,
+        }
+    }
+
+    /// Counts for good what has waited long enough for what is told late.
+    pub(super) fn settle(&mut self, nodes: &Nodes, realms: &Realms) {
+        if self.alone.len() <= MAX_ALONE {
+            return;
+        }
+        // Many at once: this is looked at after every event.
+        let mut unknown = std::mem::take(&mut self.unknown);
+        for _ in 0..self.alone.len() - MAX_ALONE / 2 {
+            let Some((link, share)) = self.alone.pop_front() else {
+                break;
+            };
+            self.settled += 1;
+            let whose = self.whose(link, &share, &mut unknown, nodes, realms);
+            self.counters(link, whose).add_of(&share, whose);
+        }
+        self.unknown = unknown;
+    }
+
+    /// Of whom it is known that nothing is: see [`Self::whose`].
+    pub(super) fn unknown(&self) -> Unknown {
+        self.unknown.clone()
+    }
+
+    /// Who was at the server's end of a connection or an attempt. What is dialled of which nothing was
+    /// known is not looked up again before there is more.
+    pub(super) fn whose(
+        &self,
+        link: Link,
+        share: &Share,
+        unknown: &mut Unknown,
+        nodes: &Nodes,
+        realms: &Realms,
+    ) -> Whose {
+        if !self.is_alone(link) {
+            return Whose::Told;
+        }
+        if let (Some(client), None) = (link.client, link.server) {
+            let (age, unknown) = (self.facts.age(), &mut unknown[client.0 as usize]);
+            if *unknown == age {
+                return Whose::Told;
+            }
+            if !self.facts.knows(self.get(client), nodes) {
+                *unknown = age;
+                return Whose::Told;
+            }
+        }
+        let half = |id: Option<HalfId>| id.map(|id| self.get(id));
+        let (client, server) = (half(link.client), half(link.server));
+        self.facts.whose(client, server, share, nodes, realms)
+    }
+
+    /// What is counted for good.
+    pub(super) fn links(&self) -> impl Iterator<Item = (Link, Whose, &Counters)> {
+        let links = self.links.iter();
+        links.map(|((link, whose), counters)| (*link, *whose, counters))
+    }
+
+    /// What waits for what is told late.
+    pub(super) fn alone(&self) -> impl Iterator<Item = (Link, &Share)> {
+        self.alone.iter().map(|(link, share)| (*link, share))
     }
 }

@@ -11,18 +11,22 @@ mod connections;
 mod counters;
 mod coverage;
 mod end;
+mod facts;
 pub mod focus;
 mod fold;
 mod halves;
 mod histogram;
 mod hosts;
 mod kept;
+mod listeners;
 mod meeting;
 mod namespaces;
 mod nodes;
 mod outages;
 mod realms;
+mod sightings;
 mod snapshot;
+mod uses;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,13 +38,14 @@ use self::{
     coverage::Watched,
     halves::{Half, Halves},
     kept::Standing,
+    listeners::{Place, Word},
     nodes::{HostId, Nodes},
     outages::Outages,
     realms::Realms,
 };
 use crate::model::{
-    Body, Change, Direction, Event, Happened, ListenerEvent, ListeningAt, Process, ProcessEvidence,
-    Timestamp, View,
+    Body, Change, Direction, Event, Happened, ListenerEvent, Process, ProcessEvidence, Timestamp,
+    View,
 };
 
 /// What nodes are made of.
@@ -229,8 +234,8 @@ impl Map {
                     self.outages.failed(half, failure, time);
                 }
             }
-            Body::Listen(it) => self.listener(host, it, time, true, is_before),
-            Body::Unlisten(it) => self.listener(host, it, time, false, is_before),
+            Body::Listen(it) => self.listener(host, it, [event.time, time], true),
+            Body::Unlisten(it) => self.listener(host, it, [event.time, time], false),
             Body::Fail(_) | Body::Start(_) | Body::Loss(_) | Body::Stop(_) => {}
             Body::Exec(it) if !is_before => {
                 let process = &it.process;
@@ -246,6 +251,7 @@ impl Map {
         }
         self.connections.expire(event.time, &mut self.halves);
         self.attempts.expire(event.time, &mut self.halves);
+        self.halves.settle(&self.nodes, &self.realms);
     }
 
     fn watched(&mut self, host: HostId) -> &mut Watched {
@@ -261,7 +267,9 @@ impl Map {
             let halves = &mut self.halves;
             self.connections.run_ends(host, halves, realms, nodes);
             self.nodes.forget_listeners(host);
-            self.halves.forget_listeners(host);
+        }
+        if let Body::Start(_) = &event.body {
+            self.halves.facts.listeners.begins(host, event.time);
         }
     }
 
@@ -277,32 +285,36 @@ impl Map {
         &mut self,
         host: HostId,
         event: &ListenerEvent,
-        time: Timestamp,
+        [told, time]: [Timestamp; 2],
         listens: bool,
-        is_before: bool,
     ) {
+        let is_before = told < time;
         let node = self.nodes.local(host, event.process.as_ref(), time);
         let process = event.process.as_deref();
         let listener = &event.listener;
-        let at = ListeningAt {
+        let place = Place {
+            host,
+            netns: listener.netns,
             address: listener.local.into(),
             port: listener.local.port(),
-            netns: listener.netns,
         };
-        let (address, port) = (at.address, at.port);
+        self.nodes.listen(node, process, listens);
+        // What was found listening did not begin to just now.
+        let is_found = event.evidence.process == ProcessEvidence::Scan;
+        let word = Word {
+            time: told,
+            node,
+            listens,
+            is_found,
+        };
+        self.halves.facts.listener(place, word);
+        let (address, port) = (place.address, place.port);
         let what = match listens {
-            true => {
-                self.nodes.listen(node, process, at);
-                self.halves.owns(host, at.netns, at.address, time);
-                self.halves.listens(host, at.netns, at.port, node);
-                // What was found listening did not begin to just now.
-                let began = event.evidence.process != ProcessEvidence::Scan;
-                began.then_some(Happened::Listen { address, port })
-            }
+            true => (!is_found).then_some(Happened::Listen { address, port }),
             // Whoever was found listening is known by that to the end, which is none the less one.
             false => {
-                let is_last = self.nodes.unlisten(node, process, at);
-                is_last.then_some(Happened::Unlisten { address, port })
+                let listens_still = self.halves.facts.listeners.holds(place, node, told);
+                (!listens_still).then_some(Happened::Unlisten { address, port })
             }
         };
         if let Some(what) = what.filter(|_| !is_before) {

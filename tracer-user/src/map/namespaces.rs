@@ -12,67 +12,35 @@ use foldhash::{HashMap, HashSet};
 use super::{
     Map,
     counters::{Share, What},
-    halves::{HalfId, Link},
+    facts::Server,
+    halves::Link,
     nodes::{HostId, Key, NodeId, Realm},
     realms::network,
 };
 use crate::model::{Address, AddressClass, Timestamp};
 
-/// Own addresses of namespaces that are remembered.
-const MAX_OWNED: usize = 65_536;
-/// Namespaces that have one and the same, the last ones.
-const MAX_OWNERS: usize = 64;
+/// The namespaces that have an address, each with when that was seen.
+type Owned = Vec<(u32, Span)>;
 
-/// The namespaces that have an address, each with since when that was seen.
-type Owned = Vec<(u32, Timestamp)>;
+/// By host and network, the namespaces that have one address of it, where several do.
+type OwnedAlike = HashMap<(HostId, IpAddr), Vec<Owned>>;
 
-/// Private addresses that namespaces have themselves: which, and since when that was seen.
-#[derive(Debug, Default)]
-pub(super) struct Owners {
-    owners: HashMap<(HostId, IpAddr), Owned>,
-    /// How often there was no room.
-    cut: HashMap<HostId, u64>,
-}
-
-impl Owners {
-    /// A socket in that namespace has this address.
-    pub(super) fn note(&mut self, host: HostId, netns: u32, address: Address, time: Timestamp) {
+fn owned_alike(map: &Map) -> OwnedAlike {
+    let mut all: HashMap<(HostId, IpAddr), Owned> = HashMap::default();
+    for (address, owner) in map.halves.facts.owners() {
         let class = AddressClass::of(address.ip());
-        if !matches!(class, AddressClass::Private | AddressClass::Shared) {
-            return;
-        }
-        let place = (host, address.ip());
-        if self.owners.len() >= MAX_OWNED && !self.owners.contains_key(&place) {
-            *self.cut.entry(host).or_default() += 1;
-            return;
-        }
-        let owners = self.owners.entry(place).or_default();
-        match owners.iter().position(|(known, _)| *known == netns) {
-            Some(at) => owners[at].1 = owners[at].1.min(time),
-            None => {
-                // The first are gone, as a rule: pods that had an address one after the other.
-                if owners.len() >= MAX_OWNERS {
-                    owners.remove(0);
-                }
-                owners.push((netns, time));
-            }
+        if matches!(class, AddressClass::Private | AddressClass::Shared) {
+            let (host, netns) = owner.who;
+            let owned = all.entry((host, address.ip())).or_default();
+            owned.push((netns, (owner.first, owner.last)));
         }
     }
-
-    /// By host and network, the namespaces that have one address of it, where several do.
-    fn shared(&self) -> HashMap<(HostId, IpAddr), Vec<&Owned>> {
-        let mut shared: HashMap<_, Vec<&Owned>> = HashMap::default();
-        for ((host, address), owners) in self.owners.iter().filter(|(_, all)| all.len() > 1) {
-            let place = (*host, network(*address));
-            shared.entry(place).or_default().push(owners);
-        }
-        shared
+    let mut alike = OwnedAlike::default();
+    for ((host, address), owned) in all.into_iter().filter(|(_, owned)| owned.len() > 1) {
+        let place = (host, network(address));
+        alike.entry(place).or_default().push(owned);
     }
-
-    /// How often there was no room for what was told of `host`.
-    pub(super) fn cut(&self, host: HostId) -> u64 {
-        self.cut.get(&host).copied().unwrap_or(0)
-    }
+    alike
 }
 
 /// When something was there.
@@ -89,31 +57,28 @@ pub(super) struct Split(HashMap<(NodeId, u32), u32>);
 impl Split {
     /// Of the remotes of `map`, with what is not counted for good yet.
     pub(super) fn of(map: &Map, open: &[(Link, Share)]) -> Self {
-        let shared = map.halves.owners().shared();
+        let shared = owned_alike(map);
         let mut views = suspects(map, &shared);
         let mut split = Self::default();
         if views.is_empty() {
             return split;
         }
         let spans = Spans::of(map, open);
-        for (id, half) in map.halves.all() {
-            let Some(suspect) = views.get_mut(&half.remote) else {
-                continue;
-            };
-            suspect.namespaces.insert(half.netns);
-            if let Some(server) = map.halves.server_of(id)
-                && let Some(span) = spans.halves.get(&server)
+        for half in map.halves.all() {
+            if let Some(suspect) = views.get_mut(&half.remote) {
+                suspect.namespaces.insert(half.netns);
+            }
+        }
+        for ((_, netns, remote, _), served) in map.halves.facts.servers() {
+            let server = served.who;
+            if let Some(suspect) = views.get_mut(remote)
+                && let Some(span) = spans.servers.get(&server)
             {
-                let server = map.halves.get(server);
+                let known = map.nodes.get(server.node);
                 suspect.served.push(Served {
-                    netns: half.netns,
-                    machine: (server.host, server.netns),
-                    is_own: map
-                        .nodes
-                        .get(server.node)
-                        .addresses
-                        .find(suspect.address)
-                        .is_ok(),
+                    netns: *netns,
+                    machine: server.netns,
+                    is_own: known.addresses.find(suspect.address).is_ok(),
                     span: *span,
                 });
             }
@@ -129,7 +94,7 @@ impl Split {
                 let is_both = |(one, other): (&Served, &Served)| {
                     one.is_own && other.is_own && at_once(one.span, other.span)
                 };
-                let owns = |owned: &&Owned| spans.own_at_once(suspect.host, owned, one, other);
+                let owns = |owned: &Owned| spans.own_at_once(suspect.host, owned, one, other);
                 !are_same && (served.clone().any(is_both) || alike.iter().any(owns))
             };
             for (netns, group) in groups(&suspect.namespaces, differ) {
@@ -194,16 +159,13 @@ fn groups(namespaces: &BTreeSet<u32>, differ: impl Fn(u32, u32) -> bool) -> BTre
 }
 
 /// Remotes of which something may contradict that they are one machine: few, as a rule none.
-fn suspects(
-    map: &Map,
-    shared: &HashMap<(HostId, IpAddr), Vec<&Owned>>,
-) -> HashMap<NodeId, Suspect> {
+fn suspects(map: &Map, shared: &OwnedAlike) -> HashMap<NodeId, Suspect> {
     let mut servers: HashMap<(NodeId, u16), (HostId, u32)> = HashMap::default();
     let mut several = HashSet::default();
-    for (place, server) in map.halves.served() {
-        let machine = (server.host, server.netns);
-        if *servers.entry(place).or_insert(machine) != machine {
-            several.insert(place.0);
+    for ((_, _, remote, port), served) in map.halves.facts.servers() {
+        let machine = served.who.netns;
+        if *servers.entry((*remote, *port)).or_insert(machine) != machine {
+            several.insert(*remote);
         }
     }
     if shared.is_empty() && several.is_empty() {
@@ -228,20 +190,22 @@ fn suspects(
     map.nodes.ids().filter_map(suspect).collect()
 }
 
-/// When halves and namespaces were seen.
+/// When servers and namespaces were seen.
 struct Spans {
-    halves: HashMap<HalfId, Span>,
+    servers: HashMap<Server, Span>,
     last: HashMap<(HostId, u32), Timestamp>,
 }
 
 impl Spans {
     fn of(map: &Map, open: &[(Link, Share)]) -> Self {
         let mut spans = Self {
-            halves: HashMap::default(),
+            servers: HashMap::default(),
             last: HashMap::default(),
         };
         let counted = map.halves.links();
-        let counted = counted.filter_map(|(link, counters)| Some((link, counters.seen()?)));
+        let counted = counted.filter_map(|(link, _, counters)| Some((link, counters.seen()?)));
+        let over = map.halves.alone();
+        let over = over.map(|(link, share)| (link, (share.first, share.last)));
         // What is open is still there.
         let now = |share: &Share| match share.what {
             What::Connection { ended: false, .. } => map.now.unwrap_or(share.last),
@@ -250,21 +214,21 @@ impl Spans {
         let open = open
             .iter()
             .map(|(link, share)| (*link, (share.first, now(share))));
-        for (link, (first, last)) in counted.chain(open) {
+        for (link, (first, last)) in counted.chain(over).chain(open) {
             for id in link.client.into_iter().chain(link.server) {
-                let span = spans.halves.entry(id).or_insert((first, last));
-                *span = (span.0.min(first), span.1.max(last));
                 let half = map.halves.get(id);
+                let span = spans.servers.entry(Server::of(half));
+                let span = span.or_insert((first, last));
+                *span = (span.0.min(first), span.1.max(last));
                 let seen = spans.last.entry((half.host, half.netns)).or_insert(last);
                 *seen = (*seen).max(last);
             }
         }
         // So is where somebody listens.
-        for known in map.nodes.ids().map(|id| map.nodes.get(id)) {
-            for at in known.listeners.keys() {
-                if let Some((host, now)) = known.key.host().zip(map.now) {
-                    spans.last.insert((host, at.netns), now);
-                }
+        if let Some(now) = map.now {
+            for (socket, _) in map.halves.facts.listeners.open() {
+                let place = socket.place;
+                spans.last.insert((place.host, place.netns), now);
             }
         }
         spans
@@ -273,9 +237,10 @@ impl Spans {
     /// Whether both namespaces have the address that is `owned` at one time.
     fn own_at_once(&self, host: HostId, owned: &Owned, one: u32, other: u32) -> bool {
         let span = |netns: u32| {
-            let (_, since) = owned.iter().find(|(known, _)| *known == netns)?;
-            let last = self.last.get(&(host, netns))?;
-            Some((*since, *last))
+            let (_, (first, last)) = owned.iter().find(|(known, _)| *known == netns)?;
+            // As long as the namespace is there it has the address, as far as is known.
+            let there = self.last.get(&(host, netns))?;
+            Some((*first, *last.max(there)))
         };
         let spans = span(one).zip(span(other));
         spans.is_some_and(|(one, other)| at_once(one, other))

@@ -1,6 +1,6 @@
 //! Who talks: workloads of hosts that were watched, and remotes, each by a small number.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 
@@ -9,8 +9,8 @@ use super::{
     kept::{Addresses, Changes, Place, Processes, Standing},
 };
 use crate::model::{
-    Address, AddressClass, Change, Connection, Happened, Host, ListeningAt, Name, NameSource,
-    Process, Timestamp, Workload, WorkloadKind, program,
+    Address, AddressClass, Change, Connection, Happened, Host, Name, NameSource, Process,
+    Timestamp, Workload, WorkloadKind, program,
 };
 
 /// Most nodes; the next remotes are folded. Each takes some hundred bytes.
@@ -23,8 +23,6 @@ const FEW_HOSTS: usize = 16;
 const MAX_HOSTS: usize = 16_384;
 /// Processes whose node is remembered.
 const MAX_REMEMBERED: usize = 8192;
-/// Listening addresses of one host that are kept.
-pub(super) const MAX_LISTENERS: usize = 65_536;
 /// Own addresses of all workloads that are kept, and that are remembered to count each once.
 const MAX_ALL_ADDRESSES: usize = 262_144;
 /// Nodes that were folded and are remembered, to count each once.
@@ -120,10 +118,6 @@ pub(super) struct Known {
     pub(super) key: Key,
     pub(super) workload: Option<Arc<Workload>>,
     pub(super) processes: Processes,
-    /// With how many sockets.
-    pub(super) listeners: BTreeMap<ListeningAt, u32>,
-    /// Sockets that listen elsewhere.
-    pub(super) cut_listeners: u64,
     /// Its own addresses, but for loopback.
     pub(super) addresses: Addresses,
     pub(super) changes: Changes,
@@ -131,6 +125,9 @@ pub(super) struct Known {
     pub(super) first_seen: Timestamp,
     pub(super) last_seen: Timestamp,
 }
+
+/// A process by address of its value, its node, and its place among those of the node.
+pub(super) type Latest = Option<(usize, NodeId, Place)>;
 
 #[derive(Debug)]
 pub(super) struct Nodes {
@@ -146,10 +143,8 @@ pub(super) struct Nodes {
     /// By address of the value, which is kept so that no other takes the address.
     by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId, Place)>,
     /// The process that was asked for last.
-    latest: Option<(usize, NodeId, Place)>,
+    latest: Latest,
     folded: HashSet<(HostId, Folded)>,
-    /// How many are kept, of each host.
-    listeners: HashMap<HostId, usize>,
     /// How many are kept, of all workloads.
     addresses: usize,
     /// Those that there was no room for.
@@ -173,7 +168,6 @@ impl Nodes {
             by_process: HashMap::default(),
             latest: None,
             folded: HashSet::default(),
-            listeners: HashMap::default(),
             addresses: 0,
             cut_addresses: HashSet::default(),
             heard: HashMap::default(),
@@ -267,6 +261,27 @@ impl Nodes {
         let known = (Arc::clone(process), node, place);
         self.by_process.insert((host, at), known);
         node
+    }
+
+    /// The process that was asked for last, for [`again`](Self::again).
+    pub(super) fn asked(&self) -> Latest {
+        self.latest
+    }
+
+    /// The same `process` is asked for again, with the same remote.
+    pub(super) fn again(
+        &mut self,
+        asked: Latest,
+        process: Option<&Arc<Process>>,
+        [node, remote]: [NodeId; 2],
+        time: Timestamp,
+    ) {
+        self.see(node, time);
+        self.see(remote, time);
+        self.latest = asked;
+        if let (Some(process), Some((processes, place))) = (process, self.latest(process)) {
+            processes.see(place, process, time);
+        }
     }
 
     /// What is known of the process that was asked for last, if it is this one.
@@ -409,8 +424,6 @@ impl Nodes {
             key: key.clone(),
             workload: None,
             processes: Processes::default(),
-            listeners: BTreeMap::new(),
-            cut_listeners: 0,
             addresses: Addresses::default(),
             changes: Changes::default(),
             members: 0,
@@ -478,69 +491,20 @@ impl Nodes {
         self.by_key.get(&self.key_of(host, process)).copied()
     }
 
-    pub(super) fn listen(&mut self, id: NodeId, process: Option<&Process>, at: ListeningAt) {
-        let known = &mut self.nodes[id.index()];
+    /// `process` of that node listens with one more socket, or with one less.
+    pub(super) fn listen(&mut self, id: NodeId, process: Option<&Process>, listens: bool) {
         if let Some(process) = process {
-            known.processes.listen(process, true);
-        }
-        if let Some(sockets) = known.listeners.get_mut(&at) {
-            *sockets = sockets.saturating_add(1);
-            return;
-        }
-        let kept = match known.key.host() {
-            Some(host) => self.listeners.entry(host).or_default(),
-            // Those of several hosts share what one has.
-            None => self.listeners.entry(HostId(u32::MAX)).or_default(),
-        };
-        if *kept < MAX_LISTENERS {
-            *kept += 1;
-            known.listeners.insert(at, 1);
-        } else {
-            known.cut_listeners += 1;
+            self.nodes[id.index()].processes.listen(process, listens);
         }
     }
 
-    /// One of its sockets listens there no more. Returns whether none does, as far as is known.
-    pub(super) fn unlisten(
-        &mut self,
-        id: NodeId,
-        process: Option<&Process>,
-        at: ListeningAt,
-    ) -> bool {
-        let known = &mut self.nodes[id.index()];
-        if let Some(process) = process {
-            known.processes.listen(process, false);
-        }
-        match known.listeners.get_mut(&at) {
-            Some(sockets) if *sockets > 1 => {
-                *sockets -= 1;
-                false
-            }
-            Some(_) => {
-                known.listeners.remove(&at);
-                let host = known.key.host().unwrap_or(HostId(u32::MAX));
-                if let Some(kept) = self.listeners.get_mut(&host) {
-                    *kept -= 1;
-                }
-                true
-            }
-            None => {
-                known.cut_listeners = known.cut_listeners.saturating_sub(1);
-                true
-            }
-        }
-    }
-
-    /// What listened on `host` is no longer known: another run of the tracer begins.
+    /// Who listens on `host` is told anew: another run of the tracer begins.
     pub(super) fn forget_listeners(&mut self, host: HostId) {
         for known in &mut self.nodes {
             if known.key.host() == Some(host) {
-                known.listeners.clear();
-                known.cut_listeners = 0;
                 known.processes.forget();
             }
         }
-        self.listeners.remove(&host);
     }
 }
 

@@ -50,6 +50,12 @@ impl Realms {
         AddressClass::of(address) == AddressClass::Public || self.joined.contains(&place)
     }
 
+    /// Whether who dials `address` on `one` may come to `other`: it means the same machine to both, as far
+    /// as that is known.
+    pub(super) fn meets(&self, one: HostId, other: HostId, address: IpAddr) -> bool {
+        one == other || self.is_shared(one, other, address)
+    }
+
     /// How often there was no room for what `host` shares with a later one.
     pub(super) fn cut(&self, host: HostId) -> u64 {
         self.cut.get(&host).copied().unwrap_or(0)

@@ -8,19 +8,21 @@ use std::{
 
 use super::{
     Map,
-    counters::{Counters, What},
+    counters::{Counters, Share, What},
     coverage::Watched,
+    facts::Whose,
     fold,
     halves::{Half, HalfId, Halves, Link, MAX_FAILING_PORTS, Side},
     hosts::Identity,
     kept::{self, Changes, Processes},
     namespaces::Split,
-    nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Nodes, Realm},
+    nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Realm},
     realms::Shared,
+    uses::Uses,
 };
 use crate::model::{
-    Address, Cut, Edge, HostCoverage, HostCut, ListeningAt, Node, NodeKind, View, WorkloadKind,
-    program,
+    Address, Cut, Edge, HostCoverage, HostCut, ListeningAt, Node, NodeKind, Stray, View,
+    WorkloadKind, program,
 };
 
 /// Digits of an id that stand for it.
@@ -33,6 +35,9 @@ pub(super) struct Draft {
     pub(super) nodes: Vec<DraftNode>,
     /// What becomes edges, by indices of client and server, and by port.
     pub(super) edges: BTreeMap<EdgeKey, Counters>,
+    /// Where who listens, and what came in elsewhere.
+    listening: HashMap<NodeId, Vec<ListeningAt>>,
+    strays: Vec<Stray>,
 }
 
 /// Client and server of an edge, and its port.
@@ -96,11 +101,14 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
         is_used[*client] = true;
         is_used[*server] = true;
     }
+    let came_by = draft.edges.values().flat_map(|it| it.came_by.keys());
+    let came_by: HashSet<&Arc<str>> = came_by.collect();
     let mut nodes: Vec<(usize, Node)> = Vec::new();
     for (at, node) in draft.nodes.iter().enumerate() {
-        let listens = |id: &NodeId| listeners(map.nodes.get(*id), identity).next().is_some();
-        if is_used[at] || node.parts.iter().any(listens) {
-            nodes.extend(finished(map, node, identity).map(|node| (at, node)));
+        let listens = |id: &NodeId| draft.listening.contains_key(id);
+        if is_used[at] || came_by.contains(&node.id) || node.parts.iter().any(listens) {
+            let node = finished(map, node, identity, &draft.listening);
+            nodes.extend(node.map(|node| (at, node)));
         }
     }
     nodes.sort_by(|(_, one), (_, other)| one.id.cmp(&other.id));
@@ -120,6 +128,7 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
         coverage: coverage(map, identity),
         nodes: nodes.into_iter().map(|(_, node)| node).collect(),
         edges,
+        strays: draft.strays,
     }
 }
 
@@ -129,7 +138,8 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
     let mut places = Vec::new();
     let mut nodes: Vec<_> = map.nodes.ids().map(|id| labels.of(map, id)).collect();
-    tell_containers_apart(map, &mut nodes);
+    let mut uses = Uses::new(map, &labels.identity);
+    tell_containers_apart(map, &uses.who_listens(), &mut nodes);
     tell_apart(&mut nodes);
     for (id, node) in map.nodes.ids().zip(nodes) {
         let place = *by_id.entry(Arc::clone(&node.id)).or_insert_with(|| {
@@ -139,87 +149,109 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
         draft.nodes[place].parts.push(id);
         places.push(place);
     }
-    let (halves, realms, nodes) = (&map.halves, &map.realms, &map.nodes);
-    let mut open = map.connections.shares(halves, realms, nodes);
+    let (halves, realms) = (&map.halves, &map.realms);
+    let mut open = map.connections.shares(halves, realms, &map.nodes);
     open.extend(map.attempts.shares());
-    let split = Split::of(map, &open);
-    let mut parted: HashMap<(NodeId, u32), usize> = HashMap::new();
-    let Draft { nodes, edges } = &mut draft;
-    let mut place = |(id, netns): (NodeId, u32)| match split.get(id, netns) {
-        // A name means the same whoever asks for it.
-        Some(group) if !map.nodes.has_name(id) => *parted.entry((id, group)).or_insert_with(|| {
-            let mut node = labels.parted(map, id, group);
-            node.parts.push(id);
-            nodes.push(node);
-            nodes.len() - 1
-        }),
-        _ => places[id.index()],
-    };
-    let mut ends = |link| {
-        let (client, server, port) = ends(link, &map.halves, &map.nodes);
-        (place(client), place(server), port)
-    };
-    // Which edges each half has a part in.
-    let mut parts: Vec<(HalfId, EdgeKey)> = Vec::new();
-    let mut edge_of = |link: Link| {
-        let edge = ends(link);
-        parts.extend(link.client.or(link.server).map(|half| (half, edge)));
-        edge
-    };
-    for (link, counters) in map.halves.links() {
-        edges.entry(edge_of(link)).or_default().merge(counters);
-    }
-    let is_over = |half: HalfId| labels.identity.is_over(map.halves.get(half).host);
-    for (link, mut share) in open {
-        let mut halves = link.client.iter().chain(&link.server);
+    let is_over = |half: HalfId| labels.identity.is_over(halves.get(half).host);
+    for (link, share) in &mut open {
+        let mut ends = link.client.iter().chain(&link.server);
         if let What::Connection { ended, .. } = &mut share.what {
             // Nobody watched its end.
-            *ended |= halves.any(|half| is_over(*half));
+            *ended |= ends.any(|half| is_over(*half));
         }
-        edges.entry(edge_of(link)).or_default().add(&share);
+    }
+    let split = Split::of(map, &open);
+    // What is not counted for good yet, by what it will be counted under.
+    let mut rest: foldhash::HashMap<(Link, Whose), Counters> = foldhash::HashMap::default();
+    let mut unknown = halves.unknown();
+    let mut add = |link, share: &Share| {
+        let whose = halves.whose(link, share, &mut unknown, &map.nodes, realms);
+        rest.entry((link, whose)).or_default().add_of(share, whose);
+    };
+    halves.alone().for_each(|(link, share)| add(link, share));
+    open.iter().for_each(|(link, share)| add(*link, share));
+    let mut parted: HashMap<(NodeId, u32), usize> = HashMap::new();
+    let Draft { nodes, edges, .. } = &mut draft;
+    // Which edges each half has a part in.
+    let mut parts: Vec<(HalfId, EdgeKey)> = Vec::new();
+    let rest = rest.iter();
+    let rest = rest.map(|((link, whose), counters)| (*link, *whose, counters));
+    for (link, whose, counters) in halves.links().chain(rest) {
+        let mut place = |(id, netns): SeenFrom| match split.get(id, netns) {
+            // A name means the same whoever asks for it.
+            Some(group) if !map.nodes.has_name(id) => {
+                *parted.entry((id, group)).or_insert_with(|| {
+                    let mut node = labels.parted(map, id, group);
+                    node.parts.push(id);
+                    nodes.push(node);
+                    nodes.len() - 1
+                })
+            }
+            _ => places[id.index()],
+        };
+        let (client, server, port) = ends(link, whose, halves);
+        let ends = (place(client), place(server), port);
+        parts.extend(link.client.or(link.server).map(|half| (half, ends)));
+        let edge = edges.entry(ends).or_default();
+        edge.merge(counters);
+        if let Some(used) = counters.used() {
+            for node in uses.add(map, (link, whose), ends, used) {
+                let listens = places[node.index()];
+                if listens != ends.1 {
+                    let came_by = edge.came_by.entry(Arc::clone(&nodes[listens].id));
+                    let sum = came_by.or_default();
+                    *sum = sum.saturating_add(used.connections);
+                }
+            }
+        }
+    }
+    parts.sort_unstable();
+    parts.dedup();
+    let scanned: HashMap<HalfId, u64> = halves.scans().collect();
+    let mut told: HashSet<HalfId> = HashSet::new();
+    for (half, edge) in &parts {
+        if let Some(ports) = scanned.get(half)
+            && edge.2.is_none()
+            && told.insert(*half)
+            && let Some(counters) = edges.get_mut(edge)
+        {
+            counters.stands_for(*ports);
+        }
     }
     courses(map, edges, parts);
-    for (half, ports) in map.halves.scans() {
-        let link = match map.halves.get(half).side {
-            Side::Server => (None, Some(half)),
-            Side::Client | Side::Unknown => (Some(half), None),
-        };
-        let (client, server) = link;
-        if let Some(counters) = edges.get_mut(&ends(Link { client, server })) {
-            counters.stands_for(ports);
-        }
-    }
     scans(edges);
+    draft.listening = uses.listening(&draft.nodes);
+    draft.strays = uses.strays(map, &labels.identity);
     draft
 }
 
 /// A runtime gives a name to one container at a time. So those that listen at once, or are of several
 /// runtimes, are no successors of each other, even if nothing tells what they are in.
-fn tell_containers_apart(map: &Map, nodes: &mut [DraftNode]) {
-    let mut twins: HashMap<Arc<str>, Vec<(usize, &Known)>> = HashMap::new();
+fn tell_containers_apart(map: &Map, who_listens: &HashSet<NodeId>, nodes: &mut [DraftNode]) {
+    let mut twins: HashMap<Arc<str>, Vec<(usize, NodeId)>> = HashMap::new();
     for (at, id) in map.nodes.ids().enumerate() {
         let known = map.nodes.get(id);
         let is_container = matches!(&known.key, Key::Workload(_, WorkloadKind::Container, ..));
         if is_container && nodes[at].place == Place::Host {
             let twins = twins.entry(Arc::clone(&nodes[at].id)).or_default();
-            twins.push((at, known));
+            twins.push((at, id));
         }
     }
     for twins in twins.into_values().filter(|it| it.len() > 1) {
-        let container = |it: &Known| it.workload.as_ref()?.container.clone();
+        let container = |id: NodeId| map.nodes.get(id).workload.as_ref()?.container.clone();
         let runtimes: HashSet<_> = twins
             .iter()
-            .filter_map(|(_, it)| container(it)?.runtime)
+            .filter_map(|(_, id)| container(*id)?.runtime)
             .collect();
-        let listening = twins.iter().filter(|(_, it)| !it.listeners.is_empty());
+        let listening = twins.iter().filter(|(_, id)| who_listens.contains(id));
         let are_several = listening.count() > 1;
-        for (at, known) in twins {
-            let Some(container) = container(known) else {
+        for (at, id) in twins {
+            let Some(container) = container(id) else {
                 continue;
             };
             let short: String = container.id.chars().take(SHORT_ID).collect();
             match container.runtime {
-                _ if are_several && !known.listeners.is_empty() => {
+                _ if are_several && who_listens.contains(&id) => {
                     nodes[at].place = Place::In(short.into());
                 }
                 Some(runtime) if runtimes.len() > 1 => nodes[at].place = Place::In(runtime),
@@ -265,8 +297,6 @@ fn tell_apart(nodes: &mut [DraftNode]) {
 fn courses(map: &Map, edges: &mut BTreeMap<EdgeKey, Counters>, mut parts: Vec<(HalfId, EdgeKey)>) {
     let fails = |edge: &EdgeKey| edges.get(edge).is_some_and(Counters::has_failed);
     parts.retain(|(_, edge)| fails(edge));
-    parts.sort_unstable();
-    parts.dedup();
     for (half, edge) in parts {
         if let (Some(course), Some(counters)) = (map.outages.of(half), edges.get_mut(&edge)) {
             counters.follow(course);
@@ -339,10 +369,7 @@ fn cut(map: &Map, host: HostId) -> HostCut {
         edges: halves.edges,
         servers: halves.servers,
         names,
-        networks: map
-            .realms
-            .cut(host)
-            .saturating_add(map.halves.owners().cut(host)),
+        networks: map.realms.cut(host).saturating_add(halves.owners),
     }
 }
 
@@ -350,43 +377,40 @@ fn cut(map: &Map, host: HostId) -> HostCut {
 type SeenFrom = (NodeId, u32);
 
 /// Client, server and port of what is counted under `link`.
-fn ends(link: Link, halves: &Halves, nodes: &Nodes) -> (SeenFrom, SeenFrom, Option<u16>) {
+fn ends(link: Link, whose: Whose, halves: &Halves) -> (SeenFrom, SeenFrom, Option<u16>) {
     let own = |half: &Half| (half.node, half.netns);
     let remote = |half: &Half| (half.remote, half.netns);
-    let (client, server) = (
-        link.client.map(|id| (id, halves.get(id))),
-        link.server.map(|id| halves.get(id)),
-    );
+    let [client, server] = [link.client, link.server].map(|id| id.map(|id| halves.get(id)));
+    let found = match whose {
+        Whose::Told => None,
+        Whose::Listener(node) => Some((node, None)),
+        Whose::Server {
+            node, port: known, ..
+        } => Some((node, port(known))),
+    };
     match (client, server) {
-        (Some((_, client)), Some(server)) if !nodes.is_unknown(server.node) => {
+        (Some(client), Some(server)) if !server.is_unknown => {
             // The end that does not know who dialled has no port.
-            let known = served(server).or(port(client.port));
+            let known = port(server.served_port()).or(port(client.port));
             (own(client), own(server), known)
         }
-        (Some((_, client)), None) if client.side == Side::Unknown => {
-            (own(client), remote(client), None)
+        (Some(client), None) if client.side == Side::Unknown => (own(client), remote(client), None),
+        // Who answers there is known from elsewhere, if at all.
+        (Some(client), _) => match found {
+            Some((node, known)) => (
+                own(client),
+                (node, client.netns),
+                known.or(port(client.port)),
+            ),
+            None => (own(client), remote(client), port(client.port)),
+        },
+        (None, Some(server)) => {
+            let node = found.map_or(server.node, |(node, _)| node);
+            (remote(server), (node, server.netns), port(server.port))
         }
-        // Who answers there was seen in other connections, if at all.
-        (Some((id, client)), _) => {
-            let server = halves.server_of(id).map(|id| halves.get(id));
-            match server {
-                Some(server) => (
-                    own(client),
-                    own(server),
-                    served(server).or(port(client.port)),
-                ),
-                None => (own(client), remote(client), port(client.port)),
-            }
-        }
-        (None, Some(server)) => (remote(server), own(server), port(server.port)),
         // No connection has no end.
         (None, None) => unreachable!("a link has at least one half"),
     }
-}
-
-/// The port that a half at the server's end serves. One that dialled, too, knows only the other's.
-fn served(half: &Half) -> Option<u16> {
-    port(half.port).filter(|_| half.side != Side::Client)
 }
 
 fn port(port: u16) -> Option<u16> {
@@ -394,20 +418,33 @@ fn port(port: u16) -> Option<u16> {
 }
 
 /// The node that `draft` becomes; none if it is made of nothing.
-fn finished(map: &Map, draft: &DraftNode, identity: &Identity) -> Option<Node> {
+fn finished(
+    map: &Map,
+    draft: &DraftNode,
+    identity: &Identity,
+    listening: &HashMap<NodeId, Vec<ListeningAt>>,
+) -> Option<Node> {
     let parts = || draft.parts.iter().map(|id| map.nodes.get(*id));
     let addresses = parts().flat_map(|it| {
         let own = it.addresses.iter();
         it.key.address().into_iter().chain(own)
     });
     let (addresses, surplus) = kept::bounded(addresses.collect());
-    let mut listeners: Vec<_> = parts().flat_map(|it| listeners(it, identity)).collect();
+    let parts_listen = draft.parts.iter().filter_map(|id| listening.get(id));
+    let mut listeners: Vec<_> = parts_listen.flatten().cloned().collect();
     listeners.sort_unstable();
-    listeners.dedup();
+    listeners.dedup_by(|one, other| {
+        let key = |it: &ListeningAt| (it.address, it.port, it.netns);
+        key(one) == key(other)
+    });
     let (processes, changes) = kept_of(parts())?;
     let sum = |of: fn(&Known) -> u64| parts().map(of).fold(0, u64::saturating_add);
+    let unkept = draft.parts.iter().map(|id| {
+        let listeners = &map.halves.facts.listeners;
+        listeners.unkept(*id, |host| !identity.is_over(host))
+    });
     let cut = Cut {
-        listeners: sum(|it| it.cut_listeners),
+        listeners: unkept.fold(0, u64::saturating_add),
         processes: processes.cut,
         programs: processes.cut_programs,
         addresses: sum(|it| it.addresses.cut).saturating_add(surplus),
@@ -440,13 +477,6 @@ fn finished(map: &Map, draft: &DraftNode, identity: &Identity) -> Option<Node> {
         first_seen: parts().map(|it| it.first_seen).min()?,
         last_seen: parts().map(|it| it.last_seen).max()?,
     })
-}
-
-/// Where a part of a node listens now.
-fn listeners(part: &Known, identity: &Identity) -> impl Iterator<Item = ListeningAt> {
-    let is_over = part.key.host().is_some_and(|it| identity.is_over(it));
-    let listeners = part.listeners.keys().copied();
-    listeners.filter(move |_| !is_over)
 }
 
 /// Processes of the parts of a node, and what happened to it; none without parts.

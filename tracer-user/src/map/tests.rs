@@ -18,6 +18,7 @@ use crate::model::{
 };
 
 mod bounds;
+mod facts;
 mod realms;
 mod twins;
 

@@ -49,8 +49,8 @@ pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
 pub use time::Timestamp;
 pub use view::{
     Change, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, HostCoverage,
-    HostCut, LastFailure, ListeningAt, Node, NodeKind, Outage, Quantiles, Run, SeenBy, StepsBack,
-    View,
+    HostCut, LastFailure, LedPast, ListeningAt, Node, NodeKind, Outage, Quantiles, Run, SeenBy,
+    ServedBy, StepsBack, Stray, View,
 };
 pub use who::{WhoError, find};
 pub use workload::{Container, Kubernetes, Outer, Owner, Workload, WorkloadKind};

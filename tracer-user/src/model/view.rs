@@ -19,6 +19,8 @@ pub struct View {
     pub nodes: Vec<Node>,
     /// Who depends on whom.
     pub edges: Vec<Edge>,
+    /// What came in where nobody was known to listen.
+    pub strays: Vec<Stray>,
 }
 
 /// One end of edges.
@@ -139,8 +141,8 @@ impl NodeKind {
     }
 }
 
-/// An address that a workload listens at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// An address that a workload listens at, and of what use that is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ListeningAt {
     /// Unspecified means all addresses of the namespace.
     pub address: Address,
@@ -148,6 +150,81 @@ pub struct ListeningAt {
     pub port: u16,
     /// Inode number of the network namespace.
     pub netns: u32,
+    /// Since when; none if it was there before it was watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Connections that came in by it, whoever served them.
+    pub connections: u64,
+    /// Those that are open.
+    pub live: u64,
+    /// When one was last there; none if never while it was watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Timestamp>,
+    /// Who else served what came in by it, most first; bounded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub served_by: Vec<ServedBy>,
+    /// What dialled this address and port and was led elsewhere by a translation, most first; bounded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub led_past: Vec<LedPast>,
+}
+
+impl ListeningAt {
+    /// One that nobody used.
+    pub fn new(address: Address, port: u16, netns: u32) -> Self {
+        Self {
+            address,
+            port,
+            netns,
+            since: None,
+            connections: 0,
+            live: 0,
+            last_used: None,
+            served_by: Vec::new(),
+            led_past: Vec::new(),
+        }
+    }
+}
+
+/// Who served connections that came in by somebody else's listening socket.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ServedBy {
+    /// The id of the node.
+    pub server: Arc<str>,
+    /// How many.
+    pub connections: u64,
+    /// When one was last there.
+    pub last_used: Timestamp,
+}
+
+/// Connections that were led past a listening socket.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LedPast {
+    /// The id of the node that dialled.
+    pub client: Arc<str>,
+    /// Which address. Where nobody was seen to have it, this is the only listening socket of the client's host
+    /// for that port at any address.
+    pub dialled: Address,
+    /// The id of the node that they came to.
+    pub server: Arc<str>,
+    /// At which port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// How many.
+    pub connections: u64,
+    /// When one was last there.
+    pub last_used: Timestamp,
+}
+
+/// Connections that came in where nobody was known to listen: a transparent proxy takes what was meant for
+/// others, a listener was closed before it was watched, or was never told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stray {
+    /// The id of the host.
+    pub host: String,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// How many.
+    pub connections: u64,
 }
 
 /// Something that happened to a node: it may be why its edges are not what they were.
@@ -458,6 +535,9 @@ pub struct EdgeEvidence {
     /// How translated addresses are known, and of how many connections.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub address: BTreeMap<&'static str, u64>,
+    /// By whose listening sockets they came in, where that is not the server: ids of nodes, and how many.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub listeners: BTreeMap<Arc<str>, u64>,
 }
 
 /// Which ends of an edge were watched.
@@ -706,6 +786,7 @@ impl View {
         Self {
             generated: self.generated,
             coverage: self.coverage.clone(),
+            strays: self.strays.clone(),
             nodes,
             edges: edges
                 .filter(|(_, keeps)| **keeps)
@@ -720,9 +801,9 @@ impl View {
 }
 
 impl Serialize for View {
-    /// `{v, generated, coverage, nodes, edges}`; edges name their nodes by id.
+    /// `{v, generated, coverage, nodes, edges, strays}`; edges name their nodes by id.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("View", 5)?;
+        let mut out = serializer.serialize_struct("View", 6)?;
         out.serialize_field("v", &1)?;
         if let Some(generated) = &self.generated {
             out.serialize_field("generated", generated)?;
@@ -730,6 +811,9 @@ impl Serialize for View {
         out.serialize_field("coverage", &self.coverage)?;
         out.serialize_field("nodes", &self.nodes)?;
         out.serialize_field("edges", &Edges(self))?;
+        if !self.strays.is_empty() {
+            out.serialize_field("strays", &self.strays)?;
+        }
         out.end()
     }
 }

@@ -100,11 +100,7 @@ fn process(pid: u32, comm: &str, exe: &str, args: &[&str]) -> Arc<Process> {
 }
 
 fn listens(port: u16) -> ListeningAt {
-    ListeningAt {
-        address: std::net::IpAddr::from([0, 0, 0, 0]).into(),
-        port,
-        netns: 1,
-    }
+    ListeningAt::new(std::net::IpAddr::from([0, 0, 0, 0]).into(), port, 1)
 }
 
 /// An edge on which all goes well.
@@ -303,6 +299,7 @@ pub(super) fn shop(seconds: u64) -> View {
         coverage: coverage.into(),
         nodes,
         edges,
+        strays: Vec::new(),
     }
 }
 

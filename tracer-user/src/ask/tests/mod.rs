@@ -249,11 +249,8 @@ fn process(pid: u32, exe: &str, started: Option<Timestamp>) -> Arc<Process> {
 
 impl Node {
     fn listens(&mut self, port: u16) -> &mut Self {
-        self.listeners.push(ListeningAt {
-            address: IpAddr::from([0, 0, 0, 0]).into(),
-            port,
-            netns: 1,
-        });
+        self.listeners
+            .push(ListeningAt::new(IpAddr::from([0, 0, 0, 0]).into(), port, 1));
         self
     }
 

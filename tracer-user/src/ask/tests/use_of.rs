@@ -8,6 +8,7 @@ use crate::ask::{
     failures::{Failing, Happening, failures},
     idle::idle,
 };
+use crate::model::Stray;
 
 #[test]
 fn a_listener_is_idle_if_nobody_got_through() {
@@ -72,6 +73,83 @@ fn an_attempt_that_fails_is_no_use() {
     edge.fails(1, at(3_000));
     let found = idle(&it.view(), Some(Duration::from_secs(3_000))).found;
     assert_eq!(found.listeners[0].last_used, Some(at(100)));
+}
+
+#[test]
+fn a_listener_is_used_by_what_comes_in_whoever_serves_it() {
+    let mut it = Draft::new();
+    it.unit("client");
+    it.unit("app");
+    let manager = it.unit("manager").listens(7000).listens(7001);
+    manager.listeners[0].connections = 3;
+    manager.listeners[0].last_used = Some(at(100));
+    let id = Arc::clone(&manager.id);
+    it.edge("client", "app", 7000, 3).evidence.listeners = [(id, 3)].into();
+    let view = it.view();
+    let unused = |seconds: Option<u64>| {
+        let found = idle(&view, seconds.map(Duration::from_secs))
+            .found
+            .listeners;
+        let mut ports: Vec<_> = found.iter().map(|it| (it.port, it.last_used)).collect();
+        ports.sort_unstable();
+        ports
+    };
+    assert_eq!(unused(None), [(7001, None)]);
+    assert_eq!(unused(Some(3_500)), [(7001, None)]);
+    assert_eq!(unused(Some(3_499)), [(7000, Some(at(100))), (7001, None)]);
+}
+
+#[test]
+fn what_came_in_somewhere_casts_doubt_on_the_unused_of_that_namespace() {
+    let mut it = Draft::new();
+    it.unit("old").listens(80);
+    let strays = |netns, connections| Stray {
+        host: "id-of-one".to_owned(),
+        netns,
+        connections,
+    };
+    it.view.strays = vec![strays(1, 2), strays(9, 5)];
+    let host = it.view.nodes[0].host.clone().expect("its host");
+    assert_eq!(host.id, "id-of-one");
+    let doubt = Doubt::Strays {
+        host: host.name.clone(),
+        connections: 2,
+    };
+    assert_eq!(idle(&it.clone().view(), None).proof.doubts, [doubt]);
+    // Where nothing is unused there is nothing to doubt.
+    it.view.nodes[0].listeners[0].connections = 1;
+    it.view.nodes[0].listeners[0].last_used = Some(at(1));
+    assert_eq!(idle(&it.view(), None).proof.doubts, []);
+}
+
+#[test]
+fn an_undirected_edge_may_have_come_in_by_any_listener_of_its_host() {
+    let mut it = Draft::new();
+    it.unit("manager").listens(7000);
+    it.unit("app");
+    it.remote("far", "198.51.100.7");
+    it.edge("app", "far", None, 1);
+    let doubts = idle(&it.view(), None).proof.doubts;
+    assert_eq!(doubts, [Doubt::Undirected { edges: 1 }]);
+}
+
+#[test]
+fn handshakes_that_brought_nothing_back_may_have_come_to_an_unused_listener() {
+    let doubts = |address: &str, received: u64, client_only: u64| {
+        let mut it = Draft::new();
+        it.unit("proxy");
+        it.unit("app").listens(8080);
+        it.remote("far", address);
+        let edge = it.edge("proxy", "far", 8080, 4);
+        edge.received_bytes = received;
+        edge.evidence.client_only = client_only;
+        idle(&it.view(), None).proof.doubts
+    };
+    let doubt = [Doubt::Unanswered { connections: 4 }];
+    assert_eq!(doubts("10.0.0.9", 0, 4), doubt);
+    assert_eq!(doubts("10.0.0.9", 1, 4), []);
+    assert_eq!(doubts("10.0.0.9", 0, 0), []);
+    assert_eq!(doubts("127.0.0.1", 0, 4), []);
 }
 
 fn failing(it: Draft, window: u64) -> Failing {

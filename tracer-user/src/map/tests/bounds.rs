@@ -229,7 +229,7 @@ fn the_end_of_a_server_stays_among_health_checks() {
 fn all_listeners_are_there_and_those_beyond_are_counted() {
     let haproxy = of_app(10, "/opt/haproxy", 0.5);
     let mut map = Map::new(Options::ONE_HOST);
-    let most = nodes::MAX_LISTENERS as u32;
+    let most = listeners::MAX_WORDS as u32;
     let mut events = |listens, ports: std::ops::Range<u32>| {
         for n in ports {
             let mut event = listener(&haproxy, 1.0, (n % 60_000) as u16 + 1, listens);

@@ -20,11 +20,21 @@ impl Shown for Answer<Idle> {
         let listener = |it: &IdleListener| {
             let addresses: Vec<_> = it.addresses.iter().map(ToString::to_string).collect();
             let callers = it.callers.iter().map(|link| caller(link, names));
+            let past = it.led_past.iter().map(|past| {
+                let client = names.of_node(&past.client);
+                let dialled = past.dialled.with_port(it.port);
+                let server = names.at_port(&past.server, past.port);
+                format!("{client} by {dialled} to {server}")
+            });
+            let unused = match it.led_past.is_empty() {
+                true => "never seen",
+                false => "led past it",
+            };
             let cells = vec![
                 Cell::text(names.at_port(&it.who, Some(it.port))),
                 Cell::List(addresses),
-                Cell::When(it.last_used, "never seen".to_owned()),
-                Cell::List(callers.collect()),
+                Cell::When(it.last_used, unused.to_owned()),
+                Cell::List(callers.chain(past).collect()),
                 Cell::When(it.since, "before watching".to_owned()),
             ];
             (Mark::Plain, cells)

@@ -1,7 +1,7 @@
 //! Who depends on something, for people.
 
 use super::{
-    super::grid::Part,
+    super::{grid::Part, units::Count},
     page::{Cell, Mark, Names, Page, Shown, Table, plural, state},
 };
 use crate::{
@@ -88,7 +88,20 @@ impl Shown for Answer<Impact> {
                 ],
                 rows: rows.collect(),
             }],
-            remarks: Vec::new(),
+            remarks: match found.served_by.is_empty() {
+                true => Vec::new(),
+                false => {
+                    let servers = found.served_by.iter().map(|it| {
+                        let server = names.at_port(&it.who, it.port);
+                        format!("{server} ({})", Count(it.connections))
+                    });
+                    let servers: Vec<_> = servers.collect();
+                    vec![format!(
+                        "What came in by listeners of {of} was served by {}.",
+                        servers.join(", ")
+                    )]
+                }
+            },
             absent: match found.way {
                 Way::Dependents => [
                     "what is not listed did not connect to it",

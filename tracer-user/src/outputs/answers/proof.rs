@@ -200,6 +200,15 @@ fn words(doubt: &Doubt) -> String {
             "{} programs of the map do not run now, so it is not known what they use",
             Count(*programs)
         ),
+        Doubt::Strays { host, connections } => format!(
+            "{} of {} came in where nobody was seen to listen",
+            plural(*connections),
+            name(host)
+        ),
+        Doubt::Unanswered { connections } => format!(
+            "{} that brought nothing back led to addresses of which it is not known whose they are",
+            plural(*connections)
+        ),
         Doubt::Shorter {
             baseline_ns,
             watched_ns,
@@ -218,5 +227,12 @@ fn words(doubt: &Doubt) -> String {
                 name(host)
             )
         }
+    }
+}
+
+fn plural(connections: u64) -> String {
+    match connections {
+        1 => "1 connection".to_owned(),
+        number => format!("{} connections", Count(number)),
     }
 }

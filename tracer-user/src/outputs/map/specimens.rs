@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::model::{
     Blind, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, History, Host, HostCoverage, HostCut,
-    Kind, LastFailure, Ledger, ListeningAt, Lost, Node, NodeKind, Outage, Process, ProcessKey,
-    Quantiles, Reason, Run, SeenBy, Timestamp, View, Workload, WorkloadKind,
+    Kind, LastFailure, LedPast, Ledger, ListeningAt, Lost, Node, NodeKind, Outage, Process,
+    ProcessKey, Quantiles, Reason, Run, SeenBy, ServedBy, Timestamp, View, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03Z, and so many seconds later.
@@ -54,11 +54,8 @@ fn workload(
         cwd: Some("/srv/shop".into()),
         started: Some(at(0)),
     };
-    let listener = |port: &u16| ListeningAt {
-        address: IpAddr::from([0, 0, 0, 0]).into(),
-        port: *port,
-        netns: 4_026_531_840,
-    };
+    let listener =
+        |port: &u16| ListeningAt::new(IpAddr::from([0, 0, 0, 0]).into(), *port, 4_026_531_840);
     Node {
         id: format!("{}/workload/{name}", host.id).into(),
         kind: NodeKind::Workload,
@@ -134,6 +131,7 @@ fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
             client_process: [("hook", established)].into(),
             server_process: [("listener", established)].into(),
             address: BTreeMap::new(),
+            listeners: BTreeMap::new(),
         },
     }
 }
@@ -228,7 +226,7 @@ pub(crate) fn three_tiers() -> View {
     shop.addresses = Vec::new();
     let mut clients = remote("clients", [198, 51, 100, 7]);
     clients.members = Some(1_204);
-    let nodes = vec![
+    let mut nodes = vec![
         clients,                                                           // 0
         workload(&web, Systemd, "nginx.service", Some("web"), &[80, 443]), // 1
         shop,                                                              // 2
@@ -269,6 +267,27 @@ pub(crate) fn three_tiers() -> View {
         remote("s3.eu-central-1.amazonaws.example", [203, 0, 113, 77]),    // 13
         workload(&web, Container, "mailer", None, &[]),                    // 14
     ];
+    let id = |at: usize| Arc::clone(&nodes[at].id);
+    let served = ServedBy {
+        server: id(2),
+        connections: 12,
+        last_used: at(3_000),
+    };
+    let past = LedPast {
+        client: id(3),
+        dialled: IpAddr::from([10, 0, 0, 7]).into(),
+        server: id(2),
+        port: Some(8080),
+        connections: 7,
+        last_used: at(3_000),
+    };
+    let by_exporter = [(id(10), 12)].into();
+    let listener = &mut nodes[10].listeners[0];
+    (listener.connections, listener.last_used) = (12, Some(at(3_000)));
+    listener.served_by = vec![served];
+    nodes[11].listeners[0].led_past = vec![past];
+    let mut activated = edge(1, 2, 8080, 81_190);
+    activated.evidence.listeners = by_exporter;
     let mut unknown = edge(3, 8, 0, 2);
     unknown.port = None;
     unknown.live_at_start = 1;
@@ -276,7 +295,7 @@ pub(crate) fn three_tiers() -> View {
     let edges = vec![
         edge(0, 1, 443, 81_204),
         edge(0, 1, 80, 311),
-        edge(1, 2, 8080, 81_190),
+        activated,
         failing(edge(2, 4, 5432, 12), EdgeState::Failed, Reason::Refused, 3),
         edge(2, 5, 6379, 160_022),
         edge(2, 7, 443, 940),
@@ -340,6 +359,7 @@ pub(crate) fn three_tiers() -> View {
         coverage: vec![of_data, coverage(&web)],
         nodes,
         edges,
+        strays: Vec::new(),
     })
 }
 
@@ -409,6 +429,7 @@ pub(crate) fn many(edges: usize) -> View {
         coverage: hosts.iter().map(coverage).collect(),
         nodes,
         edges: out,
+        strays: Vec::new(),
     })
 }
 

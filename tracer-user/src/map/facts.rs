@@ -1,0 +1,371 @@
+//! What is known with a time: who listens where, which namespace has an address, who accepts at a port,
+//! who serves what clients dial. Who a connection or an attempt was meant for is asked of what held then.
+
+use foldhash::HashMap;
+
+use super::{
+    counters::{Share, What},
+    halves::{Half, NoRoom, Side},
+    listeners::{Listeners, Place, Word},
+    nodes::{HostId, NodeId, Nodes},
+    realms::Realms,
+    sightings::{Sighting, SightingId, Sightings},
+};
+use crate::model::{Address, Reason, Timestamp};
+
+/// Most of who has an address, of who accepts, and of who serves.
+const MAX_SEEN: usize = 131_072;
+
+/// What clients in a network namespace dial: a remote, and its port.
+pub(super) type DialledAt = (HostId, u32, NodeId, u16);
+
+/// Who serves it, in which network namespace, at which port; 0 if that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Server {
+    pub(super) netns: (HostId, u32),
+    pub(super) node: NodeId,
+    port: u16,
+}
+
+impl Server {
+    /// The one that is at the server's end of `half`.
+    pub(super) fn of(half: &Half) -> Self {
+        Self {
+            netns: (half.host, half.netns),
+            node: half.node,
+            port: half.served_port(),
+        }
+    }
+}
+
+/// Who is at the server's end of what is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Whose {
+    /// What that end itself says; of one that says nothing nobody knows.
+    Told,
+    /// Whose socket listened, or had listened, where it went.
+    Listener(NodeId),
+    /// Who served others that dialled the same.
+    Server {
+        node: NodeId,
+        /// 0 if it is not known.
+        port: u16,
+        /// It is elsewhere than the address, so what dials that is led there.
+        is_led: bool,
+    },
+}
+
+/// When it was, and how it went.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    time: Timestamp,
+    failed: Option<Reason>,
+}
+
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) listeners: Listeners,
+    /// Which network namespaces have an address.
+    owners: Sightings<Address, (HostId, u32)>,
+    /// Who takes what comes in there.
+    takers: Sightings<Place, NodeId>,
+    /// Who was found at the other end of connections, where both ends were seen.
+    servers: Sightings<DialledAt, Server>,
+    /// What there was no room for, by host.
+    cut: HashMap<HostId, NoRoom>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            listeners: Listeners::default(),
+            owners: Sightings::new(MAX_SEEN),
+            takers: Sightings::new(MAX_SEEN),
+            servers: Sightings::new(MAX_SEEN),
+            cut: HashMap::default(),
+        }
+    }
+}
+
+impl Facts {
+    /// A socket listens, or does so no more.
+    pub(super) fn listener(&mut self, place: Place, word: Word) {
+        // It may outlive the address.
+        if word.listens {
+            self.owns((place.host, place.netns), place.address, [word.time; 2]);
+        }
+        self.listeners.tell(place, word);
+    }
+
+    /// That network namespace has `address`.
+    pub(super) fn owns(
+        &mut self,
+        netns: (HostId, u32),
+        address: Address,
+        times: [Timestamp; 2],
+    ) -> SightingId {
+        let ip = address.ip();
+        // Every one has these.
+        if ip.is_loopback() || ip.is_unspecified() {
+            return SightingId::NONE;
+        }
+        let known = self.owners.tell(address, netns, times);
+        if known == SightingId::NONE {
+            self.cut.entry(netns.0).or_default().owners += 1;
+        }
+        known
+    }
+
+    /// `node` has what came in at `place`.
+    pub(super) fn takes(
+        &mut self,
+        place: Place,
+        node: NodeId,
+        times: [Timestamp; 2],
+    ) -> SightingId {
+        let known = self.takers.tell(place, node, times);
+        if known == SightingId::NONE {
+            self.cut.entry(place.host).or_default().servers += 1;
+        }
+        known
+    }
+
+    /// The same once more.
+    pub(super) fn again(&mut self, owner: SightingId, taker: SightingId, times: [Timestamp; 2]) {
+        self.owners.see(owner, times);
+        self.takers.see(taker, times);
+    }
+
+    /// These two are the ends of one connection, opened then.
+    pub(super) fn join(&mut self, client: &Half, server: &Half, opened: Timestamp) {
+        let dialled = (client.host, client.netns, client.remote, client.port);
+        let known = self.servers.tell(dialled, Server::of(server), [opened; 2]);
+        if known == SightingId::NONE {
+            self.cut.entry(client.host).or_default().servers += 1;
+        }
+    }
+
+    /// What there was no room for of `host`.
+    pub(super) fn cut(&self, host: HostId) -> NoRoom {
+        let mut cut = self.cut.get(&host).copied().unwrap_or_default();
+        cut.servers = cut.servers.saturating_add(self.listeners.cut(host));
+        cut
+    }
+
+    /// Which network namespaces have which addresses, and when that was seen.
+    pub(super) fn owners(&self) -> impl Iterator<Item = (&Address, &Sighting<(HostId, u32)>)> {
+        self.owners.all()
+    }
+
+    /// Who was seen to serve what is dialled where, and when connections were opened that show it.
+    pub(super) fn servers(&self) -> impl Iterator<Item = (&DialledAt, &Sighting<Server>)> {
+        self.servers.all()
+    }
+
+    /// How many things are known of other ends: while that stays the same, of whom nothing was known
+    /// nothing is.
+    pub(super) fn age(&self) -> usize {
+        self.owners.len() + self.servers.len()
+    }
+
+    /// Whether anything was seen to serve the port that `half` is about.
+    pub(super) fn has_served(&self, half: &Half) -> bool {
+        match half.side {
+            Side::Client => {
+                let dialled = (half.host, half.netns, half.remote, half.port);
+                self.servers.has(&dialled)
+            }
+            Side::Server => half
+                .came_in()
+                .is_none_or(|it| self.takers.has(&it) || self.listeners.has(it)),
+            Side::Unknown => false,
+        }
+    }
+
+    /// Whether anything is known of what `client` dials.
+    pub(super) fn knows(&self, client: &Half, nodes: &Nodes) -> bool {
+        let dialled = (client.host, client.netns, client.remote, client.port);
+        let address = nodes.address(client.remote);
+        address.is_some_and(|it| it.ip().is_loopback() || self.owners.has(&it))
+            || self.servers.has(&dialled)
+    }
+
+    /// Who was meant by what these ends tell, as `share` says.
+    pub(super) fn whose(
+        &self,
+        client: Option<&Half>,
+        server: Option<&Half>,
+        share: &Share,
+        nodes: &Nodes,
+        realms: &Realms,
+    ) -> Whose {
+        if server.is_some_and(|it| !it.is_unknown) {
+            return Whose::Told;
+        }
+        let asked = Asked {
+            time: share.first,
+            failed: match share.what {
+                What::Connection { .. } => None,
+                What::Failure { reason, .. } => Some(reason),
+            },
+        };
+        let known = |node: &NodeId| !nodes.is_unknown(*node);
+        let listener = server
+            .and_then(|it| it.came_in())
+            .and_then(|place| self.inbound(place, asked))
+            .filter(known);
+        if let Some(node) = listener {
+            return Whose::Listener(node);
+        }
+        match client.filter(|it| it.side == Side::Client && it.port != 0) {
+            Some(client) => self.outbound(client, server, asked, nodes, realms),
+            None => Whose::Told,
+        }
+    }
+
+    /// Who was meant by what came in, and nobody took.
+    fn inbound(&self, place: Place, asked: Asked) -> Option<NodeId> {
+        let time = asked.time;
+        if asked.failed != Some(Reason::NotListening)
+            && let Some(socket) = self.listeners.taker(place, time)
+        {
+            return Some(socket.node);
+        }
+        match self.listeners.knows(place, time) {
+            true => asked.failed.and_then(|_| self.stopped(place, time)),
+            false => self.taker(place, time),
+        }
+    }
+
+    fn stopped(&self, place: Place, time: Timestamp) -> Option<NodeId> {
+        self.listeners.stopped(place, time)
+    }
+
+    fn taker(&self, place: Place, time: Timestamp) -> Option<NodeId> {
+        let last = self.takers.last(&place, time, |_| true);
+        last.map(|it| it.who)
+    }
+
+    /// Who was meant by what a client dialled, and no other end took.
+    fn outbound(
+        &self,
+        client: &Half,
+        server: Option<&Half>,
+        asked: Asked,
+        nodes: &Nodes,
+        realms: &Realms,
+    ) -> Whose {
+        let Some(address) = nodes.address(client.remote) else {
+            return Whose::Told;
+        };
+        let time = asked.time;
+        let here = (client.host, client.netns);
+        // An end that tells says where it is.
+        let netns = match server {
+            Some(server) => Some((server.host, server.netns)),
+            None => self.owner(here, address, time, realms),
+        };
+        let place = netns.map(|(host, netns)| Place {
+            host,
+            netns,
+            address,
+            port: client.port,
+        });
+        // What the other end itself could have told is not guessed.
+        let place = place.filter(|_| server.is_none());
+        let listener = place.and_then(|place| match asked.failed {
+            Some(Reason::Refused) => self.listeners.refuser(place, time),
+            _ => self.listeners.taker(place, time),
+        });
+        let listener = listener
+            .map(|it| it.node)
+            .filter(|it| !nodes.is_unknown(*it));
+        let dialled = (client.host, client.netns, client.remote, client.port);
+        let served = self.servers.last(&dialled, time, |_| true);
+        // The address may have moved since.
+        let served = served.filter(|it| match server {
+            Some(server) => it.who.netns == (server.host, server.netns),
+            None => {
+                let [before, then] = [it.last.min(time), time]
+                    .map(|time| self.last_owner(here, address, time, realms));
+                before.is_some() && before == then
+            }
+        });
+        let is_led = |it: &Server| netns.is_some_and(|netns| netns != it.netns);
+        let served = served.map(|it| it.who);
+        // What is led elsewhere comes to no socket here.
+        match (listener, served) {
+            (Some(node), served) if !served.as_ref().is_some_and(is_led) => {
+                return Whose::Listener(node);
+            }
+            (_, Some(it)) => {
+                return Whose::Server {
+                    node: it.node,
+                    port: it.port,
+                    is_led: is_led(&it),
+                };
+            }
+            (_, None) => {}
+        }
+        let stopped = place.filter(|_| asked.failed.is_some()).and_then(|place| {
+            match self.listeners.knows(place, time) {
+                true => self.stopped(place, time),
+                false => self.taker(place, time),
+            }
+        });
+        let stopped = stopped.filter(|it| !nodes.is_unknown(*it));
+        stopped.map_or(Whose::Told, Whose::Listener)
+    }
+
+    /// The network namespace that has `address`, as those in `from` reach it; none if that is not known,
+    /// or if there may be several.
+    pub(super) fn owner(
+        &self,
+        from: (HostId, u32),
+        address: Address,
+        time: Timestamp,
+        realms: &Realms,
+    ) -> Option<(HostId, u32)> {
+        match self.has_itself(from, address, time) {
+            true => Some(from),
+            false => self.owners.at(&address, time, |netns| {
+                is_reached(from, netns, address, realms)
+            }),
+        }
+    }
+
+    /// The one that was seen to have it last by then, if any was, though another may have it already; none
+    /// if there may be several.
+    fn last_owner(
+        &self,
+        from: (HostId, u32),
+        address: Address,
+        time: Timestamp,
+        realms: &Realms,
+    ) -> Option<Option<(HostId, u32)>> {
+        if self.has_itself(from, address, time) {
+            return Some(Some(from));
+        }
+        let counts = |netns| is_reached(from, netns, address, realms);
+        match self.owners.last(&address, time, counts) {
+            Some(last) => Some(Some(last.who)),
+            None => (!self.owners.is_seen(&address, time, counts)).then_some(None),
+        }
+    }
+
+    /// What a namespace has itself it reaches itself.
+    fn has_itself(&self, from: (HostId, u32), address: Address, time: Timestamp) -> bool {
+        address.ip().is_loopback() || self.owners.covers(&address, from, time)
+    }
+}
+
+/// Whether who dials `address` in one network namespace may come to another one that has it. Of a link it
+/// is not known which other namespaces are on it.
+fn is_reached(
+    from: (HostId, u32),
+    netns: (HostId, u32),
+    address: Address,
+    realms: &Realms,
+) -> bool {
+    netns == from || address.scope().is_none() && realms.meets(from.0, netns.0, address.ip())
+}

@@ -1,0 +1,404 @@
+//! Who listened where, and when: what is told of listening sockets, looked up by address, port and
+//! time. The same in whatever order it is told; what is told late counts for its own time.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use foldhash::HashMap;
+
+use super::nodes::{HostId, NodeId};
+use crate::model::{Address, Timestamp};
+
+/// Most of what is remembered of beginnings and ends on one host.
+pub(super) const MAX_WORDS: usize = 131_072;
+/// The same of all hosts.
+const MAX_ALL_WORDS: usize = 16 * MAX_WORDS;
+/// Of one place; then nothing is said of it.
+const MAX_HERE: usize = 1024;
+/// Words of one place that are remembered though they tell of one that came again.
+const MAX_RESTARTS: usize = 16;
+/// Beginnings of runs that are remembered of each host.
+const MAX_RUNS: usize = 4096;
+
+/// An address and a port of a network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) host: HostId,
+    pub(super) netns: u32,
+    pub(super) address: Address,
+    pub(super) port: u16,
+}
+
+impl Place {
+    /// Where a socket may listen that takes what comes to this place, the one that the kernel prefers
+    /// first. `[::]` takes IPv4 as well, unless the socket says otherwise, which is not told.
+    fn sockets(self) -> impl Iterator<Item = Self> {
+        let any = match self.address.ip() {
+            IpAddr::V4(_) => [Some(Ipv4Addr::UNSPECIFIED.into()), Some(IPV6_ANY)],
+            IpAddr::V6(_) => [Some(IPV6_ANY), None],
+        };
+        let any = any.into_iter().flatten().map(Address::from);
+        let any = any.filter(move |address| *address != self.address);
+        let addresses = [self.address].into_iter().chain(any);
+        addresses.map(move |address| Self { address, ..self })
+    }
+
+    /// Whether sockets of this place are of the family of what comes to `other`.
+    fn is_of_family(self, other: Self) -> bool {
+        self.address.ip().is_ipv4() == other.address.ip().is_ipv4()
+    }
+}
+
+const IPV6_ANY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// What is told of a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Word {
+    pub(super) time: Timestamp,
+    /// Whose it is.
+    pub(super) node: NodeId,
+    /// It listens, or does so no more.
+    pub(super) listens: bool,
+    /// It was found listening: it began before.
+    pub(super) is_found: bool,
+}
+
+impl Word {
+    /// What begins and ends at one time began before it ended: so one that is started again then is one more
+    /// for a moment, and not one too many for good.
+    fn order(&self) -> impl Ord + use<> {
+        (self.time, self.node, !self.listens, self.is_found)
+    }
+}
+
+/// A socket that takes what comes to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Socket {
+    /// Where it listens.
+    pub(super) place: Place,
+    pub(super) node: NodeId,
+}
+
+/// What was told of one place.
+#[derive(Debug, Default)]
+struct Here {
+    /// In order of time.
+    words: Vec<Word>,
+    /// There was more.
+    is_cut: bool,
+}
+
+/// What is known of one host.
+#[derive(Debug, Default)]
+struct OfHost {
+    words: usize,
+    /// When runs of the tracer began, in order: each tells anew who listens.
+    runs: Vec<Timestamp>,
+    /// How often there was no room.
+    cut: u64,
+    /// Sockets that listen and are not kept, by whose they are.
+    unkept: HashMap<NodeId, u64>,
+}
+
+impl OfHost {
+    /// A socket of `node` listens that is not kept, or does so no more.
+    fn leave_out(&mut self, node: NodeId, listens: bool) {
+        match listens {
+            true => *self.unkept.entry(node).or_default() += 1,
+            false => {
+                if let Some(sockets) = self.unkept.get_mut(&node) {
+                    *sockets = sockets.saturating_sub(1);
+                }
+            }
+        }
+    }
+
+    /// Takes in what is told of a socket in `place` of this host.
+    fn tell(&mut self, places: &mut HashMap<Place, Here>, place: Place, word: Word, is_full: bool) {
+        if is_full && (word.listens || !places.contains_key(&place)) {
+            self.cut += 1;
+            self.leave_out(word.node, word.listens);
+            return;
+        }
+        let here = places.entry(place).or_default();
+        let words = &mut here.words;
+        if is_full {
+            self.cut += 1;
+            // That it listened is forgotten, so that nobody takes it for one that still does.
+            let mut before = words.iter();
+            match before.rposition(|it| it.listens && it.node == word.node) {
+                Some(at) => {
+                    words.remove(at);
+                    self.words -= 1;
+                    if words.is_empty() && !here.is_cut {
+                        places.remove(&place);
+                    }
+                }
+                None => self.leave_out(word.node, false),
+            }
+            return;
+        }
+        if !here.is_cut && words.len() >= MAX_HERE {
+            here.is_cut = true;
+            let run = self.runs.last();
+            let from = run.map_or(0, |run| words.partition_point(|it| it.time < *run));
+            let (open, _) = tally(&words[from..], Timestamp::from_ns(u64::MAX));
+            for (node, sockets) in open {
+                *self.unkept.entry(node).or_default() += u64::from(sockets);
+            }
+            self.words -= words.len();
+            words.clear();
+        }
+        if here.is_cut {
+            self.cut += 1;
+            self.leave_out(word.node, word.listens);
+            return;
+        }
+        if words.is_empty() && !word.listens {
+            // One that was not kept, as a rule.
+            self.leave_out(word.node, false);
+        }
+        let at = words.partition_point(|it| it.order() <= word.order());
+        words.insert(at, word);
+        self.words += 1;
+        let runs = &self.runs;
+        // One that goes and comes again at once is the same as one that stays, after the first few times: so
+        // what is started over and over takes no more room.
+        let is_pair = |two: &[Word]| {
+            let [ends, begins] = [two[0], two[1]];
+            let mut runs = runs.iter();
+            ends.node == begins.node
+                && (ends.listens, begins.listens) == (false, true)
+                && !runs.any(|run| ends.time < *run && *run <= begins.time)
+        };
+        if words.len() > MAX_RESTARTS {
+            let last = (at + 1).min(words.len() - 1);
+            let pair = (at.saturating_sub(1)..last).find(|at| is_pair(&words[*at..at + 2]));
+            if let Some(at) = pair {
+                words.drain(at..at + 2);
+                self.words -= 2;
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    places: HashMap<Place, Here>,
+    hosts: HashMap<HostId, OfHost>,
+    words: usize,
+}
+
+impl Listeners {
+    /// Takes in what is told of a socket in `place`.
+    pub(super) fn tell(&mut self, place: Place, word: Word) {
+        let of_host = self.hosts.entry(place.host).or_default();
+        let before = of_host.words;
+        let is_full = before >= MAX_WORDS || self.words >= MAX_ALL_WORDS;
+        of_host.tell(&mut self.places, place, word, is_full);
+        self.words = self.words + of_host.words - before;
+    }
+
+    /// A run of the tracer begins: from then on all is told anew.
+    pub(super) fn begins(&mut self, host: HostId, time: Timestamp) {
+        let OfHost {
+            runs, cut, unkept, ..
+        } = self.hosts.entry(host).or_default();
+        let at = runs.partition_point(|it| *it < time);
+        if runs.get(at) == Some(&time) {
+            return;
+        }
+        if runs.len() >= MAX_RUNS {
+            *cut += 1;
+            return;
+        }
+        if at == runs.len() {
+            unkept.clear();
+        }
+        runs.insert(at, time);
+    }
+
+    /// How often there was no room on `host`.
+    pub(super) fn cut(&self, host: HostId) -> u64 {
+        self.hosts.get(&host).map_or(0, |it| it.cut)
+    }
+
+    /// How many sockets of `node` listen that are not kept, on hosts that count.
+    pub(super) fn unkept(&self, node: NodeId, counts: impl Fn(HostId) -> bool) -> u64 {
+        let hosts = self.hosts.iter().filter(|(host, _)| counts(**host));
+        let sockets = hosts.filter_map(|(_, it)| it.unkept.get(&node));
+        sockets.fold(0, |sum, sockets| sum.saturating_add(*sockets))
+    }
+
+    /// What was told of a place in the run that `time` is in.
+    fn words(&self, place: Place, time: Timestamp) -> &[Word] {
+        let Some(Here { words, .. }) = self.places.get(&place).filter(|it| !it.is_cut) else {
+            return &[];
+        };
+        let Some(OfHost { runs, .. }) = self.hosts.get(&place.host) else {
+            return words;
+        };
+        // What is found when the first one begins was there before.
+        let run = runs.partition_point(|it| *it <= time);
+        let begin = |run: &Timestamp| words.partition_point(|it| it.time < *run);
+        let from = run.checked_sub(1).map_or(0, |run| begin(&runs[run]));
+        let until = runs.get(run.max(1)).map_or(words.len(), begin);
+        &words[from..until]
+    }
+
+    /// Whether any socket was told of that takes, or took, what comes in there.
+    pub(super) fn has(&self, place: Place) -> bool {
+        place.sockets().any(|it| self.places.contains_key(&it))
+    }
+
+    /// Whether a socket of `node` listens just there at that time.
+    pub(super) fn holds(&self, place: Place, node: NodeId, time: Timestamp) -> bool {
+        holders(self.words(place, time), time).contains(&node)
+    }
+
+    /// Whether anything was told of sockets that could take what comes to `place`.
+    pub(super) fn knows(&self, place: Place, time: Timestamp) -> bool {
+        let mut sockets = place.sockets();
+        sockets.any(|it| !self.words(it, time).is_empty())
+    }
+
+    /// The socket that takes what comes to `place`; none if it may be of one of several.
+    pub(super) fn taker(&self, place: Place, time: Timestamp) -> Option<Socket> {
+        let mut sockets = place.sockets();
+        sockets.find_map(|place| match holders(self.words(place, time), time)[..] {
+            [] => None,
+            [node] => Some(Some(Socket { place, node })),
+            _ => Some(None),
+        })?
+    }
+
+    /// The same of what was refused: a socket of the other family may have said that it takes its own
+    /// only.
+    pub(super) fn refuser(&self, place: Place, time: Timestamp) -> Option<Socket> {
+        self.taker(place, time)
+            .filter(|it| it.place.is_of_family(place))
+    }
+
+    /// Who listened last for what comes to `place`, and no longer did at `time`.
+    pub(super) fn stopped(&self, place: Place, time: Timestamp) -> Option<NodeId> {
+        let stops = place.sockets().filter_map(|place| {
+            let (open, stops) = tally(self.words(place, time), time);
+            let over = stops
+                .into_iter()
+                .filter(|(node, _)| !open.contains_key(node));
+            over.max_by_key(|(_, time)| *time)
+        });
+        // The first of those that stopped at the same time is the one that was preferred.
+        let last = stops.reduce(|one, other| if other.1 > one.1 { other } else { one });
+        last.map(|(node, _)| node)
+    }
+
+    /// The sockets that took what came to `place`, first and last at these times, where `server` served it,
+    /// if that is known: its own, where it had one.
+    pub(super) fn took(
+        &self,
+        place: Place,
+        server: Option<NodeId>,
+        [first, last]: [Timestamp; 2],
+    ) -> Vec<Socket> {
+        let mut found = Vec::new();
+        for time in [first, last] {
+            let own = server.and_then(|node| {
+                let mut sockets = place.sockets();
+                let is_own = |it: &Place| holders(self.words(*it, time), time).contains(&node);
+                Some(Socket {
+                    place: sockets.find(is_own)?,
+                    node,
+                })
+            });
+            // Of several that share one place, any may have.
+            let sockets = place.sockets();
+            let mut holders = sockets.map(|it| (it, holders(self.words(it, time), time)));
+            let sockets = match own {
+                Some(own) => vec![own],
+                None => holders.find(|(_, nodes)| !nodes.is_empty()).map_or_else(
+                    Vec::new,
+                    |(place, nodes)| {
+                        let socket = |node| Socket { place, node };
+                        nodes.into_iter().map(socket).collect()
+                    },
+                ),
+            };
+            for socket in sockets {
+                if !found.contains(&socket) {
+                    found.push(socket);
+                }
+            }
+        }
+        found
+    }
+
+    /// All sockets that listen when nothing more is told, and since when, as far as that was seen.
+    pub(super) fn open(&self) -> impl Iterator<Item = (Socket, Option<Timestamp>)> {
+        let end = Timestamp::from_ns(u64::MAX);
+        self.places.keys().flat_map(move |place| {
+            let words = self.words(*place, end);
+            let (open, stops) = tally(words, end);
+            open.into_keys().map(move |node| {
+                let stopped = stops.get(&node);
+                let mut begins = words.iter().filter(|it| it.node == node && it.listens);
+                let first = begins.find(|it| stopped.is_none_or(|stopped| it.time >= *stopped));
+                let since = first.filter(|it| !it.is_found).map(|it| it.time);
+                (
+                    Socket {
+                        place: *place,
+                        node,
+                    },
+                    since,
+                )
+            })
+        })
+    }
+}
+
+/// How many sockets each has at `time`, of those that have any, and who stopped listening when.
+fn tally(words: &[Word], time: Timestamp) -> (BTreeMap<NodeId, u32>, BTreeMap<NodeId, Timestamp>) {
+    let mut open: BTreeMap<NodeId, u32> = BTreeMap::new();
+    let mut stops = BTreeMap::new();
+    for it in words.iter().take_while(|it| it.time <= time) {
+        if it.listens {
+            *open.entry(it.node).or_default() += 1;
+            continue;
+        }
+        // Whose it is may be told otherwise by now, or no more; there is one that it can be.
+        let node = match (open.contains_key(&it.node), open.first_key_value()) {
+            (false, Some((only, _))) if open.len() == 1 => *only,
+            _ => it.node,
+        };
+        if let Some(count) = open.get_mut(&node) {
+            *count -= 1;
+            if *count > 0 {
+                continue;
+            }
+        }
+        open.remove(&node);
+        stops.insert(node, it.time);
+    }
+    (open, stops)
+}
+
+/// Who listens at `time`.
+fn holders(words: &[Word], time: Timestamp) -> Vec<NodeId> {
+    let (open, _) = tally(words, time);
+    let mut nodes: Vec<NodeId> = open.into_keys().collect();
+    if nodes.is_empty() {
+        // What is found later, or stops without having been told to begin, was there before; but not
+        // before what was seen to begin here.
+        let later = &words[words.partition_point(|it| it.time <= time)..];
+        let first = later.first().filter(|it| it.is_found || !it.listens);
+        let alike = |it: &&Word| {
+            first.is_some_and(|first| it.listens == first.listens && it.is_found == first.is_found)
+        };
+        nodes = later.iter().take_while(alike).map(|it| it.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+    }
+    nodes
+}
