@@ -163,7 +163,11 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     let mut parts: Vec<(HalfId, EdgeKey)> = Vec::new();
     let mut edge_of = |link: Link| {
         let edge = ends(link);
-        parts.extend(link.client.or(link.server).map(|half| (half, edge)));
+        // A client's half that is of many ports knows nothing of one of them, which its server's may be of.
+        let client = link
+            .client
+            .filter(|half| edge.2.is_none() || map.halves.get(*half).port != 0);
+        parts.extend(client.or(link.server).map(|half| (half, edge)));
         edge
     };
     for (link, counters) in map.halves.links() {
