@@ -205,10 +205,11 @@ impl Halves {
             connection.opened.map_or(time, |opened| opened.min(time)),
             time,
         ];
-        if let Some(found) = self.asked.get(&asked) {
+        if let Some(found) = self.asked.get(&asked)
+            && self.facts.again(found.owner, found.taker, times)
+        {
             let Half { node, remote, .. } = self.halves[found.half.0 as usize];
             nodes.again(found.process, event.process.as_ref(), [node, remote], time);
-            self.facts.again(found.owner, found.taker, times);
             return found.half;
         }
         let found = self.find(&asked, event, times, nodes);
