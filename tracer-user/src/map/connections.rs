@@ -24,7 +24,7 @@ use crate::model::{ConnectionEvent, ConnectionId, ProcessEvidence, Timestamp};
 /// Of those with a single end, which is over, so many wait for the other one however long that takes.
 const ALWAYS_WAITING: usize = 4096;
 /// Of those that were given up, so many are remembered by the client's end that was counted.
-const REMEMBERED: usize = 65_536;
+pub(super) const REMEMBERED: usize = 65_536;
 
 /// What an event says of one end.
 #[derive(Clone, Copy)]

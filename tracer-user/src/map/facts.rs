@@ -130,10 +130,15 @@ impl Facts {
         known
     }
 
-    /// The same once more.
-    pub(super) fn again(&mut self, owner: SightingId, taker: SightingId, times: [Timestamp; 2]) {
-        self.owners.see(owner, times);
-        self.takers.see(taker, times);
+    /// The same once more. Whether both are kept; else they are to be told anew.
+    pub(super) fn again(
+        &mut self,
+        owner: SightingId,
+        taker: SightingId,
+        times: [Timestamp; 2],
+    ) -> bool {
+        let is_kept = self.owners.see(owner, times);
+        self.takers.see(taker, times) && is_kept
     }
 
     /// These two are the ends of one connection, opened then.

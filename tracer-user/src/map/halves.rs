@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use foldhash::HashMap;
 
 use super::{
+    connections::REMEMBERED,
     counters::{Counters, Known, Share},
     facts::{Facts, Whose},
     kept::Standing,
@@ -24,8 +25,8 @@ const MAX_PLACES: usize = 65_536;
 /// What was told of ends that is remembered, so that the next event of the same is quick.
 const MAX_ASKED: usize = 16_384;
 /// What only one end told of, and who was meant is asked of what is known then: this much waits for
-/// what is told late.
-const MAX_ALONE: usize = 32_768;
+/// what is told late, half of it always. So what may be completed is still there, as a rule.
+pub(super) const MAX_ALONE: usize = 2 * REMEMBERED;
 
 /// Which side of its connections a half is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -249,10 +250,11 @@ impl Halves {
             connection.opened.map_or(time, |opened| opened.min(time)),
             time,
         ];
-        if let Some(found) = self.asked.get(&asked) {
+        if let Some(found) = self.asked.get(&asked)
+            && self.facts.again(found.owner, found.taker, times)
+        {
             let Half { node, remote, .. } = self.halves[found.half.0 as usize];
             nodes.again(found.process, event.process.as_ref(), [node, remote], time);
-            self.facts.again(found.owner, found.taker, times);
             return found.half;
         }
         let found = self.find(&asked, event, times, nodes);

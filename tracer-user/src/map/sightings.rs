@@ -7,15 +7,22 @@ use foldhash::HashMap;
 
 use crate::model::Timestamp;
 
-/// Of one place; where more were seen, nobody is named.
-const MAX_HERE: usize = 16;
+/// Of one place. The first gives way if it was gone when the next one came, as with pods that have an
+/// address one after the other; else nobody is named.
+const MAX_HERE: usize = 64;
 
 /// Number of a sighting, for those who see the same again; there may be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SightingId(u32);
+pub(super) struct SightingId {
+    number: u32,
+    generation: u32,
+}
 
 impl SightingId {
-    pub(super) const NONE: Self = Self(u32::MAX);
+    pub(super) const NONE: Self = Self {
+        number: u32::MAX,
+        generation: 0,
+    };
 }
 
 /// Somebody in a place.
@@ -24,6 +31,15 @@ pub(super) struct Sighting<W> {
     pub(super) who: W,
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
+    /// Told apart from those that had its number before.
+    generation: u32,
+}
+
+impl<W> Sighting<W> {
+    fn see(&mut self, [first, last]: [Timestamp; 2]) {
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
+    }
 }
 
 #[derive(Debug)]
@@ -36,8 +52,8 @@ pub(super) struct Sightings<P, W> {
 #[derive(Debug, Default)]
 struct Here {
     numbers: Vec<u32>,
-    /// There were more.
-    is_cut: bool,
+    /// There were more until then.
+    cut: Option<Timestamp>,
 }
 
 impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
@@ -58,28 +74,58 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
             None if has_room => self.places.entry(place).or_default(),
             None => return SightingId::NONE,
         };
-        let mut numbers = here.numbers.iter();
-        if let Some(at) = numbers.find(|at| self.all[**at as usize].who == who) {
-            let id = SightingId(*at);
-            self.see(id, [first, last]);
-            return id;
+        let mut numbers = here.numbers.iter().copied();
+        if let Some(number) = numbers.find(|number| self.all[*number as usize].who == who) {
+            let known = &mut self.all[number as usize];
+            known.see([first, last]);
+            return SightingId {
+                number,
+                generation: known.generation,
+            };
+        }
+        let new = |generation| Sighting {
+            who,
+            first,
+            last,
+            generation,
+        };
+        if here.numbers.len() >= MAX_HERE {
+            let numbers = here.numbers.iter().copied();
+            let oldest = numbers.min_by_key(|number| self.all[*number as usize].last);
+            let gone = oldest.filter(|number| self.all[*number as usize].last < first);
+            if let Some(number) = gone {
+                let known = &mut self.all[number as usize];
+                here.cut = here.cut.max(Some(known.last));
+                *known = new(known.generation.wrapping_add(1));
+                return SightingId {
+                    number,
+                    generation: known.generation,
+                };
+            }
         }
         if !has_room || here.numbers.len() >= MAX_HERE {
-            here.is_cut = true;
+            here.cut = Some(Timestamp::from_ns(u64::MAX));
             return SightingId::NONE;
         }
         let number = self.all.len() as u32;
         here.numbers.push(number);
-        self.all.push(Sighting { who, first, last });
-        SightingId(number)
+        self.all.push(new(0));
+        SightingId {
+            number,
+            generation: 0,
+        }
     }
 
-    /// The same is seen again.
-    pub(super) fn see(&mut self, id: SightingId, [first, last]: [Timestamp; 2]) {
-        if let Some(it) = self.all.get_mut(id.0 as usize) {
-            it.first = it.first.min(first);
-            it.last = it.last.max(last);
+    /// The same is seen again. Whether it is still kept, if it ever was.
+    pub(super) fn see(&mut self, id: SightingId, times: [Timestamp; 2]) -> bool {
+        let Some(known) = self.all.get_mut(id.number as usize) else {
+            return true;
+        };
+        let is_kept = known.generation == id.generation;
+        if is_kept {
+            known.see(times);
         }
+        is_kept
     }
 
     pub(super) fn has(&self, place: &P) -> bool {
@@ -100,8 +146,13 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
     }
 
     fn here(&self, place: &P) -> Option<impl Iterator<Item = &Sighting<W>> + Clone> {
-        let here = self.places.get(place).filter(|here| !here.is_cut)?;
+        let here = self.places.get(place)?;
         Some(here.numbers.iter().map(|at| &self.all[*at as usize]))
+    }
+
+    /// Until when there were more in `place`.
+    fn cut(&self, place: &P) -> Option<Timestamp> {
+        self.places.get(place)?.cut
     }
 
     /// Who of those that `counts` was in `place` then, or was the last one there before; none if
@@ -117,7 +168,7 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         let last = before.clone().max_by_key(|it| it.last.min(time))?;
         let mut others = before.filter(|it| it.who != last.who);
         let is_alone = others.all(|it| it.last < last.first || last.last.min(time) < it.first);
-        is_alone.then_some(*last)
+        (is_alone && self.cut(place) < Some(last.first)).then_some(*last)
     }
 
     /// The same, but none either if somebody else may have come already: who was seen there next.
@@ -141,10 +192,8 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         time: Timestamp,
         counts: impl Fn(W) -> bool + Copy,
     ) -> bool {
-        let is_cut = |here: &Here| here.is_cut;
         let mut here = self.here(place).into_iter().flatten();
-        here.any(|it| counts(it.who) && it.first <= time)
-            || self.places.get(place).is_some_and(is_cut)
+        here.any(|it| counts(it.who) && it.first <= time) || self.cut(place).is_some()
     }
 
     /// Whether `who` was seen in `place` both by then and after.
@@ -203,14 +252,35 @@ mod tests {
     #[test]
     fn where_there_is_no_room_nobody_is_named() {
         let mut all = Sightings::new(usize::MAX);
-        let told: Vec<_> = (0..=MAX_HERE)
-            .map(|who| all.tell((), who, [at(who as u64); 2]) == SightingId::NONE)
+        let more = at(MAX_HERE as u64);
+        let ids: Vec<_> = (0..=MAX_HERE)
+            .map(|who| all.tell((), who, [at(1), more]))
             .collect();
-        assert_eq!(told.iter().filter(|is_cut| **is_cut).count(), 1);
-        assert!(told[MAX_HERE] && all.last(&(), at(3), |_| true).is_none());
+        assert!(ids[MAX_HERE] == SightingId::NONE && ids[0] != SightingId::NONE);
+        assert!(all.last(&(), at(99), |_| true).is_none());
         let mut all = Sightings::new(1);
         all.tell(1, 'a', [at(1); 2]);
         assert_eq!(all.tell(2, 'a', [at(1); 2]), SightingId::NONE);
         assert_eq!(all.len(), 1);
+    }
+
+    #[test]
+    fn who_is_gone_gives_way() {
+        let mut all = Sightings::new(usize::MAX);
+        let last = |all: &Sightings<(), usize>, second: usize| {
+            let last = all.last(&(), at(second as u64), |_| true);
+            last.map(|it| it.who)
+        };
+        let tell = |all: &mut Sightings<_, _>, who| all.tell((), who, [at(who as u64); 2]);
+        let first = tell(&mut all, 0);
+        (1..=MAX_HERE).for_each(|who| _ = tell(&mut all, who));
+        assert_eq!(last(&all, MAX_HERE), Some(MAX_HERE));
+        assert_eq!([1, 0].map(|second| last(&all, second)), [Some(1), None]);
+        // Who it was before does not count for who has its number now.
+        assert!(!all.see(first, [at(500); 2]) && all.see(SightingId::NONE, [at(500); 2]));
+        assert_eq!(last(&all, 501), Some(MAX_HERE));
+        // Somebody who comes back is told again.
+        all.tell((), 0, [at(600); 2]);
+        assert_eq!(last(&all, 600), Some(0));
     }
 }

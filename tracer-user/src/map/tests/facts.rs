@@ -685,7 +685,7 @@ fn handshakes_elsewhere_that_nobody_answered_are_a_doubt() {
 
 #[test]
 fn what_one_end_told_is_counted_once_however_much_it_is() {
-    const MANY: u64 = 40_000;
+    const MANY: u64 = halves::MAX_ALONE as u64 + 10_000;
     let mut map = Map::new(Options::ONE_HOST);
     map.push(&listens("hung.service", "127.0.0.1:8080", 1, 0.5));
     for n in 0..MANY {

@@ -154,31 +154,10 @@ fn crowd(from: f64) -> Vec<Event> {
     events
 }
 
-#[test]
-fn a_server_that_accepts_late_is_the_other_end_of_what_was_counted() {
-    let (client, mut server) = pair(1);
-    server.host = Arc::clone(&client.host);
-    let mut events = vec![client.opens(0.0), client.closes(0.1, 5, 0)];
-    events.extend(crowd(1.0));
-    // The client was given up for want of room by now.
-    let mut accepted = server.opens(0.0);
-    accepted.time = at(70.0);
-    events.extend([accepted, server.closes(71.0, 0, 5)]);
-    let view = map_of(&events);
-    assert_eq!(edges(&view)[APP_TO_DB], (1, 1, 0));
-    assert_eq!(connections(&view), 6_001);
-    let edge = view.edges.iter().find(|it| it.port == Some(5432));
-    let evidence = &edge.expect("the edge").evidence;
-    assert_eq!((evidence.both, evidence.client_only), (1, 0));
-    assert_eq!(view.coverage[0].recounted, 0);
-}
-
-#[test]
-fn who_may_be_counted_twice_is_counted() {
-    let (client, mut server) = pair(1);
-    server.host = Arc::clone(&client.host);
-    let mut events = vec![client.opens(0.0), client.closes(0.1, 5, 0)];
-    for part in 0..12_u32 {
+/// So many crowds, one after the other.
+fn crowds(parts: u32) -> Vec<Event> {
+    let mut events = Vec::new();
+    for part in 0..parts {
         let mut crowd = crowd(f64::from(part) * 70.0 + 1.0);
         for event in &mut crowd {
             if let Body::Connect(it) | Body::Close(it) = &mut event.body {
@@ -188,6 +167,36 @@ fn who_may_be_counted_twice_is_counted() {
         }
         events.extend(crowd);
     }
+    events
+}
+
+#[test]
+fn a_server_that_accepts_late_is_the_other_end_of_what_was_counted() {
+    for parts in [1, 9] {
+        let (client, mut server) = pair(1);
+        server.host = Arc::clone(&client.host);
+        let mut events = vec![client.opens(0.0), client.closes(0.1, 5, 0)];
+        events.extend(crowds(parts));
+        // The client was given up for want of room by now.
+        let mut accepted = server.opens(0.0);
+        accepted.time = at(700.0);
+        events.extend([accepted, server.closes(701.0, 0, 5)]);
+        let view = map_of(&events);
+        assert_eq!(edges(&view)[APP_TO_DB], (1, 1, 0));
+        assert_eq!(connections(&view), u64::from(parts) * 6_000 + 1);
+        let edge = view.edges.iter().find(|it| it.port == Some(5432));
+        let evidence = &edge.expect("the edge").evidence;
+        assert_eq!((evidence.both, evidence.client_only), (1, 0));
+        assert_eq!(view.coverage[0].recounted, 0);
+    }
+}
+
+#[test]
+fn who_may_be_counted_twice_is_counted() {
+    let (client, mut server) = pair(1);
+    server.host = Arc::clone(&client.host);
+    let mut events = vec![client.opens(0.0), client.closes(0.1, 5, 0)];
+    events.extend(crowds(12));
     let mut accepted = server.opens(0.0);
     accepted.time = at(900.0);
     events.push(accepted);
