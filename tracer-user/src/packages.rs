@@ -12,6 +12,8 @@ use std::{
 
 /// Where dpkg keeps the lists of files.
 const DPKG: &str = "/var/lib/dpkg/info";
+/// Where dpkg keeps which files of packages are elsewhere than they say.
+const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// A list of files is not longer than this.
 const MAX_LIST_BYTES: u64 = 64 << 20;
 /// Packages that are suggested.
@@ -49,8 +51,13 @@ fn suggestions(names: &[String]) -> String {
 /// What a package has, and who uses it now.
 #[derive(Clone, Debug, Default)]
 pub struct Used {
-    /// Its files.
+    /// Its files by every path that a process may be told by: as the package lists them, where they are
+    /// diverted to, and without symbolic links on the way. Also those that are gone.
     pub paths: BTreeSet<String>,
+    /// Whether it has libraries, which programs of other packages use.
+    pub has_libraries: bool,
+    /// The executables that run now, whatever they use.
+    pub running: BTreeSet<String>,
     /// Processes that run one of them or have it mapped.
     pub pids: BTreeSet<u32>,
     /// Those of them that use a version which was replaced meanwhile, and so have to be restarted.
@@ -62,8 +69,32 @@ pub struct Used {
 /// # Errors
 /// If there is no such package.
 pub fn used(package: &str) -> Result<Used, PackageError> {
-    let files = files(package)?;
+    let mut files = files(package)?;
+    let diversions = fs::read_to_string(DIVERSIONS).unwrap_or_default();
+    divert(&mut files, package, &diversions);
     Ok(users(Path::new("/proc"), files))
+}
+
+/// Another package, or who administers the host, has put its own file in the place of one of `package`,
+/// which is elsewhere then. Each diversion has three lines: from where, to where, by which package.
+fn divert(files: &mut [PathBuf], package: &str, diversions: &str) {
+    let lines: Vec<&str> = diversions.lines().collect();
+    let diverted: HashMap<&Path, &Path> = lines
+        .chunks_exact(3)
+        .filter(|it| it[2] != package)
+        .map(|it| (Path::new(it[0]), Path::new(it[1])))
+        .collect();
+    for file in files {
+        if let Some(to) = diverted.get(file.as_path()) {
+            *file = to.to_path_buf();
+        }
+    }
+}
+
+/// Whether a file is a library by its name, as `libssl.so.3`.
+fn is_library(path: &Path) -> bool {
+    let name = path.file_name().and_then(|it| it.to_str());
+    name.is_some_and(|it| it.ends_with(".so") || it.contains(".so."))
 }
 
 /// The files of `package` by the distribution's database.
@@ -147,11 +178,18 @@ fn users(proc: &Path, files: Vec<PathBuf>) -> Used {
     for file in files {
         // Symbolic links on the way, as /lib to /usr/lib: processes are told the real path.
         let real = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
-        let Ok(metadata) = fs::metadata(&real) else {
+        let metadata = fs::metadata(&real);
+        if metadata.as_ref().is_ok_and(|it| !it.is_file()) {
             continue;
-        };
-        if metadata.is_file() {
-            used.paths.insert(real.display().to_string());
+        }
+        // What was removed, or is a link to what another package has, ran by that path all the same.
+        let folder = file.parent().and_then(|it| fs::canonicalize(it).ok());
+        let by_folder = folder.zip(file.file_name()).map(|(it, name)| it.join(name));
+        for path in [Some(&file), by_folder.as_ref(), Some(&real)] {
+            used.paths.extend(path.map(|it| it.display().to_string()));
+        }
+        used.has_libraries |= is_library(&file);
+        if let Ok(metadata) = metadata {
             inodes.insert(real, metadata.ino());
         }
     }
@@ -160,6 +198,11 @@ fn users(proc: &Path, files: Vec<PathBuf>) -> Used {
             continue;
         };
         // It may be gone by now, or not ours to look at.
+        if let Ok(exe) = fs::read_link(entry.path().join("exe")) {
+            let exe = exe.display().to_string();
+            let exe = exe.trim_end_matches(" (deleted)");
+            used.running.insert(exe.to_owned());
+        }
         let maps = fs::read(entry.path().join("maps")).unwrap_or_default();
         for line in String::from_utf8_lossy(&maps).lines() {
             let Some((inode, path)) = mapped(line) else {
@@ -232,6 +275,40 @@ mod tests {
             error.to_string(),
             "no package called libssl is installed here; what comes nearest: libssl3"
         );
+    }
+
+    #[test]
+    fn what_is_gone_linked_or_diverted_is_found_by_each_of_its_paths() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("usr")).expect("a folder");
+        fs::write(at("usr/tool"), "").expect("a file");
+        std::os::unix::fs::symlink(at("usr"), at("bin")).expect("a link");
+        let mut files = vec![
+            at("bin/tool"),
+            at("bin/gone"),
+            at("bin"),
+            at("bin/libx.so.1"),
+        ];
+        let diversions = format!(
+            "{0}\n{0}.real\nother\n{1}\n{1}.own\nthis\n",
+            at("bin/gone").display(),
+            at("bin/tool").display()
+        );
+        divert(&mut files, "this", &diversions);
+        let used = users(Path::new("/nowhere"), files);
+        let real = fs::canonicalize(at("usr")).expect("it is there");
+        for path in [
+            at("bin/tool"),
+            real.join("tool"),
+            at("bin/gone.real"),
+            real.join("gone.real"),
+        ] {
+            assert!(used.paths.contains(&path.display().to_string()), "{path:?}");
+        }
+        assert!(!used.paths.contains(&at("bin/gone").display().to_string()));
+        assert!(!used.paths.contains(&at("bin").display().to_string()));
+        assert!(used.has_libraries);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! How evenly a service's load is spread over its instances, who loads it most, and who should not.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use serde::Serialize;
 
@@ -9,7 +12,7 @@ use super::{
     service::{self, By, Lasting},
     unseen::Question,
 };
-use crate::model::{Node, NodeKind, View};
+use crate::model::{Address, Edge, Happened, Node, NodeKind, View};
 
 /// How load is spread.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,8 +33,10 @@ pub struct Service {
     pub service: String,
     /// Its port.
     pub port: u16,
-    /// Connections to all of them.
+    /// Connections to all of them, without checks.
     pub connections: u64,
+    /// Connections that are over and carried nothing, as those of health checks.
+    pub checks: u64,
     /// The share of the busiest, over an even share: 1 is even, the number of instances is all on one.
     pub skew: f64,
     /// The instances, the busiest first.
@@ -46,8 +51,17 @@ pub struct Backend {
     /// Which.
     #[serde(flatten)]
     pub who: Who,
-    /// Connections to it.
+    /// Connections to it, without checks.
     pub connections: u64,
+    /// Connections that are over and carried nothing.
+    pub checks: u64,
+    /// It does not serve now: the last attempt failed, or it no longer listens.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub down: bool,
+    /// It never served while it was watched, so that only its address tells that it is one: the same
+    /// clients dial it in vain, at the same port and in the same network.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_address: bool,
     /// Those that are open.
     pub live: u64,
     /// Its share of the connections, from 0 to 1.
@@ -148,14 +162,28 @@ pub struct Offender {
     pub exe: String,
 }
 
+/// The edges of each port of a server.
+type Edges<'a> = HashMap<(usize, u16), Vec<&'a Edge>>;
+
+/// The edges of one of them.
+fn at<'a>(edges: &'a Edges, server: usize, port: u16) -> impl Iterator<Item = &'a Edge> {
+    edges.get(&(server, port)).into_iter().flatten().copied()
+}
+
 /// Clients that are named.
 const MAX_BUSY: usize = 10;
 
 /// How load is spread in `view`, and what `policy` forbids of it.
 pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
-    let mut services: Vec<Service> = backends(view)
+    let mut edges: Edges = HashMap::new();
+    for edge in &view.edges {
+        if let Some(port) = edge.port {
+            edges.entry((edge.server, port)).or_default().push(edge);
+        }
+    }
+    let mut services: Vec<Service> = backends(view, &edges)
         .into_iter()
-        .map(|(name, port, backends)| measure(view, name, port, &backends))
+        .map(|(name, port, backends)| measure(view, &edges, name, port, &backends))
         .collect();
     services.sort_by(|one, other| {
         let skew = other.skew.total_cmp(&one.skew);
@@ -197,9 +225,9 @@ pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
     Answer::new("balance", found, proof)
 }
 
-/// The ports that several instances of one service answer, with these instances: those that serve it,
-/// and those that listen there and nobody calls.
-fn backends(view: &View) -> Vec<(String, u16, BTreeSet<usize>)> {
+/// The ports that several instances of one service answer, with these instances: those that serve it or
+/// did, and those that listen there and nobody calls.
+fn backends(view: &View, edges: &Edges) -> Vec<(String, u16, BTreeSet<usize>)> {
     let mut groups: BTreeMap<(Lasting, u16), BTreeSet<usize>> = BTreeMap::new();
     let served = view
         .edges
@@ -251,9 +279,16 @@ fn backends(view: &View) -> Vec<(String, u16, BTreeSet<usize>)> {
                 .insert(edge.client);
         }
     }
+    let mut of_program: HashMap<usize, String> = HashMap::new();
     let mut twins: BTreeMap<(u16, String, BTreeSet<usize>), BTreeSet<usize>> = BTreeMap::new();
+    let mut down = Vec::new();
     for ((server, port), clients) in clients {
-        if let Some(program) = program(&view.nodes[server]) {
+        if view.nodes[server].kind == NodeKind::Remote {
+            down.push((server, port, clients, None));
+        } else if let Some(program) = program(&view.nodes[server]) {
+            if is_down(view, edges, server, port) {
+                down.push((server, port, clients.clone(), Some(program.clone())));
+            }
             twins
                 .entry((port, program, clients))
                 .or_default()
@@ -264,10 +299,75 @@ fn backends(view: &View) -> Vec<(String, u16, BTreeSet<usize>)> {
         if nodes.len() > 1 {
             // Two pairs of one program are two services: the first instance tells them apart.
             let first = nodes.first().map_or("", |at| &*view.nodes[*at].name);
+            of_program.insert(backends.len(), program.clone());
             backends.push((format!("{program} as {first}"), port, nodes));
         }
     }
+    // Whoever came when an instance was down never dialled it, and of one that never served only the
+    // address is known.
+    for (server, port, clients, program) in down {
+        if program.is_none() && !never_served(edges, server, port) {
+            continue;
+        }
+        let fits = |(place, (_, of, nodes)): &(usize, &(String, u16, BTreeSet<usize>))| {
+            if *of != port || nodes.contains(&server) {
+                return false;
+            }
+            let is_alike = match &program {
+                Some(program) => of_program.get(place) == Some(program),
+                None => are_near(view, server, nodes),
+            };
+            let dials = |client: &usize| {
+                let mut edges = nodes.iter().flat_map(|it| at(edges, *it, port));
+                edges.any(|it| it.client == *client)
+            };
+            is_alike && clients.iter().all(dials)
+        };
+        let mut places = backends.iter().enumerate().filter(fits);
+        // Of two services it is not known which one it belongs to.
+        if let (Some((at, _)), None) = (places.next(), places.next()) {
+            backends[at].2.insert(server);
+        }
+    }
     backends
+}
+
+/// Whether all attempts at that port failed, so that its address is all that is known.
+fn never_served(edges: &Edges, server: usize, port: u16) -> bool {
+    at(edges, server, port).all(|it| it.connections() == 0 && it.failures() > 0)
+}
+
+/// Whether the address of a remote is in the network of one of `nodes`, as instances of a service are.
+fn are_near(view: &View, remote: usize, nodes: &BTreeSet<usize>) -> bool {
+    let network = |address: &Address| match address.ip() {
+        IpAddr::V4(it) => u128::from(it.to_bits() >> 8),
+        IpAddr::V6(it) => it.to_bits() >> 64,
+    };
+    // One with a name is what that says.
+    let remote = &view.nodes[remote];
+    let [address] = &remote.addresses[..] else {
+        return false;
+    };
+    let is_nameless = *remote.name == *address.to_string();
+    let mut others = nodes.iter().flat_map(|at| &view.nodes[*at].addresses);
+    is_nameless
+        && others.any(|it| {
+            it.ip().is_ipv4() == address.ip().is_ipv4() && network(it) == network(address)
+        })
+}
+
+/// Whether `server` does not serve `port` now: the last attempt of all failed, or it listens no more.
+fn is_down(view: &View, edges: &Edges, server: usize, port: u16) -> bool {
+    let edges = || at(edges, server, port);
+    let success = edges().filter_map(|it| it.last_success).max();
+    let failure = edges().filter_map(|it| Some(it.last_failure?.time)).max();
+    let node = &view.nodes[server];
+    let stopped = node
+        .changes
+        .iter()
+        .any(|it| matches!(it.what, Happened::Unlisten { port: at, .. } if at == port));
+    let listens = node.listeners.iter().any(|it| it.port == port);
+    (failure.is_some() && failure > success) || (stopped && !listens)
 }
 
 /// What a node has in common with the others of its service.
@@ -314,24 +414,29 @@ fn program(node: &Node) -> Option<String> {
     service::made_of(node).into_iter().next()
 }
 
-fn measure(view: &View, service: String, port: u16, backends: &BTreeSet<usize>) -> Service {
-    let edges = || {
-        let at_port = view.edges.iter().filter(|it| it.port == Some(port));
-        at_port.filter(|it| backends.contains(&it.server))
-    };
-    let mut of: HashMap<usize, [u64; 4]> = backends.iter().map(|at| (*at, [0; 4])).collect();
+fn measure(
+    view: &View,
+    edges: &Edges,
+    service: String,
+    port: u16,
+    backends: &BTreeSet<usize>,
+) -> Service {
+    let all = backends.iter().flat_map(|it| at(edges, *it, port));
+    let mut of: HashMap<usize, [u64; 5]> = backends.iter().map(|at| (*at, [0; 5])).collect();
     let mut clients: BTreeMap<usize, (u64, BTreeSet<usize>)> = BTreeMap::new();
-    for edge in edges() {
+    for edge in all {
         let sums = of.entry(edge.server).or_default();
         let bytes = edge.sent_bytes.saturating_add(edge.received_bytes);
+        let checks = edge.history.without_payload;
+        let connections = edge.connections().saturating_sub(checks);
         for (sum, more) in
             sums.iter_mut()
-                .zip([edge.connections(), edge.live(), bytes, edge.failures()])
+                .zip([connections, edge.live(), bytes, edge.failures(), checks])
         {
             *sum = sum.saturating_add(more);
         }
         let client = clients.entry(edge.client).or_default();
-        client.0 = client.0.saturating_add(edge.connections());
+        client.0 = client.0.saturating_add(connections);
         client.1.insert(edge.server);
     }
     let all = of.values().map(|it| it[0]).fold(0, u64::saturating_add);
@@ -345,16 +450,21 @@ fn measure(view: &View, service: String, port: u16, backends: &BTreeSet<usize>) 
     };
     let mut list: Vec<Backend> = of
         .iter()
-        .map(|(at, [connections, live, bytes, failures])| Backend {
-            who: Who::of(view, *at),
-            connections: *connections,
-            live: *live,
-            share: share(*connections, all),
-            bytes: *bytes,
-            bytes_share: share(*bytes, all_bytes),
-            failures: *failures,
-            load: Load::of(*connections, *failures, all, backends.len()),
-        })
+        .map(
+            |(at, [connections, live, bytes, failures, checks])| Backend {
+                who: Who::of(view, *at),
+                connections: *connections,
+                checks: *checks,
+                down: is_down(view, edges, *at, port),
+                by_address: view.nodes[*at].kind == NodeKind::Remote,
+                live: *live,
+                share: share(*connections, all),
+                bytes: *bytes,
+                bytes_share: share(*bytes, all_bytes),
+                failures: *failures,
+                load: Load::of(*connections, *failures, all, backends.len()),
+            },
+        )
         .collect();
     list.sort_by(|one, other| {
         let busiest = other.connections.cmp(&one.connections);
@@ -377,6 +487,7 @@ fn measure(view: &View, service: String, port: u16, backends: &BTreeSet<usize>) 
         service,
         port,
         connections: all,
+        checks: of.values().map(|it| it[4]).fold(0, u64::saturating_add),
         skew: match all {
             0 => 1.0,
             _ => rounded(most as f64 * list.len() as f64 / all as f64),

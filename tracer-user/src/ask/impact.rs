@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::GlobMatcher;
 use serde::Serialize;
 
-use super::{Answer, Link, Proof, Who, graph::Graph, unseen::Question};
-use crate::model::{Node, Timestamp, View, WhoError, find};
+use super::{Answer, Doubt, Link, Proof, Who, graph::Graph, unseen::Question};
+use crate::model::{Node, Process, Timestamp, View, WhoError, find};
 
 /// What is asked about.
 #[derive(Clone, Debug)]
@@ -24,8 +24,11 @@ pub enum Target {
         host: String,
         /// Processes of it that run or have mapped one of them, now.
         pids: BTreeSet<u32>,
-        /// Their paths.
+        /// Their paths, by whatever links lead there.
         paths: BTreeSet<String>,
+        /// Where there are libraries among them: the executables that run now. Of others it is not known
+        /// what they use.
+        running: Option<BTreeSet<String>>,
     },
 }
 
@@ -50,13 +53,12 @@ impl Target {
                 image.is_some_and(|image| glob.is_match(image))
             }),
             // Elsewhere these pids are others, and these files may be of another version.
-            Self::Files { host, pids, paths } => of(view, |node| {
-                let runs = |exe: &str| paths.contains(exe.trim_end_matches(" (deleted)"));
+            Self::Files {
+                host, pids, paths, ..
+            } => of(view, |node| {
                 let is_there = node.host.as_ref().is_some_and(|it| it.id == *host);
                 let mut processes = node.processes.iter();
-                is_there
-                    && processes
-                        .any(|it| pids.contains(&it.pid) || it.exe.as_deref().is_some_and(runs))
+                is_there && processes.any(|it| pids.contains(&it.pid) || runs(it, paths))
             }),
         };
         match found.is_empty() {
@@ -75,8 +77,32 @@ impl Target {
                 let is_there = |it: &&Node| it.host.as_ref().is_some_and(|it| it.id == *host);
                 let nodes = view.nodes.iter().filter(is_there);
                 proof.doubt_cut(nodes, &["programs", "processes"]);
+                let programs = self.unknown(view);
+                if programs > 0 {
+                    proof.doubt(Doubt::NotRunning { programs });
+                }
             }
         }
+    }
+
+    /// Programs of `view` of which it is not known whether they use one of the files that are asked about: they
+    /// do not run now, and libraries are not told of.
+    pub(super) fn unknown(&self, view: &View) -> u64 {
+        let Self::Files {
+            host,
+            pids,
+            paths,
+            running: Some(running),
+        } = self
+        else {
+            return 0;
+        };
+        let there = |it: &&Node| it.host.as_ref().is_some_and(|it| it.id == *host);
+        let processes = view.nodes.iter().filter(there).flat_map(|it| &it.processes);
+        let others = processes.filter(|it| !pids.contains(&it.pid) && !runs(it, paths));
+        let exes = others.filter_map(|it| Some(current(it.exe.as_deref()?)));
+        let unknown: BTreeSet<&str> = exes.filter(|it| !running.contains(*it)).collect();
+        unknown.len() as u64
     }
 
     /// What could have been meant instead.
@@ -92,6 +118,20 @@ impl Target {
         };
         all.into_iter().map(str::to_owned).take(8).collect()
     }
+}
+
+/// The path of an executable, also of one that was replaced since.
+fn current(exe: &str) -> &str {
+    exe.trim_end_matches(" (deleted)")
+}
+
+/// Whether a process runs one of the files at `paths`, or is an interpreter that was given one.
+fn runs(process: &Process, paths: &BTreeSet<String>) -> bool {
+    let exe = process.exe.as_deref().map(current);
+    let args = process.args.iter().flat_map(|it| it.iter()).skip(1);
+    let mut words = args.filter(|it| !it.starts_with('-'));
+    exe.is_some_and(|it| paths.contains(it))
+        || words.next().is_some_and(|it| paths.contains(it.as_str()))
 }
 
 fn of(view: &View, is: impl Fn(&Node) -> bool) -> Vec<usize> {

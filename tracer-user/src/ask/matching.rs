@@ -339,12 +339,12 @@ impl Matching<'_> {
             let all = edges
                 .iter()
                 .flat_map(|(ends, edges)| edges.iter().map(|at| (*ends, *at)));
-            all.filter(|(_, at)| view.edges[*at].port.is_none())
+            all.filter(|(_, at)| !view.edges[*at].is_directed())
                 .collect()
         };
         // The same, told by the other end.
         for (ends, at) in undirected(before, gone) {
-            let is_undirected = |other: &usize| after.edges[*other].port.is_none();
+            let is_undirected = |other: &usize| !after.edges[*other].is_directed();
             if let Some(other) = take(new, turned(ends), is_undirected) {
                 take(gone, ends, |it| *it == at);
                 self.edges.push((at, other));

@@ -147,6 +147,11 @@ pub enum Doubt {
         /// How many edges.
         edges: u64,
     },
+    /// Programs of the map do not run now, so it is not known which libraries they use.
+    NotRunning {
+        /// How many.
+        programs: u64,
+    },
     /// Something came in where nobody was known to listen, so any listener of that network namespace may
     /// have taken it.
     Strays {
@@ -256,7 +261,7 @@ impl Proof {
 
     /// Adds those of `edges` of which it is not known who opened them, if there are any.
     pub(super) fn doubt_undirected<'a>(&mut self, edges: impl Iterator<Item = &'a Edge>) {
-        let edges = edges.filter(|it| it.port.is_none()).count() as u64;
+        let edges = edges.filter(|it| !it.is_directed()).count() as u64;
         if edges > 0 {
             self.doubt(Doubt::Undirected { edges });
         }

@@ -79,7 +79,7 @@ impl Attempts {
         }
     }
 
-    /// An attempt failed, as one of its ends tells.
+    /// An attempt failed, as one of its ends tells. Returns whether that is told for the first time.
     pub(super) fn failed(
         &mut self,
         host: HostId,
@@ -88,9 +88,9 @@ impl Attempts {
         is_client: bool,
         time: Timestamp,
         halves: &mut Halves,
-    ) {
+    ) -> bool {
         let Some(failure) = &event.failure else {
-            return;
+            return false;
         };
         let failed = Failed {
             half,
@@ -112,7 +112,7 @@ impl Attempts {
         if ends.1.port() == 0 {
             // It never had an end of its own, so the other end cannot know of it.
             count(&attempt, halves);
-            return;
+            return true;
         }
         if let Some(attempt) = self.open.get_mut(&ends) {
             let side = match is_client {
@@ -121,20 +121,21 @@ impl Attempts {
             };
             match side {
                 // The same line again.
-                Some(told) if is_client && told.last == time => return,
+                Some(told) if is_client && told.last == time => return false,
                 // The same SYN, sent again, is turned away again.
                 Some(told) if !is_client && told.reason == failed.reason => {
-                    if told.last != time {
+                    let is_new = told.last != time;
+                    if is_new {
                         told.times += 1;
                         told.first = told.first.min(time);
                         told.last = told.last.max(time);
                     }
-                    return;
+                    return is_new;
                 }
                 Some(_) => self.give_up(ends, halves),
                 None => {
                     *side = Some(failed);
-                    return;
+                    return true;
                 }
             }
         }
@@ -143,6 +144,7 @@ impl Attempts {
         if self.waiting.len() > self.max_waiting {
             self.give_up_first(halves);
         }
+        true
     }
 
     /// The client of `event` is connected: what its server turned away before was of that attempt.

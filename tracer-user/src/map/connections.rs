@@ -11,7 +11,7 @@ use super::{
     Options,
     age::Age,
     attempts::nanos,
-    counters::{Known, Share},
+    counters::{Ending, Known, Share},
     coverage::Watched,
     end::{End, carried, link, share, short},
     halves::{HalfId, Halves, Link, Side, Waiting},
@@ -738,6 +738,7 @@ fn end_of(told: Told<'_>, addresses: Addresses) -> End {
         connect_ns: connection.connect_ns.and_then(NonZeroU64::new),
         carried: carried(told.event, told.time, told.is_end, told.is_before),
         is_over: told.is_end,
+        ending: told.is_end.then(|| Ending::of(connection)).flatten(),
         is_unwatched: false,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{facts::Whose, histogram::Histogram};
+use super::{facts::Whose, histogram::Histogram, outages::Course};
 use crate::model::{
-    AddressEvidence, Edge, EdgeEvidence, EdgeState, LastFailure, ProcessEvidence, Reason, SeenBy,
-    Timestamp,
+    AddressEvidence, Closer, Connection, Edge, EdgeEvidence, EdgeState, Endings, History,
+    LastFailure, ProcessEvidence, Reason, SeenBy, Timestamp,
 };
 
 /// What processes are known by, in the order of the counters.
@@ -45,6 +45,10 @@ pub(super) enum What {
     Connection {
         at_start: bool,
         ended: bool,
+        /// How, where that was told.
+        ending: Option<Ending>,
+        /// It is over, and carried nothing.
+        is_empty: bool,
         connect_ns: Option<u64>,
         rtt_ns: Option<u64>,
         sent_bytes: u64,
@@ -60,20 +64,41 @@ pub(super) enum What {
     },
 }
 
-/// That all attempts fail.
-#[derive(Clone, Copy, Debug)]
-struct Failing {
-    /// The first failure after the last success, as far as it was told in order.
-    since: Timestamp,
-    /// How many there were since then, likewise.
-    times: u64,
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// In order, or as this end wanted it.
+    Orderly,
+    /// This end was reset, by the other one or on the way.
+    Reset,
+    /// The client reset it, as only the server's end was.
+    Aborted,
+    TimedOut,
+    /// By another error.
+    Other,
 }
 
-impl Failing {
-    fn and(self, other: Self) -> Self {
-        Self {
-            since: self.since.min(other.since),
-            times: self.times.saturating_add(other.times),
+impl Ending {
+    /// How the end that `connection` is of saw it end; none if that was not seen. Whoever closes first has
+    /// what it wanted, also by a reset; that nobody answers is nobody's wish.
+    pub(super) fn of(connection: &Connection) -> Option<Self> {
+        Some(match (connection.errno, connection.closed_by) {
+            (None, None) => return None,
+            (Some("ETIMEDOUT"), _) => Self::TimedOut,
+            (None, _) | (_, Some(Closer::Local)) => Self::Orderly,
+            (Some("ECONNRESET" | "EPIPE"), _) => Self::Reset,
+            (Some(_), _) => Self::Other,
+        })
+    }
+
+    /// How a connection ended whose ends, client and server, saw it end so. The client has what it wanted if it
+    /// says so; what only the server's end tells of as a reset was its client's doing.
+    pub(super) fn of_ends([client, server]: [Option<Self>; 2]) -> Option<Self> {
+        match (client, server) {
+            (Some(Self::TimedOut), _) | (_, Some(Self::TimedOut)) => Some(Self::TimedOut),
+            (Some(Self::Orderly) | None, Some(Self::Reset)) => Some(Self::Aborted),
+            (Some(Self::Orderly) | None, Some(other)) => Some(other),
+            (client, _) => client,
         }
     }
 }
@@ -93,7 +118,12 @@ pub(super) struct Counters {
     seen: Option<(Timestamp, Timestamp)>,
     last_success: Option<Timestamp>,
     last_failure: Option<LastFailure>,
-    failing: Option<Failing>,
+    endings: Endings,
+    without_payload: u64,
+    /// It stands for so many ports that never served; 0 if it is of one.
+    ports: u64,
+    /// Of an edge only, which is made of several of these.
+    course: Option<Box<Course>>,
     client_only: u64,
     server_only: u64,
     both: u64,
@@ -125,6 +155,8 @@ impl Counters {
             What::Connection {
                 at_start,
                 ended,
+                ending,
+                is_empty,
                 connect_ns,
                 rtt_ns,
                 sent_bytes,
@@ -136,9 +168,17 @@ impl Counters {
                 } else {
                     self.established += 1;
                     self.last_success = self.last_success.max(Some(share.first));
-                    self.failing = self.failing_after(self.last_success);
                 }
                 self.terminated += u64::from(ended);
+                self.without_payload += u64::from(is_empty);
+                match ending {
+                    None => {}
+                    Some(Ending::Orderly) => self.endings.orderly += 1,
+                    Some(Ending::Reset) => self.endings.reset += 1,
+                    Some(Ending::Aborted) => self.endings.aborted += 1,
+                    Some(Ending::TimedOut) => self.endings.timed_out += 1,
+                    Some(Ending::Other) => self.endings.other += 1,
+                }
                 self.sent_bytes = self.sent_bytes.saturating_add(sent_bytes);
                 self.received_bytes = self.received_bytes.saturating_add(received_bytes);
                 self.retransmits = self.retransmits.saturating_add(retransmits);
@@ -164,14 +204,6 @@ impl Counters {
                     duration_ns,
                     unanswered_syns,
                 });
-                if self
-                    .last_success
-                    .is_none_or(|success| success < share.first)
-                {
-                    let since = share.first;
-                    let this = Failing { since, times };
-                    self.failing = Some(self.failing.map_or(this, |it| it.and(this)));
-                }
             }
         }
         match (share.client, share.server) {
@@ -248,13 +280,23 @@ impl Counters {
         self.retransmits = self.retransmits.saturating_add(other.retransmits);
         self.connect_ns.merge(&other.connect_ns);
         self.rtt_ns.merge(&other.rtt_ns);
-        let success = self.last_success.max(other.last_success);
-        let failing = (self.failing_after(success), other.failing_after(success));
-        self.failing = match failing {
-            (Some(one), Some(other)) => Some(one.and(other)),
-            (one, other) => one.or(other),
-        };
-        self.last_success = success;
+        self.last_success = self.last_success.max(other.last_success);
+        let endings = [
+            (&mut self.endings.orderly, other.endings.orderly),
+            (&mut self.endings.reset, other.endings.reset),
+            (&mut self.endings.aborted, other.endings.aborted),
+            (&mut self.endings.timed_out, other.endings.timed_out),
+            (&mut self.endings.other, other.endings.other),
+        ];
+        for (sum, more) in endings {
+            *sum += more;
+        }
+        self.without_payload += other.without_payload;
+        // Of several servers at least one has so many.
+        self.ports = self.ports.max(other.ports);
+        if let Some(course) = &other.course {
+            self.follow(course);
+        }
         if let Some(failure) = other.last_failure {
             self.fail(failure);
         }
@@ -312,18 +354,31 @@ impl Counters {
         }
     }
 
-    /// What is left of the failures after a `success`.
-    fn failing_after(&self, success: Option<Timestamp>) -> Option<Failing> {
-        let failing = self.failing?;
-        if Some(failing.since) > success {
-            return Some(failing);
-        }
-        // Which one was the first after it is no longer known, if there is one.
-        let last = self.last_failure.filter(|it| Some(it.time) > success)?;
-        Some(Failing {
-            since: last.time,
-            times: 1,
-        })
+    /// Takes in how attempts of it went over time.
+    pub(super) fn follow(&mut self, course: &Course) {
+        self.course.get_or_insert_default().merge(course);
+    }
+
+    /// Counts what `other`, of another port at which nothing served, did.
+    pub(super) fn fold(&mut self, other: &Self) {
+        let ports = self.ports.saturating_add(other.ports.max(1));
+        self.merge(other);
+        self.ports = ports;
+    }
+
+    /// It is of at least so many ports.
+    pub(super) fn stands_for(&mut self, ports: u64) {
+        self.ports = self.ports.max(ports);
+    }
+
+    /// For how many ports it stands, if not for one.
+    pub(super) fn ports(&self) -> u64 {
+        self.ports
+    }
+
+    /// Whether attempts failed and nothing ever was connected.
+    pub(super) fn never_served(&self) -> bool {
+        self.has_failed() && self.established == 0 && self.live_at_start == 0
     }
 
     /// The first and the last event.
@@ -349,6 +404,16 @@ impl Counters {
             Some(failure) if self.last_success < Some(failure.time) => EdgeState::Failed,
             Some(_) => EdgeState::Mixed,
         };
+        let (stretches, cut) = match &self.course {
+            Some(course) => course.stretches(),
+            None => (Vec::new(), 0),
+        };
+        let failing = stretches.last().filter(|it| it.end.is_none());
+        let failing = match (state, failing, self.last_failure) {
+            (EdgeState::Failed, Some(it), _) => Some((it.begin, it.attempts)),
+            (EdgeState::Failed, None, Some(last)) => Some((last.time, 1)),
+            _ => None,
+        };
         Some(Edge {
             client,
             server,
@@ -367,8 +432,16 @@ impl Counters {
             last_seen,
             last_success: self.last_success,
             last_failure: self.last_failure,
-            failing_since: self.failing.map(|it| it.since),
-            failing_times: self.failing.map_or(0, |it| it.times),
+            failing_since: failing.map(|(since, _)| since),
+            failing_times: failing.map_or(0, |(_, times)| times),
+            history: History {
+                stretches,
+                cut,
+                ended: self.endings,
+                without_payload: self.without_payload,
+                // With connections it is not known who dialled these.
+                ports: if self.never_served() { self.ports } else { 0 },
+            },
             evidence: EdgeEvidence {
                 ends: match (self.both, self.client_only, self.server_only) {
                     (0, _, 0) => SeenBy::Client,
@@ -403,78 +476,4 @@ fn words<const N: usize>(
 ) -> BTreeMap<&'static str, u64> {
     let pairs = names.into_iter().zip(*counts);
     pairs.filter(|(_, count)| *count > 0).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: u64) -> Timestamp {
-        Timestamp::from_ns(second * 1_000_000_000)
-    }
-
-    fn told(shares: &[(u64, u64)]) -> Counters {
-        let mut counters = Counters::default();
-        for (second, failures) in shares {
-            counters.add(&Share {
-                first: at(*second),
-                last: at(*second),
-                client: None,
-                server: None,
-                by_addresses: false,
-                what: match failures {
-                    0 => What::Connection {
-                        at_start: false,
-                        ended: true,
-                        connect_ns: None,
-                        rtt_ns: None,
-                        sent_bytes: 0,
-                        received_bytes: 0,
-                        retransmits: 0,
-                    },
-                    times => What::Failure {
-                        reason: Reason::Refused,
-                        errno: None,
-                        duration_ns: None,
-                        unanswered_syns: None,
-                        times: *times,
-                    },
-                },
-            });
-        }
-        counters
-    }
-
-    fn failing(counters: &Counters) -> Option<(Timestamp, u64)> {
-        let edge = counters.edge(0, 1, Some(80)).expect("something was told");
-        edge.failing_since.map(|since| (since, edge.failing_times))
-    }
-
-    #[test]
-    fn what_fails_is_counted_from_the_first_failure_after_the_last_success() {
-        assert_eq!(failing(&told(&[(1, 0)])), None);
-        assert_eq!(failing(&told(&[(1, 5), (2, 0)])), None);
-        let outage = told(&[(1, 1_000), (2, 0), (3, 2), (4, 1)]);
-        assert_eq!(failing(&outage), Some((at(3), 3)));
-        // What is told late counts for the time in which it happened.
-        assert_eq!(failing(&told(&[(3, 2), (2, 0), (1, 7)])), Some((at(3), 2)));
-    }
-
-    #[test]
-    fn parts_of_an_edge_fail_together() {
-        let parts = [
-            told(&[(1, 9), (5, 0), (6, 2)]),
-            told(&[(2, 4), (4, 0), (7, 3)]),
-            told(&[(8, 1)]),
-        ];
-        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
-            let mut all = Counters::default();
-            order.iter().for_each(|at| all.merge(&parts[*at]));
-            assert_eq!(failing(&all), Some((at(6), 6)), "{order:?}");
-        }
-        // A success in one part ends what failed in another.
-        let mut all = told(&[(1, 3), (2, 4)]);
-        all.merge(&told(&[(9, 0)]));
-        assert_eq!(failing(&all), None);
-    }
 }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, num::NonZeroU64};
 
 use super::{
-    counters::{Known, Share, What},
+    counters::{Ending, Known, Share, What},
     halves::{HalfId, Halves, Link, Side},
     meeting::Addresses,
     nodes::HostId,
@@ -32,6 +32,8 @@ pub(super) struct End {
     /// It ended before what counts.
     pub(super) is_before: bool,
     pub(super) is_over: bool,
+    /// How it ended, where that was told.
+    pub(super) ending: Option<Ending>,
     /// Nobody watches it any more, or nobody has found it again yet.
     pub(super) is_unwatched: bool,
 }
@@ -87,6 +89,7 @@ impl End {
             connect_ns: new.connect_ns.or(self.connect_ns),
             carried: later(self.carried.take(), new.carried),
             is_over: self.is_over || new.is_over,
+            ending: new.ending.or(self.ending),
             ..new
         };
     }
@@ -206,6 +209,14 @@ fn bytes(client: Option<&Carried>, server: Option<&Carried>) -> (u64, u64) {
     )
 }
 
+/// Whether it carried nothing ever, as its ends say once it is over: that nothing is known of it is not
+/// nothing, and what it carried before what counts is something.
+fn is_empty(carried: [Option<&Carried>; 2]) -> bool {
+    let told = || carried.into_iter().flatten();
+    let has_nothing = |it: &Carried| it.totals.sent_bytes == 0 && it.totals.received_bytes == 0;
+    told().any(|it| it.is_all) && told().all(has_nothing)
+}
+
 /// What a connection adds to which halves; none if nothing of it counts.
 pub(super) fn share(
     ends: [Option<&End>; 2],
@@ -222,6 +233,7 @@ pub(super) fn share(
     let [from_client, from_server] = carried;
     let (sent_bytes, received_bytes) = bytes(from_client, from_server);
     let totals = || carried.into_iter().flatten();
+    let ending = Ending::of_ends([client, server].map(|end| end.and_then(|end| end.ending)));
     let share = Share {
         first: told().map(|end| end.first).min()?,
         last: told().map(|end| end.last).max()?,
@@ -231,6 +243,9 @@ pub(super) fn share(
         what: What::Connection {
             at_start: told().any(|end| end.is_older) || told().all(|end| end.is_existing),
             ended: told().any(|end| end.is_over) || told().all(|end| end.is_unwatched),
+            ending,
+            // Of what was found to be over later, nobody knows what it carried.
+            is_empty: ending.is_some() && is_empty(carried),
             connect_ns: client.and_then(|end| end.connect_ns).map(NonZeroU64::get),
             rtt_ns: totals().find_map(|it| it.totals.rtt_ns),
             sent_bytes,

@@ -173,6 +173,20 @@ impl Facts {
         self.owners.len() + self.servers.len()
     }
 
+    /// Whether anything was seen to serve the port that `half` is about.
+    pub(super) fn has_served(&self, half: &Half) -> bool {
+        match half.side {
+            Side::Client => {
+                let dialled = (half.host, half.netns, half.remote, half.port);
+                self.servers.has(&dialled)
+            }
+            Side::Server => half
+                .came_in()
+                .is_none_or(|it| self.takers.has(&it) || self.listeners.has(it)),
+            Side::Unknown => false,
+        }
+    }
+
     /// Whether anything is known of what `client` dials.
     pub(super) fn knows(&self, client: &Half, nodes: &Nodes) -> bool {
         let dialled = (client.host, client.netns, client.remote, client.port);

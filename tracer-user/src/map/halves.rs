@@ -37,9 +37,47 @@ pub(super) enum Side {
     Unknown,
 }
 
+/// Ports of one remote at which nothing ever served a client that are told apart: who tries more looks
+/// for what is there.
+pub(super) const MAX_FAILING_PORTS: usize = 16;
+/// Pairs of ends of which it is remembered at which ports attempts failed.
+const MAX_TRIED: usize = 131_072;
+/// Halves that stand for all further such ports and know which these were. Each takes 8 KiB.
+const MAX_SCANS: usize = 1024;
+
 /// Number of a half.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct HalfId(u32);
+
+impl HalfId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Ports at which attempts failed, between the same two ends.
+#[derive(Debug, Default)]
+struct Tried {
+    /// Those that have a half of their own.
+    own: usize,
+    /// All others; none if there was no room.
+    others: Option<Box<Ports>>,
+}
+
+/// A set of ports.
+#[derive(Debug)]
+struct Ports {
+    bits: [u64; 1024],
+    count: u64,
+}
+
+impl Ports {
+    fn insert(&mut self, port: u16) {
+        let (word, bit) = (usize::from(port) / 64, 1 << (port % 64));
+        self.count += u64::from(self.bits[word] & bit == 0);
+        self.bits[word] |= bit;
+    }
+}
 
 /// What makes two halves the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +155,8 @@ struct Asked {
     remote: Address,
     /// Where that differs from the remote and the port.
     dialled: Option<At>,
+    /// Of attempts that fail some have a half in common.
+    fails: bool,
     /// By address of the values.
     process: Option<usize>,
     name: Option<usize>,
@@ -152,6 +192,10 @@ pub(super) struct Halves {
     pub(super) facts: Facts,
     /// What there was no room for, by host.
     cut: HashMap<HostId, NoRoom>,
+    /// Where attempts failed, by the half without its port.
+    tried: HashMap<Half, Tried>,
+    /// Those that know their other ports.
+    scans: usize,
 }
 
 /// What waits, by how much did before it.
@@ -197,6 +241,7 @@ impl Halves {
             local: connection.ends.local.into(),
             remote: remote.into(),
             dialled,
+            fails: event.failure.is_some(),
             process: event.process.as_ref().map(|it| Arc::as_ptr(it).addr()),
             name: connection.name.as_ref().map(|it| Arc::as_ptr(it).addr()),
         };
@@ -260,11 +305,17 @@ impl Halves {
             is_unknown: nodes.is_unknown(node),
         };
         let known = self.halves.len();
-        let number = self.number(&mut half, |half| Half {
+        let others = |half| Half {
             netns: 0,
             remote: nodes.others(host, time),
             ..half
-        });
+        };
+        let number = match asked.fails {
+            true if !self.numbers.contains_key(&half) && !self.facts.has_served(&half) => {
+                self.of_tried(&mut half, others)
+            }
+            _ => self.number(&mut half, others),
+        };
         if self.halves.len() > known {
             nodes.stand(event.process.as_ref(), Standing::First);
         }
@@ -280,6 +331,46 @@ impl Halves {
             process: event.process.as_ref().and(nodes.asked()),
             _kept: (event.process.clone(), connection.name.clone()),
         }
+    }
+
+    /// The half of an attempt that failed at a port at which none succeeded so far: after some ports it is
+    /// the same for all.
+    fn of_tried(&mut self, half: &mut Half, others: impl FnOnce(Half) -> Half) -> HalfId {
+        let mut all = Half {
+            port: 0,
+            at: None,
+            ..*half
+        };
+        let has_room = self.tried.len() < MAX_TRIED || self.tried.contains_key(&all);
+        if half.port == 0 || !has_room {
+            return self.number(half, others);
+        }
+        let tried = self.tried.entry(all).or_default();
+        if tried.own < MAX_FAILING_PORTS {
+            tried.own += 1;
+            return self.number(half, others);
+        }
+        if tried.others.is_none() && self.scans < MAX_SCANS {
+            self.scans += 1;
+            tried.others = Some(Box::new(Ports {
+                bits: [0; 1024],
+                count: 0,
+            }));
+        }
+        if let Some(others) = &mut tried.others {
+            others.insert(half.port);
+        }
+        self.number(&mut all, others)
+    }
+
+    /// The halves that stand for ports at which nothing served, each with how many these are at least.
+    pub(super) fn scans(&self) -> impl Iterator<Item = (HalfId, u64)> {
+        self.tried.iter().filter_map(|(all, tried)| {
+            // Whoever has as many as there may be knows of one more, or has no such half.
+            let half = self.numbers.get(all)?;
+            (tried.own >= MAX_FAILING_PORTS)
+                .then(|| (*half, tried.others.as_ref().map_or(1, |it| it.count)))
+        })
     }
 
     /// Whether halves are told apart by `at`.

@@ -248,6 +248,16 @@ impl Listeners {
         &words[from..until]
     }
 
+    /// Whether any socket was told of that takes, or took, what comes in there.
+    pub(super) fn has(&self, place: Place) -> bool {
+        place.sockets().any(|it| self.places.contains_key(&it))
+    }
+
+    /// Whether a socket of `node` listens just there at that time.
+    pub(super) fn holds(&self, place: Place, node: NodeId, time: Timestamp) -> bool {
+        holders(self.words(place, time), time).contains(&node)
+    }
+
     /// Whether anything was told of sockets that could take what comes to `place`.
     pub(super) fn knows(&self, place: Place, time: Timestamp) -> bool {
         let mut sockets = place.sockets();

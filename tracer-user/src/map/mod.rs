@@ -22,6 +22,7 @@ mod listeners;
 mod meeting;
 mod namespaces;
 mod nodes;
+mod outages;
 mod realms;
 mod sightings;
 mod snapshot;
@@ -39,6 +40,7 @@ use self::{
     kept::Standing,
     listeners::{Place, Word},
     nodes::{HostId, Nodes},
+    outages::Outages,
     realms::Realms,
 };
 use crate::model::{
@@ -113,6 +115,7 @@ pub struct Map {
     halves: Halves,
     connections: Connections,
     attempts: Attempts,
+    outages: Outages,
     realms: Realms,
     /// By number of the host.
     watched: Vec<Watched>,
@@ -129,6 +132,7 @@ impl Map {
             halves: Halves::default(),
             connections: Connections::new(&options),
             attempts: Attempts::new(&options),
+            outages: Outages::default(),
             realms: Realms::default(),
             watched: Vec::new(),
             now: None,
@@ -194,6 +198,14 @@ impl Map {
                 if is_end != is_new {
                     self.nodes.hold(it.process.as_ref(), is_end);
                 }
+                let is_attempt = match event.body {
+                    Body::Connect(_) | Body::Accept(_) => true,
+                    Body::Close(_) => is_new,
+                    _ => false,
+                };
+                if is_attempt && !is_before && !it.connection.existing {
+                    self.outages.succeeded(half, opened);
+                }
                 let is_client = it.connection.direction == Some(Direction::Outbound);
                 if matches!(event.body, Body::Connect(_)) || (is_client && is_end && is_new) {
                     // Where the opening is told, who serves is not known yet.
@@ -214,8 +226,13 @@ impl Map {
                 let half = self.halves.of(host, it, time, &mut self.nodes);
                 let is_client = it.connection.direction != Some(Direction::Inbound);
                 self.nodes.stand(it.process.as_ref(), Standing::Failed);
-                self.attempts
-                    .failed(host, it, half, is_client, time, &mut self.halves);
+                let halves = &mut self.halves;
+                let is_new = self
+                    .attempts
+                    .failed(host, it, half, is_client, time, halves);
+                if let Some(failure) = it.failure.as_ref().filter(|_| is_new) {
+                    self.outages.failed(half, failure, time);
+                }
             }
             Body::Listen(it) => self.listener(host, it, [event.time, time], true),
             Body::Unlisten(it) => self.listener(host, it, [event.time, time], false),
@@ -281,17 +298,9 @@ impl Map {
             address: listener.local.into(),
             port: listener.local.port(),
         };
+        self.nodes.listen(node, process, listens);
         // What was found listening did not begin to just now.
         let is_found = event.evidence.process == ProcessEvidence::Scan;
-        if !is_found && !is_before {
-            let (address, port) = (place.address, place.port);
-            let what = match listens {
-                true => Happened::Listen { address, port },
-                false => Happened::Unlisten { address, port },
-            };
-            self.nodes.change(node, process, Change { time, what });
-        }
-        self.nodes.listen(node, process, listens);
         let word = Word {
             time: told,
             node,
@@ -299,6 +308,18 @@ impl Map {
             is_found,
         };
         self.halves.facts.listener(place, word);
+        let (address, port) = (place.address, place.port);
+        let what = match listens {
+            true => (!is_found).then_some(Happened::Listen { address, port }),
+            // Whoever was found listening is known by that to the end, which is none the less one.
+            false => {
+                let listens_still = self.halves.facts.listeners.holds(place, node, told);
+                (!listens_still).then_some(Happened::Unlisten { address, port })
+            }
+        };
+        if let Some(what) = what.filter(|_| !is_before) {
+            self.nodes.change(node, process, Change { time, what });
+        }
     }
 
     /// Whether events count whenever they happened.

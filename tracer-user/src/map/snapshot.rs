@@ -12,7 +12,7 @@ use super::{
     coverage::Watched,
     facts::Whose,
     fold,
-    halves::{Half, HalfId, Halves, Link, Side},
+    halves::{Half, HalfId, Halves, Link, MAX_FAILING_PORTS, Side},
     hosts::Identity,
     kept::{self, Changes, Processes},
     namespaces::Split,
@@ -34,11 +34,14 @@ pub(super) struct Draft {
     /// What becomes nodes.
     pub(super) nodes: Vec<DraftNode>,
     /// What becomes edges, by indices of client and server, and by port.
-    pub(super) edges: BTreeMap<(usize, usize, Option<u16>), Counters>,
+    pub(super) edges: BTreeMap<EdgeKey, Counters>,
     /// Where who listens, and what came in elsewhere.
     listening: HashMap<NodeId, Vec<ListeningAt>>,
     strays: Vec<Stray>,
 }
+
+/// Client and server of an edge, and its port.
+type EdgeKey = (usize, usize, Option<u16>);
 
 /// What becomes a node.
 #[derive(Debug)]
@@ -169,6 +172,8 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     open.iter().for_each(|(link, share)| add(*link, share));
     let mut parted: HashMap<(NodeId, u32), usize> = HashMap::new();
     let Draft { nodes, edges, .. } = &mut draft;
+    // Which edges each half has a part in.
+    let mut parts: Vec<(HalfId, EdgeKey)> = Vec::new();
     let rest = rest.iter();
     let rest = rest.map(|((link, whose), counters)| (*link, *whose, counters));
     for (link, whose, counters) in halves.links().chain(rest) {
@@ -186,6 +191,7 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
         };
         let (client, server, port) = ends(link, whose, halves);
         let ends = (place(client), place(server), port);
+        parts.extend(link.client.or(link.server).map(|half| (half, ends)));
         let edge = edges.entry(ends).or_default();
         edge.merge(counters);
         if let Some(used) = counters.used() {
@@ -199,6 +205,21 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
             }
         }
     }
+    parts.sort_unstable();
+    parts.dedup();
+    let scanned: HashMap<HalfId, u64> = halves.scans().collect();
+    let mut told: HashSet<HalfId> = HashSet::new();
+    for (half, edge) in &parts {
+        if let Some(ports) = scanned.get(half)
+            && edge.2.is_none()
+            && told.insert(*half)
+            && let Some(counters) = edges.get_mut(edge)
+        {
+            counters.stands_for(*ports);
+        }
+    }
+    courses(map, edges, parts);
+    scans(edges);
     draft.listening = uses.listening(&draft.nodes);
     draft.strays = uses.strays(map, &labels.identity);
     draft
@@ -268,6 +289,43 @@ fn tell_apart(nodes: &mut [DraftNode]) {
             };
             node.id = format!("{} ({place})", node.id).into();
             node.name = format!("{} ({place})", node.name).into();
+        }
+    }
+}
+
+/// How attempts went over time, for the edges of which some failed.
+fn courses(map: &Map, edges: &mut BTreeMap<EdgeKey, Counters>, mut parts: Vec<(HalfId, EdgeKey)>) {
+    let fails = |edge: &EdgeKey| edges.get(edge).is_some_and(Counters::has_failed);
+    parts.retain(|(_, edge)| fails(edge));
+    for (half, edge) in parts {
+        if let (Some(course), Some(counters)) = (map.outages.of(half), edges.get_mut(&edge)) {
+            counters.follow(course);
+        }
+    }
+}
+
+/// How many ports of one server failed, and which have edges of their own.
+type Tried = (u64, Vec<Option<u16>>);
+
+/// Many ports of one server at which nothing ever served one client are one edge.
+fn scans(edges: &mut BTreeMap<EdgeKey, Counters>) {
+    let mut pairs: BTreeMap<(usize, usize), Tried> = BTreeMap::new();
+    for ((client, server, port), counters) in &*edges {
+        if counters.never_served() && (port.is_some() || counters.ports() > 0) {
+            let (sum, ports) = pairs.entry((*client, *server)).or_default();
+            *sum += counters.ports().max(1);
+            ports.push(*port);
+        }
+    }
+    for ((client, server), (sum, ports)) in pairs {
+        if sum <= MAX_FAILING_PORTS as u64 {
+            continue;
+        }
+        for port in ports.into_iter().filter(Option::is_some) {
+            if let Some(counters) = edges.remove(&(client, server, port)) {
+                let all = edges.entry((client, server, None)).or_default();
+                all.fold(&counters);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod apart;
 mod late;
+mod outages;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 

@@ -48,8 +48,9 @@ pub use netns::Observer;
 pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
 pub use time::Timestamp;
 pub use view::{
-    Change, Cut, Edge, EdgeEvidence, EdgeState, Gap, Happened, HostCoverage, HostCut, LastFailure,
-    LedPast, ListeningAt, Node, NodeKind, Quantiles, Run, SeenBy, ServedBy, StepsBack, Stray, View,
+    Change, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, HostCoverage,
+    HostCut, LastFailure, LedPast, ListeningAt, Node, NodeKind, Outage, Quantiles, Run, SeenBy,
+    ServedBy, StepsBack, Stray, View,
 };
 pub use who::{WhoError, find};
 pub use workload::{Container, Kubernetes, Outer, Owner, Workload, WorkloadKind};

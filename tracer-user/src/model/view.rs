@@ -280,7 +280,7 @@ pub struct Edge {
     /// Index of the server in [`View::nodes`].
     pub server: usize,
     /// The server's port; none if several were folded, or if who opened these connections is not
-    /// known: `client` is then the end that was watched.
+    /// known: `client` is then the end that was watched. See [`History::ports`].
     pub port: Option<u16>,
     /// How its attempts go.
     pub state: EdgeState,
@@ -315,6 +315,8 @@ pub struct Edge {
     pub failing_since: Option<Timestamp>,
     /// Attempts that failed since then.
     pub failing_times: u64,
+    /// What became of its attempts and connections over time.
+    pub history: History,
     /// How all this is known.
     pub evidence: EdgeEvidence,
 }
@@ -332,7 +334,122 @@ impl Edge {
 
     /// Attempts that failed, for whatever reason.
     pub fn failures(&self) -> u64 {
-        self.failed.values().sum()
+        self.failed
+            .values()
+            .fold(0, |sum, it| sum.saturating_add(*it))
+    }
+
+    /// Whether it is known who dials: a port is known, or ports that never served were folded.
+    pub fn is_directed(&self) -> bool {
+        self.port.is_some() || self.history.ports > 0
+    }
+
+    /// Its outages, the oldest first: stretches in which no attempt succeeded, as far as they are more
+    /// than what a balancer with a dead backend or a lossy network makes of any edge.
+    pub fn outages(&self) -> impl Iterator<Item = &Outage> {
+        let usual = self.usual_stretch();
+        let stretches = self.history.stretches.iter();
+        stretches.filter(move |it| {
+            it.attempts >= usual
+                && it.end.is_none_or(|end| {
+                    let ns = end.as_ns().saturating_sub(it.begin.as_ns());
+                    it.attempts >= LEAST_ATTEMPTS && ns >= LEAST_NS
+                })
+        })
+    }
+
+    /// How many failures in a row are no more than chance makes of attempts that fail one by one, by
+    /// how often a success was followed by a failure. 1 where there were too few to tell.
+    fn usual_stretch(&self) -> u64 {
+        let stretches = self.history.stretches.len() as u64 + self.history.cut;
+        if stretches <= FEW_STRETCHES {
+            return 1;
+        }
+        let chance = stretches as f64 / (self.established.saturating_add(1)) as f64;
+        let chance = chance.clamp(1e-9, 0.95);
+        // So many that one stretch in twenty such edges is as long.
+        let usual = 1.0 + (stretches as f64 / 0.05).ln() / -chance.ln();
+        usual.ceil() as u64
+    }
+}
+
+/// Attempts that an outage has at least, once it is over.
+const LEAST_ATTEMPTS: u64 = 2;
+/// How long it is at least, from the first failure to the next success.
+const LEAST_NS: u64 = 1_000_000_000;
+/// Of so few stretches each is one by itself.
+const FEW_STRETCHES: u64 = 3;
+
+/// What became of the attempts and connections of an edge over time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Stretches in which attempts failed and none succeeded, the oldest first; bounded. See
+    /// [`Edge::outages`].
+    pub stretches: Vec<Outage>,
+    /// Those that there was no room for: the shortest ones with the fewest attempts.
+    pub cut: u64,
+    /// How connections ended.
+    pub ended: Endings,
+    /// Connections that are over and carried nothing either way, as those of health checks.
+    pub without_payload: u64,
+    /// The edge stands for so many ports that never served, of which it is known who dialled them;
+    /// 0 if it is of one port, or if that is not known. At least so many, where there was no room.
+    pub ports: u64,
+}
+
+/// A stretch in which attempts failed and none succeeded.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outage {
+    /// The last success before; none if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Timestamp>,
+    /// The first failure after that.
+    pub begin: Timestamp,
+    /// The last one.
+    pub last: Timestamp,
+    /// The first success after that; none if there was none so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<Timestamp>,
+    /// Attempts that failed.
+    pub attempts: u64,
+    /// The same by reason.
+    pub failed: BTreeMap<Reason, u64>,
+    /// The kernel's symbolic error of the last one that had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<&'static str>,
+}
+
+/// How connections ended, as far as their ends told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Endings {
+    /// In order, or by whoever had enough of it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub orderly: u64,
+    /// The client's was reset by the other end, or on the way.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reset: u64,
+    /// The client reset it: its own choice.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub aborted: u64,
+    /// Nobody answered any more.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timed_out: u64,
+    /// By another error.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub other: u64,
+}
+
+impl Endings {
+    /// Those that broke in use, which neither process wanted.
+    pub fn broken(&self) -> u64 {
+        let sum = self.reset.saturating_add(self.timed_out);
+        sum.saturating_add(self.other)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        let wanted = self.orderly.saturating_add(self.aborted);
+        wanted.saturating_add(self.broken())
     }
 }
 
@@ -715,7 +832,7 @@ struct Named<'a>(&'a View, &'a Edge);
 impl Serialize for Named<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(view, edge) = self;
-        let mut out = serializer.serialize_struct("Edge", 22)?;
+        let mut out = serializer.serialize_struct("Edge", 27)?;
         out.serialize_field("client", &view.nodes[edge.client].id)?;
         out.serialize_field("server", &view.nodes[edge.server].id)?;
         if let Some(port) = &edge.port {
@@ -747,6 +864,29 @@ impl Serialize for Named<'_> {
         if let Some(failing_since) = &edge.failing_since {
             out.serialize_field("failing_since", failing_since)?;
             out.serialize_field("failing_times", &edge.failing_times)?;
+        }
+        let outages: Vec<&Outage> = edge.outages().collect();
+        if !outages.is_empty() {
+            out.serialize_field("outages", &outages)?;
+        }
+        let History {
+            stretches: _,
+            cut,
+            ended,
+            without_payload,
+            ports,
+        } = &edge.history;
+        for (name, count) in [
+            ("outages_cut", cut),
+            ("without_payload", without_payload),
+            ("ports", ports),
+        ] {
+            if *count > 0 {
+                out.serialize_field(name, count)?;
+            }
+        }
+        if ended.all() > 0 {
+            out.serialize_field("ended", ended)?;
         }
         out.serialize_field("evidence", &edge.evidence)?;
         out.end()

@@ -69,6 +69,7 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
             Target::Files {
                 host: this_host().id,
                 pids: used.pids,
+                running: used.has_libraries.then_some(used.running),
                 paths: used.paths,
             }
         }

@@ -12,7 +12,9 @@ use super::{
     theme::{Tone, tone, word},
 };
 use crate::{
-    model::{Edge, EdgeState, Node, Process, Quantiles, Run, SeenBy, Timestamp, View},
+    model::{
+        Change, Edge, EdgeState, Happened, Node, Process, Quantiles, Run, SeenBy, Timestamp, View,
+    },
     outputs::units::{Bytes, Count, Nanos, no_success},
 };
 
@@ -103,6 +105,10 @@ impl Page {
         count
     }
 }
+
+/// How long before an outage its cause may be, nanoseconds, and how long after its first failure.
+const BEFORE_NS: u64 = 60_000_000_000;
+const BEFORE_SAME_NS: u64 = 100_000_000;
 
 /// What is known of `subject`.
 pub(super) fn page(map: &Map, subject: Subject) -> Page {
@@ -229,6 +235,10 @@ fn edge(map: &Map, index: usize) -> Page {
     page.say("server", with_host(server));
     match edge.port {
         Some(port) => page.say("port", port.to_string()),
+        None if edge.is_directed() => {
+            let ports = Count(edge.history.ports);
+            page.say("port", format!("{ports}, at which nothing ever served"));
+        }
         None => page.say("port", "not known, nor which end dialled"),
     }
     page.tell("state", word(edge.state), tone(edge.state));
@@ -259,6 +269,19 @@ fn edge(map: &Map, index: usize) -> Page {
             Count(edge.terminated)
         ),
     );
+    outages(&mut page, map, edge, server);
+    let ended = &edge.history.ended;
+    if ended.broken() > 0 {
+        let text = format!(
+            "{} of {} in use: {} reset, {} timed out, {} by other errors",
+            Count(ended.broken()),
+            Count(ended.all()),
+            Count(ended.reset),
+            Count(ended.timed_out),
+            Count(ended.other)
+        );
+        page.tell("broke", text, Tone::Warn);
+    }
     page.say("opens", format!("{} a second", numbers::rate(facts.rate)));
     quantiles(&mut page, "connect", edge.connect_ns);
     quantiles(&mut page, "round trip", edge.rtt_ns);
@@ -289,6 +312,53 @@ fn edge(map: &Map, index: usize) -> Page {
         }
     }
     page
+}
+
+/// When it was out, the newest first, and what ended at the server just before.
+fn outages(page: &mut Page, map: &Map, edge: &Edge, server: &Node) {
+    let all: Vec<_> = edge.outages().collect();
+    for outage in all.iter().rev().take(FEW) {
+        let length = |end: Timestamp| Nanos(end.as_ns().saturating_sub(outage.begin.as_ns()));
+        let lasted = match outage.end {
+            Some(end) => format!("for {}", length(end)),
+            None => "and not over".to_owned(),
+        };
+        let mut text = format!(
+            "{}, {lasted}: {} attempts",
+            ago(map, outage.begin),
+            Count(outage.attempts)
+        );
+        let tone = match outage.end {
+            Some(_) => Tone::Warn,
+            None => Tone::Bad,
+        };
+        if let Some(cause) = ended_before(server, edge.port, outage.begin) {
+            text.push_str(&format!("; {cause}"));
+        }
+        page.tell("outage", text, tone);
+    }
+    let more = all.len().saturating_sub(FEW) as u64;
+    if more > 0 {
+        page.tell("", format!("and {} before", Count(more)), Tone::Faint);
+    }
+}
+
+/// What of the server came to its end within a minute before `begin`, or at the same moment.
+fn ended_before(server: &Node, port: Option<u16>, begin: Timestamp) -> Option<String> {
+    let near = |it: &&Change| {
+        let (then, begin) = (it.time.as_ns(), begin.as_ns());
+        then <= begin.saturating_add(BEFORE_SAME_NS) && then >= begin.saturating_sub(BEFORE_NS)
+    };
+    let near: Vec<&Change> = server.changes.iter().filter(near).collect();
+    let at_port =
+        |it: &&&Change| matches!(it.what, Happened::Unlisten { port: at, .. } if Some(at) == port);
+    if near.iter().rev().any(|it| at_port(&it)) {
+        return Some("the server no longer listened".to_owned());
+    }
+    near.iter().rev().find_map(|it| match it.what {
+        Happened::Exit { pid, .. } => Some(format!("its process {pid} ended")),
+        _ => None,
+    })
 }
 
 fn evidence(page: &mut Page, edge: &Edge) {

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use crate::model::{Edge, EdgeState, Node, NodeKind, View, WorkloadKind};
+use crate::{
+    model::{Edge, EdgeState, Node, NodeKind, View, WorkloadKind},
+    outputs::units::Count,
+};
 
 /// What an edge is called, whatever its place in a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -251,12 +254,14 @@ pub(super) fn host(node: &Node) -> &str {
 /// What leads to the server of an edge: an arrow, with two heads if it is not known who opened
 /// these connections.
 pub(super) fn arrow(edge: &Edge) -> &'static str {
-    if edge.port.is_some() { "→" } else { "↔" }
+    if edge.is_directed() { "→" } else { "↔" }
 }
 
 /// The server's port, to be written behind its name.
 pub(super) fn at_port(edge: &Edge) -> String {
-    edge.port
-        .map(|port| format!(" :{port}"))
-        .unwrap_or_default()
+    match (edge.port, edge.history.ports) {
+        (Some(port), _) => format!(" :{port}"),
+        (None, 0) => String::new(),
+        (None, ports) => format!(" ({} ports)", Count(ports)),
+    }
 }

@@ -132,6 +132,7 @@ pub(super) fn edge(client: usize, server: usize, port: u16, opened: u64, live: u
         last_failure: None,
         failing_since: None,
         failing_times: 0,
+        history: crate::model::History::default(),
         evidence: EdgeEvidence {
             ends: SeenBy::Both,
             both: opened,

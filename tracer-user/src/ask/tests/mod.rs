@@ -15,8 +15,8 @@ use std::{net::IpAddr, sync::Arc};
 use super::*;
 use crate::model::{
     Change, Container, Cut, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage, HostCut,
-    Kubernetes, LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey,
-    Reason, Run, Timestamp, View, Workload, WorkloadKind,
+    Kubernetes, LastFailure, Ledger, ListeningAt, Node, NodeKind, Outage, Owner, Process,
+    ProcessKey, Reason, Run, Timestamp, View, Workload, WorkloadKind,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -167,6 +167,7 @@ impl Draft {
             last_failure: None,
             failing_since: None,
             failing_times: 0,
+            history: crate::model::History::default(),
             evidence: EdgeEvidence::default(),
         };
         self.view.edges.push(edge);
@@ -284,6 +285,15 @@ impl Edge {
             Some(success) if success > last => EdgeState::Mixed,
             _ => EdgeState::Failed,
         };
+        self.history.stretches = vec![Outage {
+            after: self.last_success.filter(|it| *it < last),
+            begin: last,
+            last,
+            end: self.last_success.filter(|it| *it >= last),
+            attempts: times,
+            failed: self.failed.clone(),
+            errno: Some("ECONNREFUSED"),
+        }];
         self
     }
 }

@@ -2,6 +2,8 @@
 
 use globset::Glob;
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::{
     ask::{
@@ -151,11 +153,44 @@ fn executables_and_images_mean_all_that_run_them() {
         host: host.to_owned(),
         pids: pids.iter().copied().collect(),
         paths: [path.to_owned()].into(),
+        running: None,
     };
     let files = |pids: &[u32], path: &str| files_of("id-of-one", pids, path);
     assert!(of(files_of("id-of-another", &[1], "/usr/sbin/nginx")).is_err());
     assert_eq!(of(files(&[1], "/none")), Ok(vec!["web"]));
     assert_eq!(of(files(&[], "/usr/sbin/nginx")), Ok(vec!["shop", "web"]));
+}
+
+#[test]
+fn what_ran_a_file_of_a_package_is_found_though_it_runs_no_more() {
+    let mut it = Draft::new();
+    it.unit("web").runs(1, "/usr/sbin/nginx (deleted)", None);
+    let tool = it.unit("tool");
+    tool.runs(2, "/usr/bin/python3.11", None);
+    let script = Arc::make_mut(&mut tool.processes[0]);
+    let args = ["/usr/bin/python3", "-u", "/usr/bin/tool", "/usr/bin/other"];
+    script.args = Some(args.map(str::to_owned).to_vec().into());
+    it.unit("daemon").runs(3, "/usr/sbin/daemon", None);
+    let view = it.view();
+    let files = |path: &str, running: Option<&[&str]>| Target::Files {
+        host: "id-of-one".to_owned(),
+        pids: BTreeSet::new(),
+        paths: [path.to_owned()].into(),
+        running: running.map(|it| it.iter().map(|it| (*it).to_owned()).collect()),
+    };
+    for (path, name) in [("/usr/sbin/nginx", "web"), ("/usr/bin/tool", "tool")] {
+        let found = files(path, None).find(&view).expect("it is there");
+        let names: Vec<&str> = found.iter().map(|at| &*view.nodes[*at].name).collect();
+        assert_eq!(names, [name]);
+    }
+    // That it has the path of a file as its second argument is no use of it as a program.
+    assert!(files("/usr/bin/other", None).find(&view).is_err());
+    // Which libraries a program had is known of what runs now only.
+    let library = files("/usr/lib/libssl.so.3", Some(&["/usr/sbin/daemon"]));
+    assert_eq!(library.unknown(&view), 2);
+    let tool = files("/usr/bin/tool", Some(&["/usr/sbin/daemon"]));
+    assert_eq!(tool.unknown(&view), 1);
+    assert_eq!(files("/usr/bin/tool", None).unknown(&view), 0);
 }
 
 /// The waves, each step as its members in order.

@@ -186,19 +186,26 @@ fn outage() -> Draft {
             status: None,
         },
     );
-    // It is told late by as much as a second.
+    // What ends at the same moment may be told a little late. What comes later is what came of it.
     db.changed(
-        at(1_001),
+        Timestamp::from_ns(at(1_000).as_ns() + 50_000_000),
         Happened::Exit {
             pid: 3,
             status: None,
         },
     );
     db.changed(
-        at(1_002),
+        at(1_001),
         Happened::Exit {
             pid: 9,
             status: None,
+        },
+    );
+    db.changed(
+        Timestamp::from_ns(at(1_000).as_ns() + 1),
+        Happened::Listen {
+            address: IpAddr::from([0, 0, 0, 0]).into(),
+            port: 5432,
         },
     );
     db.runs(5, "/bin/db", Some(at(998)))
@@ -227,7 +234,7 @@ fn causes_are_within_the_window_and_the_newest_comes_first() {
     let told = |window| causes(&failing(outage(), window));
     let cause = |what: &str, at: u64| (what.to_owned(), at);
     let near = [
-        cause("db exit", 1_001),
+        cause("db exit", 1_000),
         cause("db start", 998),
         cause("app exit", 995),
         cause("db exit", 990),
@@ -236,6 +243,37 @@ fn causes_are_within_the_window_and_the_newest_comes_first() {
     assert_eq!(told(9), near[..3]);
     assert_eq!(told(0), near[..1]);
     assert_eq!(told(u64::MAX).len(), 5);
+}
+
+#[test]
+fn by_another_clock_what_served_may_have_ended_a_little_later() {
+    let told = |on: &str, late_ms: u64| {
+        let mut it = Draft::new();
+        it.unit("app");
+        let time = Timestamp::from_ns(at(1_000).as_ns() + late_ms * 1_000_000);
+        let address = IpAddr::from([0, 0, 0, 0]).into();
+        let db = it.unit_on(on, "db");
+        db.changed(
+            time,
+            Happened::Unlisten {
+                address,
+                port: 5432,
+            },
+        );
+        // A helper of it that ends says nothing.
+        db.changed(
+            time,
+            Happened::Exit {
+                pid: 3,
+                status: None,
+            },
+        );
+        it.edge("app", "db", 5432, 0).fails(1, at(1_000));
+        failing(it, 60).before.len()
+    };
+    assert_eq!((told("one", 50), told("one", 500)), (2, 0));
+    assert_eq!((told("two", 50), told("two", 500)), (2, 1));
+    assert_eq!(told("two", 1_500), 0);
 }
 
 #[test]
@@ -319,6 +357,65 @@ fn instances_of_a_template_share_their_load() {
     );
     assert_eq!(service.clients[0].backends, 3);
     assert_eq!(found.violations, None);
+}
+
+#[test]
+fn an_instance_that_is_down_is_one_and_a_check_is_no_load() {
+    let mut it = Draft::new();
+    it.unit("proxy");
+    it.unit("late");
+    it.unit("monitor");
+    for (at, name) in ["one", "two", "three"].into_iter().enumerate() {
+        let node = it.unit(name);
+        node.runs(10 + at as u32, "/usr/sbin/nginx", None);
+        node.uses(&format!("10.0.0.{}", at + 1));
+    }
+    it.remote("10.0.0.4", "10.0.0.4");
+    it.remote("10.0.9.4", "10.0.9.4");
+    it.remote("db.internal", "10.0.0.5");
+    it.unit("other").runs(77, "/usr/sbin/nginx", None);
+    for name in ["one", "two"] {
+        it.edge("proxy", name, 80, 50);
+        it.edge("monitor", name, 80, 100).history.without_payload = 100;
+        it.edge("late", name, 80, 10);
+    }
+    // It went before `late` came.
+    it.edge("proxy", "three", 80, 5).last_success = Some(at(100));
+    it.view.edges.last_mut().expect("an edge").fails(9, at(200));
+    it.edge("monitor", "three", 80, 0).fails(9, at(200));
+    // That one never was there. One that is elsewhere, or goes by a name, may be anything.
+    for name in ["10.0.0.4", "10.0.9.4", "db.internal"] {
+        it.edge("proxy", name, 80, 0).fails(9, at(300));
+    }
+    // The same program for others is another service.
+    it.unit("batch");
+    it.edge("batch", "other", 80, 7);
+    let found = balance(&it.view(), None).found;
+    assert_eq!(found.services.len(), 1);
+    let service = &found.services[0];
+    assert_eq!((service.connections, service.checks), (125, 200));
+    let told: Vec<_> = service
+        .backends
+        .iter()
+        .map(|it| {
+            (
+                &*it.who.name,
+                it.connections,
+                it.checks,
+                it.down,
+                it.by_address,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("one", 60, 100, false, false),
+            ("two", 60, 100, false, false),
+            ("three", 5, 0, true, false),
+            ("10.0.0.4", 0, 0, true, true),
+        ]
+    );
 }
 
 #[test]

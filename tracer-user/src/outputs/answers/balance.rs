@@ -72,18 +72,24 @@ impl Shown for Answer<Balance> {
 fn service(service: &Service, names: Names) -> Table {
     let rows = service.backends.iter().map(|it| {
         let mark = match it.load {
+            _ if it.down => Mark::Bad,
             Load::Unused | Load::Over => Mark::Warn,
             Load::Under | Load::Even => Mark::Plain,
         };
         let cells = vec![
             Cell::text(names.of_node(&it.who)),
-            Cell::text(it.load.name()),
+            Cell::text(match (it.down, it.by_address) {
+                (true, true) => "down, by its address",
+                (true, false) => "down",
+                (false, _) => it.load.name(),
+            }),
             Cell::Share(it.share),
             Cell::Count(it.connections),
             Cell::Count(it.live),
             Cell::Bytes(it.bytes),
             Cell::Share(it.bytes_share),
             Cell::Count(it.failures),
+            Cell::Count(it.checks),
         ];
         (mark, cells)
     });
@@ -109,6 +115,7 @@ fn service(service: &Service, names: Names) -> Table {
             ("bytes", Part::Extra(2)),
             ("of bytes", Part::Extra(1)),
             ("failures", Part::Extra(3)),
+            ("checks", Part::Extra(4)),
         ],
         rows: rows.collect(),
     }

@@ -193,6 +193,13 @@ fn words(doubt: &Doubt) -> String {
             "of {} edges it is not known who opened their connections",
             Count(*edges)
         ),
+        Doubt::NotRunning { programs: 1 } => {
+            "1 program of the map does not run now, so it is not known what it uses".to_owned()
+        }
+        Doubt::NotRunning { programs } => format!(
+            "{} programs of the map do not run now, so it is not known what they use",
+            Count(*programs)
+        ),
         Doubt::Strays { host, connections } => format!(
             "{} of {} came in where nobody was seen to listen",
             plural(*connections),

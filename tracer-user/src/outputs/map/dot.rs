@@ -81,7 +81,7 @@ fn edge(edge: &Edge, buf: &mut Vec<u8>) {
             EdgeState::Mixed => ", color=\"#d9730d\", fontcolor=\"#a85508\", style=bold",
         },
     );
-    if edge.port.is_none() {
+    if !edge.is_directed() {
         put(buf, ", dir=none");
     }
     put(buf, "]\n");

@@ -55,7 +55,7 @@ pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
     }
     for edge in &edges {
         let Edge { client, server, .. } = edge;
-        let arrow = match (edge.state, edge.port.is_some()) {
+        let arrow = match (edge.state, edge.is_directed()) {
             (EdgeState::Failed, true) => "-.->",
             (EdgeState::Failed, false) => "-.-",
             (EdgeState::Mixed, true) => "==>",

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::model::{
-    Blind, Cut, Edge, EdgeEvidence, EdgeState, Gap, Host, HostCoverage, HostCut, Kind, LastFailure,
-    LedPast, Ledger, ListeningAt, Lost, Node, NodeKind, Process, ProcessKey, Quantiles, Reason,
-    Run, SeenBy, ServedBy, Timestamp, View, Workload, WorkloadKind,
+    Blind, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, History, Host, HostCoverage, HostCut,
+    Kind, LastFailure, LedPast, Ledger, ListeningAt, Lost, Node, NodeKind, Outage, Process,
+    ProcessKey, Quantiles, Reason, Run, SeenBy, ServedBy, Timestamp, View, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03Z, and so many seconds later.
@@ -121,6 +121,7 @@ fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
         last_failure: None,
         failing_since: None,
         failing_times: 0,
+        history: History::default(),
         evidence: EdgeEvidence {
             ends: SeenBy::Both,
             client_only: 0,
@@ -140,6 +141,27 @@ fn failing(edge: Edge, state: EdgeState, reason: Reason, times: u64) -> Edge {
     Edge {
         state,
         failed: [(reason, times)].into(),
+        history: History {
+            stretches: vec![Outage {
+                after: Some(at(1_000)),
+                begin: at(1_200),
+                last: at(1_260),
+                end: (state == EdgeState::Mixed).then(|| at(1_262)),
+                attempts: times,
+                failed: [(reason, times)].into(),
+                errno: (reason == Reason::Refused).then_some("ECONNREFUSED"),
+            }],
+            cut: 2,
+            ended: Endings {
+                orderly: edge.terminated,
+                reset: 1,
+                aborted: 2,
+                timed_out: 3,
+                other: 4,
+            },
+            without_payload: 1,
+            ports: 0,
+        },
         last_failure: Some(LastFailure {
             time: at(3_598),
             reason,

@@ -49,10 +49,15 @@ fn columns(view: &View, edges: &[&Edge]) -> Vec<Column> {
     vec![
         column("client", Part::Name, &|it| name(it.client)),
         column("server", Part::Name, &|it| name(it.server)),
-        number("port", Part::Fact, &|it| {
-            it.port
-                .map_or_else(|| "?".to_owned(), |port| port.to_string())
-        }),
+        number(
+            "port",
+            Part::Fact,
+            &|it| match (it.port, it.history.ports) {
+                (Some(port), _) => port.to_string(),
+                (None, 0) => "?".to_owned(),
+                (None, ports) => format!("{} ports", Count(ports)),
+            },
+        ),
         column("state", Part::Mark, &|it| state(it.state).to_owned()),
         number("established", Part::Extra(5), &|it| {
             Count(it.established).to_string()

@@ -95,9 +95,10 @@ pub(super) fn label(edge: &Edge) -> String {
         EdgeState::Failed => "FAILED ".to_owned(),
         EdgeState::Mixed => "mixed ".to_owned(),
     };
-    let _ = match edge.port {
-        Some(port) => write!(out, ":{port}"),
-        None => write!(out, "direction unknown"),
+    let _ = match (edge.port, edge.history.ports) {
+        (Some(port), _) => write!(out, ":{port}"),
+        (None, 0) => write!(out, "direction unknown"),
+        (None, ports) => write!(out, "{} ports", Count(ports)),
     };
     if connections(edge) > 0 {
         let _ = write!(out, " {}×", Count(connections(edge)));
