@@ -12,6 +12,7 @@ pub mod impact;
 pub mod recovery_order;
 pub mod verify;
 
+mod arrivals;
 mod generated;
 mod graph;
 mod instances;

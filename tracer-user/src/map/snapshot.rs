@@ -191,7 +191,10 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
         };
         let (client, server, port) = ends(link, whose, halves);
         let ends = (place(client), place(server), port);
-        parts.extend(link.client.or(link.server).map(|half| (half, ends)));
+        // A client's half that is of many ports knows nothing of one of them, which its server's may be of.
+        let client = link.client;
+        let client = client.filter(|half| ends.2.is_none() || halves.get(*half).port != 0);
+        parts.extend(client.or(link.server).map(|half| (half, ends)));
         let edge = edges.entry(ends).or_default();
         edge.merge(counters);
         if let Some(used) = counters.used() {

@@ -373,6 +373,86 @@ fn a_port_that_served_others_is_not_lost_in_a_scan() {
 }
 
 #[test]
+fn lines_that_come_again_fail_once() {
+    let events = incident(Vec::new(), ProcessEvidence::Hook);
+    let again: Vec<Event> = events
+        .iter()
+        .flat_map(|it| [it.clone(), it.clone()])
+        .collect();
+    let history = |events: &[Event]| {
+        let edges = map_of(events).edges.into_iter();
+        edges
+            .map(|it| (it.failures(), it.failing_times, it.history))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(history(&again), history(&events));
+}
+
+#[test]
+fn a_connection_of_which_nothing_is_known_carried_no_nothing() {
+    let checks = |events: &[Event]| -> u64 {
+        let view = map_of(events);
+        view.edges.iter().map(|it| it.history.without_payload).sum()
+    };
+    let (out, into) = call(1, "shop.service");
+    let opened = [out.opens(1.0), into.opens(1.0)];
+    let closed = |sent, received| {
+        [
+            out.closes(2.0, sent, received),
+            into.closes(2.0, received, sent),
+        ]
+    };
+    assert_eq!(checks(&opened), 0);
+    assert_eq!(checks(&[opened.clone(), closed(0, 0)].concat()), 1);
+    assert_eq!(checks(&[opened.clone(), closed(0, 9)].concat()), 0);
+    // What it carried before what counts is something.
+    let mut map = Map::new(Options {
+        since: Some(at(1.8)),
+        ..Options::ONE_HOST
+    });
+    let carried = [out.carries(1.5, 10, 20), into.carries(1.5, 20, 10)];
+    for event in [opened.clone(), carried, closed(10, 20)].concat() {
+        map.push(&event);
+    }
+    assert_eq!(only(&map.view()).history.without_payload, 0);
+    // Nobody saw the end of what was open when the tracer stopped, and is there no more.
+    let starts = |time| out.tell(time, start());
+    let gone = [starts(0.5)]
+        .into_iter()
+        .chain(opened)
+        .chain([starts(3.0), starts(4.0)]);
+    let view = map_of(&gone.collect::<Vec<_>>());
+    assert_eq!(only(&view).terminated, 1);
+    assert_eq!(only(&view).history.without_payload, 0);
+}
+
+#[test]
+fn what_both_ends_tell_of_a_scan_is_of_its_port() {
+    let mut events = vec![
+        listens(0.5, "redis.service", 20, ProcessEvidence::Scan, true),
+        listens(1.0, "redis.service", 20, ProcessEvidence::Hook, false),
+    ];
+    for port in (1..=200_u16).chain([6379]) {
+        let (mut out, mut into) = call(u64::from(port) + 10, "scanner.service");
+        out.remote.set_port(port);
+        (into.local, into.process) = (out.remote, None);
+        let time = 2.0 + f64::from(port) / 1000.0;
+        events.push(into.fails(time, Reason::NotListening));
+        events.push(out.fails(time, Reason::Refused));
+    }
+    let view = map_of(&events);
+    let told = edges(&view);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told["scanner.service -> redis.service:6379"], (0, 0, 1));
+    let mut edges = view.edges.iter();
+    let redis = edges
+        .find(|it| it.port == Some(6379))
+        .expect("that of redis");
+    assert_eq!(redis.failing_times, 1, "{:?}", redis.history);
+    assert_eq!(redis.outages().map(|it| it.attempts).sum::<u64>(), 1);
+}
+
+#[test]
 fn an_outage_comes_before_a_scan_and_a_scan_before_what_is_alone() {
     let mut events = incident(Vec::new(), ProcessEvidence::Hook);
     for port in 1..=500_u16 {
