@@ -399,12 +399,13 @@ fn ends(link: Link, whose: Whose, halves: &Halves) -> (SeenFrom, SeenFrom, Optio
         }
         (Some(client), None) if client.side == Side::Unknown => (own(client), remote(client), None),
         // Who answers there is known from elsewhere, if at all.
-        (Some(client), _) => match found {
-            Some((node, known)) => (
-                own(client),
-                (node, client.netns),
-                known.or(port(client.port)),
-            ),
+        (Some(client), server) => match found {
+            Some((node, known)) => {
+                // A client's half may be of many ports.
+                let told = server.map_or(0, Half::served_port);
+                let known = known.or(port(told)).or(port(client.port));
+                (own(client), (node, client.netns), known)
+            }
             None => (own(client), remote(client), port(client.port)),
         },
         (None, Some(server)) => {
