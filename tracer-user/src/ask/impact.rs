@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::GlobMatcher;
 use serde::Serialize;
 
-use super::{Answer, Doubt, Link, Proof, Who, graph::Graph, unseen::Question};
+use super::{Answer, Doubt, Link, Proof, Who, arrivals::Arrivals, graph::Graph, unseen::Question};
 use crate::model::{Node, Process, Timestamp, View, WhoError, find};
 
 /// What is asked about.
@@ -243,6 +243,17 @@ pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer
     });
     let mut proof = Proof::of(view, Question::Impact);
     proof.doubt_undirected(view.edges.iter());
+    if upstream {
+        // Whoever was led to one of these may depend on it, too.
+        let mut arrivals = Arrivals::new(view);
+        for (node, distance) in view.nodes.iter().zip(&distances) {
+            if distance.is_some_and(|it| depth.is_none_or(|max| it < max)) {
+                let listeners = node.listeners.iter();
+                listeners.for_each(|it| arrivals.add(view, node, it));
+            }
+        }
+        arrivals.tell(view, &mut proof);
+    }
     let served_by = match upstream {
         true => served_by(view, of),
         false => Vec::new(),
