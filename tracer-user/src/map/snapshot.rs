@@ -399,14 +399,15 @@ fn ends(link: Link, whose: Whose, halves: &Halves) -> (SeenFrom, SeenFrom, Optio
         }
         (Some(client), None) if client.side == Side::Unknown => (own(client), remote(client), None),
         // Who answers there is known from elsewhere, if at all.
-        (Some(client), _) => match found {
-            Some((node, known)) => (
-                own(client),
-                (node, client.netns),
-                known.or(port(client.port)),
-            ),
-            None => (own(client), remote(client), port(client.port)),
-        },
+        (Some(client), server) => {
+            // A client's half may be of many ports, where the other end tells of one.
+            let other = || server.and_then(|it| port(it.served_port()));
+            let dialled = port(client.port).or_else(other);
+            match found {
+                Some((node, known)) => (own(client), (node, client.netns), known.or(dialled)),
+                None => (own(client), remote(client), dialled),
+            }
+        }
         (None, Some(server)) => {
             let node = found.map_or(server.node, |(node, _)| node);
             (remote(server), (node, server.netns), port(server.port))
