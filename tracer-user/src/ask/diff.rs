@@ -189,6 +189,7 @@ pub fn diff(before: &View, after: &View, allowed: &Allowed) -> Answer<Diff> {
     let mut proof = Proof::of_two(before, after, Question::Diff);
     let nodes = before.nodes.iter().chain(&after.nodes);
     proof.doubt_cut(nodes, &["listeners", "programs"]);
+    matching.doubt(&mut proof);
     Answer::new("diff", answer, proof)
 }
 

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
+    Proof,
+    arrivals::Arrivals,
     instances::{self, Instances},
     ports::Ports,
 };
@@ -71,6 +73,29 @@ impl<'a> Matching<'a> {
         };
         matching.match_edges();
         matching
+    }
+
+    /// Doubts that an edge which is in one map only is not in the other: what was led to who knows
+    /// whom may be of the same listener.
+    pub(super) fn doubt(&self, proof: &mut Proof) {
+        let there = |at: usize| self.nodes.iter().position(|it| *it == Some(at));
+        let gone = self.gone_edges.iter().map(|at| &self.before.edges[*at]);
+        let new = self.new_edges.iter().map(|at| &self.after.edges[*at]);
+        let gone = gone.map(|it| (self.nodes[it.server], it.port)).collect();
+        let new = new.map(|it| (there(it.server), it.port)).collect();
+        let sides: [(&View, Vec<(Option<usize>, Option<u16>)>); 2] =
+            [(self.after, gone), (self.before, new)];
+        for (view, servers) in sides {
+            let mut arrivals = Arrivals::new(view);
+            for (server, port) in servers {
+                let node = server.map(|at| &view.nodes[at]);
+                let listeners = node.iter().flat_map(|it| &it.listeners);
+                for listener in listeners.filter(|it| Some(it.port) == port) {
+                    node.iter().for_each(|it| arrivals.add(view, it, listener));
+                }
+            }
+            arrivals.tell(view, proof);
+        }
     }
 
     fn match_edges(&mut self) {

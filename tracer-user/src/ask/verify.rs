@@ -73,6 +73,7 @@ pub fn verify(baseline: &View, now: &View) -> Answer<Verify> {
     }
     found.complete = found.failing.is_empty() && found.missing.is_empty();
     let mut proof = Proof::of_two(baseline, now, Question::Verify);
+    matching.doubt(&mut proof);
     if found.complete {
         // What is back was seen; it does not matter how long that took.
         proof.forget(|doubt| matches!(doubt, Doubt::Shorter { .. }));

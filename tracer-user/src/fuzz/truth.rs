@@ -20,8 +20,8 @@ use crate::{
     model::{
         Body, Closer, Connection, ConnectionEvent, ConnectionId, Coverage, Direction,
         DirectionEvidence, Ends, Event, Evidence, Failure, Host, Ledger, Listener, ListenerEvent,
-        Phase, Process, ProcessEvidence, ProcessKey, Reason, Repaired, Start, Stop, Tally,
-        Timestamp, Totals, Tracer, View, Workload, WorkloadKind, find,
+        NodeKind, Phase, Process, ProcessEvidence, ProcessKey, Reason, Repaired, Start, Stop,
+        Tally, Timestamp, Totals, Tracer, View, Workload, WorkloadKind, find,
     },
 };
 
@@ -683,8 +683,80 @@ fn check(world: &World, view: &View, truth: &Truth) {
     assert!(answer.found.missing.is_empty(), "it misses itself");
 }
 
+/// Panics if a comparison that calls itself proven is not what changed between the two truths.
+fn compare(world: &World, before: (&View, &Truth), after: (&View, &Truth)) {
+    let ends = |link: &crate::ask::Link| (link.client.name.to_string(), link.port);
+    let pair = |(client, n): (usize, usize)| (client_name(client), Some(8_000 + n as u16));
+    let is_there = |truth: &Truth, pair: &(usize, usize)| {
+        truth.used.contains_key(pair) || truth.failed.contains_key(pair)
+    };
+    fn changes_of(found: &diff::Diff) -> impl Iterator<Item = &crate::ask::Link> {
+        found
+            .changes
+            .iter()
+            .filter_map(|it| match (&it.change, &it.what) {
+                (diff::How::Gone, diff::What::Edge { before, .. }) => before.as_deref(),
+                _ => None,
+            })
+    }
+    let answer = diff::diff(before.0, after.0, &Allowed::default());
+    // What is left may be attempts that failed before anybody listened.
+    let failing = answer
+        .found
+        .changes
+        .iter()
+        .filter_map(|it| match (&it.change, &it.what) {
+            (diff::How::Failing, diff::What::Edge { after, .. }) => after.as_deref(),
+            _ => None,
+        });
+    let gone: Vec<_> = changes_of(&answer.found).chain(failing).map(ends).collect();
+    if is_proven(&answer.proof) {
+        for edge in before.1.used.keys() {
+            let is_told = gone.iter().any(|(_, port)| *port == pair(*edge).1);
+            assert!(is_there(after.1, edge) || is_told, "{edge:?} is gone");
+            // What failed before anybody listened was nobody's; and who serves a socket that another one
+            // has may be either.
+            let (client, port) = pair(*edge);
+            let is_told = changes_of(&answer.found).any(|it| {
+                it.server.kind == NodeKind::Workload && ends(it) == (client.clone(), port)
+            });
+            let is_served = !world.services[edge.1].is_activated && after.1.used.contains_key(edge);
+            assert!(!is_served || !is_told, "{edge:?} is there");
+        }
+    }
+    let answer = verify::verify(before.0, after.0);
+    if is_proven(&answer.proof) {
+        let missing = answer.found.missing.iter().chain(&answer.found.failing);
+        let missing: Vec<_> = missing.map(ends).collect();
+        // What failed in the end is not asked for.
+        let worked = before.1.used.keys();
+        for edge in worked.filter(|it| !before.1.failed.contains_key(it)) {
+            let is_told = missing.iter().any(|(_, port)| *port == pair(*edge).1);
+            assert!(is_there(after.1, edge) || is_told, "{edge:?} is missing");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(super::properties::cases(400))]
+
+    #[test]
+    fn no_proven_comparison_contradicts_what_changed(
+        world in world(),
+        dropped in vec(any::<Index>(), 1..4),
+    ) {
+        let (events, truth) = told(&World { fate: Fate::Whole, ..world.clone() });
+        let before = view_of(&events);
+        let mut less = world.clone();
+        for index in dropped {
+            if !less.deeds.is_empty() {
+                less.deeds.remove(index.index(less.deeds.len()));
+            }
+        }
+        let (events, now) = told(&less);
+        let after = view_of(&suffered(events, &less.fate));
+        compare(&world, (&before, &truth), (&after, &now));
+    }
 
     #[test]
     fn no_proven_answer_contradicts_the_truth(world in world()) {
