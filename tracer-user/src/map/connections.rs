@@ -212,12 +212,13 @@ impl Connections {
         let addresses = self.keys.addresses(told.host, connection);
         let end = end_of(told, addresses);
         let meeting = self.keys.meeting(told.host, connection, addresses);
-        if let Some(slot) = self.same(&end, meeting) {
+        let waits = self.meetings.get(&meeting).copied();
+        if let Some(slot) = self.same(&end, meeting, waits) {
             self.also(slot, place, meeting);
             self.renew(slot, told);
             return (self.judge(slot, halves, realms, nodes), false);
         }
-        let slot = if let Some((slot, first)) = self.partner(meeting, &end, halves) {
+        let slot = if let Some((slot, first)) = self.partner(meeting, waits, &end, halves) {
             // Each end calls the other one what that calls itself.
             let called = |end: &End| nodes.address(halves.get(end.half).remote);
             if let (Some(here), Some(there)) = (called(first), called(&end))
@@ -244,7 +245,8 @@ impl Connections {
             {
                 watched.recounted += 1;
             }
-            let slot = self.open(end, meeting);
+            // An earlier one that has the same two ends is no longer waited for.
+            let slot = self.open(end, meeting, waits.is_none());
             if let Some(connection) = &mut self.slots[slot as usize] {
                 connection.is_counted = counted.is_some();
             }
@@ -375,7 +377,7 @@ impl Connections {
 
     /// The connection that `end` is of, as it was told under another number: by another tracer on the
     /// same host, or by an earlier run of it.
-    fn same(&self, end: &End, meeting: Meeting) -> Option<Slot> {
+    fn same(&self, end: &End, meeting: Meeting, waits: Option<Slot>) -> Option<Slot> {
         let is_same = |it: &&End| (it.host, it.addresses.own) == (end.host, end.addresses.own);
         let find = |slot: Slot| {
             let connection = self.slots[slot as usize].as_ref()?;
@@ -389,7 +391,7 @@ impl Connections {
         {
             return Some(slot);
         }
-        let slot = *self.meetings.get(&meeting)?;
+        let slot = waits?;
         let (_, same) = find(slot)?;
         let is_one = match meeting {
             Meeting::Handshake(_) => true,
@@ -414,8 +416,14 @@ impl Connections {
     }
 
     /// The connection whose one end is known, and that `end` is the other one of.
-    fn partner(&self, meeting: Meeting, end: &End, halves: &Halves) -> Option<(Slot, &End)> {
-        let slot = *self.meetings.get(&meeting)?;
+    fn partner(
+        &self,
+        meeting: Meeting,
+        waits: Option<Slot>,
+        end: &End,
+        halves: &Halves,
+    ) -> Option<(Slot, &End)> {
+        let slot = waits?;
         let connection = self.slots[slot as usize].as_ref()?;
         let first = connection.single().filter(|_| !connection.is_counted)?;
         let fit = match [first, end].map(|end| halves.get(end.half).side) {
@@ -429,11 +437,9 @@ impl Connections {
         fit.then_some((slot, first))
     }
 
-    fn open(&mut self, end: End, meeting: Meeting) -> Slot {
+    fn open(&mut self, end: End, meeting: Meeting, is_free: bool) -> Slot {
         self.generation = self.generation.wrapping_add(1);
         let place = (end.host, end.id);
-        // An earlier one that has the same two ends is no longer waited for.
-        let is_free = !self.meetings.contains_key(&meeting);
         let connection = Connection {
             ends: [Some(end), None],
             meeting: Some(meeting).filter(|_| is_free),
@@ -469,7 +475,7 @@ impl Connections {
             self.generation = self.generation.wrapping_add(1);
             connection.generation = self.generation;
             connection.is_queued = false;
-            if let Some(end) = &connection.ends[0] {
+            if let Some(end) = connection.single() {
                 let shared = end.addresses.shared;
                 if self.waiting_at.get(&shared) == Some(&slot) {
                     self.waiting_at.remove(&shared);

@@ -236,10 +236,27 @@ impl Facts {
         {
             return Some(socket.node);
         }
-        match self.listeners.knows(place, time) {
+        let before = match self.listeners.knows(place, time) {
             true => asked.failed.and_then(|_| self.stopped(place, time)),
             false => self.taker(place, time),
+        };
+        before.or_else(|| self.first_after(place, asked))
+    }
+
+    /// Of what failed before anybody is known to have listened there: who did first then, if the address
+    /// was where it is. A client that starts before its server means that one.
+    fn first_after(&self, place: Place, asked: Asked) -> Option<NodeId> {
+        // A queue that is full is somebody's, who is not known.
+        asked.failed.filter(|it| *it != Reason::AcceptQueueFull)?;
+        // Who listens turns nobody away.
+        if self.listeners.taker(place, asked.time).is_some() {
+            return None;
         }
+        let first = self.listeners.first_after(place, asked.time)?;
+        let netns = (place.host, place.netns);
+        let last = self.owners.last(&place.address, first.1, |_| true);
+        let is_there = place.address.ip().is_loopback() || last.is_some_and(|it| it.who == netns);
+        is_there.then_some(first.0)
     }
 
     fn stopped(&self, place: Place, time: Timestamp) -> Option<NodeId> {
@@ -317,6 +334,7 @@ impl Facts {
                 true => self.stopped(place, time),
                 false => self.taker(place, time),
             }
+            .or_else(|| self.first_after(place, asked))
         });
         let stopped = stopped.filter(|it| !nodes.is_unknown(*it));
         stopped.map_or(Whose::Told, Whose::Listener)

@@ -281,6 +281,20 @@ impl Listeners {
             .filter(|it| it.place.is_of_family(place))
     }
 
+    /// Whose socket was the first to begin after that time to take what comes to `place`, in the same run, and
+    /// when.
+    pub(super) fn first_after(&self, place: Place, time: Timestamp) -> Option<(NodeId, Timestamp)> {
+        let first = |place| {
+            let mut words = self.words(place, time).iter();
+            // What is found was there before.
+            let next = words.find(|it| it.time > time && it.listens)?;
+            (!next.is_found).then_some((next.node, next.time))
+        };
+        // Of two at once, the one that is preferred.
+        let all = place.sockets().filter_map(first);
+        all.reduce(|one, other| if other.1 < one.1 { other } else { one })
+    }
+
     /// Who listened last for what comes to `place`, and no longer did at `time`.
     pub(super) fn stopped(&self, place: Place, time: Timestamp) -> Option<NodeId> {
         let stops = place.sockets().filter_map(|place| {

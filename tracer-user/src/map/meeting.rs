@@ -1,6 +1,6 @@
 //! By what the two ends of a connection find each other, and one end itself.
 
-use std::hash::BuildHasher;
+use std::{hash::BuildHasher, net::SocketAddr};
 
 use foldhash::quality::RandomState;
 
@@ -44,11 +44,23 @@ impl Keys {
         let own = without_scope(connection.ends.local);
         let other = without_scope(connection.remote());
         let inside = inside(host, connection);
+        let [here, there] = [own, other].map(|it| self.address(it));
+        let seen = match &connection.translation {
+            Some(_) => self.address(connection.ends.remote),
+            None => there,
+        };
+        let (lesser, greater) = (here.min(there), here.max(there));
         Addresses {
-            own: self
-                .0
-                .hash_one((connection.netns, own, connection.ends.remote)),
-            shared: self.0.hash_one((inside, own.min(other), own.max(other))),
+            own: self.0.hash_one((connection.netns, here, seen)),
+            shared: self.0.hash_one((inside, lesser, greater)),
+        }
+    }
+
+    fn address(&self, address: SocketAddr) -> u64 {
+        let port = address.port();
+        match address {
+            SocketAddr::V4(address) => self.0.hash_one((address.ip().to_bits(), port)),
+            SocketAddr::V6(address) => self.0.hash_one((address.ip().to_bits(), port)),
         }
     }
 

@@ -275,7 +275,7 @@ fn a_failure_is_of_the_socket_that_would_have_taken_it() {
 }
 
 #[test]
-fn what_nobody_listens_for_is_of_who_did_before_and_never_of_who_came_later() {
+fn what_nobody_listens_for_is_of_who_did_before_or_else_of_who_did_first() {
     let life = [
         listens("old.service", "0.0.0.0:80", 1, 1.0),
         stops("old.service", "0.0.0.0:80", 1, 2.0),
@@ -294,7 +294,8 @@ fn what_nobody_listens_for_is_of_who_did_before_and_never_of_who_came_later() {
     };
     of([2.5, 3.9], "old.service");
     of([5.1, 9.0], "new.service");
-    of([0.1, 0.9], "unknown");
+    // A client that starts before its server means that one.
+    of([0.1, 0.9], "old.service");
     // Who listens at that time turns nobody away for that reason.
     of([1.1, 1.9], "unknown");
 }
@@ -826,6 +827,7 @@ proptest! {
         let mut events = Vec::new();
         // Who may be named for what each client dialled; the first must be, where that is its own namespace.
         let mut meant: BTreeMap<String, (Option<&str>, bool)> = BTreeMap::new();
+        let mut early: Vec<(String, u32, &str)> = Vec::new();
         let lives = |n: u64, netns: u32, time: f64| {
             let end = client(n, "resolver.service", "10.0.0.9:0", "203.0.113.1:53");
             of_netns(end.opens(time), netns)
@@ -842,6 +844,15 @@ proptest! {
                 {
                     kernel.sockets.insert((netns, socket), name);
                     events.push(listens(name, local, netns, time));
+                    // Who dialled in vain before anybody listened meant the first who does.
+                    early.retain(|(caller, at, dialled): &(String, u32, &str)| {
+                        let first = kernel.taker(*at, dialled).map(|(_, name)| name);
+                        let is_there = *dialled == "127.0.0.1:80" || kernel.owner == *at;
+                        if let Some(meant) = meant.get_mut(caller).filter(|_| is_there) {
+                            meant.0 = meant.0.or(first);
+                        }
+                        first.is_none()
+                    });
                 }
                 1 => {
                     if let Some(name) = kernel.sockets.remove(&(netns, socket)) {
@@ -883,6 +894,9 @@ proptest! {
                                 events.push(of_netns(fails, at));
                             }
                             let last = kernel.last.get(&(at, dialled)).copied();
+                            if last.is_none() {
+                                early.push((caller.clone(), at, dialled));
+                            }
                             meant.insert(caller, (last, what == 3));
                         }
                     }
@@ -919,4 +933,26 @@ proptest! {
             prop_assert!(!claim || used == 0 || !unused.proof.proven, "{}", node.name);
         }
     }
+}
+
+/// Watching begins while a server is down: what failed then is over when it is back.
+#[test]
+fn a_client_that_starts_before_its_server_recovers_with_it() {
+    let call = client(5, "app.service", "10.0.0.5:0", "10.0.0.9:80");
+    let events = [
+        turned_away(Reason::NotListening, 1, "10.0.0.9:80", 1, 1.0),
+        failed(Reason::Refused, 1, "10.0.0.5:0", "10.0.0.9:80", 1.0),
+        listens("late.service", "0.0.0.0:80", 1, 3.0),
+        call.opens(4.0),
+        server(&call, Some("late.service")).opens(4.0),
+    ];
+    let view = map_of(&events);
+    let edge = only(&view);
+    assert_eq!(
+        edges(&view),
+        [("app.service -> late.service:80".to_owned(), (1, 0, 1))].into()
+    );
+    assert_eq!(edge.state, EdgeState::Mixed);
+    // Until then it is the address that fails.
+    assert_eq!(told(&events[..2]), ["app.service -> 10.0.0.9:80"]);
 }
