@@ -23,7 +23,7 @@ const MAX_LINKS: usize = 2 * MAX_HALVES;
 /// Most addresses with ports that halves are told apart by.
 const MAX_PLACES: usize = 65_536;
 /// What was told of ends that is remembered, so that the next event of the same is quick.
-const MAX_ASKED: usize = 16_384;
+const MAX_ASKED: usize = 65_536;
 /// What only one end told of, and who was meant is asked of what is known then: this much waits for
 /// what is told late, half of it always. So what may be completed is still there, as a rule.
 pub(super) const MAX_ALONE: usize = 2 * REMEMBERED;
