@@ -44,7 +44,7 @@ pub struct About {
     #[arg(long, value_name = "TIME", value_parser = value::moment)]
     pub since: Option<Timestamp>,
 
-    /// Only what happened until then
+    /// Only what happened before then
     #[arg(long, value_name = "TIME", value_parser = value::moment)]
     pub until: Option<Timestamp>,
 
