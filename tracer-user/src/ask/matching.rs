@@ -179,9 +179,16 @@ fn match_addresses(
         }
         owners
     }
-    let open = (0..before.nodes.len()).filter(|at| matched[*at].is_none());
-    let old = owners(before, open);
-    let new = owners(after, left.iter().copied());
+    // What is matched already is no less there: all workloads of a host have its address.
+    let all = |view: &View, is_open: &dyn Fn(usize) -> bool| {
+        let is_workload = |at: &usize| view.nodes[*at].kind == NodeKind::Workload;
+        let nodes = 0..view.nodes.len();
+        let mut owners = owners(view, nodes.filter(|at| is_workload(at) || is_open(*at)));
+        owners.retain(|_, at| at.is_none_or(is_open));
+        owners
+    };
+    let old = all(before, &|at| matched[at].is_none());
+    let new = all(after, &|at| left.contains(&at));
     let mut appeared = Vec::new();
     let mut pairs: Vec<(usize, usize)> = old
         .iter()

@@ -3,7 +3,10 @@
 //! A connection is over when its ends say so, however far apart they do. Only one of which a single
 //! end is known, and over, is given up at some time: as a rule there is nobody at the other end to tell.
 
-use std::{collections::VecDeque, num::NonZeroU64};
+use std::{
+    collections::{VecDeque, hash_map::Entry},
+    num::NonZeroU64,
+};
 
 use foldhash::{HashMap, HashMapExt as _, HashSet};
 
@@ -528,10 +531,10 @@ impl Connections {
     /// Counts a connection for good.
     fn settle(&mut self, slot: Slot, halves: &mut Halves) {
         self.leave_queue(slot);
-        let Some(connection) = self.slots[slot as usize].take() else {
+        // It is large: nothing of it is moved.
+        let Some(connection) = &self.slots[slot as usize] else {
             return;
         };
-        self.free.push(slot);
         for end in connection.ends.iter().flatten() {
             self.by_id.remove(&(end.host, end.id));
             if end.is_unwatched {
@@ -544,14 +547,17 @@ impl Connections {
         }
         let others = also.iter().flat_map(|it| &it.meetings);
         for meeting in connection.meeting.iter().chain(others) {
-            if self.meetings.get(meeting) == Some(&slot) {
-                self.meetings.remove(meeting);
+            if let Entry::Occupied(waits) = self.meetings.entry(*meeting)
+                && *waits.get() == slot
+            {
+                waits.remove();
             }
         }
-        if connection.is_counted {
-            return;
-        }
-        if let Some((link, share)) = share(connection.ends(), connection.by_addresses, halves) {
+        let share = match connection.is_counted {
+            true => None,
+            false => share(connection.ends(), connection.by_addresses, halves),
+        };
+        if let Some((link, share)) = share {
             let waiting = halves.count(link, &share);
             if let Some(end) = connection.single() {
                 let at = Meeting::Addresses(end.addresses.shared);
@@ -560,6 +566,8 @@ impl Connections {
                 self.given_up.add(counted, meetings, [end.first, end.last]);
             }
         }
+        self.slots[slot as usize] = None;
+        self.free.push(slot);
     }
 
     /// Time goes by, as `time` of an event tells. Those whose other end was waited for long enough are

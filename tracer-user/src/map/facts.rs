@@ -141,13 +141,26 @@ impl Facts {
         self.takers.see(taker, times) && is_kept
     }
 
-    /// These two are the ends of one connection, opened then.
-    pub(super) fn join(&mut self, client: &Half, server: &Half, opened: Timestamp) {
+    /// These two are the ends of one connection, opened then. Returns where that is kept, if there was
+    /// room.
+    pub(super) fn join(
+        &mut self,
+        client: &Half,
+        server: &Half,
+        opened: Timestamp,
+    ) -> Option<SightingId> {
         let dialled = (client.host, client.netns, client.remote, client.port);
         let known = self.servers.tell(dialled, Server::of(server), [opened; 2]);
         if known == SightingId::NONE {
             self.cut.entry(client.host).or_default().servers += 1;
+            return None;
         }
+        Some(known)
+    }
+
+    /// The same once more. Whether it is still kept.
+    pub(super) fn join_again(&mut self, known: SightingId, opened: Timestamp) -> bool {
+        self.servers.see(known, [opened; 2])
     }
 
     /// What there was no room for of `host`.

@@ -190,6 +190,8 @@ pub(super) struct Halves {
     settled: u64,
     unknown: Unknown,
     pub(super) facts: Facts,
+    /// The two that were joined last.
+    joined: Option<((HalfId, HalfId), SightingId)>,
     /// What there was no room for, by host.
     cut: HashMap<HostId, NoRoom>,
     /// Where attempts failed, by the half without its port.
@@ -422,8 +424,17 @@ impl Halves {
 
     /// These two are the ends of one connection, opened then.
     pub(super) fn join(&mut self, client: HalfId, server: HalfId, opened: Timestamp) {
+        // As a rule the same two come again.
+        if let Some((ends, known)) = self.joined
+            && ends == (client, server)
+            && self.facts.join_again(known, opened)
+        {
+            return;
+        }
+        let ends = (client, server);
         let [client, server] = [client, server].map(|id| self.halves[id.0 as usize]);
-        self.facts.join(&client, &server, opened);
+        let known = self.facts.join(&client, &server, opened);
+        self.joined = known.map(|known| (ends, known));
     }
 
     /// Counts a connection or an attempt between them. Returns what waits of it, to be found again should

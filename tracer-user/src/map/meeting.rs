@@ -2,7 +2,7 @@
 
 use std::{hash::BuildHasher, net::SocketAddr};
 
-use foldhash::quality::RandomState;
+use foldhash::fast::RandomState;
 
 use super::nodes::HostId;
 use crate::model::{Connection, without_scope};

@@ -92,7 +92,7 @@ impl Options {
         until: None,
         patience: Duration::from_secs(2),
         waiting: 65_536,
-        over: 1024,
+        over: 128,
         connections: 1 << 20,
         counts_lines: false,
     };
