@@ -41,6 +41,9 @@ pub(super) struct Matching<'a> {
     pub(super) new_edges: Vec<usize>,
 }
 
+/// The server of an edge as a node of the other map, if it is in that, and its port.
+type Server = (Option<usize>, Option<u16>);
+
 impl<'a> Matching<'a> {
     pub(super) fn of(before: &'a View, after: &'a View) -> Self {
         let instances::Matched {
@@ -83,8 +86,7 @@ impl<'a> Matching<'a> {
         let new = self.new_edges.iter().map(|at| &self.after.edges[*at]);
         let gone = gone.map(|it| (self.nodes[it.server], it.port)).collect();
         let new = new.map(|it| (there(it.server), it.port)).collect();
-        let sides: [(&View, Vec<(Option<usize>, Option<u16>)>); 2] =
-            [(self.after, gone), (self.before, new)];
+        let sides: [(&View, Vec<Server>); 2] = [(self.after, gone), (self.before, new)];
         for (view, servers) in sides {
             let mut arrivals = Arrivals::new(view);
             for (server, port) in servers {
