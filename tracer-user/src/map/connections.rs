@@ -130,7 +130,8 @@ type Counted = (Link, Option<Waiting>);
 #[derive(Debug, Default)]
 struct GivenUp {
     by_meeting: HashMap<Meeting, (Counted, Timestamp, Timestamp)>,
-    order: VecDeque<[Meeting; 2]>,
+    /// The oldest first, with when each was last told of.
+    order: VecDeque<([Meeting; 2], Timestamp)>,
     /// When the youngest of which nothing is remembered was last told of.
     forgotten: Option<Timestamp>,
 }
@@ -404,8 +405,11 @@ impl Connections {
         is_one.then_some(slot)
     }
 
-    /// The connection is known by these, too.
+    /// The connection is known by these, too. Without room it is found by its addresses again.
     fn also(&mut self, slot: Slot, place: (HostId, ConnectionId), meeting: Meeting) {
+        if self.by_id.len() >= self.max_connections {
+            return;
+        }
         self.by_id.insert(place, slot);
         let is_new = !self.meetings.contains_key(&meeting);
         if is_new {
@@ -627,6 +631,12 @@ impl Connections {
         }
     }
 
+    /// By how many numbers ends are known.
+    #[cfg(test)]
+    pub(super) fn numbers(&self) -> usize {
+        self.by_id.len()
+    }
+
     /// What the connections that are not counted yet would add.
     pub(super) fn shares(
         &self,
@@ -717,17 +727,22 @@ impl GivenUp {
             return;
         }
         if self.order.len() >= REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
+            && let Some((oldest, told)) = self.order.pop_front()
         {
             for meeting in oldest {
-                self.by_meeting.remove(&meeting);
+                // A younger one may have the same addresses.
+                if let Entry::Occupied(known) = self.by_meeting.entry(meeting)
+                    && known.get().2 == told
+                {
+                    known.remove();
+                }
             }
-            self.forgotten = self.forgotten.max(Some(last));
+            self.forgotten = self.forgotten.max(Some(told));
         }
         for meeting in meetings {
             self.by_meeting.insert(meeting, (counted, first, last));
         }
-        self.order.push_back(meetings);
+        self.order.push_back((meetings, last));
     }
 }
 

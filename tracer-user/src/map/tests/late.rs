@@ -404,3 +404,26 @@ fn a_clock_that_is_set_back_changes_no_count() {
         assert_eq!(steps, (step < 0.0).then_some(1), "{step}");
     }
 }
+
+/// A recording may give any number of numbers to the same end.
+#[test]
+fn numbers_of_the_same_end_take_no_more_room_than_connections() {
+    let (mut client, _) = pair(1);
+    (client.existing, client.handshake) = (true, None);
+    let options = Options {
+        connections: 8,
+        ..Options::ONE_HOST
+    };
+    let mut map = Map::new(options);
+    for n in 0..1_000 {
+        client.id = n;
+        map.push(&client.opens(1.0));
+    }
+    assert!(map.connections.numbers() <= 8);
+    let view = check(&map.view());
+    assert_eq!((only(&view).live_at_start, only(&view).live()), (1, 1));
+    assert_eq!(view.coverage[0].untracked, 0);
+    // The end of it is told under one for which there was no room.
+    map.push(&client.closes(2.0, 5, 7));
+    assert_eq!(only(&map.view()).live(), 0);
+}
