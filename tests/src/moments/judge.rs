@@ -37,9 +37,10 @@ pub(super) fn wall_now() -> i64 {
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
-/// How many ends of so many steps may be hidden here.
-pub(super) fn hidden(steps: usize) -> usize {
-    if init::is_test_machine() {
+/// How many ends of so many steps may be hidden here, and nobody says so: by the host, or as the tracer was
+/// killed before its account.
+pub(super) fn hidden(steps: usize, killed: bool) -> usize {
+    if init::is_test_machine() && !killed {
         0
     } else {
         HIDDEN.1 + steps / HIDDEN.0
@@ -69,6 +70,8 @@ pub struct Judged {
     pub steps: usize,
     /// From its first moment to its last, seconds.
     pub seconds: f64,
+    /// Whether it has no account, as the tracer was killed.
+    pub killed: bool,
     /// What the recording says that it does not have.
     pub excused: u64,
     /// What is told and is not so.
@@ -82,7 +85,7 @@ pub struct Judged {
 impl Judged {
     /// Fails if anything is wrong, or if more is untold than the recording says.
     pub fn verdict(&self) -> Result<()> {
-        let hidden = hidden(self.steps);
+        let hidden = hidden(self.steps, self.killed);
         ensure!(self.wrong.is_empty(), "{self}");
         ensure!(
             self.uncertain.len() as u64 <= self.excused + hidden as u64,
@@ -178,7 +181,10 @@ struct Lines<'a> {
 
 /// Holds a recording against the truth. `own` are the namespaces of the tracers: nothing is told of those.
 pub fn judge(truth: &Truth, recording: &Recording<'_>, own: &[u64]) -> Result<Judged> {
-    let mut judged = Judged::default();
+    let mut judged = Judged {
+        killed: recording.killed,
+        ..Judged::default()
+    };
     let whole = recording
         .text
         .rfind('\n')
