@@ -3,10 +3,7 @@
 //! A connection is over when its ends say so, however far apart they do. Only one of which a single
 //! end is known, and over, is given up at some time: as a rule there is nobody at the other end to tell.
 
-use std::{
-    collections::{VecDeque, hash_map::Entry},
-    num::NonZeroU64,
-};
+use std::collections::{VecDeque, hash_map::Entry};
 
 use foldhash::{HashMap, HashMapExt as _, HashSet};
 
@@ -14,15 +11,15 @@ use super::{
     Options,
     age::Age,
     attempts::nanos,
-    counters::{Ending, Known, Share},
+    counters::Share,
     coverage::Watched,
-    end::{End, carried, link, share, short},
-    halves::{HalfId, Halves, Link, Side, Waiting},
-    meeting::{Addresses, Keys, Meeting},
+    end::{End, link, share, short},
+    halves::{AskedId, HalfId, Halves, Link, Side, Waiting},
+    meeting::{Keys, Meeting},
     nodes::{HostId, Nodes},
     realms::Realms,
 };
-use crate::model::{ConnectionEvent, ConnectionId, ProcessEvidence, Timestamp};
+use crate::model::{ConnectionEvent, ConnectionId, Timestamp};
 
 /// Of those with a single end, which is over, so many wait for the other one however long that takes.
 const ALWAYS_WAITING: usize = 4096;
@@ -34,6 +31,8 @@ pub(super) const REMEMBERED: usize = 65_536;
 pub(super) struct Told<'a> {
     pub(super) host: HostId,
     pub(super) half: HalfId,
+    /// Where that was found.
+    pub(super) asked: AskedId,
     pub(super) event: &'a ConnectionEvent,
     pub(super) time: Timestamp,
     /// When it was opened, as far as that counts.
@@ -55,6 +54,15 @@ pub(super) struct Around<'a> {
 
 /// Number of a connection; used again when it is settled.
 type Slot = u32;
+
+/// Where what is told of an end is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    slot: Slot,
+    /// Which of its two; none if it is known by the number alone.
+    end: Option<usize>,
+}
+
 /// A connection, told apart from those that had its number before.
 type Ticket = (Slot, u32);
 
@@ -158,27 +166,17 @@ impl Connections {
         }
     }
 
-    /// The half of whoever opened the connection that another process closes, as `event` tells: it
-    /// stays that one's. Whose listener it came by only stands in for whoever had it.
-    pub(super) fn opener(&self, host: HostId, event: &ConnectionEvent) -> Option<HalfId> {
-        if event.evidence.process != ProcessEvidence::Close {
-            return None;
-        }
+    /// Where the end is kept that `event` is about, if it is known by its number.
+    pub(super) fn find(&self, host: HostId, event: &ConnectionEvent) -> Option<Kept> {
         let slot = *self.by_id.get(&(host, event.connection.id))?;
         let connection = self.slots[slot as usize].as_ref()?;
-        let end = self.end_of(connection, host, event)?;
-        end.is_of_opener().then_some(end.half)
+        let end = self.place_of(&connection.ends, host, event);
+        Some(Kept { slot, end })
     }
 
-    /// Which end of `connection` an event is about.
-    fn end_of<'a>(
-        &self,
-        connection: &'a Connection,
-        host: HostId,
-        event: &ConnectionEvent,
-    ) -> Option<&'a End> {
-        let place = self.place_of(&connection.ends, host, event)?;
-        connection.ends[place].as_ref()
+    /// What was told of that end so far.
+    pub(super) fn end(&self, Kept { slot, end }: Kept) -> Option<&End> {
+        self.slots[slot as usize].as_ref()?.ends[end?].as_ref()
     }
 
     fn place_of(
@@ -187,20 +185,29 @@ impl Connections {
         host: HostId,
         event: &ConnectionEvent,
     ) -> Option<usize> {
-        let id = event.connection.id;
-        let find = |is: &dyn Fn(&End) -> bool| {
-            let is = |end: &Option<End>| end.as_ref().is_some_and(|it| it.host == host && is(it));
-            ends.iter().position(is)
+        let of_host = || {
+            (0..)
+                .zip(ends)
+                .filter_map(|(at, end)| Some((at, end.as_ref()?)))
         };
-        find(&|end| end.id == id).or_else(|| {
+        let of_host = || of_host().filter(|(_, end)| end.host == host);
+        let id = event.connection.id;
+        let by_id = of_host().find(|(_, end)| end.id == id);
+        let found = by_id.or_else(|| {
             let own = self.keys.addresses(host, &event.connection).own;
-            find(&|end| end.addresses.own == own)
-        })
+            of_host().find(|(_, end)| end.addresses.own == own)
+        });
+        found.map(|(at, _)| at)
     }
 
-    /// Takes in what is told of an end. Returns the half at the server's end, if that is known, and
-    /// whether it is the first that is told of this end.
-    pub(super) fn tell(&mut self, told: Told<'_>, around: Around<'_>) -> (Option<HalfId>, bool) {
+    /// Takes in what is told of an end, which is `kept` there if it is known. Returns the half at the
+    /// server's end, if that is known, and whether it is the first that is told of this end.
+    pub(super) fn tell(
+        &mut self,
+        told: Told<'_>,
+        kept: Option<Kept>,
+        around: Around<'_>,
+    ) -> (Option<HalfId>, bool) {
         let Around {
             halves,
             nodes,
@@ -208,18 +215,20 @@ impl Connections {
             watched,
         } = around;
         let connection = &told.event.connection;
-        let place = (told.host, connection.id);
-        if let Some(&slot) = self.by_id.get(&place) {
-            self.renew(slot, told);
-            return (self.judge(slot, halves, realms, nodes), false);
+        if let Some(kept) = kept {
+            self.renew(kept, told);
+            return (self.judge(kept.slot, halves, realms, nodes), false);
         }
+        let place = (told.host, connection.id);
         let addresses = self.keys.addresses(told.host, connection);
-        let end = end_of(told, addresses);
+        let end = End::new(told, addresses);
         let meeting = self.keys.meeting(told.host, connection, addresses);
         let waits = self.meetings.get(&meeting).copied();
         if let Some(slot) = self.same(&end, meeting, waits) {
             self.also(slot, place, meeting);
-            self.renew(slot, told);
+            let ends = self.slots[slot as usize].as_ref().map(|it| &it.ends);
+            let end = ends.and_then(|ends| self.place_of(ends, told.host, told.event));
+            self.renew(Kept { slot, end }, told);
             return (self.judge(slot, halves, realms, nodes), false);
         }
         let slot = if let Some((slot, first)) = self.partner(meeting, waits, &end, halves) {
@@ -277,10 +286,8 @@ impl Connections {
         time: Timestamp,
         is_before: bool,
     ) -> Option<HalfId> {
-        let slot = *self.by_id.get(&(host, event.connection.id))?;
-        let connection = self.slots[slot as usize].as_ref()?;
-        let place = self.place_of(&connection.ends, host, event)?;
-        let end = self.ends_mut(slot)?[place].as_mut()?;
+        let kept = self.find(host, event)?;
+        let end = self.end_mut(kept)?;
         end.carry(event, time, is_before);
         Some(end.half)
     }
@@ -359,19 +366,14 @@ impl Connections {
         self.slots[slot as usize].as_ref()?.single()
     }
 
-    /// What was told before and is not told again stays.
-    fn renew(&mut self, slot: Slot, told: Told<'_>) {
-        let Some(connection) = &self.slots[slot as usize] else {
-            return;
-        };
-        let Some(place) = self.place_of(&connection.ends, told.host, told.event) else {
-            return;
-        };
-        if let Some(connection) = &mut self.slots[slot as usize]
-            && let Some(old) = &mut connection.ends[place]
-        {
-            old.renew(end_of(told, old.addresses));
+    fn renew(&mut self, kept: Kept, told: Told<'_>) {
+        if let Some(end) = self.end_mut(kept) {
+            end.renew(told);
         }
+    }
+
+    fn end_mut(&mut self, Kept { slot, end }: Kept) -> Option<&mut End> {
+        self.ends_mut(slot)?[end?].as_mut()
     }
 
     fn ends_mut(&mut self, slot: Slot) -> Option<&mut [Option<End>; 2]> {
@@ -743,32 +745,6 @@ impl GivenUp {
             self.by_meeting.insert(meeting, (counted, first, last));
         }
         self.order.push_back((meetings, last));
-    }
-}
-
-/// The end that `told` is of, as it tells it.
-fn end_of(told: Told<'_>, addresses: Addresses) -> End {
-    let connection = &told.event.connection;
-    End {
-        host: told.host,
-        id: connection.id,
-        half: told.half,
-        addresses,
-        address: short(connection.ends.local.ip()),
-        known: Known {
-            process: told.event.evidence.process,
-            address: connection.translation.as_ref().map(|it| it.evidence),
-        },
-        first: told.opened,
-        last: told.time,
-        is_existing: connection.existing,
-        is_older: told.is_before,
-        is_before: told.is_before && told.is_end,
-        connect_ns: connection.connect_ns.and_then(NonZeroU64::new),
-        carried: carried(told.event, told.time, told.is_end, told.is_before),
-        is_over: told.is_end,
-        ending: told.is_end.then(|| Ending::of(connection)).flatten(),
-        is_unwatched: false,
     }
 }
 

@@ -3,8 +3,9 @@
 use std::{net::IpAddr, num::NonZeroU64};
 
 use super::{
+    connections::Told,
     counters::{Ending, Known, Share, What},
-    halves::{HalfId, Halves, Link, Side},
+    halves::{AskedId, HalfId, Halves, Link, Side},
     meeting::Addresses,
     nodes::HostId,
 };
@@ -15,6 +16,8 @@ use crate::model::{ConnectionEvent, ConnectionId, ProcessEvidence, Timestamp, To
 pub(super) struct End {
     pub(super) host: HostId,
     pub(super) half: HalfId,
+    /// Where that was found last.
+    pub(super) asked: AskedId,
     pub(super) id: ConnectionId,
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
@@ -71,27 +74,52 @@ impl End {
         self.is_over || self.is_unwatched
     }
 
-    /// Takes in what `new` tells of the same end. What was told before and is not told again stays.
-    pub(super) fn renew(&mut self, new: Self) {
-        let known = match self.is_of_opener() && new.known.process == ProcessEvidence::Close {
-            true => self.known,
-            false => new.known,
-        };
-        *self = Self {
-            id: self.id,
-            addresses: self.addresses,
-            known,
-            first: self.first.min(new.first),
-            last: self.last.max(new.last),
-            is_existing: self.is_existing && new.is_existing,
-            is_older: self.is_older || new.is_older,
-            is_before: self.is_before || new.is_before,
-            connect_ns: new.connect_ns.or(self.connect_ns),
-            carried: later(self.carried.take(), new.carried),
-            is_over: self.is_over || new.is_over,
-            ending: new.ending.or(self.ending),
-            ..new
-        };
+    /// As it is told of first.
+    pub(super) fn new(told: Told<'_>, addresses: Addresses) -> Self {
+        let connection = &told.event.connection;
+        Self {
+            host: told.host,
+            half: told.half,
+            asked: told.asked,
+            id: connection.id,
+            first: told.opened,
+            last: told.time,
+            connect_ns: connection.connect_ns.and_then(NonZeroU64::new),
+            carried: carried(told.event, told.time, told.is_end, told.is_before),
+            addresses,
+            address: short(connection.ends.local.ip()),
+            known: known(told.event),
+            is_existing: connection.existing,
+            is_older: told.is_before,
+            is_before: told.is_before && told.is_end,
+            is_over: told.is_end,
+            ending: told.is_end.then(|| Ending::of(connection)).flatten(),
+            is_unwatched: false,
+        }
+    }
+
+    /// Takes in what is told of it again. What was told before and is not told again stays.
+    pub(super) fn renew(&mut self, told: Told<'_>) {
+        let connection = &told.event.connection;
+        let new = known(told.event);
+        if !(self.is_of_opener() && new.process == ProcessEvidence::Close) {
+            self.known = new;
+        }
+        (self.half, self.asked) = (told.half, told.asked);
+        self.first = self.first.min(told.opened);
+        self.last = self.last.max(told.time);
+        self.is_existing &= connection.existing;
+        self.is_older |= told.is_before;
+        self.is_before |= told.is_before && told.is_end;
+        let connect_ns = connection.connect_ns.and_then(NonZeroU64::new);
+        self.connect_ns = connect_ns.or(self.connect_ns);
+        let carried = carried(told.event, told.time, told.is_end, told.is_before);
+        self.carried = later(self.carried.take(), carried);
+        self.is_unwatched = false;
+        if told.is_end {
+            self.is_over = true;
+            self.ending = Ending::of(connection).or(self.ending);
+        }
     }
 
     /// Takes in what it has carried until `time`.
@@ -104,7 +132,14 @@ impl End {
     }
 }
 
-pub(super) fn carried(
+fn known(event: &ConnectionEvent) -> Known {
+    Known {
+        process: event.evidence.process,
+        address: event.connection.translation.as_ref().map(|it| it.evidence),
+    }
+}
+
+fn carried(
     event: &ConnectionEvent,
     time: Timestamp,
     is_all: bool,

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use foldhash::HashMap;
+use indexmap::IndexMap;
 
 use super::{
     connections::REMEMBERED,
@@ -143,6 +144,10 @@ pub(super) struct Link {
     pub(super) server: Option<HalfId>,
 }
 
+/// Where what an event said of its end is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AskedId(u32);
+
 /// What an event says of its end: the same has the same half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Asked {
@@ -182,7 +187,7 @@ pub(super) struct Halves {
     halves: Vec<Half>,
     numbers: HashMap<Half, HalfId>,
     places: foldhash::HashSet<At>,
-    asked: HashMap<Asked, Found>,
+    asked: IndexMap<Asked, Found, foldhash::fast::RandomState>,
     links: HashMap<(Link, Whose), Counters>,
     /// Of what only one end told, the last.
     alone: VecDeque<(Link, Share)>,
@@ -216,14 +221,16 @@ pub(super) struct NoRoom {
 }
 
 impl Halves {
-    /// The half that `event` is about.
+    /// The half that `event` is about, and where it is remembered: the next event of the same end is
+    /// nearly always found there.
     pub(super) fn of(
         &mut self,
         host: HostId,
         event: &ConnectionEvent,
         time: Timestamp,
+        last: Option<AskedId>,
         nodes: &mut Nodes,
-    ) -> HalfId {
+    ) -> (HalfId, AskedId) {
         let connection = &event.connection;
         let remote = connection.remote();
         let (side, port) = match connection.direction {
@@ -252,20 +259,27 @@ impl Halves {
             connection.opened.map_or(time, |opened| opened.min(time)),
             time,
         ];
-        if let Some(found) = self.asked.get(&asked)
+        let last = last.filter(|AskedId(at)| {
+            let known = self.asked.get_index(*at as usize);
+            known.is_some_and(|(known, _)| *known == asked)
+        });
+        let at = match last {
+            Some(AskedId(at)) => Some(at as usize),
+            None => self.asked.get_index_of(&asked),
+        };
+        if let Some((at, (_, found))) = at.and_then(|at| Some((at, self.asked.get_index(at)?)))
             && self.facts.again(found.owner, found.taker, times)
         {
-            let Half { node, remote, .. } = self.halves[found.half.0 as usize];
-            nodes.again(found.process, event.process.as_ref(), [node, remote], time);
-            return found.half;
+            nodes.again(found.process, event.process.as_ref(), time);
+            return (found.half, AskedId(at as u32));
         }
         let found = self.find(&asked, event, times, nodes);
         let half = found.half;
         if self.asked.len() >= MAX_ASKED {
             self.asked.clear();
         }
-        self.asked.insert(asked, found);
-        half
+        let (at, _) = self.asked.insert_full(asked, found);
+        (half, AskedId(at as u32))
     }
 
     fn find(

@@ -36,7 +36,7 @@ use self::{
     attempts::Attempts,
     connections::Connections,
     coverage::Watched,
-    halves::{Half, Halves},
+    halves::{Half, HalfId, Halves},
     kept::Standing,
     listeners::{Place, Word},
     nodes::{HostId, Nodes},
@@ -163,24 +163,27 @@ impl Map {
                 if it.connection.is_with_itself() => {}
             Body::Connect(it) | Body::Accept(it) | Body::Existing(it) | Body::Close(it) => {
                 let is_end = matches!(event.body, Body::Close(_));
-                let opener = match is_end {
-                    true => self.connections.opener(host, it),
-                    false => None,
-                };
-                let half = match opener {
-                    Some(half) => half,
-                    None => self.halves.of(host, it, time, &mut self.nodes),
+                let kept = self.connections.find(host, it);
+                let end = kept.and_then(|kept| self.connections.end(kept));
+                // Whoever opened a connection that another process closes keeps it.
+                let is_closer = it.evidence.process == ProcessEvidence::Close;
+                let opener = end.filter(|end| is_end && is_closer && end.is_of_opener());
+                let (half, asked) = match opener {
+                    Some(end) => (end.half, end.asked),
+                    None => {
+                        let last = end.map(|end| end.asked);
+                        self.halves.of(host, it, time, last, &mut self.nodes)
+                    }
                 };
                 // accept() comes after the handshake, and of a connection that was over at once the end
                 // alone may be told.
                 let opened = it.connection.opened.unwrap_or(time).min(time);
                 let opened = self.options.since.map_or(opened, |since| since.max(opened));
-                let Half { node, remote, .. } = *self.halves.get(half);
-                self.nodes.see(node, opened);
-                self.nodes.see(remote, opened);
+                self.see(half, [opened, time]);
                 let told = connections::Told {
                     host,
                     half,
+                    asked,
                     event: it,
                     time,
                     opened,
@@ -193,7 +196,7 @@ impl Map {
                     realms: &mut self.realms,
                     watched: &mut self.watched[host.index()],
                 };
-                let (server, is_new) = self.connections.tell(told, around);
+                let (server, is_new) = self.connections.tell(told, kept, around);
                 // Of one that was not told to be open, its end changes nothing.
                 if is_end != is_new {
                     self.nodes.hold(it.process.as_ref(), is_end);
@@ -217,13 +220,12 @@ impl Map {
             Body::Totals(it) => {
                 // It says nothing else. Of what was not told of before its end says all.
                 if let Some(half) = self.connections.carry(host, it, event.time, is_before) {
-                    let Half { node, remote, .. } = *self.halves.get(half);
-                    self.nodes.see(node, time);
-                    self.nodes.see(remote, time);
+                    self.see(half, [time; 2]);
                 }
             }
             Body::Fail(it) if !is_before => {
-                let half = self.halves.of(host, it, time, &mut self.nodes);
+                let (half, _) = self.halves.of(host, it, time, None, &mut self.nodes);
+                self.see(half, [time; 2]);
                 let is_client = it.connection.direction != Some(Direction::Inbound);
                 self.nodes.stand(it.process.as_ref(), Standing::Failed);
                 let halves = &mut self.halves;
@@ -252,6 +254,13 @@ impl Map {
         self.connections.expire(event.time, &mut self.halves);
         self.attempts.expire(event.time, &mut self.halves);
         self.halves.settle(&self.nodes, &self.realms);
+    }
+
+    /// What has to do with that half was there all that time.
+    fn see(&mut self, half: HalfId, times: [Timestamp; 2]) {
+        let Half { node, remote, .. } = *self.halves.get(half);
+        self.nodes.see_from(node, times);
+        self.nodes.see_from(remote, times);
     }
 
     fn watched(&mut self, host: HostId) -> &mut Watched {

@@ -268,16 +268,8 @@ impl Nodes {
         self.latest
     }
 
-    /// The same `process` is asked for again, with the same remote.
-    pub(super) fn again(
-        &mut self,
-        asked: Latest,
-        process: Option<&Arc<Process>>,
-        [node, remote]: [NodeId; 2],
-        time: Timestamp,
-    ) {
-        self.see(node, time);
-        self.see(remote, time);
+    /// The same `process` is asked for again.
+    pub(super) fn again(&mut self, asked: Latest, process: Option<&Arc<Process>>, time: Timestamp) {
         self.latest = asked;
         if let (Some(process), Some((processes, place))) = (process, self.latest(process)) {
             processes.see(place, process, time);
@@ -436,9 +428,14 @@ impl Nodes {
 
     /// Something of it happened at `time`.
     pub(super) fn see(&mut self, id: NodeId, time: Timestamp) {
+        self.see_from(id, [time; 2]);
+    }
+
+    /// It was there all the time from `first` to `last`.
+    pub(super) fn see_from(&mut self, id: NodeId, [first, last]: [Timestamp; 2]) {
         let known = &mut self.nodes[id.index()];
-        known.first_seen = known.first_seen.min(time);
-        known.last_seen = known.last_seen.max(time);
+        known.first_seen = known.first_seen.min(first);
+        known.last_seen = known.last_seen.max(last);
     }
 
     /// The address of a remote.
