@@ -109,7 +109,6 @@ pub(super) struct Counters {
     live_at_start: u64,
     established: u64,
     terminated: u64,
-    failed: [u64; Reason::ALL.len()],
     sent_bytes: u64,
     received_bytes: u64,
     retransmits: u64,
@@ -117,7 +116,8 @@ pub(super) struct Counters {
     rtt_ns: Histogram,
     seen: Option<(Timestamp, Timestamp)>,
     last_success: Option<Timestamp>,
-    last_failure: Option<LastFailure>,
+    /// None if none did.
+    failed: Option<Box<Failed>>,
     endings: Endings,
     without_payload: u64,
     /// It stands for so many ports that never served; 0 if it is of one.
@@ -133,6 +133,13 @@ pub(super) struct Counters {
     address: [u64; ADDRESS.len()],
     /// By whose listening socket they came in, where that is not who served them: ids of nodes.
     pub(super) came_by: BTreeMap<Arc<str>, u64>,
+}
+
+/// Attempts that failed.
+#[derive(Clone, Debug)]
+struct Failed {
+    by_reason: [u64; Reason::ALL.len()],
+    last: LastFailure,
 }
 
 /// The connections among what is counted.
@@ -196,14 +203,18 @@ impl Counters {
                 unanswered_syns,
                 times,
             } => {
-                self.failed[reason as usize] += times;
-                self.fail(LastFailure {
-                    time: share.last,
-                    reason,
-                    errno,
-                    duration_ns,
-                    unanswered_syns,
-                });
+                let mut failed = Failed {
+                    by_reason: [0; Reason::ALL.len()],
+                    last: LastFailure {
+                        time: share.last,
+                        reason,
+                        errno,
+                        duration_ns,
+                        unanswered_syns,
+                    },
+                };
+                failed.by_reason[reason as usize] = times;
+                self.fail(&failed);
             }
         }
         match (share.client, share.server) {
@@ -265,7 +276,6 @@ impl Counters {
         self.established += other.established;
         self.terminated += other.terminated;
         let sums = [
-            (&mut self.failed[..], &other.failed[..]),
             (&mut self.client_process[..], &other.client_process[..]),
             (&mut self.server_process[..], &other.server_process[..]),
             (&mut self.address[..], &other.address[..]),
@@ -297,8 +307,8 @@ impl Counters {
         if let Some(course) = &other.course {
             self.follow(course);
         }
-        if let Some(failure) = other.last_failure {
-            self.fail(failure);
+        if let Some(failed) = &other.failed {
+            self.fail(failed);
         }
         self.client_only += other.client_only;
         self.server_only += other.server_only;
@@ -313,7 +323,7 @@ impl Counters {
     pub(super) fn used(&self) -> Option<Used> {
         let (first, seen) = self.seen?;
         let connections = self.live_at_start.saturating_add(self.established);
-        let last = match self.last_failure {
+        let last = match self.last_failure() {
             Some(failure) if failure.time == seen => self.last_success.unwrap_or(first),
             _ => seen,
         };
@@ -335,7 +345,7 @@ impl Counters {
 
     /// Of two failures of one time it is the greater one that counts as the last, so that it does
     /// not matter in which order parts are merged.
-    fn fail(&mut self, failure: LastFailure) {
+    fn fail(&mut self, more: &Failed) {
         let order = |it: &LastFailure| {
             let LastFailure {
                 time,
@@ -346,12 +356,20 @@ impl Counters {
             } = *it;
             (time, reason, errno, duration_ns, unanswered_syns)
         };
-        if self
-            .last_failure
-            .is_none_or(|last| order(&last) < order(&failure))
-        {
-            self.last_failure = Some(failure);
+        let Some(failed) = &mut self.failed else {
+            self.failed = Some(Box::new(more.clone()));
+            return;
+        };
+        for (sum, more) in failed.by_reason.iter_mut().zip(more.by_reason) {
+            *sum += more;
         }
+        if order(&failed.last) < order(&more.last) {
+            failed.last = more.last;
+        }
+    }
+
+    fn last_failure(&self) -> Option<LastFailure> {
+        self.failed.as_ref().map(|it| it.last)
     }
 
     /// Takes in how attempts of it went over time.
@@ -388,18 +406,20 @@ impl Counters {
 
     /// Whether an attempt failed.
     pub(super) fn has_failed(&self) -> bool {
-        self.last_failure.is_some()
+        self.failed.is_some()
     }
 
     /// The edge between these nodes; none if nothing was counted.
     pub(super) fn edge(&self, client: usize, server: usize, port: Option<u16>) -> Option<Edge> {
         let (first_seen, last_seen) = self.seen?;
+        let by_reason = self.failed.iter().flat_map(|it| it.by_reason);
         let failed: BTreeMap<_, _> = Reason::ALL
             .into_iter()
-            .zip(self.failed)
+            .zip(by_reason)
             .filter(|(_, count)| *count > 0)
             .collect();
-        let state = match &self.last_failure {
+        let last_failure = self.last_failure();
+        let state = match &last_failure {
             None => EdgeState::Ok,
             Some(failure) if self.last_success < Some(failure.time) => EdgeState::Failed,
             Some(_) => EdgeState::Mixed,
@@ -409,7 +429,7 @@ impl Counters {
             None => (Vec::new(), 0),
         };
         let failing = stretches.last().filter(|it| it.end.is_none());
-        let failing = match (state, failing, self.last_failure) {
+        let failing = match (state, failing, last_failure) {
             (EdgeState::Failed, Some(it), _) => Some((it.begin, it.attempts)),
             (EdgeState::Failed, None, Some(last)) => Some((last.time, 1)),
             _ => None,
@@ -431,7 +451,7 @@ impl Counters {
             first_seen,
             last_seen,
             last_success: self.last_success,
-            last_failure: self.last_failure,
+            last_failure,
             failing_since: failing.map(|(since, _)| since),
             failing_times: failing.map_or(0, |(_, times)| times),
             history: History {

@@ -2,8 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use foldhash::HashMap;
-use indexmap::IndexMap;
+use foldhash::{HashMap, HashSet, fast::RandomState};
 
 use super::{
     connections::REMEMBERED,
@@ -45,6 +44,10 @@ pub(super) const MAX_FAILING_PORTS: usize = 16;
 const MAX_TRIED: usize = 131_072;
 /// Halves that stand for all further such ports and know which these were. Each takes 8 KiB.
 const MAX_SCANS: usize = 1024;
+
+/// Each entry has a number, that of its place; and a large table grows without its entries being moved.
+type IndexMap<K, V> = indexmap::IndexMap<K, V, RandomState>;
+type IndexSet<K> = indexmap::IndexSet<K, RandomState>;
 
 /// Number of a half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -184,11 +187,10 @@ pub(super) type Unknown = Vec<usize>;
 /// All halves, and what was counted of their connections.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
-    halves: Vec<Half>,
-    numbers: HashMap<Half, HalfId>,
-    places: foldhash::HashSet<At>,
-    asked: IndexMap<Asked, Found, foldhash::fast::RandomState>,
-    links: HashMap<(Link, Whose), Counters>,
+    halves: IndexSet<Half>,
+    places: HashSet<At>,
+    asked: IndexMap<Asked, Found>,
+    links: IndexMap<(Link, Whose), Counters>,
     /// Of what only one end told, the last.
     alone: VecDeque<(Link, Share)>,
     /// How much left it.
@@ -327,7 +329,7 @@ impl Halves {
             ..half
         };
         let number = match asked.fails {
-            true if !self.numbers.contains_key(&half) && !self.facts.has_served(&half) => {
+            true if !self.halves.contains(&half) && !self.facts.has_served(&half) => {
                 self.of_tried(&mut half, others)
             }
             _ => self.number(&mut half, others),
@@ -383,9 +385,9 @@ impl Halves {
     pub(super) fn scans(&self) -> impl Iterator<Item = (HalfId, u64)> {
         self.tried.iter().filter_map(|(all, tried)| {
             // Whoever has as many as there may be knows of one more, or has no such half.
-            let half = self.numbers.get(all)?;
+            let half = HalfId(self.halves.get_index_of(all)? as u32);
             (tried.own >= MAX_FAILING_PORTS)
-                .then(|| (*half, tried.others.as_ref().map_or(1, |it| it.count)))
+                .then(|| (half, tried.others.as_ref().map_or(1, |it| it.count)))
         })
     }
 
@@ -402,18 +404,18 @@ impl Halves {
     /// The number of `half`, or of what it becomes where there is no room: all its ports and addresses of
     /// its own, and then all remotes.
     fn number(&mut self, half: &mut Half, others: impl FnOnce(Half) -> Half) -> HalfId {
-        if self.halves.len() >= MAX_HALVES && !self.numbers.contains_key(half) {
+        if self.halves.len() >= MAX_HALVES && !self.halves.contains(half) {
             self.cut.entry(half.host).or_default().edges += 1;
             (half.port, half.at) = (0, None);
-            if self.halves.len() >= 2 * MAX_HALVES && !self.numbers.contains_key(half) {
+            if self.halves.len() >= 2 * MAX_HALVES && !self.halves.contains(half) {
                 *half = others(*half);
             }
         }
-        *self.numbers.entry(*half).or_insert_with(|| {
-            self.halves.push(*half);
+        let (at, is_new) = self.halves.insert_full(*half);
+        if is_new {
             self.unknown.push(usize::MAX);
-            HalfId((self.halves.len() - 1) as u32)
-        })
+        }
+        HalfId(at as u32)
     }
 
     pub(super) fn get(&self, id: HalfId) -> &Half {

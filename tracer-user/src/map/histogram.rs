@@ -1,5 +1,7 @@
 //! Distributions of durations, small: an edge has two, and there are tens of thousands of edges.
 
+use smallvec::SmallVec;
+
 use crate::model::Quantiles;
 
 /// Bits of a value that are kept behind its highest one.
@@ -11,7 +13,7 @@ const STEPS: u64 = 1 << BITS;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Histogram {
     /// Number of the bucket, and how many are in it; in order, without empty ones.
-    buckets: Vec<(u16, u32)>,
+    buckets: SmallVec<[(u16, u32); 2]>,
     count: u64,
     min: u64,
     max: u64,

@@ -6,6 +6,8 @@
 //! each other first, and never across one of the other kind. So the limits of a stretch of failures
 //! stay exact, but for what is told later than others in the midst of what was joined.
 
+use smallvec::SmallVec;
+
 use super::halves::HalfId;
 use crate::model::{Failure, Outage, Reason, Timestamp};
 
@@ -67,7 +69,8 @@ struct Failures {
 /// How the attempts of a half, or of an edge, went over time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Course {
-    successes: Vec<Span>,
+    /// As a rule there is one.
+    successes: SmallVec<[Span; 1]>,
     failures: Vec<Failures>,
     /// What is at most so near, nanoseconds, was joined.
     successes_grain: u64,
@@ -165,7 +168,12 @@ impl Course {
             span = span.and(next);
             to += 1;
         }
-        self.successes.splice(from..to, [span]);
+        if from == to {
+            self.successes.insert(from, span);
+        } else {
+            self.successes[from] = span;
+            self.successes.drain(from + 1..to);
+        }
     }
 
     fn add_failures(&mut self, mut new: Failures) {
@@ -234,7 +242,7 @@ impl Course {
         };
         self.successes_grain = grain(self.successes_grain, least);
         let spans = std::mem::take(&mut self.successes);
-        let mut joined: Vec<Span> = Vec::new();
+        let mut joined: SmallVec<[Span; 1]> = SmallVec::new();
         for span in spans {
             match joined.last_mut() {
                 Some(last)

@@ -4,6 +4,7 @@
 use std::hash::Hash;
 
 use foldhash::HashMap;
+use smallvec::SmallVec;
 
 use crate::model::Timestamp;
 
@@ -51,7 +52,8 @@ pub(super) struct Sightings<P, W> {
 
 #[derive(Debug, Default)]
 struct Here {
-    numbers: Vec<u32>,
+    /// As a rule there is one.
+    numbers: SmallVec<[u32; 4]>,
     /// There were more until then.
     cut: Option<Timestamp>,
 }
