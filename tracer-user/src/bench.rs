@@ -99,17 +99,17 @@ impl Recording {
         let mut buffer = Vec::with_capacity(2 * BATCH_BYTES);
         let begun = Instant::now();
         for bytes in &self.0 {
-            replay.told(bytes, |told| match told {
-                Told::Event(mut event) => {
-                    enricher.complete(&mut event);
+            replay.told(bytes, |mut told| match &mut told {
+                Told::Event(event) => {
+                    enricher.complete(event);
                     match last {
                         Stage::Enrich => {}
-                        Stage::Map => map.push(&event),
-                        Stage::Json => writer.write(&event, &mut buffer),
+                        Stage::Map => map.push(event),
+                        Stage::Json => writer.write(event, &mut buffer),
                     }
-                    std::hint::black_box(&event);
+                    std::hint::black_box(event);
                 }
-                Told::Fact(fact) => enricher.learn(&fact),
+                Told::Fact(fact) => enricher.learn(fact),
             });
             if buffer.len() >= BATCH_BYTES {
                 buffer.clear();

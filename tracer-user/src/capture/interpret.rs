@@ -108,26 +108,19 @@ impl Interpreter {
         record: &Record<'a>,
         wanted: impl Fn(Kind) -> bool,
     ) -> Option<Told<'a>> {
-        Some(Told::Fact(match *record {
-            Record::Fork(forked) => Fact::Fork(self.forked(forked)?),
-            Record::Cgroup(made) => Fact::Cgroup(cgroup(made)?),
-            Record::Message(message) => Fact::Dns(exchanged(message)),
-            Record::Redirect(redirect) => Fact::Redirect(redirected(redirect)),
+        // An event is large: it is made where it is handed out.
+        let (header, body) = match *record {
+            Record::Fork(forked) => return Some(Told::Fact(Fact::Fork(self.forked(forked)?))),
+            Record::Cgroup(made) => return Some(Told::Fact(Fact::Cgroup(cgroup(made)?))),
+            Record::Message(message) => return Some(Told::Fact(Fact::Dns(exchanged(message)))),
+            Record::Redirect(redirect) => {
+                return Some(Told::Fact(Fact::Redirect(redirected(redirect))));
+            }
             Record::Connect(opened) if !wanted(Kind::Connect) => {
-                Fact::Opened(self.opened(opened, &wanted)?)
+                return Some(Told::Fact(Fact::Opened(self.opened(opened, &wanted)?)));
             }
             Record::Accept(opened) if !wanted(Kind::Accept) => {
-                Fact::Opened(self.opened(opened, &wanted)?)
-            }
-            _ => return self.event(record, wanted).map(Told::Event),
-        }))
-    }
-
-    fn event(&mut self, record: &Record<'_>, wanted: impl Fn(Kind) -> bool) -> Option<Event> {
-        Some(match *record {
-            // Those are no events.
-            Record::Fork(_) | Record::Cgroup(_) | Record::Message(_) | Record::Redirect(_) => {
-                return None;
+                return Some(Told::Fact(Fact::Opened(self.opened(opened, &wanted)?)));
             }
             Record::Existing(opened) => {
                 if self.settled && opened.connection.process.source == abi::Source::SCAN {
@@ -138,62 +131,62 @@ impl Interpreter {
                     return None;
                 }
                 let event = self.attribute(&opened.connection);
-                self.at(&opened.header, Body::Existing(event))
+                (&opened.header, Body::Existing(event))
             }
-            Record::Exec(executed) => {
-                self.at(&executed.header, Body::Exec(self.executed(executed)))
-            }
+            Record::Exec(executed) => (&executed.header, Body::Exec(self.executed(executed))),
             Record::Exit(exited) => {
                 let process = key(&exited.process);
                 self.listeners.end(process, exited.header.time_ns);
                 if !wanted(Kind::Exit) {
                     return None;
                 }
-                self.at(&exited.header, Body::Exit(self.exited(exited)))
+                (&exited.header, Body::Exit(self.exited(exited)))
             }
             Record::Connect(opened) => {
                 let event = self.attribute(&opened.connection);
-                self.at(&opened.header, Body::Connect(event))
+                (&opened.header, Body::Connect(event))
             }
             Record::Accept(opened) => {
                 let event = self.attribute(&opened.connection);
-                self.at(&opened.header, Body::Accept(event))
+                (&opened.header, Body::Accept(event))
             }
             Record::Close(ended) => {
                 self.count_repaired(ended);
+                let id = id(&ended.connection);
                 if !wanted(Kind::Close) {
-                    self.forget_inbound(&id(&ended.connection));
+                    self.forget_inbound(&id);
                     return None;
                 }
                 let event = self.closed(ended);
-                self.forget_inbound(&event.connection.id);
-                self.at(&ended.header, Body::Close(event))
+                self.forget_inbound(&id);
+                (&ended.header, Body::Close(event))
             }
             Record::Totals(_) if !wanted(Kind::Totals) => return None,
-            Record::Totals(carried) => {
-                let event = self.carried(carried);
-                self.at(&carried.header, Body::Totals(event))
-            }
+            Record::Totals(carried) => (&carried.header, Body::Totals(self.carried(carried))),
             Record::Fail(ended) => {
                 if self.is_repeated(ended) {
                     return None;
                 }
                 self.count_repaired(ended);
-                let event = self.failed(ended);
-                self.at(&ended.header, Body::Fail(event))
+                (&ended.header, Body::Fail(self.failed(ended)))
             }
             Record::Listen(listening) => {
                 let event = self.listening(listening);
                 self.listeners.add(&event.listener, event.process.clone());
-                self.at(&listening.header, Body::Listen(event))
+                (&listening.header, Body::Listen(event))
             }
             Record::Unlisten(listening) => {
                 let event = self.listening(listening);
                 self.listeners
                     .remove(&event.listener, event.process.as_deref());
-                self.at(&listening.header, Body::Unlisten(event))
+                (&listening.header, Body::Unlisten(event))
             }
-        })
+        };
+        Some(Told::Event(Event {
+            time: self.clock.wall(header.time_ns),
+            host: Arc::clone(&self.host),
+            body,
+        }))
     }
 
     /// What the end of the same connection elsewhere must know of this one, if it is told of.
@@ -281,14 +274,6 @@ impl Interpreter {
         ProcessEvent {
             process: Arc::new(self.known(&exited.process)),
             exit: Some(exit_status(exited.status)),
-        }
-    }
-
-    fn at(&self, header: &abi::Header, body: Body) -> Event {
-        Event {
-            time: self.clock.wall(header.time_ns),
-            host: Arc::clone(&self.host),
-            body,
         }
     }
 

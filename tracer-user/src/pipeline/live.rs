@@ -139,14 +139,15 @@ impl Live {
         } = self;
         // What processes run is learnt from, whatever is shown.
         let wanted = |kind| kind == Kind::Exec || filter.wants(kind);
-        capture.drain(wanted, |told| match told {
-            Told::Event(mut event) => {
+        // An event is large: it stays where it is.
+        capture.drain(wanted, |mut told| match &mut told {
+            Told::Event(event) => {
                 // Before the filter: what is not shown tells who is at the other end of what is.
-                enricher.complete(&mut event);
-                !filter.admits(&event) || take(&event)
+                enricher.complete(event);
+                !filter.admits(event) || take(event)
             }
             Told::Fact(fact) => {
-                enricher.learn(&fact);
+                enricher.learn(fact);
                 true
             }
         })
