@@ -37,7 +37,8 @@ struct Identity {
     exec_id: u16,
     cgroup: u64,
     uid: u32,
-    comm: [u8; abi::COMM_LEN],
+    /// As a number, which is hashed at once.
+    comm: u128,
 }
 
 impl From<&abi::Process> for Identity {
@@ -48,7 +49,7 @@ impl From<&abi::Process> for Identity {
             exec_id: process.exec_id,
             cgroup: process.cgroup,
             uid: process.uid,
-            comm: process.comm,
+            comm: u128::from_ne_bytes(process.comm),
         }
     }
 }
@@ -152,13 +153,12 @@ impl Interpreter {
             }
             Record::Close(ended) => {
                 self.count_repaired(ended);
-                let id = id(&ended.connection);
                 if !wanted(Kind::Close) {
-                    self.forget_inbound(&id);
+                    self.forget_inbound(&id(&ended.connection));
                     return None;
                 }
                 let event = self.closed(ended);
-                self.forget_inbound(&id);
+                self.forget_inbound(&event.connection.id);
                 (&ended.header, Body::Close(event))
             }
             Record::Totals(_) if !wanted(Kind::Totals) => return None,
@@ -277,6 +277,8 @@ impl Interpreter {
         }
     }
 
+    /// Inline, so that the event is not moved.
+    #[inline(always)]
     fn closed(&mut self, ended: &abi::Ended) -> ConnectionEvent {
         let mut event = self.attribute(&ended.connection);
         let connection = &mut event.connection;
@@ -467,18 +469,14 @@ fn key(process: &abi::Process) -> ProcessKey {
 /// The same for every record of one end of a connection.
 fn id(kept: &abi::Connection) -> ConnectionId {
     let flow = &kept.flow;
-    let word = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte))
-    };
-    let (local, remote) = (&flow.local_address, &flow.remote_address);
+    let addresses = [flow.local_address, flow.remote_address].map(u128::from_be_bytes);
+    let [local, remote] = addresses.map(|it| [(it >> 64) as u64, it as u64]);
     let ports = u64::from(flow.local_port) << 16 | u64::from(flow.remote_port);
     let words = [
-        word(&local[..8]),
-        word(&local[8..]),
-        word(&remote[..8]),
-        word(&remote[8..]),
+        local[0],
+        local[1],
+        remote[0],
+        remote[1],
         ports << 32 | u64::from(flow.netns),
         u64::from(kept.direction.0),
     ];

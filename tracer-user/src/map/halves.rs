@@ -393,8 +393,11 @@ impl Halves {
 
     /// Whether halves are told apart by `at`.
     fn has_place(&mut self, host: HostId, at: At) -> bool {
-        if self.places.contains(&at) || self.places.len() < MAX_PLACES {
+        if self.places.len() < MAX_PLACES {
             self.places.insert(at);
+            return true;
+        }
+        if self.places.contains(&at) {
             return true;
         }
         self.cut.entry(host).or_default().servers += 1;
