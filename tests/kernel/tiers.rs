@@ -5,9 +5,10 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
+    time::SystemTime,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use tracer_tests::{
@@ -25,6 +26,7 @@ tests!("tiers":
     live_and_from_the_file_it_is_the_same_map,
     a_stopped_database_fails_its_edges_and_no_others,
     questions_are_answered_while_it_happens,
+    an_outage_is_told_rightly_live_and_from_any_recording,
 );
 
 const NGINX: u16 = 8080;
@@ -38,11 +40,13 @@ struct Tiers {
     /// Ends before its files go.
     database: Option<Helper>,
     postgres: Postgres,
+    /// Likewise.
+    cache: Option<Helper>,
     ledger: PathBuf,
     /// Where nginx writes which connection each request came by.
     access: PathBuf,
     _programs: Vec<Helper>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _switch: Netns,
 }
 
@@ -59,20 +63,7 @@ impl Tiers {
         let (switch, hosts) = Netns::switch(5)?;
         let database = Some(postgres.serve(&hosts[3], "10.88.0.4", POSTGRES)?);
         let folder = tempfile::tempdir().context("make a folder")?;
-        let redis = [
-            "--port",
-            &REDIS.to_string(),
-            "--bind",
-            "10.88.0.5",
-            "--protected-mode",
-            "no",
-            "--save",
-            "",
-            "--dir",
-            &folder.path().display().to_string(),
-        ];
-        let redis = start(&hosts[4], &skip::need("redis-server")?, &redis)?;
-        hosts[4].wait_listening(REDIS)?;
+        let cache = Some(serve_redis(&hosts[4], folder.path())?);
 
         let ledger = folder.path().join("shop");
         let plan = Shop {
@@ -113,10 +104,11 @@ impl Tiers {
             hosts,
             database,
             postgres,
+            cache,
             ledger,
             access,
-            _programs: vec![redis, shop, nginx],
-            _folder: folder,
+            _programs: vec![shop, nginx],
+            folder,
             _switch: switch,
         })
     }
@@ -145,12 +137,43 @@ impl Tiers {
         Ok(())
     }
 
+    fn stop_cache(&mut self) -> Result<()> {
+        self.cache
+            .take()
+            .context("it runs")?
+            .finish_by(Signal::TERM)
+    }
+
+    fn start_cache(&mut self) -> Result<()> {
+        self.cache = Some(serve_redis(&self.hosts[4], self.folder.path())?);
+        Ok(())
+    }
+
     /// Connections that nginx had a request by.
     fn asked_by(&self) -> Result<u64> {
         let text = std::fs::read_to_string(&self.access).context("read nginx's log")?;
         let connections: std::collections::BTreeSet<_> = text.lines().collect();
         Ok(connections.len() as u64)
     }
+}
+
+fn serve_redis(netns: &Netns, folder: &Path) -> Result<Helper> {
+    let (port, folder) = (REDIS.to_string(), folder.display().to_string());
+    let args = [
+        "--port",
+        &port,
+        "--bind",
+        "10.88.0.5",
+        "--protected-mode",
+        "no",
+        "--save",
+        "",
+        "--dir",
+        &folder,
+    ];
+    let redis = start(netns, &skip::need("redis-server")?, &args)?;
+    netns.wait_listening(REDIS)?;
+    Ok(redis)
 }
 
 /// `tracer map`, live, that writes its events to `save`; once it is attached.
@@ -377,6 +400,131 @@ fn questions_are_answered_while_it_happens() -> Result<()> {
     ensure!(found["complete"] == true, "{found}");
     ensure!(found["coverage"]["proven"] == true, "{found}");
     Ok(())
+}
+
+/// redis is stopped under load and started again. Who asks when all is over is told the cause, the begin, the end,
+/// the length and who suffered: by a tracer that watched meanwhile, from a recording that began before the
+/// servers, and from one that found them there.
+fn an_outage_is_told_rightly_live_and_from_any_recording() -> Result<()> {
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let files = ["whole", "found"].map(|name| folder.path().join(name));
+    let whole = watch(&files[0])?;
+    let mut tiers = Tiers::new()?;
+    tiers.load()?;
+    let found = watch(&files[1])?;
+    let mut live = question(&["failures", "-o", "json", "-v"])?;
+    live.wait_until_watching()?;
+    tiers.load()?;
+
+    let stopped = SystemTime::now();
+    tiers.stop_cache()?;
+    tiers.load()?;
+    let started = SystemTime::now();
+    tiers.start_cache()?;
+    tiers.load()?;
+    let over = SystemTime::now();
+    tiers.load()?;
+    tiers.settle()?;
+
+    let live = finished(live)?;
+    finished(found)?;
+    finished(whole)?;
+    let books = books(&tiers)?;
+    ensure!(books.uncached > 0 && books.refused == 0, "{books:?}");
+    let outage = Outage {
+        stopped,
+        started,
+        over,
+        attempts: books.uncached,
+    };
+    outage.holds(&live).context("live")?;
+    for file in &files {
+        let mut command = tracer::command()?;
+        command.args(["failures", "-o", "json", "--from"]).arg(file);
+        let run = tracer::output(&mut command)?;
+        run.expect_code(0)?;
+        outage
+            .holds(&run.stdout)
+            .with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// What really happened to redis.
+struct Outage {
+    /// Before it was stopped, before it was started again, and after it served again.
+    stopped: SystemTime,
+    started: SystemTime,
+    over: SystemTime,
+    /// How many were refused.
+    attempts: u64,
+}
+
+impl Outage {
+    /// That `answer` tells it, once, and all of it.
+    fn holds(&self, answer: &[u8]) -> Result<()> {
+        let answer: Value = serde_json::from_slice(answer).context("the answer is JSON")?;
+        let causes = answer["causes"].as_array().context("causes")?;
+        let is_of = |it: &&Value| it["server"]["name"] == "redis-server";
+        let ours: Vec<_> = causes.iter().filter(is_of).collect();
+        let [cause] = ours[..] else {
+            bail!("{} causes with redis: {causes:#?}", ours.len());
+        };
+        ensure!(
+            cause["what"] == "outage" && cause["port"] == REDIS,
+            "{cause}"
+        );
+        ensure!(
+            number(cause, "/failed/refused")? == self.attempts
+                && number(cause, "/attempts")? == self.attempts,
+            "{} were refused: {cause}",
+            self.attempts
+        );
+        let clients = cause["clients"].as_array().context("clients")?;
+        ensure!(
+            clients.len() == 1
+                && clients[0]["name"] == "shopd"
+                && clients[0]["attempts"] == self.attempts,
+            "{cause}"
+        );
+        let [begin, last, end] = ["begin", "last", "end"].map(|it| time(&cause[it]));
+        let (begin, last, end) = (begin?, last?, end?);
+        ensure!(self.stopped < begin && begin <= last, "{cause}");
+        ensure!(last < end, "{cause}");
+        ensure!(self.started < end && end < self.over, "{cause}");
+        let length = number(cause, "/length_ns")?;
+        ensure!(
+            u128::from(length) == end.duration_since(begin)?.as_nanos(),
+            "{cause}"
+        );
+        // Why it began, and why it was over: the process that ended, and the one that listens.
+        for (events, within, what) in [
+            ("before", [self.stopped, begin], "unlisten"),
+            // It closes its socket a moment before it ends.
+            ("before", [self.stopped, self.started], "exit"),
+            ("ended_by", [self.started, end], "listen"),
+        ] {
+            let told = cause[events].as_array().context(events)?;
+            let fits = |it: &Value| -> Result<bool> {
+                let time = time(&it["time"])?;
+                let is_within = within[0] < time && time <= within[1];
+                Ok(it["what"] == what && it["who"]["name"] == "redis-server" && is_within)
+            };
+            let fitting = told.iter().map(fits).collect::<Result<Vec<_>>>()?;
+            ensure!(
+                fitting.contains(&true),
+                "no `{what}` in `{events}`: {cause}"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn time(value: &Value) -> Result<SystemTime> {
+    let text = value
+        .as_str()
+        .with_context(|| format!("no time: {value}"))?;
+    humantime::parse_rfc3339(text).with_context(|| format!("parse {text}"))
 }
 
 /// `tracer` with these words, and the hooks under test.

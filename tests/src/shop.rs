@@ -36,6 +36,8 @@ pub struct Books {
     pub postgres: u64,
     /// Attempts to connect with PostgreSQL that were refused.
     pub refused: u64,
+    /// Attempts to connect with redis that were.
+    pub uncached: u64,
 }
 
 /// What redis is told, and what it answers.
@@ -51,6 +53,7 @@ impl Books {
             books.redis += u64::from(line.contains("redis"));
             books.postgres += u64::from(line.contains("postgres"));
             books.refused += u64::from(line.contains("refused"));
+            books.uncached += u64::from(line.contains("uncached"));
         }
         Ok(books)
     }
@@ -92,11 +95,18 @@ fn serve(shop: &Shop, mut client: TcpStream, line: &mut String) -> Result<()> {
             Err(_) => return Ok(()),
         }
     }
-    let mut redis = TcpStream::connect(shop.redis).context("connect with redis")?;
-    line.push_str(" redis");
-    redis.write_all(PING.0)?;
-    redis.read_exact(&mut [0; PING.1.len()])?;
-    drop(redis);
+    match TcpStream::connect(shop.redis) {
+        Ok(mut redis) => {
+            line.push_str(" redis");
+            // It may be stopped meanwhile.
+            let _ = redis.write_all(PING.0);
+            let _ = redis.read_exact(&mut [0; PING.1.len()]);
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            line.push_str(" uncached");
+        }
+        Err(error) => return Err(error).context("connect with redis"),
+    }
     let status = match TcpStream::connect(shop.postgres) {
         Ok(postgres) => {
             line.push_str(" postgres");

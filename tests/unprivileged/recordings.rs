@@ -88,6 +88,45 @@ fn a_recording_makes_a_map() {
     assert_eq!(map["generated"], "2026-11-22T01:02:03.000000000Z");
 }
 
+/// How processes begin and end is part of a recording, and so of its map.
+#[test]
+fn a_map_of_a_whole_recording_lacks_nothing() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings/before.jsonl");
+    let text = std::fs::read_to_string(path).expect("a recording");
+    assert!(text.contains(r#""event":"exit""#));
+    let (rest, last) = text.trim_end().rsplit_once('\n').expect("many lines");
+    let mut stop: serde_json::Value = serde_json::from_str(last).expect("the account");
+    stop["lines"] = rest.lines().count().into();
+    let folder = Folder::new();
+    let saved = folder.0.path().join("saved.jsonl");
+    for (rest, absent) in [
+        (rest.to_owned(), serde_json::Value::Null),
+        // One is missing.
+        (
+            rest.replacen(r#""event":"exit""#, r#""event":"none""#, 1)
+                .lines()
+                .filter(|line| !line.contains(r#""event":"none""#))
+                .collect::<Vec<_>>()
+                .join("\n"),
+            1.into(),
+        ),
+    ] {
+        let file = folder.file("events.jsonl", &format!("{rest}\n{stop}\n"));
+        let found = json(&map(&[&file], &["-o", "json"]));
+        assert_eq!(found["coverage"][0]["runs"][0]["absent"], absent);
+        let save = saved.to_str().expect("a path");
+        assert_eq!(json(&map(&[&file], &["-o", "json", "--save", save])), found);
+        assert_eq!(json(&map(&[&saved], &["-o", "json"])), found);
+        let again = run("stream", &[&file], &["-o", "json"]);
+        again.expect_code(0).expect("it can be read");
+        let again = folder.file("again.jsonl", again.text().expect("text"));
+        assert_eq!(json(&map(&[&again], &["-o", "json"])), found);
+        let nodes = found["nodes"].as_array().expect("nodes");
+        let changes = nodes.iter().filter_map(|it| it["changes"].as_array());
+        assert!(changes.flatten().any(|it| it["what"] == "exit"));
+    }
+}
+
 #[test]
 fn a_stream_read_and_written_again_is_the_same() {
     let folder = Folder::new();

@@ -47,7 +47,8 @@ pub struct Options {
     #[arg(long, value_name = "in|out", value_parser = direction_parser(), hide_possible_values = true)]
     pub direction: Option<Direction>,
 
-    /// Only these kinds of event; start, loss and stop always show, exec and exit only if asked for
+    /// Only these kinds of event; start, loss and stop always show, exec and exit of what is watched only
+    /// if asked for
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind_parser())]
     pub event: Vec<Kind>,
 

@@ -127,7 +127,8 @@ const MAX_CAUSES: usize = 8;
 const MAX_OF_CLIENT: usize = 2;
 /// What happens to the server so shortly after the first failure is of the same moment.
 const SAME_NS: u64 = 100_000_000;
-/// On another host, whose clock differs, what served may have ended so much later by that.
+/// A process ends so much later than it stops to listen; and on another host, whose clock differs, what served
+/// may have ended so much later by that.
 const LATE_NS: u64 = 1_000_000_000;
 
 /// What fails in `view`, with what happened to either end within `window` before.
@@ -197,7 +198,8 @@ fn failure(view: &View, edge: &Edge, window_ns: u64) -> Failing {
 }
 
 /// What happened to `server` or one of `clients` shortly before attempts began to fail, the newest first. What
-/// happened after that is what came of it, but for the end of what served, which may be told a moment late.
+/// happened after that is what came of it, but for the end of what served, which may be told a moment late or
+/// take a while.
 fn before(
     view: &View,
     server: usize,
@@ -213,11 +215,16 @@ fn before(
         near.collect::<Vec<Cause>>()
     };
     let after = |ns: u64| Timestamp::from_ns(began.as_ns().saturating_add(ns));
-    let ends = |mut causes: Vec<Cause>| {
-        causes.retain(|it| it.change.time() <= began || it.change.is_end());
-        causes
-    };
-    let mut all = ends(near(server, after(SAME_NS)));
+    let mut all = near(server, after(SAME_NS));
+    all.retain(|it| it.change.time() <= began || it.change.is_end());
+    // Whoever stops to listen may take a while to end.
+    let stops = all.iter().filter(|it| it.change.unlistens(port));
+    if let Some(stopped) = stops.map(|it| it.change.time()).max() {
+        let until = Timestamp::from_ns(stopped.as_ns().saturating_add(LATE_NS));
+        let ends = near(server, until).into_iter();
+        let ends = ends.filter(|it| it.change.time() > after(SAME_NS) && it.change.is_end());
+        all.extend(ends);
+    }
     let host = |at: usize| view.nodes[at].host.as_ref().map(|it| &it.id);
     let is_elsewhere = clients.iter().any(|it| host(*it) != host(server));
     if is_elsewhere && !all.iter().any(|it| it.change.is_end()) {

@@ -25,8 +25,13 @@ use crate::{
 /// # Errors
 /// If the capture cannot start, a recording cannot be read, or the output cannot be written.
 pub async fn map(options: MapOptions) -> Result<Exit> {
-    let filter = Filter::new(&options.about.filter);
     let recordings = recorded::paths(&options.sources, &options.about.live)?;
+    let filter = Filter::new(&options.about.filter);
+    let filter = match recordings.is_some() || options.save.is_some() {
+        // A recording has what questions ask for.
+        true => filter.with_processes(),
+        false => filter,
+    };
     let mut save = match &options.save {
         // Before anything is created: that would empty the recording.
         Some(path) if recorded::is_one_of(path, recordings.as_deref().unwrap_or_default()) => {

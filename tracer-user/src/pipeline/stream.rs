@@ -33,6 +33,8 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     let filter = Filter::new(&options.filter);
     let mut lines = Lines::new(&options);
     if let Some(paths) = recorded::paths(&options.sources, &options.live)? {
+        // Whoever recorded them asked for them.
+        let filter = filter.with_processes();
         let take = |batch: &[Event]| {
             for event in batch.iter().filter(|event| filter.admits(event)) {
                 lines.push(event);

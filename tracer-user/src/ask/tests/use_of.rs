@@ -277,6 +277,32 @@ fn by_another_clock_what_served_may_have_ended_a_little_later() {
 }
 
 #[test]
+fn whoever_stops_to_listen_may_take_a_while_to_end() {
+    let told = |stops_ms: i64, ends_ms: i64| {
+        let mut it = Draft::new();
+        it.unit("app");
+        let time =
+            |ms: i64| Timestamp::from_ns(at(1_000).as_ns().saturating_add_signed(ms * 1_000_000));
+        let address = IpAddr::from([0, 0, 0, 0]).into();
+        let port = 5432;
+        let db = it.unit("db");
+        db.changed(time(stops_ms), Happened::Unlisten { address, port });
+        db.changed(
+            time(ends_ms),
+            Happened::Exit {
+                pid: 3,
+                status: None,
+            },
+        );
+        it.edge("app", "db", port, 0).fails(1, at(1_000));
+        failing(it, 60).before.len()
+    };
+    assert_eq!((told(-10, 500), told(-10, 1_500)), (2, 1));
+    // It came of what failed.
+    assert_eq!(told(300, 500), 0);
+}
+
+#[test]
 fn what_dials_itself_is_told_of_once() {
     let mut it = Draft::new();
     let db = it.unit("db");
