@@ -1,6 +1,10 @@
 //! Halves of edges: what one workload has with one remote, as its own end tells it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher as _, Hash, Hasher},
+    sync::Arc,
+};
 
 use foldhash::{HashMap, HashSet, fast::RandomState};
 
@@ -170,6 +174,19 @@ struct Asked {
     name: Option<usize>,
 }
 
+/// The same with its hash, which is made once however often it is looked up.
+#[derive(Debug, PartialEq, Eq)]
+struct Hashed {
+    hash: u64,
+    asked: Asked,
+}
+
+impl Hash for Hashed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
 /// What was found for it.
 #[derive(Clone, Debug)]
 struct Found {
@@ -189,7 +206,7 @@ pub(super) type Unknown = Vec<usize>;
 pub(super) struct Halves {
     halves: IndexSet<Half>,
     places: HashSet<At>,
-    asked: IndexMap<Asked, Found>,
+    asked: IndexMap<Hashed, Found>,
     links: IndexMap<(Link, Whose), Counters>,
     /// Of what only one end told, the last.
     alone: VecDeque<(Link, Share)>,
@@ -263,25 +280,46 @@ impl Halves {
         ];
         let last = last.filter(|AskedId(at)| {
             let known = self.asked.get_index(*at as usize);
-            known.is_some_and(|(known, _)| *known == asked)
+            known.is_some_and(|(known, _)| known.asked == asked)
         });
-        let at = match last {
-            Some(AskedId(at)) => Some(at as usize),
-            None => self.asked.get_index_of(&asked),
-        };
-        if let Some((at, (_, found))) = at.and_then(|at| Some((at, self.asked.get_index(at)?)))
-            && self.facts.again(found.owner, found.taker, times)
+        if let Some(last) = last
+            && let Some(half) = self.again(last, event, times, nodes)
         {
-            nodes.again(found.process, event.process.as_ref(), time);
-            return (found.half, AskedId(at as u32));
+            return (half, last);
         }
-        let found = self.find(&asked, event, times, nodes);
+        let asked = Hashed {
+            hash: self.asked.hasher().hash_one(&asked),
+            asked,
+        };
+        let known = self.asked.get_index_of(&asked);
+        if let Some(known) = known.map(|at| AskedId(at as u32))
+            && let Some(half) = self.again(known, event, times, nodes)
+        {
+            return (half, known);
+        }
+        let found = self.find(&asked.asked, event, times, nodes);
         let half = found.half;
         if self.asked.len() >= MAX_ASKED {
             self.asked.clear();
         }
         let (at, _) = self.asked.insert_full(asked, found);
         (half, AskedId(at as u32))
+    }
+
+    /// The half that was found there, unless who has the addresses is to be told anew.
+    fn again(
+        &mut self,
+        AskedId(at): AskedId,
+        event: &ConnectionEvent,
+        times: [Timestamp; 2],
+        nodes: &mut Nodes,
+    ) -> Option<HalfId> {
+        let (_, found) = self.asked.get_index(at as usize)?;
+        if !self.facts.again(found.owner, found.taker, times) {
+            return None;
+        }
+        nodes.again(found.process, event.process.as_ref(), times[1]);
+        Some(found.half)
     }
 
     fn find(
