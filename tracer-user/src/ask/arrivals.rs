@@ -4,37 +4,65 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Doubt, Proof};
-use crate::model::{Address, ListeningAt, Node, NodeKind, View};
+use crate::model::{Address, AddressClass, Edge, ListeningAt, Node, NodeKind, View};
 
 /// What may have come to some listeners, though no edge says so.
 #[derive(Debug)]
 pub(super) struct Arrivals {
-    /// Edges whose connections brought nothing back, and led to who knows whom, by port. A handshake that
-    /// was complete and that nobody accepted is told by the client alone; if that is elsewhere, nobody may
-    /// know whose the address is. Of those who answer both ends are told, or they are not watched.
-    unanswered: HashMap<u16, Vec<usize>>,
+    /// Edges with connections that led to who knows whom, by port.
+    unknown: HashMap<u16, Vec<usize>>,
     /// Those that may have led to one of the listeners.
     maybe: BTreeSet<usize>,
     /// The network namespaces of the listeners, by id of the host, if there is one.
     netns: BTreeSet<(Option<String>, u32)>,
+    /// Two maps are compared.
+    is_compared: bool,
+}
+
+/// Those that brought nothing back. A handshake that was complete and that nobody accepted is told by the client
+/// alone; if that is elsewhere, nobody may know whose the address is. Of those who answer both ends are told, or
+/// they are not watched.
+fn unanswered(edge: &Edge) -> u64 {
+    edge.evidence.unanswered
+}
+
+/// Those of which the other end may be told as well, as an edge from an address: of several hosts that do not
+/// share a network, as far as is known.
+fn unmatched(view: &View, edge: &Edge) -> u64 {
+    let addresses = &view.nodes[edge.server].addresses;
+    let is_public = |it: &Address| AddressClass::of(it.ip()) == AddressClass::Public;
+    match view.coverage.len() > 1 && !addresses.iter().all(is_public) {
+        true => edge.evidence.unmatched,
+        false => 0,
+    }
 }
 
 impl Arrivals {
     pub(super) fn new(view: &View) -> Self {
-        let mut unanswered: HashMap<u16, Vec<usize>> = HashMap::new();
+        Self::of(view, false)
+    }
+
+    /// Of a map that is compared with another one.
+    pub(super) fn compared(view: &View) -> Self {
+        Self::of(view, true)
+    }
+
+    fn of(view: &View, is_compared: bool) -> Self {
+        let is_unknown = |edge| unanswered(edge) > 0 || is_compared && unmatched(view, edge) > 0;
+        let mut unknown: HashMap<u16, Vec<usize>> = HashMap::new();
         for (at, edge) in view.edges.iter().enumerate() {
             if let Some(port) = edge.port
                 && view.nodes[edge.server].kind == NodeKind::Remote
-                && (edge.evidence.client_only > 0 && edge.connections() > 0)
-                && edge.received_bytes == 0
+                && is_unknown(edge)
             {
-                unanswered.entry(port).or_default().push(at);
+                unknown.entry(port).or_default().push(at);
             }
         }
         Self {
-            unanswered,
+            unknown,
             maybe: BTreeSet::new(),
             netns: BTreeSet::new(),
+            is_compared,
         }
     }
 
@@ -44,7 +72,7 @@ impl Arrivals {
         self.netns.insert((host, listener.netns));
         let any = listener.address.ip().is_unspecified();
         let is_there = |it: &Address| *it == listener.address || any && !it.ip().is_loopback();
-        let edges = self.unanswered.get(&listener.port).into_iter().flatten();
+        let edges = self.unknown.get(&listener.port).into_iter().flatten();
         let maybe = edges.filter(|at| {
             let server = &view.nodes[view.edges[**at].server];
             server.addresses.iter().any(is_there)
@@ -69,10 +97,17 @@ impl Arrivals {
                 connections,
             });
         }
-        let unanswered = self.maybe.iter().map(|at| view.edges[*at].connections());
-        let connections = unanswered.fold(0, u64::saturating_add);
+        let sum = |of: &dyn Fn(&Edge) -> u64| {
+            let maybe = self.maybe.iter().map(|at| of(&view.edges[*at]));
+            maybe.fold(0, u64::saturating_add)
+        };
+        let connections = sum(&unanswered);
         if connections > 0 {
             proof.doubt(Doubt::Unanswered { connections });
+        }
+        let connections = sum(&|edge| unmatched(view, edge));
+        if connections > 0 && self.is_compared {
+            proof.doubt(Doubt::Unmatched { connections });
         }
     }
 }

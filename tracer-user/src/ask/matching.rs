@@ -88,7 +88,7 @@ impl<'a> Matching<'a> {
         let new = new.map(|it| (there(it.server), it.port)).collect();
         let sides: [(&View, Vec<Server>); 2] = [(self.after, gone), (self.before, new)];
         for (view, servers) in sides {
-            let mut arrivals = Arrivals::new(view);
+            let mut arrivals = Arrivals::compared(view);
             for (server, port) in servers {
                 let node = server.map(|at| &view.nodes[at]);
                 let listeners = node.iter().flat_map(|it| &it.listeners);

@@ -165,6 +165,12 @@ pub enum Doubt {
         /// How many.
         connections: u64,
     },
+    /// Connections that nobody saw begin led to addresses of which nobody knows whose they are, as several hosts
+    /// were watched: their other ends may be told of, too.
+    Unmatched {
+        /// How many.
+        connections: u64,
+    },
     /// Two times are compared, and the later one is shorter: what happens rarely may only not have
     /// come yet.
     Shorter {

@@ -40,10 +40,30 @@ pub(super) struct Share {
     pub(super) what: What,
 }
 
+impl Share {
+    /// Whether nobody saw it begin.
+    pub(super) fn is_found(&self) -> bool {
+        matches!(self.what, What::Connection { is_found: true, .. })
+    }
+
+    /// Whether it is a connection that brought nothing back.
+    fn is_unanswered(&self) -> bool {
+        matches!(
+            self.what,
+            What::Connection {
+                received_bytes: 0,
+                ..
+            }
+        )
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum What {
     Connection {
         at_start: bool,
+        /// Nobody saw it begin.
+        is_found: bool,
         ended: bool,
         /// How, where that was told.
         ending: Option<Ending>,
@@ -125,6 +145,10 @@ pub(super) struct Counters {
     /// Of an edge only, which is made of several of these.
     course: Option<Box<Course>>,
     client_only: u64,
+    /// Connections among these that brought nothing back.
+    unanswered: u64,
+    /// And those that nobody saw begin.
+    unmatched: u64,
     server_only: u64,
     both: u64,
     by_addresses: u64,
@@ -161,6 +185,7 @@ impl Counters {
         match share.what {
             What::Connection {
                 at_start,
+                is_found: _,
                 ended,
                 ending,
                 is_empty,
@@ -219,7 +244,11 @@ impl Counters {
         }
         match (share.client, share.server) {
             (Some(_), Some(_)) => self.both += 1,
-            (Some(_), None) => self.client_only += 1,
+            (Some(_), None) => {
+                self.client_only += 1;
+                self.unanswered += u64::from(share.is_unanswered());
+                self.unmatched += u64::from(share.is_found());
+            }
             (None, _) => self.server_only += 1,
         }
         self.by_addresses += u64::from(share.by_addresses);
@@ -237,6 +266,9 @@ impl Counters {
         let has_any = self.client_only > 0;
         if has_any {
             self.client_only -= 1;
+            // Whether it was one of them is not known any more.
+            self.unanswered = self.unanswered.min(self.client_only);
+            self.unmatched = self.unmatched.min(self.client_only);
             self.both += 1;
             count(server, &mut self.server_process, &mut self.address);
         }
@@ -311,6 +343,8 @@ impl Counters {
             self.fail(failed);
         }
         self.client_only += other.client_only;
+        self.unanswered += other.unanswered;
+        self.unmatched += other.unmatched;
         self.server_only += other.server_only;
         self.both += other.both;
         self.by_addresses += other.by_addresses;
@@ -469,6 +503,8 @@ impl Counters {
                     _ => SeenBy::Both,
                 },
                 client_only: self.client_only,
+                unanswered: self.unanswered,
+                unmatched: self.unmatched,
                 server_only: self.server_only,
                 both: self.both,
                 by_addresses: self.by_addresses,

@@ -277,6 +277,7 @@ pub(super) fn share(
         by_addresses,
         what: What::Connection {
             at_start: told().any(|end| end.is_older) || told().all(|end| end.is_existing),
+            is_found: told().all(|end| end.is_existing),
             ended: told().any(|end| end.is_over) || told().all(|end| end.is_unwatched),
             ending,
             // Of what was found to be over later, nobody knows what it carried.

@@ -43,6 +43,8 @@ impl Server {
 pub(super) enum Whose {
     /// What that end itself says; of one that says nothing nobody knows.
     Told,
+    /// Its own host tells of that end as well, and nobody knows which it is.
+    Apart,
     /// Whose socket listened, or had listened, where it went.
     Listener(NodeId),
     /// Who served others that dialled the same.
@@ -60,6 +62,8 @@ pub(super) enum Whose {
 struct Asked {
     time: Timestamp,
     failed: Option<Reason>,
+    /// Nobody saw it begin: what a host has open then it tells.
+    is_found: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +71,8 @@ pub(super) struct Facts {
     pub(super) listeners: Listeners,
     /// Which network namespaces have an address.
     owners: Sightings<Address, (HostId, u32)>,
+    /// When each of these was seen last.
+    present: HashMap<(HostId, u32), Timestamp>,
     /// Who takes what comes in there.
     takers: Sightings<Place, NodeId>,
     /// Who was found at the other end of connections, where both ends were seen.
@@ -80,6 +86,7 @@ impl Default for Facts {
         Self {
             listeners: Listeners::default(),
             owners: Sightings::new(MAX_SEEN),
+            present: HashMap::default(),
             takers: Sightings::new(MAX_SEEN),
             servers: Sightings::new(MAX_SEEN),
             cut: HashMap::default(),
@@ -105,6 +112,7 @@ impl Facts {
         times: [Timestamp; 2],
     ) -> SightingId {
         let ip = address.ip();
+        self.is_present(netns, times[1]);
         // Every one has these.
         if ip.is_loopback() || ip.is_unspecified() {
             return SightingId::NONE;
@@ -114,6 +122,17 @@ impl Facts {
             self.cut.entry(netns.0).or_default().owners += 1;
         }
         known
+    }
+
+    /// That network namespace is there.
+    fn is_present(&mut self, netns: (HostId, u32), time: Timestamp) {
+        if let Some(last) = self.present.get_mut(&netns) {
+            *last = time.max(*last);
+        } else if self.present.len() < MAX_SEEN {
+            self.present.insert(netns, time);
+        } else {
+            self.cut.entry(netns.0).or_default().owners += 1;
+        }
     }
 
     /// `node` has what came in at `place`.
@@ -226,6 +245,7 @@ impl Facts {
                 What::Connection { .. } => None,
                 What::Failure { reason, .. } => Some(reason),
             },
+            is_found: share.is_found(),
         };
         let known = |node: &NodeId| !nodes.is_unknown(*node);
         let listener = server
@@ -298,8 +318,17 @@ impl Facts {
         // An end that tells says where it is.
         let netns = match server {
             Some(server) => Some((server.host, server.netns)),
-            None => self.owner(here, address, time, realms),
+            None => self.owner(here, (address, client.port), time, realms),
         };
+        let owned = |time| self.last_owner(here, address, time, realms);
+        let is_apart = |(host, _): (HostId, u32)| asked.is_found && host != client.host;
+        if server.is_none()
+            && netns
+                .or_else(|| owned(time).flatten())
+                .is_some_and(is_apart)
+        {
+            return Whose::Apart;
+        }
         let place = netns.map(|(host, netns)| Place {
             host,
             netns,
@@ -320,13 +349,12 @@ impl Facts {
         // The address may have moved since.
         let served = served.filter(|it| match server {
             Some(server) => it.who.netns == (server.host, server.netns),
-            None => {
-                let [before, then] = [it.last.min(time), time]
-                    .map(|time| self.last_owner(here, address, time, realms));
-                before.is_some() && before == then
-            }
+            None => owned(time).is_some_and(|then| owned(it.last.min(time)) == Some(then)),
         });
-        let is_led = |it: &Server| netns.is_some_and(|netns| netns != it.netns);
+        let is_led = |it: &Server| {
+            let owner = netns.or_else(|| owned(time).flatten());
+            owner.is_some_and(|netns| netns != it.netns)
+        };
         let served = served.map(|it| it.who);
         // What is led elsewhere comes to no socket here.
         match (listener, served) {
@@ -354,20 +382,57 @@ impl Facts {
     }
 
     /// The network namespace that has `address`, as those in `from` reach it; none if that is not known,
-    /// or if there may be several.
+    /// or if there may be several that take what comes to that port.
     pub(super) fn owner(
+        &self,
+        from: (HostId, u32),
+        (address, port): (Address, u16),
+        time: Timestamp,
+        realms: &Realms,
+    ) -> Option<(HostId, u32)> {
+        if self.has_itself(from, address, time) {
+            return Some(from);
+        }
+        let counts = |netns| is_reached(from, netns, address, realms);
+        let owner = self.owners.at(&address, time, counts)?;
+        (!self.is_contested(owner, (address, port), time)).then_some(owner)
+    }
+
+    /// Where what was dialled came in, of which it is known that it was not led elsewhere, whoever may have the
+    /// address since.
+    pub(super) fn came_to(
         &self,
         from: (HostId, u32),
         address: Address,
         time: Timestamp,
         realms: &Realms,
     ) -> Option<(HostId, u32)> {
-        match self.has_itself(from, address, time) {
-            true => Some(from),
-            false => self.owners.at(&address, time, |netns| {
-                is_reached(from, netns, address, realms)
-            }),
-        }
+        self.last_owner(from, address, time, realms).flatten()
+    }
+
+    /// Whether another namespace of the same host may have the address as well, in a network that looks the
+    /// same: it had it, and is still there. A host may give an address to another one, which then has it alone.
+    fn is_contested(
+        &self,
+        (host, netns): (HostId, u32),
+        (address, port): (Address, u16),
+        time: Timestamp,
+    ) -> bool {
+        let mut known = self.owners.of(&address);
+        let since = known.find(|it| it.who == (host, netns));
+        let since = since.map_or(time, |it| it.first.min(time));
+        let others = self.owners.of(&address);
+        let mut others = others.filter(|it| it.who.0 == host && it.who.1 != netns);
+        others.any(|it| {
+            let place = Place {
+                host,
+                netns: it.who.1,
+                address,
+                port,
+            };
+            let is_there = || self.present.get(&it.who).is_some_and(|last| *last >= since);
+            it.first <= time && (is_there() || self.listeners.takes(place, time))
+        })
     }
 
     /// The one that was seen to have it last by then, if any was, though another may have it already; none

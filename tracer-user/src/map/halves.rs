@@ -552,7 +552,7 @@ impl Halves {
         let (node, port) = (server.node, server.served_port());
         let server = |port, is_led| Whose::Server { node, port, is_led };
         let servers = [true, false].map(|is_led| [server(port, is_led), server(0, is_led)]);
-        let others = [Whose::Listener(node), Whose::Told];
+        let others = [Whose::Listener(node), Whose::Told, Whose::Apart];
         for whose in servers.into_iter().flatten().chain(others) {
             if let Some(counters) = self.links.get_mut(&(link, whose))
                 && counters.complete(known)

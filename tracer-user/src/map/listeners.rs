@@ -264,6 +264,12 @@ impl Listeners {
         sockets.any(|it| !self.words(it, time).is_empty())
     }
 
+    /// Whether any socket takes what comes to `place`.
+    pub(super) fn takes(&self, place: Place, time: Timestamp) -> bool {
+        let mut sockets = place.sockets();
+        sockets.any(|it| !holders(self.words(it, time), time).is_empty())
+    }
+
     /// The socket that takes what comes to `place`; none if it may be of one of several.
     pub(super) fn taker(&self, place: Place, time: Timestamp) -> Option<Socket> {
         let mut sockets = place.sockets();

@@ -147,6 +147,11 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         })
     }
 
+    /// All that were seen in `place`, as far as they are kept.
+    pub(super) fn of(&self, place: &P) -> impl Iterator<Item = &Sighting<W>> {
+        self.here(place).into_iter().flatten()
+    }
+
     fn here(&self, place: &P) -> Option<impl Iterator<Item = &Sighting<W>> + Clone> {
         let here = self.places.get(place)?;
         Some(here.numbers.iter().map(|at| &self.all[*at as usize]))

@@ -385,7 +385,7 @@ fn ends(link: Link, whose: Whose, halves: &Halves) -> (SeenFrom, SeenFrom, Optio
     let remote = |half: &Half| (half.remote, half.netns);
     let [client, server] = [link.client, link.server].map(|id| id.map(|id| halves.get(id)));
     let found = match whose {
-        Whose::Told => None,
+        Whose::Told | Whose::Apart => None,
         Whose::Listener(node) => Some((node, None)),
         Whose::Server {
             node, port: known, ..

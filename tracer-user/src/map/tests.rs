@@ -1,5 +1,6 @@
 //! Maps of small worlds whose truth is written beside them.
 
+mod alike;
 mod apart;
 mod late;
 mod outages;

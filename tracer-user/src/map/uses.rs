@@ -96,8 +96,11 @@ impl Uses {
         let client = client.filter(|it| it.side == Side::Client && it.port != 0);
         let came_to = match (server, whose, client) {
             (Some(server), ..) => server.came_in(),
-            // Where it is led is not known, or who dialled.
-            (None, Whose::Server { is_led: true, .. }, _) | (None, _, None) => None,
+            // Where it is led is not known, or who dialled; or it is told of by itself.
+            (None, Whose::Server { is_led: true, .. } | Whose::Apart, _) | (None, _, None) => None,
+            (None, Whose::Server { .. }, Some(client)) => {
+                remote(map, client).and_then(|at| served_at(map, client, at, used.first))
+            }
             (None, _, Some(client)) => {
                 remote(map, client).and_then(|at| place(map, client, at, used.first))
             }
@@ -244,8 +247,21 @@ fn dialled(map: &Map, client: &Half, server: Option<&Half>) -> Option<At> {
 /// Where that is, in the network namespace that has the address.
 fn place(map: &Map, client: &Half, At { address, port }: At, time: Timestamp) -> Option<Place> {
     let from = (client.host, client.netns);
-    let owner = map.halves.facts.owner(from, address, time, &map.realms);
+    let dialled = (address, port);
+    let owner = map.halves.facts.owner(from, dialled, time, &map.realms);
     owner.map(|(host, netns)| Place {
+        host,
+        netns,
+        address,
+        port,
+    })
+}
+
+/// The same of what was served before, and since then was not seen to be elsewhere.
+fn served_at(map: &Map, client: &Half, At { address, port }: At, time: Timestamp) -> Option<Place> {
+    let from = (client.host, client.netns);
+    let netns = map.halves.facts.came_to(from, address, time, &map.realms);
+    netns.map(|(host, netns)| Place {
         host,
         netns,
         address,

@@ -518,6 +518,12 @@ pub struct EdgeEvidence {
     pub ends: SeenBy,
     /// Connections and attempts that only the client's end told of.
     pub client_only: u64,
+    /// Connections among them that brought nothing back: nobody may have accepted them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unanswered: u64,
+    /// Those of them that nobody saw begin: the other end may be told of as well, and nobody knows which it is.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unmatched: u64,
     /// Those that only the server's end told of.
     pub server_only: u64,
     /// Those that both ends told of.

@@ -34,11 +34,11 @@ fn socket(name: &str, local: &str, netns: u32, found: bool) -> ListenerEvent {
     }
 }
 
-fn listens(name: &str, local: &str, netns: u32, time: f64) -> Event {
+pub(super) fn listens(name: &str, local: &str, netns: u32, time: f64) -> Event {
     tell(time, Body::Listen(socket(name, local, netns, false)))
 }
 
-fn is_found(name: &str, local: &str, netns: u32, time: f64) -> Event {
+pub(super) fn is_found(name: &str, local: &str, netns: u32, time: f64) -> Event {
     tell(time, Body::Listen(socket(name, local, netns, true)))
 }
 
@@ -47,7 +47,7 @@ fn stops(name: &str, local: &str, netns: u32, time: f64) -> Event {
 }
 
 /// A client on `web-1`, in network namespace 1.
-fn client(n: u64, name: &str, local: &str, remote: &str) -> End {
+pub(super) fn client(n: u64, name: &str, local: &str, remote: &str) -> End {
     End {
         host: host("web-1"),
         id: n,
@@ -61,7 +61,7 @@ fn client(n: u64, name: &str, local: &str, remote: &str) -> End {
 }
 
 /// The other end of it, as `name` has it.
-fn server(client: &End, name: Option<&str>) -> End {
+pub(super) fn server(client: &End, name: Option<&str>) -> End {
     End {
         id: 1_000_000 + client.id,
         direction: Some(Direction::Inbound),
@@ -72,7 +72,7 @@ fn server(client: &End, name: Option<&str>) -> End {
     }
 }
 
-fn of_netns(mut event: Event, netns: u32) -> Event {
+pub(super) fn of_netns(mut event: Event, netns: u32) -> Event {
     if let Body::Connect(it) | Body::Accept(it) | Body::Close(it) | Body::Fail(it) = &mut event.body
     {
         it.connection.netns = netns;
@@ -81,7 +81,7 @@ fn of_netns(mut event: Event, netns: u32) -> Event {
 }
 
 /// A connection of which the client's end alone is told.
-fn half_open(n: u64, name: &str, local: &str, remote: &str, time: f64) -> [Event; 2] {
+pub(super) fn half_open(n: u64, name: &str, local: &str, remote: &str, time: f64) -> [Event; 2] {
     let client = client(n, name, local, remote);
     [client.opens(time), client.closes(time + 0.01, 0, 0)]
 }
@@ -101,18 +101,18 @@ fn turned_away(reason: Reason, n: u64, remote: &str, netns: u32, time: f64) -> E
 }
 
 /// The edges alone, by names.
-fn told(events: &[Event]) -> Vec<String> {
+pub(super) fn told(events: &[Event]) -> Vec<String> {
     edges(&map_of(events)).into_keys().collect()
 }
 
-fn node<'a>(view: &'a View, name: &str) -> &'a crate::model::Node {
+pub(super) fn node<'a>(view: &'a View, name: &str) -> &'a crate::model::Node {
     let mut nodes = view.nodes.iter();
     nodes
         .find(|it| &*it.name == name)
         .expect("a node of that name")
 }
 
-fn listener(view: &View, name: &str) -> ListeningAt {
+pub(super) fn listener(view: &View, name: &str) -> ListeningAt {
     node(view, name).listeners[0].clone()
 }
 

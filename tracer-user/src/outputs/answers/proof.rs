@@ -209,6 +209,10 @@ fn words(doubt: &Doubt) -> String {
             "{} that brought nothing back led to addresses of which it is not known whose they are",
             plural(*connections)
         ),
+        Doubt::Unmatched { connections } => format!(
+            "{} that nobody saw begin led to addresses of which it is not known whose they are",
+            plural(*connections)
+        ),
         Doubt::Shorter {
             baseline_ns,
             watched_ns,

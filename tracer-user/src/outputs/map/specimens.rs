@@ -125,6 +125,8 @@ fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
         evidence: EdgeEvidence {
             ends: SeenBy::Both,
             client_only: 0,
+            unanswered: 0,
+            unmatched: 0,
             server_only: 0,
             both: established,
             by_addresses: 0,
