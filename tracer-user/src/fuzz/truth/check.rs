@@ -1,14 +1,14 @@
 //! How answers are held against the truth.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use super::{
-    tell::{SECOND, Truth, client_name, service_name},
+    tell::{SECOND, Truth, client_name, service_name, worker_name},
     world::World,
 };
 use crate::{
     ask::{
-        Allowed, Proof, Verdict, diff, failures, idle,
+        Allowed, Link, Proof, Verdict, diff, failures, idle,
         impact::{self, Way},
         recovery_order, verify,
     },
@@ -31,78 +31,33 @@ pub(super) fn is_proven(proof: &Proof) -> bool {
     proof.verdict != Verdict::NotProven
 }
 
+/// What the answers about `view` rest on.
+pub(super) fn proofs(world: &World, view: &View) -> Vec<Proof> {
+    let services = (0..world.services.len()).filter_map(|n| find(view, &service_name(n)).ok());
+    let impacts = services.map(|node| impact::impact(view, &[node], Way::Dependents, None).proof);
+    let others = [
+        idle::idle(view, None).proof,
+        failures::failures(view, Duration::from_secs(60)).proof,
+        recovery_order::recovery_order(view, SECOND).proof,
+        diff::diff(view, view, &Allowed::default()).proof,
+        verify::verify(view, view).proof,
+    ];
+    impacts.chain(others).collect()
+}
+
 /// Panics if an answer about `view` that calls itself proven is not `truth`.
 pub(super) fn check(world: &World, view: &View, truth: &Truth) {
-    let dials = |n: usize| -> BTreeSet<String> {
-        let all = truth.used.keys().chain(truth.failed.keys());
-        let of = all.filter(|(_, service)| *service == n);
-        of.map(|(client, _)| client_name(*client)).collect()
-    };
     for n in 0..world.services.len() {
-        let Ok(node) = find(view, &service_name(n)) else {
-            continue;
-        };
-        let answer = impact::impact(view, &[node], Way::Dependents, None);
-        if is_proven(&answer.proof) {
-            // What is only known by its address may be any that is there.
-            let addresses: BTreeSet<String> = answer
-                .found
-                .reached
-                .iter()
-                .filter(|it| it.who.name.starts_with("10.0.0."))
-                .map(|it| it.who.name.to_string())
-                .collect();
-            let may_be = |name: &str| {
-                let n: usize = name["client-".len()..][..1].parse().expect("its number");
-                addresses.contains(&format!("10.0.0.{}", world.clients[n] + 1))
-            };
-            let reached = answer.found.reached.iter();
-            let reached: BTreeSet<String> = reached
-                .map(|it| it.who.name.to_string())
-                .filter(|it| it.starts_with("client"))
-                .collect();
-            let dials = dials(n);
-            assert!(
-                reached.is_subset(&dials),
-                "{reached:?} depend on server {n}: {dials:?}"
-            );
-            let missing = dials.difference(&reached);
-            let missing: Vec<&String> = missing.filter(|it| !may_be(it)).collect();
-            assert!(missing.is_empty(), "{missing:?} depend on server {n}");
-            if !world.services[n].is_activated {
-                let used = truth.used.iter().filter(|((_, of), _)| *of == n);
-                let used: u64 = used.map(|(_, times)| *times).sum();
-                let counted: u64 = answer.found.reached.iter().map(|it| it.connections).sum();
-                assert_eq!(counted, used, "connections of server {n}");
-                let failed = truth.failed.iter().filter(|((_, of), _)| *of == n);
-                let failed: u64 = failed.map(|(_, times)| *times).sum();
-                let counted: u64 = answer.found.reached.iter().map(|it| it.failures).sum();
-                assert_eq!(counted, failed, "failures of server {n}");
-            }
+        if let Ok(node) = find(view, &service_name(n)) {
+            dependents(world, view, truth, (n, node));
         }
     }
-    let answer = idle::idle(view, None);
-    if is_proven(&answer.proof) {
-        for idle in &answer.found.listeners {
-            let n = usize::from(idle.port - 8_000);
-            let used = truth.used.keys().any(|(_, service)| *service == n);
-            assert!(!used || idle.last_used.is_some(), "server {n} was used");
-        }
-        for n in 0..world.services.len() {
-            let used = truth.used.keys().any(|(_, service)| *service == n);
-            let named = answer
-                .found
-                .listeners
-                .iter()
-                .any(|it| usize::from(it.port) == 8_000 + n);
-            assert!(used || named, "server {n} was not used");
-        }
-    }
+    unused(world, view, truth);
     let answer = failures::failures(view, Duration::from_secs(60));
     if is_proven(&answer.proof) {
         let told: u64 = view.edges.iter().map(crate::model::Edge::failures).sum();
-        let failed: u64 = truth.failed.values().sum();
-        assert_eq!(told, failed, "failures");
+        let failed = truth.facts.iter().filter(|it| it.failed).count();
+        assert_eq!(told, failed as u64, "failures");
     }
     let _ = recovery_order::recovery_order(view, SECOND);
     let answer = diff::diff(view, view, &Allowed::default());
@@ -111,56 +66,125 @@ pub(super) fn check(world: &World, view: &View, truth: &Truth) {
     assert!(answer.found.missing.is_empty(), "it misses itself");
 }
 
+/// The address that a node stands for, if it is nothing but one.
+fn address(name: &str) -> Option<IpAddr> {
+    name.split('@').next()?.parse().ok()
+}
+
+/// Who depends on service `n`, which is that node of `view`.
+fn dependents(world: &World, view: &View, truth: &Truth, (n, node): (usize, usize)) {
+    let answer = impact::impact(view, &[node], Way::Dependents, None);
+    if !is_proven(&answer.proof) {
+        return;
+    }
+    // What depends on an address is farther away.
+    let reached = || answer.found.reached.iter().filter(|it| it.distance == 1);
+    // What is only known by its address may be any that is there.
+    let addresses: BTreeSet<IpAddr> = reached().filter_map(|it| address(&it.who.name)).collect();
+    for client in 0..world.clients.len() {
+        let is_told = reached().any(|it| *it.who.name == *client_name(client));
+        let dials = truth.used(client, n) || truth.failed(client, n);
+        let may = dials || truth.maybe(client, n);
+        assert!(!is_told || may, "client {client} does not use server {n}");
+        let may_be = !truth.seen_as(client).is_disjoint(&addresses);
+        assert!(
+            !dials || is_told || may_be,
+            "client {client} uses server {n}"
+        );
+    }
+    if !world.services[n].is_activated {
+        let counted: u64 = reached().map(|it| it.connections).sum();
+        let times = truth.times(n, false);
+        assert!(
+            times.contains(&counted),
+            "{counted} connections of server {n}: {times:?}"
+        );
+        let counted: u64 = reached().map(|it| it.failures).sum();
+        let times = truth.times(n, true);
+        assert!(
+            times.contains(&counted),
+            "{counted} failures of server {n}: {times:?}"
+        );
+    }
+}
+
+/// Whose listeners are unused.
+fn unused(world: &World, view: &View, truth: &Truth) {
+    let answer = idle::idle(view, None);
+    if !is_proven(&answer.proof) {
+        return;
+    }
+    for n in 0..world.services.len() {
+        let mut listeners = answer.found.listeners.iter();
+        let told = listeners.find(|it| *it.who.name == *service_name(n));
+        let is_told = told.is_some_and(|it| it.last_used.is_none());
+        let times = truth.times(n, false);
+        assert!(*times.start() == 0 || !is_told, "server {n} was used");
+        assert!(
+            *times.end() > 0 || told.is_some(),
+            "server {n} was not used"
+        );
+    }
+}
+
+/// Whether `link` leads to service `n`, as far as it says.
+fn leads_to(world: &World, link: &Link, n: usize) -> bool {
+    let server = &link.server.name;
+    let known = [service_name(n), worker_name(n)];
+    let addresses = world.services[n].space.addresses();
+    link.port == Some(world.port(n))
+        && (known.iter().any(|it| **it == **server)
+            || address(server).is_some_and(|it| it.is_loopback() || addresses.contains(&it)))
+}
+
+/// The edges that changed so, as they were, or as they are.
+fn changed(found: &diff::Diff, how: diff::How) -> impl Iterator<Item = &Link> {
+    let changes = found.changes.iter().filter(move |it| it.change == how);
+    changes.filter_map(move |it| match &it.what {
+        diff::What::Edge { before, after, .. } => match how {
+            diff::How::Gone => before.as_deref(),
+            _ => after.as_deref(),
+        },
+        _ => None,
+    })
+}
+
 /// Panics if a comparison that calls itself proven is not what changed between the two truths.
 pub(super) fn compare(world: &World, before: (&View, &Truth), after: (&View, &Truth)) {
-    let ends = |link: &crate::ask::Link| (link.client.name.to_string(), link.port);
-    let pair = |(client, n): (usize, usize)| (client_name(client), Some(8_000 + n as u16));
-    let is_there = |truth: &Truth, pair: &(usize, usize)| {
-        truth.used.contains_key(pair) || truth.failed.contains_key(pair)
+    let pairs = || {
+        let services = 0..world.services.len();
+        services.flat_map(|n| (0..world.clients.len()).map(move |client| (client, n)))
     };
-    fn changes_of(found: &diff::Diff) -> impl Iterator<Item = &crate::ask::Link> {
-        found
-            .changes
-            .iter()
-            .filter_map(|it| match (&it.change, &it.what) {
-                (diff::How::Gone, diff::What::Edge { before, .. }) => before.as_deref(),
-                _ => None,
-            })
-    }
+    let used = || pairs().filter(|(client, n)| before.1.used(*client, *n));
+    let is_there = |client: usize, n: usize| {
+        let now = after.1;
+        now.used(client, n) || now.failed(client, n) || now.maybe(client, n)
+    };
     let answer = diff::diff(before.0, after.0, &Allowed::default());
-    // What is left may be attempts that failed before anybody listened.
-    let failing = answer
-        .found
-        .changes
-        .iter()
-        .filter_map(|it| match (&it.change, &it.what) {
-            (diff::How::Failing, diff::What::Edge { after, .. }) => after.as_deref(),
-            _ => None,
-        });
-    let gone: Vec<_> = changes_of(&answer.found).chain(failing).map(ends).collect();
     if is_proven(&answer.proof) {
-        for edge in before.1.used.keys() {
-            let is_told = gone.iter().any(|(_, port)| *port == pair(*edge).1);
-            assert!(is_there(after.1, edge) || is_told, "{edge:?} is gone");
+        for (client, n) in used() {
+            let gone = || changed(&answer.found, diff::How::Gone);
+            // What is left may be attempts that failed before anybody listened.
+            let failing = changed(&answer.found, diff::How::Failing);
+            let is_told = gone().chain(failing).any(|it| leads_to(world, it, n));
+            assert!(is_there(client, n) || is_told, "{client} → {n} is gone");
             // What failed before anybody listened was nobody's; and who serves a socket that another one
             // has may be either.
-            let (client, port) = pair(*edge);
-            let is_told = changes_of(&answer.found).any(|it| {
-                it.server.kind == NodeKind::Workload && ends(it) == (client.clone(), port)
+            let is_told = gone().any(|it| {
+                let is_client = *it.client.name == *client_name(client);
+                it.server.kind == NodeKind::Workload && is_client && leads_to(world, it, n)
             });
-            let is_served = !world.services[edge.1].is_activated && after.1.used.contains_key(edge);
-            assert!(!is_served || !is_told, "{edge:?} is there");
+            let is_served = !world.services[n].is_activated && after.1.used(client, n);
+            assert!(!is_served || !is_told, "{client} → {n} is there");
         }
     }
     let answer = verify::verify(before.0, after.0);
     if is_proven(&answer.proof) {
-        let missing = answer.found.missing.iter().chain(&answer.found.failing);
-        let missing: Vec<_> = missing.map(ends).collect();
+        let missing = || answer.found.missing.iter().chain(&answer.found.failing);
         // What failed in the end is not asked for.
-        let worked = before.1.used.keys();
-        for edge in worked.filter(|it| !before.1.failed.contains_key(it)) {
-            let is_told = missing.iter().any(|(_, port)| *port == pair(*edge).1);
-            assert!(is_there(after.1, edge) || is_told, "{edge:?} is missing");
+        for (client, n) in used().filter(|(client, n)| !before.1.failed(*client, *n)) {
+            let is_told = missing().any(|it| leads_to(world, it, n));
+            assert!(is_there(client, n) || is_told, "{client} → {n} is missing");
         }
     }
 }

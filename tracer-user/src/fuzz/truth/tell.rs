@@ -1,8 +1,13 @@
 //! How a world is told, and what is true of it.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
-use super::world::{Deed, Fate, How, RUN, Service, World};
+use super::world::{Deed, Fate, How, Led, RUN, Space, World};
 use crate::model::{
     Body, Closer, Connection, ConnectionEvent, ConnectionId, Coverage, Direction,
     DirectionEvidence, Ends, Event, Evidence, Failure, Host, Ledger, Listener, ListenerEvent,
@@ -17,13 +22,60 @@ fn at(seconds: f64) -> Timestamp {
     Timestamp::from_ns(EPOCH + (seconds * SECOND as f64) as u64)
 }
 
-/// What is true of it.
+/// What one client did.
+#[derive(Clone, Debug)]
+pub(super) struct Fact {
+    pub(super) client: usize,
+    /// Which service it came to, or was meant for; none if there is none.
+    pub(super) service: Option<usize>,
+    /// Which it may have been meant for, as far as anybody can tell, where there is none.
+    pub(super) maybe: Vec<usize>,
+    /// By which address the server knows it.
+    pub(super) seen_as: IpAddr,
+    pub(super) failed: bool,
+}
+
+/// What is true of a world.
 #[derive(Debug, Default)]
 pub(super) struct Truth {
-    /// Connections, by client and service.
-    pub(super) used: BTreeMap<(usize, usize), u64>,
-    /// Attempts that failed.
-    pub(super) failed: BTreeMap<(usize, usize), u64>,
+    pub(super) facts: Vec<Fact>,
+}
+
+impl Truth {
+    fn has(&self, client: usize, service: usize, failed: bool) -> bool {
+        let mut facts = self.facts.iter();
+        facts.any(|it| (it.client, it.service, it.failed) == (client, Some(service), failed))
+    }
+
+    /// Whether that client was served there.
+    pub(super) fn used(&self, client: usize, service: usize) -> bool {
+        self.has(client, service, false)
+    }
+
+    /// Whether it tried in vain.
+    pub(super) fn failed(&self, client: usize, service: usize) -> bool {
+        self.has(client, service, true)
+    }
+
+    /// Whether it may have tried.
+    pub(super) fn maybe(&self, client: usize, service: usize) -> bool {
+        let mut facts = self.facts.iter();
+        facts.any(|it| it.client == client && it.maybe.contains(&service))
+    }
+
+    /// How many connections that service had, or attempts that failed: at least, and at most.
+    pub(super) fn times(&self, service: usize, failed: bool) -> RangeInclusive<u64> {
+        let facts = || self.facts.iter().filter(|it| it.failed == failed);
+        let sure = facts().filter(|it| it.service == Some(service)).count() as u64;
+        let maybe = facts().filter(|it| it.maybe.contains(&service)).count() as u64;
+        sure..=sure + maybe
+    }
+
+    /// By which addresses a client may be known.
+    pub(super) fn seen_as(&self, client: usize) -> BTreeSet<IpAddr> {
+        let facts = self.facts.iter().filter(|it| it.client == client);
+        facts.map(|it| it.seen_as).collect()
+    }
 }
 
 pub(super) fn client_name(n: usize) -> String {
@@ -80,13 +132,22 @@ pub(super) struct Teller {
 
 #[derive(Clone)]
 pub(super) struct End {
-    pub(super) host: usize,
+    pub(super) space: Space,
     pub(super) id: u64,
     pub(super) handshake: Option<u64>,
     pub(super) direction: Direction,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     pub(super) process: Option<Arc<Process>>,
+}
+
+fn totals(sent_bytes: u64, received_bytes: u64) -> Option<Totals> {
+    Some(Totals {
+        sent_bytes,
+        received_bytes,
+        rtt_ns: None,
+        retransmits: 0,
+    })
 }
 
 impl Teller {
@@ -98,19 +159,13 @@ impl Teller {
         });
     }
 
-    fn listen(
-        &mut self,
-        n: usize,
-        service: &Service,
-        time: f64,
-        begins: bool,
-        by: ProcessEvidence,
-    ) {
+    fn listen(&mut self, world: &World, n: usize, time: f64, begins: bool, by: ProcessEvidence) {
+        let service = &world.services[n];
         let body = ListenerEvent {
             listener: Listener {
-                local: listens_at(n, service),
+                local: SocketAddr::new(service.bound(), world.port(n)),
                 backlog: None,
-                netns: 1,
+                netns: service.space.netns(),
             },
             process: Some(process(&service_name(n), 100 + n as u32)),
             evidence: Evidence {
@@ -123,7 +178,7 @@ impl Teller {
             true => Body::Listen(body),
             false => Body::Unlisten(body),
         };
-        self.tell(service.host, time, body);
+        self.tell(service.space.host(), time, body);
     }
 
     fn connection(
@@ -141,7 +196,7 @@ impl Teller {
                 },
                 handshake: end.handshake,
                 direction: Some(end.direction),
-                netns: 1,
+                netns: end.space.netns(),
                 ends: Ends {
                     local: end.local,
                     remote: end.remote,
@@ -170,109 +225,117 @@ impl Teller {
         }
     }
 
-    fn ends(&mut self, world: &World, deed: &Deed, n: usize) -> [End; 2] {
-        let service = &world.services[n];
+    fn ends(&mut self, world: &World, deed: &Deed, led: &Led) -> (End, Option<End>) {
         self.ids += 2;
-        let server = listens_at(n, service).port();
         let from = world.clients[deed.client];
-        // What only listens on loopback is dialled there.
-        let (client_ip, server_ip) = match (service.wildcard, from == service.host) {
-            (false, _) => ("127.0.0.1".to_owned(), "127.0.0.1".to_owned()),
-            (true, _) => (
-                format!("10.0.0.{}", from + 1),
-                format!("10.0.0.{}", service.host + 1),
-            ),
-        };
-        let address = |ip: &str, port: u16| SocketAddr::new(ip.parse().expect("an address"), port);
         let client = End {
-            host: from,
+            space: from,
             id: self.ids,
             handshake: Some(self.ids),
             direction: Direction::Outbound,
-            local: address(&client_ip, 40_000 + self.ids as u16),
-            remote: address(&server_ip, server),
+            local: SocketAddr::new(from.source(led.dialled), 40_000 + self.ids as u16),
+            remote: SocketAddr::new(led.dialled, led.port),
             process: Some(process(&client_name(deed.client), 200 + deed.client as u32)),
         };
-        let accepts = match service.is_activated {
+        let accepts = led.taker.map(|n| match world.services[n].is_activated {
             true => process(&worker_name(n), 300 + n as u32),
             false => process(&service_name(n), 100 + n as u32),
-        };
-        let server = End {
-            host: service.host,
+        });
+        let server = led.space.map(|space| End {
+            space,
             id: self.ids + 1,
             direction: Direction::Inbound,
             local: client.remote,
             remote: client.local,
-            process: Some(accepts),
+            process: accepts,
             ..client.clone()
+        });
+        (client, server)
+    }
+
+    /// It was there when watching began.
+    fn held(&mut self, ends: [&End; 2]) {
+        for end in ends {
+            let end = End {
+                handshake: None,
+                ..end.clone()
+            };
+            let found = Self::connection(&end, 0.0, true, None, None);
+            self.tell(end.space.host(), 0.01, Body::Existing(found));
+            // It is asked what it has carried when watching ends.
+            let (sent, received) = match end.direction {
+                Direction::Outbound => (5, 7),
+                Direction::Inbound => (7, 5),
+            };
+            let mut carries = Self::connection(&end, 0.0, true, totals(sent, received), None);
+            carries.connection.closed_by = None;
+            self.tell(end.space.host(), RUN - 0.5, Body::Totals(carries));
+        }
+    }
+
+    /// Nobody listens there, or there is nobody.
+    fn fails(&mut self, client: &End, server: Option<&End>, time: f64) {
+        let failure = |reason, phase, errno| Failure {
+            phase,
+            reason,
+            errno: Some(errno),
+            unanswered_syns: None,
         };
-        [client, server]
+        let mut fail = |end: &End, time, failure| {
+            let failed = Self::connection(end, time, false, None, Some(failure));
+            self.tell(end.space.host(), time, Body::Fail(failed));
+        };
+        let Some(server) = server else {
+            let lost = failure(Reason::TimedOut, Phase::Network, "ETIMEDOUT");
+            return fail(client, time, lost);
+        };
+        let server = End {
+            process: None,
+            ..server.clone()
+        };
+        let away = failure(Reason::NotListening, Phase::Local, "ECONNREFUSED");
+        fail(&server, time, away);
+        let refused = failure(Reason::Refused, Phase::Remote, "ECONNREFUSED");
+        fail(client, time + 0.0001, refused);
     }
 
     fn deed(&mut self, world: &World, deed: &Deed) {
-        let n = deed.service.index(world.services.len());
-        let service = &world.services[n];
-        if !service.wildcard && world.clients[deed.client] != service.host {
-            return;
-        }
-        let [client, server] = self.ends(world, deed, n);
-        let listens = |time: f64| {
-            let begun = service.begins.is_none_or(|begins| begins < time);
-            let down = service
-                .outage
-                .is_some_and(|(from, lasts)| from <= time && time < from + lasts);
-            begun && !down
+        let led = world.led(deed);
+        let (client, server) = self.ends(world, deed, &led);
+        let fact = Fact {
+            client: deed.client,
+            service: led.service,
+            maybe: led.maybe,
+            seen_as: client.local.ip(),
+            failed: false,
         };
-        let (client_host, server_host) = (client.host, server.host);
-        let opened = deed.time;
-        let pair = (deed.client, n);
-        if deed.how == How::Held {
-            if listens(0.0) {
-                *self.truth.used.entry(pair).or_default() += 1;
-                for end in [&client, &server] {
-                    let end = End {
-                        handshake: None,
-                        ..end.clone()
-                    };
-                    let found = Self::connection(&end, 0.0, true, None, None);
-                    self.tell(end.host, 0.01, Body::Existing(found));
+        let time = match deed.how {
+            How::Held => 0.0,
+            _ => deed.time,
+        };
+        let listens = led.taker.filter(|n| world.services[*n].listens(time));
+        match (listens, &server) {
+            (Some(_), Some(server)) => {
+                self.truth.facts.push(fact);
+                match deed.how {
+                    How::Held => self.held([&client, server]),
+                    _ => self.connects(deed, [&client, server]),
                 }
             }
-            return;
+            _ if deed.how == How::Held => {}
+            _ => {
+                self.truth.facts.push(Fact {
+                    failed: true,
+                    ..fact
+                });
+                self.fails(&client, server.as_ref(), deed.time);
+            }
         }
-        if !listens(opened) {
-            *self.truth.failed.entry(pair).or_default() += 1;
-            let failure = |reason, phase| Failure {
-                phase,
-                reason,
-                errno: Some("ECONNREFUSED"),
-                unanswered_syns: None,
-            };
-            let away = Self::connection(
-                &End {
-                    process: None,
-                    ..server
-                },
-                opened,
-                false,
-                None,
-                Some(failure(Reason::NotListening, Phase::Local)),
-            );
-            self.tell(server_host, opened, Body::Fail(away));
-            let refused = failure(Reason::Refused, Phase::Remote);
-            let refused = Self::connection(&client, opened, false, None, Some(refused));
-            self.tell(client_host, opened + 0.0001, Body::Fail(refused));
-            return;
-        }
-        *self.truth.used.entry(pair).or_default() += 1;
-        let totals = |sent_bytes, received_bytes| {
-            Some(Totals {
-                sent_bytes,
-                received_bytes,
-                rtt_ns: None,
-                retransmits: 0,
-            })
-        };
+    }
+
+    fn connects(&mut self, deed: &Deed, [client, server]: [&End; 2]) {
+        let opened = deed.time;
+        let (client_host, server_host) = (client.space.host(), server.space.host());
         let event = |end: &End, totals| Self::connection(end, opened, false, totals, None);
         let last = |time: f64| time.min(RUN - 1.0);
         // Nobody answers before accept().
@@ -293,30 +356,21 @@ impl Teller {
                 last(opened + deed.lasts + 0.0001),
             ),
         };
-        self.tell(client_host, opened, Body::Connect(event(&client, None)));
+        self.tell(client_host, opened, Body::Connect(event(client, None)));
         self.tell(
             client_host,
             client_ends,
-            Body::Close(event(&client, totals(5, answered))),
+            Body::Close(event(client, totals(5, answered))),
         );
         if deed.how != How::HalfOpen {
-            self.tell(server_host, accepted, Body::Accept(event(&server, None)));
+            self.tell(server_host, accepted, Body::Accept(event(server, None)));
             self.tell(
                 server_host,
                 server_ends,
-                Body::Close(event(&server, totals(answered, 5))),
+                Body::Close(event(server, totals(answered, 5))),
             );
         }
     }
-}
-
-pub(super) fn listens_at(n: usize, service: &Service) -> SocketAddr {
-    let ip = if service.wildcard {
-        "0.0.0.0"
-    } else {
-        "127.0.0.1"
-    };
-    SocketAddr::new(ip.parse().expect("an address"), 8_000 + n as u16)
 }
 
 /// All that both hosts tell, and the truth.
@@ -329,12 +383,12 @@ pub(super) fn told(world: &World) -> (Vec<Event>, Truth) {
     };
     for (n, service) in world.services.iter().enumerate() {
         match service.begins {
-            None => teller.listen(n, service, 0.005, true, ProcessEvidence::Scan),
-            Some(time) => teller.listen(n, service, time, true, ProcessEvidence::Hook),
+            None => teller.listen(world, n, 0.005, true, ProcessEvidence::Scan),
+            Some(time) => teller.listen(world, n, time, true, ProcessEvidence::Hook),
         }
         if let Some((from, lasts)) = service.outage {
-            teller.listen(n, service, from, false, ProcessEvidence::Hook);
-            teller.listen(n, service, from + lasts, true, ProcessEvidence::Hook);
+            teller.listen(world, n, from, false, ProcessEvidence::Hook);
+            teller.listen(world, n, from + lasts, true, ProcessEvidence::Hook);
         }
     }
     for deed in &world.deeds {

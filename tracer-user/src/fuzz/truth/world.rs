@@ -1,22 +1,144 @@
-//! What may be: who listens, who dials, and what happens to what is told of it.
+//! What may be: who listens where, who dials, and what happens to what is told of it.
+
+use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 /// How long it is watched, seconds.
 pub(super) const RUN: f64 = 1_000.0;
 
+/// Where something runs: a network namespace of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Space {
+    /// The host's own.
+    Root(u8),
+    /// On the bridge of a host: each host has one with the same addresses.
+    Bridged(u8, u8),
+    /// In a network of its own, which no other one of that host reaches, with the addresses of the bridge.
+    Island(u8, u8),
+    /// In a network that all hosts route.
+    Pod(u8),
+}
+
+fn ip(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
+    Ipv4Addr::new(a, b, c, d).into()
+}
+
+/// Whether all hosts mean the same by it.
+fn is_routed(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 10)
+}
+
+pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+impl Space {
+    pub(super) fn host(self) -> usize {
+        match self {
+            Self::Root(host) | Self::Bridged(host, _) | Self::Island(host, _) | Self::Pod(host) => {
+                usize::from(host)
+            }
+        }
+    }
+
+    /// Its number, which is the same on both hosts.
+    pub(super) fn netns(self) -> u32 {
+        match self {
+            Self::Root(_) => 1,
+            Self::Bridged(_, n) => 11 + u32::from(n),
+            Self::Island(_, n) => 21 + u32::from(n),
+            Self::Pod(_) => 31,
+        }
+    }
+
+    /// Its addresses, the first of which is the one that it is known by.
+    pub(super) fn addresses(self) -> Vec<IpAddr> {
+        match self {
+            Self::Root(host) => vec![
+                ip(10, 0, 0, host + 1),
+                ip(172, 17, 0, 1),
+                ip(10, 1, host, 1),
+            ],
+            Self::Bridged(_, n) | Self::Island(_, n) => vec![ip(172, 17, 0, n + 2)],
+            Self::Pod(host) => vec![ip(10, 1, host, 2)],
+        }
+    }
+
+    /// Whether what it sends comes to `other`, and by which addresses.
+    fn reaches(self, other: Self) -> Vec<IpAddr> {
+        let all = other.addresses();
+        match (self, other) {
+            _ if self == other => [all, vec![LOOPBACK]].concat(),
+            (Self::Root(_), Self::Root(_)) => vec![all[0], all[2]],
+            (Self::Root(one), Self::Bridged(it, _)) if one == it => all,
+            (Self::Root(_), Self::Pod(_)) => all,
+            (Self::Bridged(one, _), Self::Root(it)) if one == it => vec![all[0], all[1]],
+            (Self::Bridged(one, _), Self::Bridged(it, _)) if one == it => all,
+            (Self::Island(one, _), Self::Island(it, _)) if one == it => all,
+            (Self::Pod(_), Self::Pod(_)) => all,
+            (Self::Pod(_), Self::Root(_)) => vec![all[0], all[2]],
+            _ => Vec::new(),
+        }
+    }
+
+    /// By which address it dials `ip`.
+    pub(super) fn source(self, dialled: IpAddr) -> IpAddr {
+        let own = self.addresses();
+        if dialled.is_loopback() || own.contains(&dialled) {
+            return dialled;
+        }
+        let near = |it: &IpAddr| match (it, dialled) {
+            (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..2] == other.octets()[..2],
+            _ => false,
+        };
+        own.iter().copied().find(near).unwrap_or(own[0])
+    }
+}
+
+/// Where a socket listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bind {
+    Any,
+    Loopback,
+    /// The first address of the namespace.
+    Own,
+}
+
 /// Who listens.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
-    pub(super) host: usize,
-    /// On all addresses, or on loopback.
-    pub(super) wildcard: bool,
+    pub(super) space: Space,
+    pub(super) bind: Bind,
+    /// Its port, if that is free.
+    pub(super) port: u16,
     /// Since when, if that was watched.
     pub(super) begins: Option<f64>,
     /// It is down for so long then.
     pub(super) outage: Option<(f64, f64)>,
     /// Another workload accepts.
     pub(super) is_activated: bool,
+}
+
+impl Service {
+    pub(super) fn listens(&self, time: f64) -> bool {
+        let begun = self.begins.is_none_or(|begins| begins < time);
+        let down = self
+            .outage
+            .is_some_and(|(from, lasts)| from <= time && time < from + lasts);
+        begun && !down
+    }
+
+    /// Where it listens, as the socket says.
+    pub(super) fn bound(&self) -> IpAddr {
+        match self.bind {
+            Bind::Any => Ipv4Addr::UNSPECIFIED.into(),
+            Bind::Loopback => LOOPBACK,
+            Bind::Own => self.space.addresses()[0],
+        }
+    }
+
+    fn takes(&self, dialled: IpAddr) -> bool {
+        self.bind == Bind::Any || self.bound() == dialled
+    }
 }
 
 /// How somebody dials.
@@ -38,10 +160,29 @@ pub(super) enum How {
 #[derive(Clone, Debug)]
 pub(super) struct Deed {
     pub(super) client: usize,
+    /// Whose address and port.
     pub(super) service: Index,
+    /// Which of the addresses.
+    pub(super) address: Index,
     pub(super) how: How,
     pub(super) time: f64,
     pub(super) lasts: f64,
+}
+
+/// Where that leads.
+#[derive(Clone, Debug)]
+pub(super) struct Led {
+    pub(super) dialled: IpAddr,
+    pub(super) port: u16,
+    /// The namespace that has the address; none if there is none.
+    pub(super) space: Option<Space>,
+    /// Whose socket is there, sometimes at least.
+    pub(super) taker: Option<usize>,
+    /// The same, if anybody can tell.
+    pub(super) service: Option<usize>,
+    /// Whose it may be, as far as anybody can tell: where it comes to nobody, a namespace may have the
+    /// address that is of this host, or in a network of both.
+    pub(super) maybe: Vec<usize>,
 }
 
 /// What happens to the recording.
@@ -66,30 +207,123 @@ pub(super) enum Fate {
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) services: Vec<Service>,
-    /// The host of each.
-    pub(super) clients: Vec<usize>,
+    /// Where each is.
+    pub(super) clients: Vec<Space>,
     pub(super) deeds: Vec<Deed>,
     pub(super) fate: Fate,
 }
 
-pub(super) fn service() -> impl Strategy<Value = Service> {
+impl World {
+    /// The port of a service: no two share one in one namespace.
+    pub(super) fn port(&self, n: usize) -> u16 {
+        let service = &self.services[n];
+        let is_same = |it: &&Service| (it.space, it.port) == (service.space, service.port);
+        match self.services[..n].iter().find(is_same) {
+            Some(_) => 9_000 + n as u16,
+            None => service.port,
+        }
+    }
+
+    /// All namespaces that there are.
+    fn spaces(&self) -> impl Iterator<Item = Space> {
+        let roots = [Space::Root(0), Space::Root(1)].into_iter();
+        let services = self.services.iter().map(|it| it.space);
+        roots.chain(services).chain(self.clients.iter().copied())
+    }
+
+    /// Where a deed leads.
+    pub(super) fn led(&self, deed: &Deed) -> Led {
+        let n = deed.service.index(self.services.len());
+        let (from, to) = (self.clients[deed.client], self.services[n].space);
+        // As it knows them, or as somebody who is elsewhere does.
+        let known = from.reaches(to);
+        let addresses = match known.is_empty() {
+            true => to.addresses(),
+            false => known,
+        };
+        let dialled = addresses[deed.address.index(addresses.len())];
+        let space = match dialled.is_loopback() || from.addresses().contains(&dialled) {
+            true => Some(from),
+            false => self
+                .spaces()
+                .find(|it| from.reaches(*it).contains(&dialled)),
+        };
+        let port = self.port(n);
+        let takes = |at: &usize| self.port(*at) == port && self.services[*at].takes(dialled);
+        let of_port = || (0..self.services.len()).filter(takes);
+        // Who was the first to listen there later was meant, but not where two have the address.
+        let service = of_port().find(|at| Some(self.services[*at].space) == space);
+        let has = |it: &Space| it.addresses().contains(&dialled);
+        let others = || self.spaces().filter(|it| Some(*it) != space);
+        let later = |at: &usize| {
+            let begins = self.services[*at].begins;
+            begins.is_some_and(|begins| deed.time <= begins) && others().any(|it| has(&it))
+        };
+        // A socket for all addresses does not tell which these are: of what the client alone tells, another
+        // namespace of the host that has this one may be meant.
+        let alike = |at: &Space| at.host() == from.host() && has(at);
+        let hidden = |at: &usize| {
+            let is_any =
+                self.services[*at].bind == Bind::Any && !from.addresses().contains(&dialled);
+            is_any
+                && deed.how == How::HalfOpen
+                && !dialled.is_loopback()
+                && others().any(|it| alike(&it))
+        };
+        let guess = service.filter(|at| later(at) || hidden(at));
+        let maybe = of_port().filter(|at| {
+            let other = self.services[*at].space;
+            let is_near = other.host() == from.host() || is_routed(dialled);
+            let is_told = space.is_some() && !service.is_some_and(|at| hidden(&at));
+            !is_told && is_near && other.addresses().contains(&dialled)
+        });
+        Led {
+            dialled,
+            port,
+            space,
+            taker: service,
+            maybe: maybe.chain(guess).collect(),
+            service: service.filter(|_| guess.is_none()),
+        }
+    }
+}
+
+fn space() -> impl Strategy<Value = Space> {
+    prop_oneof![
+        3 => (0..2_u8).prop_map(Space::Root),
+        2 => (0..2_u8, 0..2_u8).prop_map(|(host, n)| Space::Bridged(host, n)),
+        2 => (0..2_u8, 0..2_u8).prop_map(|(host, n)| Space::Island(host, n)),
+        1 => (0..2_u8).prop_map(Space::Pod),
+    ]
+}
+
+fn service() -> impl Strategy<Value = Service> {
+    let bind = prop_oneof![
+        3 => Just(Bind::Any),
+        1 => Just(Bind::Loopback),
+        1 => Just(Bind::Own),
+    ];
     (
-        0..2_usize,
-        any::<bool>(),
+        space(),
+        bind,
+        8_000..8_002_u16,
         prop::option::of(1.0..RUN / 2.0),
         prop::option::of((RUN / 2.0..RUN * 0.7, 1.0..RUN * 0.2)),
         any::<bool>(),
     )
-        .prop_map(|(host, wildcard, begins, outage, is_activated)| Service {
-            host,
-            wildcard,
-            begins,
-            outage,
-            is_activated,
-        })
+        .prop_map(
+            |(space, bind, port, begins, outage, is_activated)| Service {
+                space,
+                bind,
+                port,
+                begins,
+                outage,
+                is_activated,
+            },
+        )
 }
 
-pub(super) fn deed() -> impl Strategy<Value = Deed> {
+fn deed() -> impl Strategy<Value = Deed> {
     let how = prop_oneof![
         4 => Just(How::Used),
         1 => Just(How::HalfOpen),
@@ -100,20 +334,22 @@ pub(super) fn deed() -> impl Strategy<Value = Deed> {
     (
         0..4_usize,
         any::<Index>(),
+        any::<Index>(),
         how,
         2.0..RUN - 2.0,
         0.001..200.0,
     )
-        .prop_map(|(client, service, how, time, lasts)| Deed {
+        .prop_map(|(client, service, address, how, time, lasts)| Deed {
             client,
             service,
+            address,
             how,
             time,
             lasts,
         })
 }
 
-pub(super) fn fate() -> impl Strategy<Value = Fate> {
+fn fate() -> impl Strategy<Value = Fate> {
     let index = any::<Index>;
     prop_oneof![
         4 => Just(Fate::Whole),
@@ -130,7 +366,7 @@ pub(super) fn fate() -> impl Strategy<Value = Fate> {
 pub(super) fn world() -> impl Strategy<Value = World> {
     (
         vec(service(), 1..4),
-        vec(0..2_usize, 4),
+        vec(space(), 4),
         vec(deed(), 0..8),
         fate(),
     )
