@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Doubt, Proof};
-use crate::model::{Address, AddressClass, Edge, ListeningAt, Node, NodeKind, View};
+use crate::model::{Address, AddressClass, Edge, Happened, ListeningAt, Node, NodeKind, View};
 
 /// What may have come to some listeners, though no edge says so.
 #[derive(Debug)]
@@ -70,9 +70,24 @@ impl Arrivals {
     pub(super) fn add(&mut self, view: &View, node: &Node, listener: &ListeningAt) {
         let host = node.host.as_ref().map(|it| it.id.clone());
         self.netns.insert((host, listener.netns));
-        let any = listener.address.ip().is_unspecified();
-        let is_there = |it: &Address| *it == listener.address || any && !it.ip().is_loopback();
-        let edges = self.unknown.get(&listener.port).into_iter().flatten();
+        self.add_at(view, listener.address, listener.port);
+    }
+
+    /// So may those that `node` had, and has no more; of one port, or of all.
+    pub(super) fn add_past(&mut self, view: &View, node: &Node, only: Option<u16>) {
+        for change in &node.changes {
+            if let Happened::Unlisten { address, port } = change.what
+                && only.is_none_or(|only| only == port)
+            {
+                self.add_at(view, address, port);
+            }
+        }
+    }
+
+    fn add_at(&mut self, view: &View, address: Address, port: u16) {
+        let any = address.ip().is_unspecified();
+        let is_there = |it: &Address| *it == address || any && !it.ip().is_loopback();
+        let edges = self.unknown.get(&port).into_iter().flatten();
         let maybe = edges.filter(|at| {
             let server = &view.nodes[view.edges[**at].server];
             server.addresses.iter().any(is_there)

@@ -250,6 +250,7 @@ pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer
             if distance.is_some_and(|it| depth.is_none_or(|max| it < max)) {
                 let listeners = node.listeners.iter();
                 listeners.for_each(|it| arrivals.add(view, node, it));
+                arrivals.add_past(view, node, None);
             }
         }
         arrivals.tell(view, &mut proof);

@@ -95,6 +95,9 @@ impl<'a> Matching<'a> {
                 for listener in listeners.filter(|it| Some(it.port) == port) {
                     node.iter().for_each(|it| arrivals.add(view, it, listener));
                 }
+                if let Some(node) = node.filter(|_| port.is_some()) {
+                    arrivals.add_past(view, node, port);
+                }
             }
             arrivals.tell(view, proof);
         }

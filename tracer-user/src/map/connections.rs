@@ -605,10 +605,11 @@ impl Connections {
     }
 
     /// A run of the tracer on `host` is over. What was open then may be open still: the next run tells
-    /// what is. What an earlier one left open, and this one did not find, is over.
+    /// what is. What an earlier one left open, and this one did not find, is over; and so it was before what
+    /// counts, if the next one began before that.
     pub(super) fn run_ends(
         &mut self,
-        host: HostId,
+        (host, is_before): (HostId, bool),
         halves: &mut Halves,
         realms: &Realms,
         nodes: &Nodes,
@@ -621,8 +622,7 @@ impl Connections {
             let mut left = Vec::new();
             for end in ends.iter_mut().flatten() {
                 if end.host == host && !end.is_over {
-                    end.is_over = end.is_unwatched;
-                    end.is_unwatched = true;
+                    end.leave(is_before);
                     left.extend((!end.is_over).then_some((host, end.addresses.own)));
                 }
             }

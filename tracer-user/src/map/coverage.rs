@@ -147,6 +147,11 @@ impl Watched {
         }
     }
 
+    /// Whether something later was told before what is of that time.
+    pub(super) fn is_late(&self, time: Timestamp) -> bool {
+        self.last.is_some_and(|last| last > time)
+    }
+
     /// Takes an event into account, of whatever time. Whether a run of the tracer begins here that
     /// is not the first one.
     pub(super) fn see(&mut self, event: &Event) -> bool {

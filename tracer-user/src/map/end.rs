@@ -32,7 +32,7 @@ pub(super) struct End {
     pub(super) is_existing: bool,
     /// It was told of before what counts.
     pub(super) is_older: bool,
-    /// It ended before what counts.
+    /// It ended before what counts, or was not found when a later run began before that.
     pub(super) is_before: bool,
     pub(super) is_over: bool,
     /// How it ended, where that was told.
@@ -74,6 +74,13 @@ impl End {
         self.is_over || self.is_unwatched
     }
 
+    /// Nobody watches it any more: another run begins, `is_before` what counts.
+    pub(super) fn leave(&mut self, is_before: bool) {
+        self.is_over = self.is_unwatched;
+        self.is_unwatched = true;
+        self.is_before |= is_before;
+    }
+
     /// As it is told of first.
     pub(super) fn new(told: Told<'_>, addresses: Addresses) -> Self {
         let connection = &told.event.connection;
@@ -110,6 +117,8 @@ impl End {
         self.last = self.last.max(told.time);
         self.is_existing &= connection.existing;
         self.is_older |= told.is_before;
+        // It is there after all.
+        self.is_before &= !self.is_unwatched;
         self.is_before |= told.is_before && told.is_end;
         let connect_ns = connection.connect_ns.and_then(NonZeroU64::new);
         self.connect_ns = connect_ns.or(self.connect_ns);
@@ -124,6 +133,7 @@ impl End {
 
     /// Takes in what it has carried until `time`.
     pub(super) fn carry(&mut self, event: &ConnectionEvent, time: Timestamp, is_before: bool) {
+        self.is_before &= !self.is_unwatched;
         self.is_unwatched = false;
         if !is_before {
             self.last = self.last.max(time);

@@ -271,10 +271,15 @@ impl Map {
     }
 
     fn watch(&mut self, host: HostId, event: &Event) {
+        let is_late = self.watched(host).is_late(event.time);
         if self.watched(host).see(event) {
             let (realms, nodes) = (&self.realms, &self.nodes);
             let halves = &mut self.halves;
-            self.connections.run_ends(host, halves, realms, nodes);
+            // Of what is told in no order nobody knows which run found it.
+            let since = self.options.since.filter(|_| !is_late);
+            let is_before = since.is_some_and(|since| event.time < since);
+            let of_host = (host, is_before);
+            self.connections.run_ends(of_host, halves, realms, nodes);
             self.nodes.forget_listeners(host);
         }
         if let Body::Start(_) = &event.body {

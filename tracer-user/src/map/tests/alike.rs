@@ -1,7 +1,7 @@
 //! Networks of one host that look the same, and hosts that have the same addresses: who is meant.
 
 use super::{
-    facts::{client, half_open, is_found, listener, listens, node, of_netns, server, told},
+    facts::{client, half_open, is_found, listener, listens, node, of_netns, server, stops, told},
     *,
 };
 use crate::ask::{Allowed, Doubt, diff, idle::idle, impact};
@@ -135,4 +135,30 @@ fn what_was_open_before_may_be_what_seems_to_be_gone() {
         .collect();
     let answer = diff::diff(&before, &map_of(&after), &Allowed::default());
     assert!(!answer.proof.doubts.contains(&doubt));
+}
+
+#[test]
+fn what_nobody_answered_may_have_come_to_a_socket_that_is_gone() {
+    let mut events = vec![is_found("app.service", "0.0.0.0:8080", 1, 0.0)];
+    let own = client(1, "app.service", "10.0.0.5:0", "10.0.0.1:53");
+    events.push(own.opens(0.5));
+    events.extend(half_open(
+        2,
+        "proxy.service",
+        "10.0.0.5:0",
+        "10.0.0.9:8080",
+        1.0,
+    ));
+    let doubts = |events: &[Event]| {
+        let view = map_of(events);
+        let id = &node(&view, "app.service").id;
+        let at = view.nodes.iter().position(|it| it.id == *id);
+        let at = at.expect("it is there");
+        let answer = impact::impact(&view, &[at], impact::Way::Dependents, None);
+        let doubt = Doubt::Unanswered { connections: 1 };
+        answer.proof.doubts.contains(&doubt)
+    };
+    assert!(doubts(&events));
+    events.push(stops("app.service", "0.0.0.0:8080", 1, 2.0));
+    assert!(doubts(&events));
 }

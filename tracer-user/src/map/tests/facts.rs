@@ -42,7 +42,7 @@ pub(super) fn is_found(name: &str, local: &str, netns: u32, time: f64) -> Event 
     tell(time, Body::Listen(socket(name, local, netns, true)))
 }
 
-fn stops(name: &str, local: &str, netns: u32, time: f64) -> Event {
+pub(super) fn stops(name: &str, local: &str, netns: u32, time: f64) -> Event {
     tell(time, Body::Unlisten(socket(name, local, netns, false)))
 }
 

@@ -355,6 +355,40 @@ fn a_connection_that_outlives_runs_of_the_tracer_is_one() {
     assert_eq!(connections(&map_of(&events)), 2);
 }
 
+#[test]
+fn what_a_later_run_did_not_find_was_over_before_it() {
+    let (client, mut server) = pair(1);
+    server.host = Arc::clone(&client.host);
+    let mut events = vec![
+        client.tell(0.0, start()),
+        client.opens(1.0),
+        server.opens(1.0),
+        client.tell(100.0, start()),
+    ];
+    let since = |events: &[Event], since| {
+        let options = Options {
+            since: Some(at(since)),
+            ..Options::ONE_HOST
+        };
+        connections(&map_with(options, events))
+    };
+    assert_eq!([50.0, 200.0].map(|time| since(&events, time)), [1, 0]);
+    // It does, if late.
+    for end in [client, server] {
+        let found = End {
+            id: 10_000 + end.id,
+            handshake: None,
+            existing: true,
+            ..end
+        };
+        events.push(found.opens(101.0));
+    }
+    assert_eq!(
+        [50.0, 100.5, 200.0].map(|time| since(&events, time)),
+        [1; 3]
+    );
+}
+
 /// Each gives its own number to the same end, a little later or earlier.
 #[test]
 fn two_tracers_on_one_host_tell_of_the_same_connections() {
