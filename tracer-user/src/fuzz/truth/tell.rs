@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::world::{Deed, Fate, How, Led, RUN, Space, World};
+use super::world::{Deed, Fate, How, Led, RUN, Space, Span, World};
 use crate::model::{
     Body, Closer, Connection, ConnectionEvent, ConnectionId, Coverage, Direction,
     DirectionEvidence, Ends, Event, Evidence, Failure, Host, Ledger, Listener, ListenerEvent,
@@ -18,7 +18,7 @@ use crate::model::{
 pub(super) const SECOND: u64 = 1_000_000_000;
 const EPOCH: u64 = 1_795_309_323 * SECOND;
 
-fn at(seconds: f64) -> Timestamp {
+pub(super) fn at(seconds: f64) -> Timestamp {
     Timestamp::from_ns(EPOCH + (seconds * SECOND as f64) as u64)
 }
 
@@ -30,6 +30,8 @@ pub(super) struct Fact {
     pub(super) service: Option<usize>,
     /// Which it may have been meant for, as far as anybody can tell, where there is none.
     pub(super) maybe: Vec<usize>,
+    /// It was in the time that is asked about, and not only at its edge.
+    pub(super) is_certain: bool,
     /// By which address the server knows it.
     pub(super) seen_as: IpAddr,
     pub(super) failed: bool,
@@ -67,8 +69,8 @@ impl Truth {
     pub(super) fn times(&self, service: usize, failed: bool) -> RangeInclusive<u64> {
         let facts = || self.facts.iter().filter(|it| it.failed == failed);
         let sure = facts().filter(|it| it.service == Some(service)).count() as u64;
-        let maybe = facts().filter(|it| it.maybe.contains(&service)).count() as u64;
-        sure..=sure + maybe
+        let all = facts().filter(|it| it.maybe.contains(&service)).count() as u64;
+        sure..=all
     }
 
     /// By which addresses a client may be known.
@@ -90,7 +92,7 @@ pub(super) fn worker_name(n: usize) -> String {
     format!("worker-{n}.service")
 }
 
-pub(super) fn host(n: usize) -> Arc<Host> {
+fn host_of(n: usize) -> Arc<Host> {
     Arc::new(Host {
         id: format!("id-{n}"),
         name: format!("host-{n}"),
@@ -122,23 +124,34 @@ pub(super) fn process(name: &str, pid: u32) -> Arc<Process> {
     })
 }
 
-/// The events of a world, in the order of their times, and what is true of it.
-pub(super) struct Teller {
-    pub(super) hosts: [Arc<Host>; 2],
-    pub(super) events: Vec<Event>,
-    pub(super) truth: Truth,
-    pub(super) ids: u64,
+/// The events of a world, and what is true of it.
+struct Teller<'a> {
+    world: &'a World,
+    events: Vec<Event>,
+    truth: Truth,
+    lives: Vec<Life>,
+    ids: u64,
 }
 
 #[derive(Clone)]
-pub(super) struct End {
-    pub(super) space: Space,
-    pub(super) id: u64,
-    pub(super) handshake: Option<u64>,
-    pub(super) direction: Direction,
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
-    pub(super) process: Option<Arc<Process>>,
+struct End {
+    space: Space,
+    id: u64,
+    handshake: Option<u64>,
+    direction: Direction,
+    local: SocketAddr,
+    remote: SocketAddr,
+    process: Option<Arc<Process>>,
+    /// It was there when the run began.
+    existing: bool,
+}
+
+/// An end, from when until when it is there, and what it carries.
+struct Life {
+    end: End,
+    opened: f64,
+    times: Span,
+    totals: Option<Totals>,
 }
 
 fn totals(sent_bytes: u64, received_bytes: u64) -> Option<Totals> {
@@ -150,20 +163,20 @@ fn totals(sent_bytes: u64, received_bytes: u64) -> Option<Totals> {
     })
 }
 
-impl Teller {
+impl Teller<'_> {
     fn tell(&mut self, host: usize, time: f64, body: Body) {
         self.events.push(Event {
             time: at(time),
-            host: Arc::clone(&self.hosts[host]),
+            host: host_of(host),
             body,
         });
     }
 
-    fn listen(&mut self, world: &World, n: usize, time: f64, begins: bool, by: ProcessEvidence) {
-        let service = &world.services[n];
+    fn listen(&mut self, n: usize, time: f64, begins: bool, by: ProcessEvidence) {
+        let service = &self.world.services[n];
         let body = ListenerEvent {
             listener: Listener {
-                local: SocketAddr::new(service.bound(), world.port(n)),
+                local: SocketAddr::new(service.bound(), self.world.port(n)),
                 backlog: None,
                 netns: service.space.netns(),
             },
@@ -184,7 +197,6 @@ impl Teller {
     fn connection(
         end: &End,
         opened: f64,
-        existing: bool,
         totals: Option<Totals>,
         failure: Option<Failure>,
     ) -> ConnectionEvent {
@@ -203,8 +215,8 @@ impl Teller {
                 },
                 translation: None,
                 name: None,
-                opened: (!existing && failure.is_none()).then(|| at(opened)),
-                existing,
+                opened: (!end.existing && failure.is_none()).then(|| at(opened)),
+                existing: end.existing,
                 connect_ns: None,
                 duration_ns: None,
                 totals,
@@ -225,7 +237,8 @@ impl Teller {
         }
     }
 
-    fn ends(&mut self, world: &World, deed: &Deed, led: &Led) -> (End, Option<End>) {
+    fn ends(&mut self, deed: &Deed, led: &Led) -> (End, Option<End>) {
+        let world = self.world;
         self.ids += 2;
         let from = world.clients[deed.client];
         let client = End {
@@ -236,6 +249,7 @@ impl Teller {
             local: SocketAddr::new(from.source(led.dialled), 40_000 + self.ids as u16),
             remote: SocketAddr::new(led.dialled, led.port),
             process: Some(process(&client_name(deed.client), 200 + deed.client as u32)),
+            existing: false,
         };
         let accepts = led.taker.map(|n| match world.services[n].is_activated {
             true => process(&worker_name(n), 300 + n as u32),
@@ -253,26 +267,6 @@ impl Teller {
         (client, server)
     }
 
-    /// It was there when watching began.
-    fn held(&mut self, ends: [&End; 2]) {
-        for end in ends {
-            let end = End {
-                handshake: None,
-                ..end.clone()
-            };
-            let found = Self::connection(&end, 0.0, true, None, None);
-            self.tell(end.space.host(), 0.01, Body::Existing(found));
-            // It is asked what it has carried when watching ends.
-            let (sent, received) = match end.direction {
-                Direction::Outbound => (5, 7),
-                Direction::Inbound => (7, 5),
-            };
-            let mut carries = Self::connection(&end, 0.0, true, totals(sent, received), None);
-            carries.connection.closed_by = None;
-            self.tell(end.space.host(), RUN - 0.5, Body::Totals(carries));
-        }
-    }
-
     /// Nobody listens there, or there is nobody.
     fn fails(&mut self, client: &End, server: Option<&End>, time: f64) {
         let failure = |reason, phase, errno| Failure {
@@ -282,8 +276,12 @@ impl Teller {
             unanswered_syns: None,
         };
         let mut fail = |end: &End, time, failure| {
-            let failed = Self::connection(end, time, false, None, Some(failure));
-            self.tell(end.space.host(), time, Body::Fail(failed));
+            let host = end.space.host();
+            let mut runs = self.world.runs(host).into_iter();
+            if runs.any(|((from, to), _)| from < time && time < to) {
+                let failed = Self::connection(end, time, None, Some(failure));
+                self.tell(host, time, Body::Fail(failed));
+            }
         };
         let Some(server) = server else {
             let lost = failure(Reason::TimedOut, Phase::Network, "ETIMEDOUT");
@@ -299,141 +297,228 @@ impl Teller {
         fail(client, time + 0.0001, refused);
     }
 
-    fn deed(&mut self, world: &World, deed: &Deed) {
+    fn deed(&mut self, deed: &Deed) {
+        let world = self.world;
         let led = world.led(deed);
-        let (client, server) = self.ends(world, deed, &led);
-        let fact = Fact {
-            client: deed.client,
-            service: led.service,
-            maybe: led.maybe,
-            seen_as: client.local.ip(),
-            failed: false,
-        };
+        let (client, server) = self.ends(deed, &led);
         let time = match deed.how {
-            How::Held => 0.0,
+            How::Held => -1.0,
             _ => deed.time,
         };
         let listens = led.taker.filter(|n| world.services[*n].listens(time));
-        match (listens, &server) {
-            (Some(_), Some(server)) => {
-                self.truth.facts.push(fact);
-                match deed.how {
-                    How::Held => self.held([&client, server]),
-                    _ => self.connects(deed, [&client, server]),
-                }
-            }
-            _ if deed.how == How::Held => {}
-            _ => {
-                self.truth.facts.push(Fact {
-                    failed: true,
-                    ..fact
-                });
+        let over = match (listens, server) {
+            (Some(n), Some(server)) => self.connects(deed, n, client.clone(), server),
+            _ if deed.how == How::Held => return,
+            (_, server) => {
                 self.fails(&client, server.as_ref(), deed.time);
+                (deed.time, deed.time)
             }
+        };
+        let failed = listens.is_none();
+        let is_sure = led.taker.filter(|n| match failed {
+            true => self.is_known(*n, &led, time),
+            false => led.maybe.is_empty(),
+        });
+        let is_there = world.is_in_part(time, over, failed);
+        let mut maybe = led.maybe;
+        maybe.extend(led.taker);
+        if is_there != Some(false) {
+            self.truth.facts.push(Fact {
+                client: deed.client,
+                service: is_sure.filter(|_| is_there == Some(true)),
+                maybe,
+                is_certain: is_there == Some(true),
+                seen_as: client.local.ip(),
+                failed,
+            });
         }
     }
 
-    fn connects(&mut self, deed: &Deed, [client, server]: [&End; 2]) {
+    /// Whether it is known that what failed then was meant for service `n`: it listened there before, or did
+    /// so later, in that run and in the time that is asked about, at an address that only one has.
+    fn is_known(&self, n: usize, led: &Led, time: f64) -> bool {
+        let service = &self.world.services[n];
+        let mut runs = self.world.runs(service.space.host()).into_iter();
+        let Some(((from, to), _)) = runs.find(|((from, to), _)| *from < time && time < *to) else {
+            return false;
+        };
+        let to = self.world.part.map_or(to, |(_, until)| until.min(to));
+        service.listens_within(from, time) || service.listens_within(time, to) && !led.is_shared
+    }
+
+    /// They connect. Returns when the first end is over, and when both are.
+    fn connects(&mut self, deed: &Deed, n: usize, client: End, server: End) -> Span {
         let opened = deed.time;
-        let (client_host, server_host) = (client.space.host(), server.space.host());
-        let event = |end: &End, totals| Self::connection(end, opened, false, totals, None);
         let last = |time: f64| time.min(RUN - 1.0);
+        // What nobody accepted is over when the socket is closed.
+        let closed = self.world.services[n].outage;
+        let closed = closed.filter(|(from, _)| opened < *from && deed.is_unaccepted());
+        let over = last(opened + deed.lasts);
+        let over = closed.map_or(over, |(from, _)| over.min((opened + from) / 2.0));
         // Nobody answers before accept().
         let answered = match deed.how {
             How::HalfOpen | How::AcceptedLate => 0,
             _ => 7,
         };
-        let (accepted, client_ends, server_ends) = match deed.how {
-            How::AcceptedLate => (
-                last(opened + deed.lasts),
-                opened + 0.001,
-                last(opened + deed.lasts + 0.01),
-            ),
-            How::ClosedLate => (opened + 0.0001, last(opened + deed.lasts), opened + 0.002),
-            _ => (
-                opened + 0.0001,
-                last(opened + deed.lasts),
-                last(opened + deed.lasts + 0.0001),
-            ),
+        let (of_client, of_server) = match deed.how {
+            How::Held => ((-1.0, f64::MAX), (-1.0, f64::MAX)),
+            How::HalfOpen => ((opened, over), (over, over)),
+            How::AcceptedLate => ((opened, opened + 0.001), (over, last(over + 0.01))),
+            How::ClosedLate => ((opened, over), (opened + 0.0001, opened + 0.002)),
+            How::Used => ((opened, over), (opened + 0.0001, last(over + 0.0001))),
         };
-        self.tell(client_host, opened, Body::Connect(event(client, None)));
-        self.tell(
-            client_host,
-            client_ends,
-            Body::Close(event(client, totals(5, answered))),
-        );
+        let mut live = |end, times, totals| {
+            self.lives.push(Life {
+                end,
+                opened,
+                times,
+                totals,
+            });
+        };
+        live(client, of_client, totals(5, answered));
         if deed.how != How::HalfOpen {
-            self.tell(server_host, accepted, Body::Accept(event(server, None)));
-            self.tell(
-                server_host,
-                server_ends,
-                Body::Close(event(server, totals(answered, 5))),
-            );
+            live(server, of_server, totals(answered, 5));
         }
+        let (one, other) = (of_client.1, of_server.1);
+        (one.min(other), one.max(other))
+    }
+
+    /// What a run tells of who listens.
+    fn listeners(&mut self, host: usize, (from, to): Span) {
+        let is_in = |time: f64| from < time && time < to;
+        for (n, service) in self.world.services.iter().enumerate() {
+            if service.space.host() != host {
+                continue;
+            }
+            for (begins, ends) in service.times() {
+                if begins <= from && from < ends {
+                    self.listen(n, from + 0.005, true, ProcessEvidence::Scan);
+                } else if is_in(begins) {
+                    self.listen(n, begins, true, ProcessEvidence::Hook);
+                }
+                if is_in(ends) {
+                    self.listen(n, ends, false, ProcessEvidence::Hook);
+                }
+            }
+        }
+    }
+
+    /// What a run tells of the ends of connections.
+    fn open(&mut self, host: usize, (from, to): Span, run: u64) {
+        for life in std::mem::take(&mut self.lives) {
+            let (begins, ends) = life.times;
+            if life.end.space.host() == host && begins < to && ends > from {
+                let existing = life.opened <= from || begins <= from;
+                // Each run gives numbers of its own to what it finds, whose handshake it did not see.
+                let end = End {
+                    existing,
+                    id: life.end.id + if existing { 100_000 * (1 + run) } else { 0 },
+                    handshake: life.end.handshake.filter(|_| !existing),
+                    ..life.end.clone()
+                };
+                let event = |totals| Self::connection(&end, life.opened, totals, None);
+                let body = match (existing, end.direction) {
+                    (true, _) => Body::Existing(event(None)),
+                    (_, Direction::Outbound) => Body::Connect(event(None)),
+                    (_, Direction::Inbound) => Body::Accept(event(None)),
+                };
+                self.tell(host, begins.max(from + 0.01), body);
+                if ends < to {
+                    let time = ends.max(from + 0.02);
+                    self.tell(host, time, Body::Close(event(life.totals)));
+                } else {
+                    // It is asked what it has carried when watching ends.
+                    let mut carries = event(life.totals);
+                    carries.connection.closed_by = None;
+                    self.tell(host, to - 0.005, Body::Totals(carries));
+                }
+            }
+            self.lives.push(life);
+        }
+    }
+
+    /// What is told of a run, in the order of time.
+    fn run(&mut self, host: usize, number: u64, (from, to): Span, is_stopped: bool) {
+        let before = std::mem::take(&mut self.events);
+        let is_here = |it: &Event| it.host == host_of(host);
+        let is_of = |it: &Event| is_here(it) && at(from) < it.time && it.time < at(to);
+        let (of_run, others) = before.into_iter().partition(is_of);
+        self.events = of_run;
+        self.listeners(host, (from, to));
+        self.open(host, (from, to), number);
+        // A run that is very short tells less.
+        self.events.retain(|it| it.time < at(to));
+        self.events.sort_by_key(|it| it.time);
+        let mut of_run = std::mem::replace(&mut self.events, others);
+        let stop = stop(&of_run, (from, to));
+        let tell = |time, body| Event {
+            time: at(time),
+            host: host_of(host),
+            body,
+        };
+        of_run.insert(0, tell(from, Body::Start(start())));
+        if is_stopped {
+            of_run.push(tell(to, Body::Stop(Box::new(stop))));
+        }
+        self.events.extend(of_run);
+    }
+}
+
+fn start() -> Start {
+    Start {
+        tracer: Tracer {
+            version: "1".into(),
+            hooks: "fentry".to_owned(),
+            kernel: "6".to_owned(),
+            arch: "x86_64".to_owned(),
+        },
+        blind: Vec::new(),
+    }
+}
+
+/// The end of a run that told `events`.
+fn stop(events: &[Event], (from, to): Span) -> Stop {
+    let mut totals: Ledger<Tally> = Ledger::default();
+    for event in events {
+        if let Some(tally) = totals.get_mut(event.body.kind()) {
+            tally.seen += 1;
+            tally.delivered += 1;
+        }
+    }
+    Stop {
+        totals,
+        missed: 0,
+        repaired: Repaired::default(),
+        cost: crate::model::Cost::default(),
+        lines: Some(1 + events.len() as u64),
+        coverage: Coverage {
+            from: at(from),
+            to: at(to),
+        },
     }
 }
 
 /// All that both hosts tell, and the truth.
 pub(super) fn told(world: &World) -> (Vec<Event>, Truth) {
     let mut teller = Teller {
-        hosts: [host(0), host(1)],
+        world,
         events: Vec::new(),
         truth: Truth::default(),
+        lives: Vec::new(),
         ids: 1_000,
     };
-    for (n, service) in world.services.iter().enumerate() {
-        match service.begins {
-            None => teller.listen(world, n, 0.005, true, ProcessEvidence::Scan),
-            Some(time) => teller.listen(world, n, time, true, ProcessEvidence::Hook),
-        }
-        if let Some((from, lasts)) = service.outage {
-            teller.listen(world, n, from, false, ProcessEvidence::Hook);
-            teller.listen(world, n, from + lasts, true, ProcessEvidence::Hook);
-        }
-    }
     for deed in &world.deeds {
-        teller.deed(world, deed);
+        teller.deed(deed);
+    }
+    for host in 0..2 {
+        for (number, (span, is_stopped)) in (0..).zip(world.runs(host)) {
+            teller.run(host, number, span, is_stopped);
+        }
     }
     let Teller {
         mut events, truth, ..
     } = teller;
     events.sort_by_key(|it| it.time);
-    for n in 0..2 {
-        let mut totals: Ledger<Tally> = Ledger::default();
-        for event in events.iter().filter(|it| it.host == host(n)) {
-            if let Some(tally) = totals.get_mut(event.body.kind()) {
-                tally.seen += 1;
-                tally.delivered += 1;
-            }
-        }
-        let start = Start {
-            tracer: Tracer {
-                version: "1".into(),
-                hooks: "fentry".to_owned(),
-                kernel: "6".to_owned(),
-                arch: "x86_64".to_owned(),
-            },
-            blind: Vec::new(),
-        };
-        let stop = Stop {
-            totals,
-            missed: 0,
-            repaired: Repaired::default(),
-            cost: crate::model::Cost::default(),
-            lines: Some(1 + events.iter().filter(|it| it.host == host(n)).count() as u64),
-            coverage: Coverage {
-                from: at(0.0),
-                to: at(RUN),
-            },
-        };
-        let tell = |time, body| Event {
-            time: at(time),
-            host: host(n),
-            body,
-        };
-        events.insert(0, tell(0.0, Body::Start(start)));
-        events.push(tell(RUN, Body::Stop(Box::new(stop))));
-    }
     (events, truth)
 }
 

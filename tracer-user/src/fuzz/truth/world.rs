@@ -136,6 +136,23 @@ impl Service {
         }
     }
 
+    /// Whether it listens at any time between these.
+    pub(super) fn listens_within(&self, from: f64, to: f64) -> bool {
+        let begins = self.begins.unwrap_or(0.0);
+        let again = self.outage.map(|(from, lasts)| from + lasts);
+        let begins = [Some(begins), again].into_iter().flatten();
+        from < to && (self.listens(from) || begins.into_iter().any(|it| from < it && it < to))
+    }
+
+    /// When it listens, from when until when.
+    pub(super) fn times(&self) -> Vec<(f64, f64)> {
+        let begins = self.begins.unwrap_or(-1.0);
+        match self.outage {
+            Some((from, lasts)) => vec![(begins, from), (from + lasts, f64::MAX)],
+            None => vec![(begins, f64::MAX)],
+        }
+    }
+
     fn takes(&self, dialled: IpAddr) -> bool {
         self.bind == Bind::Any || self.bound() == dialled
     }
@@ -169,6 +186,13 @@ pub(super) struct Deed {
     pub(super) lasts: f64,
 }
 
+impl Deed {
+    /// Whether nobody accepts it, or not at once.
+    pub(super) fn is_unaccepted(&self) -> bool {
+        matches!(self.how, How::HalfOpen | How::AcceptedLate)
+    }
+}
+
 /// Where that leads.
 #[derive(Clone, Debug)]
 pub(super) struct Led {
@@ -178,8 +202,8 @@ pub(super) struct Led {
     pub(super) space: Option<Space>,
     /// Whose socket is there, sometimes at least.
     pub(super) taker: Option<usize>,
-    /// The same, if anybody can tell.
-    pub(super) service: Option<usize>,
+    /// Others have the address too, or had it.
+    pub(super) is_shared: bool,
     /// Whose it may be, as far as anybody can tell: where it comes to nobody, a namespace may have the
     /// address that is of this host, or in a network of both.
     pub(super) maybe: Vec<usize>,
@@ -204,12 +228,27 @@ pub(super) enum Fate {
     SetBack(f64, f64),
 }
 
+/// Nobody watches a host for a while: the tracer is stopped, or killed, and started again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pause {
+    pub(super) host: usize,
+    pub(super) from: f64,
+    pub(super) lasts: f64,
+    pub(super) is_killed: bool,
+}
+
+/// A run of the tracer, or a time that is asked about.
+pub(super) type Span = (f64, f64);
+
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) services: Vec<Service>,
     /// Where each is.
     pub(super) clients: Vec<Space>,
     pub(super) deeds: Vec<Deed>,
+    pub(super) pauses: Vec<Pause>,
+    /// The time that is asked about, if it is not all.
+    pub(super) part: Option<Span>,
     pub(super) fate: Fate,
 }
 
@@ -224,11 +263,51 @@ impl World {
         }
     }
 
+    /// The runs of the tracer on a host, each with whether it was stopped in order.
+    pub(super) fn runs(&self, host: usize) -> Vec<(Span, bool)> {
+        let mut pauses: Vec<&Pause> = self.pauses.iter().filter(|it| it.host == host).collect();
+        pauses.sort_by(|one, other| one.from.total_cmp(&other.from));
+        let mut runs = Vec::new();
+        let mut begins = 0.0;
+        for pause in pauses {
+            let again = pause.from + pause.lasts;
+            if begins + 1.0 < pause.from && again < RUN - 1.0 {
+                runs.push(((begins, pause.from), !pause.is_killed));
+                begins = again;
+            }
+        }
+        runs.push(((begins, RUN), true));
+        runs
+    }
+
+    /// Whether what began then, and was over for one end and then for both, is in the time that is asked about;
+    /// none at its edge.
+    pub(super) fn is_in_part(&self, time: f64, over: Span, failed: bool) -> Option<bool> {
+        let Some((from, to)) = self.part else {
+            return Some(true);
+        };
+        const NEAR: f64 = 0.05;
+        let is_out = time > to + NEAR || over.1 < from - NEAR;
+        let is_in = time < to - NEAR && over.0 > from + NEAR;
+        let is_failed_in = time > from + NEAR;
+        match (is_out, is_in && (!failed || is_failed_in)) {
+            (true, _) => Some(false),
+            (_, true) => Some(true),
+            _ => None,
+        }
+    }
+
     /// All namespaces that there are.
     fn spaces(&self) -> impl Iterator<Item = Space> {
         let roots = [Space::Root(0), Space::Root(1)].into_iter();
         let services = self.services.iter().map(|it| it.space);
         roots.chain(services).chain(self.clients.iter().copied())
+    }
+
+    /// Whether a deed leads to the host that it is done on.
+    pub(super) fn is_within_host(&self, deed: &Deed) -> bool {
+        let to = self.led(deed).space;
+        to.is_some_and(|it| it.host() == self.clients[deed.client].host())
     }
 
     /// Where a deed leads.
@@ -251,39 +330,30 @@ impl World {
         let port = self.port(n);
         let takes = |at: &usize| self.port(*at) == port && self.services[*at].takes(dialled);
         let of_port = || (0..self.services.len()).filter(takes);
-        // Who was the first to listen there later was meant, but not where two have the address.
-        let service = of_port().find(|at| Some(self.services[*at].space) == space);
+        let taker = of_port().find(|at| Some(self.services[*at].space) == space);
         let has = |it: &Space| it.addresses().contains(&dialled);
         let others = || self.spaces().filter(|it| Some(*it) != space);
-        let later = |at: &usize| {
-            let begins = self.services[*at].begins;
-            begins.is_some_and(|begins| deed.time <= begins) && others().any(|it| has(&it))
-        };
         // A socket for all addresses does not tell which these are: of what the client alone tells, another
         // namespace of the host that has this one may be meant.
         let alike = |at: &Space| at.host() == from.host() && has(at);
         let hidden = |at: &usize| {
-            let is_any =
-                self.services[*at].bind == Bind::Any && !from.addresses().contains(&dialled);
-            is_any
-                && deed.how == How::HalfOpen
-                && !dialled.is_loopback()
-                && others().any(|it| alike(&it))
+            let is_away = !dialled.is_loopback() && !from.addresses().contains(&dialled);
+            let is_any = self.services[*at].bind == Bind::Any;
+            is_any && is_away && deed.is_unaccepted() && others().any(|it| alike(&it))
         };
-        let guess = service.filter(|at| later(at) || hidden(at));
+        let guess = taker.filter(hidden);
         let maybe = of_port().filter(|at| {
             let other = self.services[*at].space;
             let is_near = other.host() == from.host() || is_routed(dialled);
-            let is_told = space.is_some() && !service.is_some_and(|at| hidden(&at));
-            !is_told && is_near && other.addresses().contains(&dialled)
+            (space.is_none() || guess.is_some()) && is_near && has(&other)
         });
         Led {
             dialled,
             port,
             space,
-            taker: service,
-            maybe: maybe.chain(guess).collect(),
-            service: service.filter(|_| guess.is_none()),
+            taker,
+            maybe: maybe.collect(),
+            is_shared: others().any(|it| has(&it)),
         }
     }
 }
@@ -363,17 +433,47 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
+fn pause() -> impl Strategy<Value = Pause> {
+    (0..2_usize, 1.0..RUN, 0.01..200.0, any::<bool>()).prop_map(|(host, from, lasts, is_killed)| {
+        Pause {
+            host,
+            from,
+            lasts,
+            is_killed,
+        }
+    })
+}
+
+/// A time of some length.
+fn part() -> impl Strategy<Value = Span> {
+    (0.0..RUN, 0.0..RUN)
+        .prop_map(|(one, other): Span| (one.min(other), one.max(other)))
+        .prop_filter("a time of some length", |(from, to)| to - from > 1.0)
+}
+
 pub(super) fn world() -> impl Strategy<Value = World> {
     (
         vec(service(), 1..4),
         vec(space(), 4),
         vec(deed(), 0..8),
+        prop_oneof![1 => Just(Vec::new()), 1 => vec(pause(), 1..4)],
+        prop::option::of(part()),
         fate(),
     )
-        .prop_map(|(services, clients, deeds, fate)| World {
-            services,
-            clients,
-            deeds,
-            fate,
+        .prop_map(|(services, clients, deeds, mut pauses, part, fate)| {
+            // Of a run without a stop nobody knows what was told.
+            if matches!(fate, Fate::Cut(_)) {
+                pauses.iter_mut().for_each(|it| it.is_killed = false);
+            }
+            // Then the times that are told are no times.
+            let part = part.filter(|_| !matches!(fate, Fate::SetBack(..)));
+            World {
+                services,
+                clients,
+                deeds,
+                pauses,
+                part,
+                fate,
+            }
         })
 }
