@@ -23,7 +23,7 @@ fn of_two_namespaces_that_have_an_address_at_once_none_is_guessed() {
         let edges: Vec<_> = edges.filter(|it| it.starts_with("app")).collect();
         edges
     };
-    assert_eq!(of(&[one.clone()]), [to("one.service")]);
+    assert_eq!(of(std::slice::from_ref(&one)), [to("one.service")]);
     assert_eq!(of(&[one, other]), [to("172.17.0.2")]);
     // One that came later does not take what another one has, which is still there.
     let any = [("one.service", 2), ("other.service", 3)];
