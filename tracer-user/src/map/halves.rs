@@ -288,7 +288,7 @@ impl Halves {
             return (half, last);
         }
         let asked = Hashed {
-            hash: self.asked.hasher().hash_one(&asked),
+            hash: self.asked.hasher().hash_one(asked),
             asked,
         };
         let known = self.asked.get_index_of(&asked);
