@@ -8,6 +8,7 @@ use super::{
     halves::{Half, NoRoom, Side},
     listeners::{Listeners, Place, Word},
     nodes::{HostId, NodeId, Nodes},
+    presence::{Presence, PresenceId},
     realms::Realms,
     sightings::{Sighting, SightingId, Sightings},
 };
@@ -72,7 +73,7 @@ pub(super) struct Facts {
     /// Which network namespaces have an address.
     owners: Sightings<Address, (HostId, u32)>,
     /// When each of these was seen last.
-    present: HashMap<(HostId, u32), Timestamp>,
+    present: Presence,
     /// Who takes what comes in there.
     takers: Sightings<Place, NodeId>,
     /// Who was found at the other end of connections, where both ends were seen.
@@ -86,7 +87,7 @@ impl Default for Facts {
         Self {
             listeners: Listeners::default(),
             owners: Sightings::new(MAX_SEEN),
-            present: HashMap::default(),
+            present: Presence::new(MAX_SEEN),
             takers: Sightings::new(MAX_SEEN),
             servers: Sightings::new(MAX_SEEN),
             cut: HashMap::default(),
@@ -97,6 +98,7 @@ impl Default for Facts {
 impl Facts {
     /// A socket listens, or does so no more.
     pub(super) fn listener(&mut self, place: Place, word: Word) {
+        self.is_present((place.host, place.netns), word.time);
         // It may outlive the address.
         if word.listens {
             self.owns((place.host, place.netns), place.address, [word.time; 2]);
@@ -112,7 +114,6 @@ impl Facts {
         times: [Timestamp; 2],
     ) -> SightingId {
         let ip = address.ip();
-        self.is_present(netns, times[1]);
         // Every one has these.
         if ip.is_loopback() || ip.is_unspecified() {
             return SightingId::NONE;
@@ -125,14 +126,12 @@ impl Facts {
     }
 
     /// That network namespace is there.
-    fn is_present(&mut self, netns: (HostId, u32), time: Timestamp) {
-        if let Some(last) = self.present.get_mut(&netns) {
-            *last = time.max(*last);
-        } else if self.present.len() < MAX_SEEN {
-            self.present.insert(netns, time);
-        } else {
+    pub(super) fn is_present(&mut self, netns: (HostId, u32), time: Timestamp) -> PresenceId {
+        let known = self.present.tell(netns, time);
+        if known.is_none() {
             self.cut.entry(netns.0).or_default().owners += 1;
         }
+        known.unwrap_or(PresenceId::NONE)
     }
 
     /// `node` has what came in at `place`.
@@ -154,8 +153,10 @@ impl Facts {
         &mut self,
         owner: SightingId,
         taker: SightingId,
+        present: PresenceId,
         times: [Timestamp; 2],
     ) -> bool {
+        self.present.see(present, times[1]);
         let is_kept = self.owners.see(owner, times);
         self.takers.see(taker, times) && is_kept
     }
@@ -430,7 +431,7 @@ impl Facts {
                 address,
                 port,
             };
-            let is_there = || self.present.get(&it.who).is_some_and(|last| *last >= since);
+            let is_there = || self.present.last(it.who) >= Some(since);
             it.first <= time && (is_there() || self.listeners.takes(place, time))
         })
     }

@@ -15,6 +15,7 @@ use super::{
     kept::Standing,
     listeners::Place,
     nodes::{HostId, Latest, NodeId, Nodes},
+    presence::PresenceId,
     realms::Realms,
     sightings::SightingId,
 };
@@ -193,6 +194,7 @@ struct Found {
     half: HalfId,
     owner: SightingId,
     taker: SightingId,
+    present: PresenceId,
     process: Latest,
     /// Kept so that no others take their addresses.
     _kept: (Option<Arc<Process>>, Option<Arc<Name>>),
@@ -315,7 +317,10 @@ impl Halves {
         nodes: &mut Nodes,
     ) -> Option<HalfId> {
         let (_, found) = self.asked.get_index(at as usize)?;
-        if !self.facts.again(found.owner, found.taker, times) {
+        if !self
+            .facts
+            .again(found.owner, found.taker, found.present, times)
+        {
             return None;
         }
         nodes.again(found.process, event.process.as_ref(), times[1]);
@@ -384,6 +389,7 @@ impl Halves {
             half: number,
             owner,
             taker,
+            present: self.facts.is_present((host, netns), time),
             process: event.process.as_ref().and(nodes.asked()),
             _kept: (event.process.clone(), connection.name.clone()),
         }

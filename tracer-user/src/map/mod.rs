@@ -23,6 +23,7 @@ mod meeting;
 mod namespaces;
 mod nodes;
 mod outages;
+mod presence;
 mod realms;
 mod sightings;
 mod snapshot;

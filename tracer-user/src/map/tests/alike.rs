@@ -162,3 +162,36 @@ fn what_nobody_answered_may_have_come_to_a_socket_that_is_gone() {
     events.push(stops("app.service", "0.0.0.0:8080", 1, 2.0));
     assert!(doubts(&events));
 }
+
+#[test]
+fn a_namespace_is_there_as_long_as_the_same_is_told_of_it_again() {
+    let inside = |time: f64, known: &End| {
+        let id = 100 + time as u64;
+        of_netns(
+            End {
+                id,
+                handshake: Some(id),
+                ..known.clone()
+            }
+            .opens(time),
+            2,
+        )
+    };
+    let known = client(20, "cron.service", "127.0.0.1:0", "127.0.0.1:53");
+    let call = client(1, "app.service", "172.17.0.1:0", "172.17.0.2:80");
+    let of = |last: f64| {
+        let events = [
+            has(10, "172.17.0.2:0", 2, 0.5),
+            inside(0.6, &known),
+            inside(last, &known),
+            listens("other.service", "0.0.0.0:80", 3, 2.0),
+            has(11, "172.17.0.2:0", 3, 2.5),
+            stops("other.service", "0.0.0.0:80", 3, 4.0),
+            call.fails(6.0, Reason::Refused),
+        ];
+        let edges = told(&events).into_iter();
+        edges.filter(|it| it.starts_with("app")).collect::<Vec<_>>()
+    };
+    assert_eq!(of(1.0), ["app.service -> other.service:80"]);
+    assert_eq!(of(5.0), ["app.service -> 172.17.0.2:80"]);
+}
