@@ -64,7 +64,7 @@ impl<'a> Court<'a> {
                 earliest: time("from")?,
                 latest: time("to")?,
             },
-            missed: missed + hidden(2 * truth.lives.len(), false) as u64,
+            missed: missed + hidden(2 * truth.lives.len()) as u64,
             blind: coverage["blind"].to_string(),
         })
     }
