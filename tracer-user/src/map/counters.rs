@@ -172,6 +172,8 @@ pub(super) struct Used {
     pub(super) connections: u64,
     pub(super) live: u64,
     pub(super) first: Timestamp,
+    /// Some were there before that.
+    pub(super) was_there: bool,
     /// When the last one was opened.
     pub(super) opened: Timestamp,
     /// When one was last there, as far as that is known: the last event may have been an attempt that
@@ -365,6 +367,7 @@ impl Counters {
             connections,
             live: connections.saturating_sub(self.terminated),
             first,
+            was_there: self.live_at_start > 0,
             opened: self.last_success.unwrap_or(first),
             last,
         })

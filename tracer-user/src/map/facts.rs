@@ -294,7 +294,7 @@ impl Facts {
     }
 
     fn stopped(&self, place: Place, time: Timestamp) -> Option<NodeId> {
-        self.listeners.stopped(place, time)
+        self.listeners.stopped(place, time).map(|it| it.node)
     }
 
     fn taker(&self, place: Place, time: Timestamp) -> Option<NodeId> {

@@ -301,27 +301,30 @@ impl Listeners {
         all.reduce(|one, other| if other.1 < one.1 { other } else { one })
     }
 
-    /// Who listened last for what comes to `place`, and no longer did at `time`.
-    pub(super) fn stopped(&self, place: Place, time: Timestamp) -> Option<NodeId> {
+    /// The socket that listened last for what comes to `place`, and no longer did at `time`.
+    pub(super) fn stopped(&self, place: Place, time: Timestamp) -> Option<Socket> {
         let stops = place.sockets().filter_map(|place| {
             let (open, stops) = tally(self.words(place, time), time);
             let over = stops
                 .into_iter()
                 .filter(|(node, _)| !open.contains_key(node));
-            over.max_by_key(|(_, time)| *time)
+            let (node, time) = over.max_by_key(|(_, time)| *time)?;
+            Some((Socket { place, node }, time))
         });
         // The first of those that stopped at the same time is the one that was preferred.
         let last = stops.reduce(|one, other| if other.1 > one.1 { other } else { one });
-        last.map(|(node, _)| node)
+        last.map(|(socket, _)| socket)
     }
 
     /// The sockets that took what came to `place`, first and last at these times, where `server` served it,
-    /// if that is known: its own, where it had one.
+    /// if that is known: its own, where it had one. What `was_there` before the first of them may have come in
+    /// by a socket that was closed since.
     pub(super) fn took(
         &self,
         place: Place,
         server: Option<NodeId>,
         [first, last]: [Timestamp; 2],
+        was_there: bool,
     ) -> Vec<Socket> {
         let mut found = Vec::new();
         for time in [first, last] {
@@ -338,13 +341,16 @@ impl Listeners {
             let mut holders = sockets.map(|it| (it, holders(self.words(it, time), time)));
             let sockets = match own {
                 Some(own) => vec![own],
-                None => holders.find(|(_, nodes)| !nodes.is_empty()).map_or_else(
-                    Vec::new,
-                    |(place, nodes)| {
+                None => match holders.find(|(_, nodes)| !nodes.is_empty()) {
+                    Some((place, nodes)) => {
                         let socket = |node| Socket { place, node };
                         nodes.into_iter().map(socket).collect()
-                    },
-                ),
+                    }
+                    None if was_there && time == first => {
+                        self.stopped(place, time).into_iter().collect()
+                    }
+                    None => Vec::new(),
+                },
             };
             for socket in sockets {
                 if !found.contains(&socket) {

@@ -111,8 +111,9 @@ impl Uses {
             (_, None) => None,
         };
         let span = [used.first, used.opened];
-        let sockets =
-            came_to.map_or_else(Vec::new, |place| facts.listeners.took(place, node, span));
+        let sockets = came_to.map_or_else(Vec::new, |place| {
+            facts.listeners.took(place, node, span, used.was_there)
+        });
         for socket in &sockets {
             let of = self.sockets.entry(*socket).or_default();
             of.connections = of.connections.saturating_add(used.connections);

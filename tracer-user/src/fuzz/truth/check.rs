@@ -169,6 +169,9 @@ fn changed(found: &diff::Diff, how: diff::How) -> impl Iterator<Item = &Link> {
 
 /// Panics if a comparison that calls itself proven is not what changed between the two truths.
 pub(super) fn compare(world: &World, before: (&View, &Truth), after: (&View, &Truth)) {
+    if !world.pauses.is_empty() && ![before.0, after.0].iter().all(|it| is_of_all(world, it)) {
+        return;
+    }
     let pairs = || {
         let services = 0..world.services.len();
         services.flat_map(|n| (0..world.clients.len()).map(move |client| (client, n)))

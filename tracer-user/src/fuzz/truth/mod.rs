@@ -22,9 +22,8 @@ proptest! {
         world in world(),
         dropped in vec(any::<Index>(), 1..4),
     ) {
-        let world = World { pauses: Vec::new(), part: None, ..world };
         let (events, truth) = told(&World { fate: Fate::Whole, ..world.clone() });
-        let before = view_of(&events, None);
+        let before = view_of(&events, world.part);
         let mut less = world.clone();
         for index in dropped {
             if !less.deeds.is_empty() {
@@ -32,7 +31,7 @@ proptest! {
             }
         }
         let (events, now) = told(&less);
-        let after = view_of(&suffered(events, &less.fate), None);
+        let after = view_of(&suffered(events, &less.fate), world.part);
         compare(&world, (&before, &truth), (&after, &now));
     }
 

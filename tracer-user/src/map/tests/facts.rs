@@ -496,6 +496,50 @@ fn use_is_of_the_listener_whoever_accepts() {
 }
 
 #[test]
+fn what_is_open_came_in_by_a_socket_that_is_closed_since() {
+    let client = client(1, "client.service", "127.0.0.1:41001", "127.0.0.1:7000");
+    let server = server(&client, Some("app.service"));
+    let stops = {
+        let mut it = listens("mgr.service", "127.0.0.1:7000", 1, 10.0);
+        it.body = match it.body {
+            Body::Listen(it) => Body::Unlisten(it),
+            other => other,
+        };
+        it
+    };
+    let events = [
+        listens("mgr.service", "127.0.0.1:7000", 1, 1.0),
+        client.opens(2.0),
+        server.opens(2.1),
+        stops,
+        client.closes(30.0, 1, 1),
+        server.closes(30.1, 1, 1),
+    ];
+    let came_by = |since: f64| {
+        let options = Options {
+            since: Some(at(since)),
+            ..Options::ONE_HOST
+        };
+        let view = map_with(options, &events);
+        let edge = only(&view);
+        let name = |id: &str| {
+            &*view
+                .nodes
+                .iter()
+                .find(|it| *it.id == *id)
+                .expect("it is there")
+                .name
+        };
+        let all = edge.evidence.listeners.iter();
+        all.map(|(id, times)| (name(id).to_owned(), *times))
+            .collect::<Vec<_>>()
+    };
+    for since in [0.0, 5.0, 20.0] {
+        assert_eq!(came_by(since), [("mgr.service".to_owned(), 1)], "{since}");
+    }
+}
+
+#[test]
 fn a_port_that_passes_to_another_is_used_by_either_at_its_time() {
     let call = |n, time| {
         let client = client(n, "client.service", "127.0.0.1:0", "127.0.0.1:7000");
