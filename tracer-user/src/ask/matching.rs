@@ -41,8 +41,8 @@ pub(super) struct Matching<'a> {
     pub(super) new_edges: Vec<usize>,
 }
 
-/// The server of an edge as a node of the other map, if it is in that, and its port.
-type Server = (Option<usize>, Option<u16>);
+/// The server of an edge, the same as a node of the other map, if it is in that, and its port.
+type Server<'a> = (&'a Node, Option<usize>, Option<u16>);
 
 impl<'a> Matching<'a> {
     pub(super) fn of(before: &'a View, after: &'a View) -> Self {
@@ -82,20 +82,34 @@ impl<'a> Matching<'a> {
     /// whom may be of the same listener.
     pub(super) fn doubt(&self, proof: &mut Proof) {
         let there = |at: usize| self.nodes.iter().position(|it| *it == Some(at));
-        let gone = self.gone_edges.iter().map(|at| &self.before.edges[*at]);
-        let new = self.new_edges.iter().map(|at| &self.after.edges[*at]);
-        let gone = gone.map(|it| (self.nodes[it.server], it.port)).collect();
-        let new = new.map(|it| (there(it.server), it.port)).collect();
-        let sides: [(&View, Vec<Server>); 2] = [(self.after, gone), (self.before, new)];
+        let gone = self.gone_edges.iter().map(|at| {
+            let edge = &self.before.edges[*at];
+            (
+                &self.before.nodes[edge.server],
+                self.nodes[edge.server],
+                edge.port,
+            )
+        });
+        let new = self.new_edges.iter().map(|at| {
+            let edge = &self.after.edges[*at];
+            (
+                &self.after.nodes[edge.server],
+                there(edge.server),
+                edge.port,
+            )
+        });
+        let sides: [(&View, Vec<Server<'_>>); 2] =
+            [(self.after, gone.collect()), (self.before, new.collect())];
         for (view, servers) in sides {
             let mut arrivals = Arrivals::compared(view);
-            for (server, port) in servers {
-                let node = server.map(|at| &view.nodes[at]);
-                let listeners = node.iter().flat_map(|it| &it.listeners);
+            for (server, there, port) in servers {
+                // Where it is not a node, it may have listened as it does in the map that has it.
+                let node = there.map_or(server, |at| &view.nodes[at]);
+                let listeners = node.listeners.iter();
                 for listener in listeners.filter(|it| Some(it.port) == port) {
-                    node.iter().for_each(|it| arrivals.add(view, it, listener));
+                    arrivals.add(view, node, listener);
                 }
-                if let Some(node) = node.filter(|_| port.is_some()) {
+                if port.is_some() {
                     arrivals.add_past(view, node, port);
                 }
             }

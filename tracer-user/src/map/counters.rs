@@ -62,7 +62,7 @@ impl Share {
 pub(super) enum What {
     Connection {
         at_start: bool,
-        /// Nobody saw it begin.
+        /// Nobody saw both ends begin.
         is_found: bool,
         ended: bool,
         /// How, where that was told.

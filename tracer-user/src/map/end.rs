@@ -262,6 +262,20 @@ fn is_empty(carried: [Option<&Carried>; 2]) -> bool {
     told().any(|it| it.is_all) && told().all(has_nothing)
 }
 
+/// Whether the other end, if it is told of, may be so by who did not see it begin: a run that began meanwhile
+/// gives what it finds no handshake.
+fn is_found(end: &End, halves: &Halves) -> bool {
+    let from = match end.is_older {
+        true => Timestamp::from_ns(0),
+        false => end.first,
+    };
+    let to = match end.is_over {
+        true => end.last,
+        false => Timestamp::from_ns(u64::MAX),
+    };
+    end.is_existing || halves.facts.listeners.began_elsewhere(end.host, [from, to])
+}
+
 /// What a connection adds to which halves; none if nothing of it counts.
 pub(super) fn share(
     ends: [Option<&End>; 2],
@@ -287,7 +301,10 @@ pub(super) fn share(
         by_addresses,
         what: What::Connection {
             at_start: told().any(|end| end.is_older) || told().all(|end| end.is_existing),
-            is_found: told().all(|end| end.is_existing),
+            is_found: match ends {
+                [Some(end), None] | [None, Some(end)] => is_found(end, halves),
+                _ => told().all(|end| end.is_existing),
+            },
             ended: told().any(|end| end.is_over) || told().all(|end| end.is_unwatched),
             ending,
             // Of what was found to be over later, nobody knows what it carried.

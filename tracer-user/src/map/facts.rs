@@ -63,7 +63,7 @@ pub(super) enum Whose {
 struct Asked {
     time: Timestamp,
     failed: Option<Reason>,
-    /// Nobody saw it begin: what a host has open then it tells.
+    /// Nobody saw both ends begin: what a host has open when it is watched, it tells.
     is_found: bool,
 }
 

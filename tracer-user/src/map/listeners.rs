@@ -188,6 +188,8 @@ impl OfHost {
 pub(super) struct Listeners {
     places: HashMap<Place, Here>,
     hosts: HashMap<HostId, OfHost>,
+    /// When runs began, and where, in order.
+    began: Vec<(Timestamp, HostId)>,
     words: usize,
 }
 
@@ -218,6 +220,20 @@ impl Listeners {
             unkept.clear();
         }
         runs.insert(at, time);
+        let began = (time, host);
+        let at = self.began.partition_point(|it| *it < began);
+        self.began.insert(at, began);
+    }
+
+    /// Whether a run began on another host than `host` between these: it found what was open then, and did not
+    /// see it begin.
+    pub(super) fn began_elsewhere(&self, host: HostId, [from, to]: [Timestamp; 2]) -> bool {
+        let until = self.began.partition_point(|(time, _)| *time < to);
+        let mut between = self.began[..until]
+            .iter()
+            .rev()
+            .take_while(|it| it.0 > from);
+        between.any(|it| it.1 != host)
     }
 
     /// How often there was no room on `host`.

@@ -521,7 +521,8 @@ pub struct EdgeEvidence {
     /// Connections among them that brought nothing back: nobody may have accepted them.
     #[serde(skip_serializing_if = "is_zero")]
     pub unanswered: u64,
-    /// Those of them that nobody saw begin: the other end may be told of as well, and nobody knows which it is.
+    /// Those of them of which nobody saw both ends begin: the other end may be told of as well, and nobody knows
+    /// which it is.
     #[serde(skip_serializing_if = "is_zero")]
     pub unmatched: u64,
     /// Those that only the server's end told of.

@@ -323,3 +323,21 @@ fn what_is_dialled_at_another_port_of_an_address_is_another_service() {
     assert_eq!(lines(&found.missing), ["app -> db:5432"]);
     assert_eq!(lines(&found.new), ["app -> 10.0.0.7:9999"]);
 }
+
+#[test]
+fn what_nobody_answered_may_have_come_to_a_listener_that_is_gone() {
+    let mut before = pair();
+    before.edge("app", "db", 5432, 5);
+    let doubts = |address: &str| {
+        let mut after = Draft::new();
+        after.unit("app");
+        after.remote("far", address);
+        after.edge("app", "far", 5432, 1).evidence.unanswered = 1;
+        diff(&before.clone().view(), &after.view(), &Allowed::default())
+            .proof
+            .doubts
+    };
+    let doubt = Doubt::Unanswered { connections: 1 };
+    assert!(doubts("10.0.0.9").contains(&doubt));
+    assert!(!doubts("127.0.0.1").contains(&doubt));
+}

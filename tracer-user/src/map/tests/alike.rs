@@ -124,10 +124,38 @@ fn what_was_open_before_may_be_what_seems_to_be_gone() {
         ..end
     });
     let carries = held.clone().map(|end| end.carries(2.0, 1, 7));
-    let after = [&[listener][..], &held.map(|end| end.opens(0.5)), &carries].concat();
+    let after = [
+        &[listener][..],
+        &held.clone().map(|end| end.opens(0.5)),
+        &carries,
+    ]
+    .concat();
     let answer = diff::diff(&before, &map_of(&after), &Allowed::default());
     let doubt = Doubt::Unmatched { connections: 1 };
     assert!(answer.proof.doubts.contains(&doubt));
+    // A run that begins meanwhile did not see it begin, though the other host did.
+    let [client, server] = &held;
+    let client = End {
+        handshake: Some(7),
+        existing: false,
+        ..client.clone()
+    };
+    let again = [
+        client.opens(0.2),
+        server.tell(0.3, start()),
+        server.opens(0.4),
+        client.carries(2.0, 1, 7),
+        server.carries(2.0, 7, 1),
+    ];
+    let again = [&after[..1], &again].concat();
+    let since = Options {
+        since: Some(at(1.0)),
+        ..Options::SEVERAL_HOSTS
+    };
+    let found = map_with(since, &again);
+    let unmatched: u64 = found.edges.iter().map(|it| it.evidence.unmatched).sum();
+    let both: u64 = found.edges.iter().map(|it| it.evidence.both).sum();
+    assert_eq!(unmatched + both, 1);
     // Of one host all are matched.
     let after: Vec<_> = after
         .into_iter()
