@@ -38,6 +38,7 @@ mod pins;
 mod privileges;
 mod processes;
 mod programs;
+mod reads;
 mod resolver;
 mod scope;
 mod services;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
             nameless(processes::tests()),
             nameless(executables::tests()),
             nameless(ways::tests()),
+            nameless(reads::tests()),
         ]);
     }
     if has("identity") {

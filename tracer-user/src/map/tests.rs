@@ -866,6 +866,7 @@ fn a_second_run_leaves_a_gap_and_keeps_nothing_open() {
         totals,
         missed: 2,
         repaired: Repaired::default(),
+        unread: 0,
         cost: crate::model::Cost::default(),
         lines: None,
         coverage: Coverage {
@@ -925,6 +926,7 @@ fn a_window_knows_nothing_of_runs_before_it() {
         totals,
         missed: 2,
         repaired: Repaired::default(),
+        unread: 0,
         cost: crate::model::Cost::default(),
         lines: None,
         coverage: Coverage {

@@ -15,6 +15,8 @@ use super::{
 const MAX_BYTES: u64 = 1 << 20;
 /// How long the index of all containers of Podman or CRI-O may be, bytes.
 const MAX_INDEX_BYTES: u64 = 8 << 20;
+/// And of a user's, which is read for each container.
+const MAX_INDEX_BYTES_OF_USER: u64 = 1 << 20;
 /// How many namespaces of a containerd are looked at; there are two or three.
 const MAX_NAMESPACES: usize = 32;
 
@@ -62,32 +64,26 @@ struct StateConfig {
 }
 
 /// What is on the disks below `root` of the container `id`, which must be one by
-/// [`files::is_id`]. Files of the user `uid` are looked at too: to be given only if the container
-/// is known to be the user's, who can write anything into them.
-pub(super) fn find(root: &Path, id: &str, uid: Option<u32>) -> Option<Facts> {
+/// [`files::is_id`]: in the administrator's files, or if it has an `owner`, in that user's, who can
+/// write anything into them.
+pub(super) fn find(root: &Path, id: &str, owner: Option<u32>) -> Option<Facts> {
+    if let Some(uid) = owner {
+        let state = PathBuf::from(format!("run/user/{uid}/crun"));
+        return of_crun(root, Path::new(""), &state, id, Whose::User(uid));
+    }
     let found = containerd(root, id)
         .or_else(|| of_storage(root, id))
         .or_else(|| of_docker(root, id))
-        .or_else(|| {
-            let (base, whose) = (root.join(CRUN), Whose::System);
-            of_crun(root, &base, id, whose)
-        })
+        .or_else(|| of_crun(root, Path::new(CRUN), Path::new(""), id, Whose::System))
         .or_else(|| of_runc(root, id));
-    match found {
-        Some(mut facts) => {
-            // What its containerd knows of a container of Docker is little.
-            if facts.name.is_none()
-                && let Some(more) = of_docker(root, id)
-            {
-                facts.or(more);
-            }
-            Some(facts)
-        }
-        None => {
-            let base = root.join(format!("run/user/{}/crun", uid?));
-            of_crun(root, &base, id, Whose::User(uid?))
-        }
+    let mut facts = found?;
+    // What its containerd knows of a container of Docker is little.
+    if facts.name.is_none()
+        && let Some(more) = of_docker(root, id)
+    {
+        facts.or(more);
     }
+    Some(facts)
 }
 
 fn by(runtime: &str, mut facts: Facts) -> Facts {
@@ -137,7 +133,11 @@ fn index(base: &Path, folder: &Path, id: &str, whose: Whose, facts: &mut Facts) 
         if facts.name.is_some() && facts.image.is_some() {
             return;
         }
-        let bytes = files::read(base, &folder.join(name), MAX_INDEX_BYTES, whose);
+        let max = match whose {
+            Whose::System => MAX_INDEX_BYTES,
+            Whose::User(_) => MAX_INDEX_BYTES_OF_USER,
+        };
+        let bytes = files::read(base, &folder.join(name), max, whose);
         if let Some(more) = bytes.and_then(|bytes| storage::parse(&bytes, id)) {
             facts.or(more);
         }
@@ -150,14 +150,15 @@ fn of_docker(root: &Path, id: &str) -> Option<Facts> {
     Some(by("docker", docker::parse(&bytes, id)?))
 }
 
-/// `base` is where crun keeps its state. It keeps a copy of the bundle's `config.json` there;
-/// the bundle itself leads to the index, wherever the storage of its owner is.
-fn of_crun(root: &Path, base: &Path, id: &str, whose: Whose) -> Option<Facts> {
-    let folder = Path::new(id);
-    let status = files::read(base, &folder.join("status"), MAX_BYTES, whose)?;
+/// `base`, and `folder` below it, is where crun keeps its state: of a user, all of it is looked at on
+/// the way. It keeps a copy of the bundle's `config.json` there; the bundle itself leads to the index,
+/// wherever the storage of its owner is.
+fn of_crun(root: &Path, base: &Path, folder: &Path, id: &str, whose: Whose) -> Option<Facts> {
+    let (base, folder) = (root.join(base), folder.join(id));
+    let status = files::read(&base, &folder.join("status"), MAX_BYTES, whose)?;
     let status: Status = serde_json::from_slice(&status).ok()?;
     let bundle = status.bundle.strip_prefix("/").ok();
-    let copy = files::read(base, &folder.join("config.json"), MAX_BYTES, whose);
+    let copy = files::read(&base, &folder.join("config.json"), MAX_BYTES, whose);
     let original = || files::read(root, &bundle?.join("config.json"), MAX_BYTES, whose);
     let mut facts = bundle::parse(&copy.or_else(original)?)?;
     if let Some(folder) = bundle.and_then(|bundle| storage_of(bundle, id)) {
