@@ -40,6 +40,7 @@ pub(crate) fn process(comm: &str) -> Arc<Process> {
         },
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: None,
         pid: 812,
         ppid: Some(1),

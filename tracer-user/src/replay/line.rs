@@ -557,6 +557,7 @@ fn read_process(
         },
         exec_id: 0,
         cgroup: 0,
+        netns_owner: None,
         workload,
         pid: wire.pid,
         ppid: wire.ppid,

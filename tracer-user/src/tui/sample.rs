@@ -88,6 +88,7 @@ fn process(pid: u32, comm: &str, exe: &str, args: &[&str]) -> Arc<Process> {
         key: ProcessKey { pid, start_ns: 1 },
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: None,
         pid,
         ppid: Some(1),

@@ -236,6 +236,7 @@ fn process(pid: u32, exe: &str, started: Option<Timestamp>) -> Arc<Process> {
         key: ProcessKey { pid, start_ns: 1 },
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: None,
         pid,
         ppid: None,
