@@ -5,6 +5,7 @@
 //! an operator would name it by.
 
 mod cgroups;
+mod looks;
 pub mod names;
 mod peers;
 mod processes;
@@ -33,8 +34,11 @@ use self::{
     workload::Roles,
     workloads::Workloads,
 };
-use crate::model::{
-    Blind, Body, ConnectionEvent, ConnectionId, Direction, Event, Fact, Kind, Name, NameSource,
+use crate::{
+    model::{
+        Blind, Body, ConnectionEvent, ConnectionId, Direction, Event, Fact, Kind, Name, NameSource,
+    },
+    procfs,
 };
 
 /// Knows who is who on this host.
@@ -59,10 +63,9 @@ impl Enricher {
     pub fn new(proc_root: &Path, networks: Networks, roles: Roles, node: Option<Arc<str>>) -> Self {
         let host = Host {
             root: root(proc_root).to_owned(),
-            proc_root: proc_root.to_owned(),
             node: node.clone(),
         };
-        let runtimes = Runtimes::new(host)
+        let runtimes = Runtimes::new(&host)
             .inspect_err(|error| tracing::warn!(%error, "containers go by their ids"))
             .ok();
         let workloads = Workloads::new(proc_root, roles, runtimes, node);
@@ -82,6 +85,18 @@ impl Enricher {
     /// nobody else keeps them.
     pub fn listen(&mut self, ask: Option<AskObservers>) {
         self.translations.listen(self.proc_root.clone(), ask);
+    }
+
+    /// From here on, what processes execute is told. Without this call, /proc is believed on that.
+    pub fn begin(&mut self) {
+        let now_ns = i128::from(boottime_ns()) - i128::from(procfs::boot_offset_ns());
+        self.processes
+            .begin(u64::try_from(now_ns).unwrap_or_default());
+    }
+
+    /// How many processes were left unread in `/proc`, in all or in part, as that took too long.
+    pub fn unread(&self) -> u64 {
+        self.processes.unread()
     }
 
     /// Whether it knows what was translated before it listened.
@@ -106,9 +121,7 @@ impl Enricher {
         if let Some(peers) = &mut self.peers {
             peers.replace(&changed);
         }
-        let now = clock_gettime(ClockId::Boottime);
-        let ns = now.tv_sec.saturating_mul(1_000_000_000) + now.tv_nsec;
-        self.names.refresh(u64::try_from(ns).unwrap_or_default());
+        self.names.refresh(boottime_ns());
     }
 
     /// What cannot be seen, and why.
@@ -197,6 +210,13 @@ impl Enricher {
             self.called.put(connection.id, Arc::clone(name));
         }
     }
+}
+
+/// Nanoseconds since boot, as this process's time namespace counts them.
+fn boottime_ns() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let ns = now.tv_sec.saturating_mul(1_000_000_000) + now.tv_nsec;
+    u64::try_from(ns).unwrap_or_default()
 }
 
 /// Where the files of the host are whose /proc this is: `/host` for `/host/proc`.

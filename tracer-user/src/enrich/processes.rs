@@ -3,18 +3,23 @@
 //! These are its program's. The kernel numbers the programs that a process runs, and tells of each
 //! as it begins and of each process that inherits one; so what a process *is* does not depend on
 //! when it is looked at, nor on what it calls itself. /proc is read only for programs that are older
-//! than we are or of which nobody told, once for each, and the answer is kept in a bounded table.
+//! than we are or of which nobody told, once for each, and the answer is kept in a bounded table. Others
+//! read it (`looks`), as that may take as long as the process wants.
+//!
+//! A process may write other arguments over those that it was executed with. So what was told of its
+//! execution is what counts, and /proc is asked for arguments only of processes that were there before we
+//! watched: what others were executed with was told, and is not known any more if it is not remembered.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use foldhash::HashMap;
 use lru::LruCache;
 
-use super::workloads::Workloads;
-use crate::{
-    model::{Cgroup, Fork, Process, ProgramKey, program},
-    procfs::{Entry, Proc},
+use super::{
+    looks::{Look, Looks, Want},
+    workloads::Workloads,
 };
+use crate::model::{Cgroup, Fork, Process, ProgramKey, program};
 
 /// How many processes are remembered; those that were not seen for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
@@ -29,6 +34,17 @@ type Key = (ProgramKey, u64);
 fn key(process: &Process) -> Key {
     (process.program(), process.cgroup)
 }
+
+/// A process as it is known, and as it is to be found out about again.
+#[derive(Clone, Debug)]
+struct Known {
+    process: Arc<Process>,
+    /// Its `/proc/PID/cgroup`, where the kernel does not tell all of it.
+    cgroups: Option<Arc<[u8]>>,
+}
+
+/// Processes that changed: as they were, and as they are.
+type Changed = Vec<(Arc<Process>, Arc<Process>)>;
 
 /// What a process runs.
 #[derive(Clone, Debug)]
@@ -63,12 +79,14 @@ impl Program {
 /// Knows the processes of this host.
 #[derive(Debug)]
 pub(super) struct Processes {
-    proc: Proc,
+    looks: Looks,
     workloads: Workloads,
+    /// Since when it is told what processes execute, nanoseconds since boot; none while it is not.
+    told_since: Option<u64>,
     /// By address of what was to be completed, which is kept so that no other takes the
     /// address: the capture tells of a process by the same value as long as it is the same.
     completed: HashMap<usize, (Arc<Process>, Arc<Process>)>,
-    known: LruCache<Key, Arc<Process>>,
+    known: LruCache<Key, Known>,
     /// What processes run.
     programs: LruCache<ProgramKey, Program>,
 }
@@ -77,12 +95,23 @@ impl Processes {
     /// Asks the /proc mounted at `proc_root`.
     pub(super) fn new(proc_root: PathBuf, workloads: Workloads) -> Self {
         Self {
-            proc: Proc::new(proc_root),
+            looks: Looks::new(proc_root),
             workloads,
+            told_since: None,
             completed: HashMap::default(),
             known: LruCache::new(CAPACITY),
             programs: LruCache::new(PROGRAMS),
         }
+    }
+
+    /// From here on, nanoseconds since boot, it is told what processes execute.
+    pub(super) fn begin(&mut self, now_ns: u64) {
+        self.told_since = Some(now_ns);
+    }
+
+    /// How many processes were left unread, in all or in part.
+    pub(super) fn unread(&self) -> u64 {
+        self.looks.unread()
     }
 
     /// Remembers a control group that was made.
@@ -94,11 +123,6 @@ impl Processes {
     pub(super) fn learn_executed(&mut self, process: &Arc<Process>) {
         // The numbers of programs begin anew after many.
         self.known.pop(&key(process));
-        if process.exe.is_none() {
-            // It did not fit: /proc may tell.
-            self.programs.pop(&process.program());
-            return;
-        }
         let program = Program {
             ppid: process.ppid,
             run: Arc::clone(process),
@@ -110,8 +134,11 @@ impl Processes {
     pub(super) fn learn_forked(&mut self, fork: &Fork) {
         let parent = fork.process.program();
         if !self.programs.contains(&parent) {
-            let entry = self.proc.open(fork.process.pid);
-            self.read(entry.as_ref(), &fork.process);
+            let want = self.of_program(&fork.process);
+            let look = self.looks.look(&fork.process, want);
+            if let Some(look) = look {
+                self.learn_program(&fork.process, &look);
+            }
         }
         let Some(program) = self.programs.get(&parent) else {
             return;
@@ -136,9 +163,21 @@ impl Processes {
         }
     }
 
-    /// Takes in what became known of containers since the last call. Gives the processes that
-    /// changed by it: as they were, and as they are.
-    pub(super) fn refresh(&mut self) -> Vec<(Arc<Process>, Arc<Process>)> {
+    /// Takes in what became known of containers and of processes since the last call. Gives the processes
+    /// that changed by it: as they were, and as they are.
+    pub(super) fn refresh(&mut self) -> Changed {
+        let mut changed = self.refresh_containers();
+        for (process, look) in self.looks.late() {
+            self.learn_program(&process, &look);
+            changed.extend(self.find_out_again(&process, &look));
+        }
+        if !changed.is_empty() {
+            self.completed.clear();
+        }
+        changed
+    }
+
+    fn refresh_containers(&mut self) -> Changed {
         let named = self.workloads.named();
         if named.is_empty() {
             return Vec::new();
@@ -149,30 +188,58 @@ impl Processes {
             // One without a name may be within one that now has one.
             container.is_some_and(|it| it.name.is_none() || named.contains(&it.id))
         };
-        let old: Vec<(Key, Arc<Process>)> = self
-            .known
-            .iter()
-            .filter(|(_, process)| is_of_them(process))
-            .map(|(key, process)| (*key, Arc::clone(process)))
+        let known = self.known.iter();
+        let old: Vec<(Key, Known)> = known
+            .filter(|(_, known)| is_of_them(&known.process))
+            .map(|(key, known)| (*key, known.clone()))
             .collect();
         let mut changed = Vec::new();
         for (key, old) in old {
-            let entry = self.proc.open(old.pid);
-            let (mut new, named, is_same) = self.looked_up(entry.as_ref(), &old);
-            let workload = self
-                .workloads
-                .of(&named, entry.filter(|_| is_same).as_ref());
-            // Of a process that is gone, a control group of v1 can no longer be read.
-            if workload.container.is_none() || old.workload.as_ref() == Some(&workload) {
-                continue;
+            let named = self.named(&old.process);
+            let workload = self.workloads.of(&named, old.cgroups.as_deref());
+            let before = old.process.workload.as_ref();
+            if workload.container.is_some() && before != Some(&workload) {
+                changed.push(self.change(key, old, |process| process.workload = Some(workload)));
             }
-            new.workload = Some(workload);
-            let new = Arc::new(new);
-            self.known.put(key, Arc::clone(&new));
-            changed.push((old, new));
         }
-        self.completed.clear();
         changed
+    }
+
+    /// What /proc says of `process` came late: what was said without it is not what is said from here on.
+    fn find_out_again(&mut self, process: &Process, look: &Look) -> Changed {
+        let program = process.program();
+        let known = self.known.iter();
+        let old: Vec<(Key, Known)> = known
+            .filter(|(key, _)| key.0 == program)
+            .map(|(key, known)| (*key, known.clone()))
+            .collect();
+        let mut changed = Vec::new();
+        for (key, mut old) in old {
+            if old.cgroups.is_none() {
+                old.cgroups = look.cgroups.as_deref().map(Arc::from);
+            }
+            let mut new = Process::clone(&old.process);
+            new.ppid = new.ppid.or(look.stat.ppid);
+            new.cwd = new.cwd.or_else(|| look.cwd.clone());
+            let new = self.found(&new, old.cgroups.as_deref());
+            if new != *old.process {
+                changed.push(self.change(key, old, |process| *process = new));
+            }
+        }
+        changed
+    }
+
+    fn change(
+        &mut self,
+        key: Key,
+        mut known: Known,
+        change: impl FnOnce(&mut Process),
+    ) -> (Arc<Process>, Arc<Process>) {
+        let old = Arc::clone(&known.process);
+        change(Arc::make_mut(&mut known.process));
+        let new = Arc::clone(&known.process);
+        self.known.put(key, known);
+        (old, new)
     }
 
     /// Completes the process of an event, if it has one.
@@ -201,81 +268,111 @@ impl Processes {
     fn find(&mut self, process: &Arc<Process>) -> Arc<Process> {
         let key = key(process);
         let complete = match self.known.get(&key) {
-            Some(known) if known.uid == process.uid && known.comm == process.comm => {
-                return Arc::clone(known);
+            Some(known)
+                if known.process.uid == process.uid && known.process.comm == process.comm =>
+            {
+                return Arc::clone(&known.process);
             }
             // It changed its user or its name: the rest holds.
-            Some(known) => Arc::new(Process {
-                uid: process.uid,
-                comm: Arc::clone(&process.comm),
-                ..Process::clone(known)
-            }),
+            Some(known) => Known {
+                process: Arc::new(Process {
+                    uid: process.uid,
+                    comm: Arc::clone(&process.comm),
+                    ..Process::clone(&known.process)
+                }),
+                cgroups: known.cgroups.clone(),
+            },
             None => {
-                let entry = self.proc.open(process.pid);
-                let (mut found, named, is_same) = self.looked_up(entry.as_ref(), process);
-                let entry = entry.filter(|_| is_same);
-                found.workload = Some(self.workloads.of(&named, entry.as_ref()));
-                let found = Arc::new(found);
-                if is_same && found.exe.is_none() {
+                let (found, is_there) = self.looked_up(process);
+                if is_there && found.process.exe.is_none() {
                     // It has just got another name, or runs another program by now: when it is told
                     // of by that, there is more to be had.
-                    return found;
+                    return found.process;
                 }
                 found
             }
         };
-        self.known.put(key, Arc::clone(&complete));
-        complete
+        let process = Arc::clone(&complete.process);
+        self.known.put(key, complete);
+        process
     }
 
-    /// `process` with what is known of it; the same by the name that its program was started by;
-    /// and whether it is still there, as `entry`.
-    fn looked_up(&mut self, entry: Option<&Entry>, process: &Process) -> (Process, Process, bool) {
-        let (ppid, is_same) = self.read(entry, process);
+    /// `process` with what is known of it and what there is to be found out; and whether it is known to
+    /// be there still.
+    fn looked_up(&mut self, process: &Process) -> (Known, bool) {
+        let want = Want {
+            cgroups: self.workloads.needs_list(process),
+            ..self.of_program(process)
+        };
+        let look = self.looks.look(process, want);
         let mut found = process.clone();
-        found.ppid = found.ppid.or(ppid);
-        let Some(program) = self.programs.get(&process.program()) else {
-            let named = found.clone();
-            return (found, named, is_same);
-        };
-        let mut found = program.complete(&found);
-        if found.cwd.is_none() && program::needs_cwd(&program.named(&found)) {
-            found.cwd = entry.filter(|_| is_same).and_then(Entry::cwd);
+        let mut cgroups: Option<Arc<[u8]>> = None;
+        let is_there = look.is_some();
+        if let Some(look) = look {
+            self.learn_program(process, &look);
+            found.ppid = found.ppid.or(look.stat.ppid);
+            found.cwd = found.cwd.or(look.cwd);
+            cgroups = look.cgroups.map(Into::into);
         }
-        let named = program.named(&found);
-        (found, named, is_same)
+        let process = Arc::new(self.found(&found, cgroups.as_deref()));
+        (Known { process, cgroups }, is_there)
     }
 
-    /// Learns what `process` runs from /proc, if nobody told, as far as that is about the same
-    /// process and program. Gives its parent, and whether it is still there.
-    fn read(&mut self, entry: Option<&Entry>, process: &Process) -> (Option<u32>, bool) {
-        let Some(entry) = entry else {
-            return (None, false);
-        };
-        let is_known = self.programs.contains(&process.program());
-        let (exe, args) = if is_known {
-            (None, None)
-        } else {
-            (entry.exe(), entry.args())
-        };
-        // Last, for it vouches for the rest: had the process been another one, or executed
-        // another program before or between the reads above, it would show here.
-        let Some(stat) = entry
-            .stat()
-            .filter(|stat| stat.started_at(process.key.start_ns))
-        else {
-            return (None, false);
-        };
-        if exe.is_some() && stat.comm == *process.comm {
-            let run = Arc::new(Process {
-                exe,
-                args,
-                ..process.clone()
-            });
-            let ppid = stat.ppid;
-            self.programs.put(process.program(), Program { ppid, run });
+    /// `process` with what is known of its program and of where it is.
+    fn found(&mut self, process: &Process, cgroups: Option<&[u8]>) -> Process {
+        let program = self.programs.get(&process.program());
+        let mut found = program.map_or_else(|| process.clone(), |it| it.complete(process));
+        let mut named = self.named(&found);
+        if !program::needs_cwd(&named) {
+            (found.cwd, named.cwd) = (None, None);
         }
-        (stat.ppid, true)
+        found.workload = Some(self.workloads.of(&named, cgroups));
+        found
+    }
+
+    /// What of its program is not known and /proc may tell.
+    fn of_program(&mut self, process: &Process) -> Want {
+        match self.programs.get(&process.program()) {
+            None => Want {
+                exe: true,
+                args: self.told_since.is_none_or(|at| process.key.start_ns < at),
+                cwd: true,
+                ..Want::default()
+            },
+            Some(program) => Want {
+                exe: program.run.exe.is_none(),
+                cwd: program::needs_cwd(&program.named(&program.complete(process))),
+                ..Want::default()
+            },
+        }
+    }
+
+    /// Learns what `process` runs, as far as that was not told and `look` is about the same program.
+    fn learn_program(&mut self, process: &Process, look: &Look) {
+        let program = process.program();
+        let known = self.programs.get(&program);
+        let is_known = known.is_some_and(|it| {
+            // What was told of its execution comes before what it says now.
+            (it.run.exe.is_some() || look.exe.is_none())
+                && (it.run.args.is_some() || look.args.is_none())
+        });
+        if is_known || look.exe.is_none() || look.stat.comm != *process.comm {
+            return;
+        }
+        let run = known.map_or(process, |it| &it.run);
+        let run = Arc::new(Process {
+            exe: run.exe.clone().or_else(|| look.exe.clone()),
+            args: run.args.clone().or_else(|| look.args.clone()),
+            ..run.clone()
+        });
+        let ppid = known.map_or(look.stat.ppid, |it| it.ppid);
+        self.programs.put(program, Program { ppid, run });
+    }
+
+    /// `process` by the name that its program was started by.
+    fn named(&mut self, process: &Process) -> Process {
+        let program = self.programs.get(&process.program());
+        program.map_or_else(|| process.clone(), |program| program.named(process))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{Cgroup, Container, Kubernetes, Process, ProcessKey, Workload},
-    procfs::{Entry, Proc},
+    procfs::Proc,
 };
 
 /// How many listening processes are remembered by their port.
@@ -75,8 +75,9 @@ impl Workloads {
     /// first process in it does anything.
     fn expect(&mut self, path: &str) {
         let found = membership(path);
-        if let (Some(container), Some(runtimes)) = (&found.container, &mut self.runtimes) {
-            runtimes.ask(&container.id, container.runtime, None);
+        let outermost = found.around.as_ref().or(found.container.as_ref());
+        if let (Some(container), Some(runtimes)) = (outermost, &mut self.runtimes) {
+            runtimes.ask(&container.id, container.runtime, owner_of_slice(path));
         }
     }
 
@@ -92,24 +93,23 @@ impl Workloads {
         self.named.extend(ids);
     }
 
-    /// What runtimes know of the containers that a process is in, and of their pod.
+    /// What runtimes of `owner` know of the container that a process is in, and of its pod: of the
+    /// outermost, as what is within it is made by whoever is in it, and no container of the host's,
+    /// whatever it is called.
     fn told(
         &mut self,
         found: &Membership,
-        pid: Option<u32>,
-    ) -> (Vec<Container>, Option<Kubernetes>) {
-        let (mut containers, mut k8s) = (Vec::new(), None);
+        owner: Option<u32>,
+    ) -> (Option<Container>, Option<Kubernetes>) {
         self.hear();
-        let Some(runtimes) = &mut self.runtimes else {
-            return (containers, k8s);
+        let outermost = found.around.as_ref().or(found.container.as_ref());
+        let (Some(runtimes), Some(it)) = (&mut self.runtimes, outermost) else {
+            return (None, None);
         };
-        for it in [&found.container, &found.around].into_iter().flatten() {
-            if let Some(told) = runtimes.ask_patiently(&it.id, it.runtime, pid) {
-                containers.push(told.container.clone());
-                k8s = k8s.or_else(|| told.k8s.clone());
-            }
-        }
-        (containers, k8s)
+        let told = runtimes.ask_patiently(&it.id, it.runtime, owner);
+        told.map_or((None, None), |told| {
+            (Some(told.container.clone()), told.k8s.clone())
+        })
     }
 
     /// Remembers that a process listens on a port; tells whether that says something new of it.
@@ -123,35 +123,68 @@ impl Workloads {
         is_new
     }
 
-    /// What an operator calls what `process` belongs to. `entry` is the process in /proc, if it
-    /// is still there.
-    pub(super) fn of(&mut self, process: &Process, entry: Option<&Entry>) -> Arc<Workload> {
+    /// Whether the kernel does not tell where `process` is, or not all of it, so that
+    /// `/proc/PID/cgroup` is needed.
+    pub(super) fn needs_list(&mut self, process: &Process) -> bool {
         let path = self.cgroups.path(process.cgroup);
-        let in_root = path.as_deref().is_none_or(|path| path == "/");
-        let mut memberships: Vec<Membership> = Vec::new();
-        if self.has_v1 || in_root {
-            let text = entry.and_then(Entry::cgroups).unwrap_or_default();
-            let lines = from_proc_cgroup(&text);
-            memberships.extend(lines.iter().map(|line| membership(&line.path)));
-        }
-        if !in_root {
-            // From the time of the event, also of those that are gone.
-            memberships.extend(path.as_deref().map(membership));
-        }
-        let pid = entry.map(|_| process.pid);
-        let (containers, k8s) = Membership::most_telling(&memberships)
-            .map(|found| self.told(found, pid))
+        self.has_v1 || path.is_none_or(|path| &*path == "/")
+    }
+
+    /// What an operator calls what `process` belongs to. `list` is its `/proc/PID/cgroup`, as far as
+    /// that is needed and could be had.
+    pub(super) fn of(&mut self, process: &Process, list: Option<&[u8]>) -> Arc<Workload> {
+        let path = self.cgroups.path(process.cgroup);
+        let path = path.as_deref().filter(|path| *path != "/");
+        let lines = match self.has_v1 || path.is_none() {
+            true => from_proc_cgroup(list.unwrap_or_default()),
+            false => Vec::new(),
+        };
+        let listed = lines.iter().map(|line| &*line.path);
+        // From the time of the event, also of those that are gone.
+        let paths = listed.chain(path);
+        let memberships: Vec<Membership> = paths.clone().map(membership).collect();
+        let owner = paths.clone().find_map(owner_of_slice);
+        let (container, k8s) = Membership::most_telling(&memberships)
+            .map(|found| self.told(found, owner))
             .unwrap_or_default();
         Arc::new(workload(
             &Clues {
                 memberships: &memberships,
                 process,
-                containers: &containers,
+                containers: container.as_slice(),
                 k8s: k8s.as_ref(),
                 node: self.node.as_ref(),
                 port: self.ports.get(&process.key).copied(),
             },
             &self.roles,
         ))
+    }
+}
+
+/// Whose slice a control group is in: the user, not root, that started what is in it or has it run, as
+/// systemd keeps account. Users cannot leave their slice.
+fn owner_of_slice(path: &str) -> Option<u32> {
+    let uid = path.strip_prefix("/user.slice/user-")?;
+    let uid = uid.split_once(".slice")?.0.parse().ok();
+    uid.filter(|uid| *uid != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_tell_their_user() {
+        let cases = [
+            ("/user.slice/user-1000.slice/session-3.scope", Some(1000)),
+            ("/user.slice/user-7.slice/a:b", Some(7)),
+            ("/user.slice/user-0.slice/session-1.scope", None),
+            ("/system.slice/user.slice/user-1000.slice", None),
+            ("/user.slice/user-x.slice", None),
+            ("", None),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(owner_of_slice(path), expected, "{path}");
+        }
     }
 }

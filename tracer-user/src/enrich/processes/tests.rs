@@ -297,3 +297,83 @@ fn memory_is_bounded() {
     }
     assert_eq!(processes.programs.len(), PROGRAMS.get());
 }
+
+/// What a process has as its arguments is its own to write.
+#[test]
+fn what_was_executed_counts_and_not_what_is_written_over_it() {
+    let root = proc_with("nginx", START_TICKS, "trusted\0");
+    let mut processes = processes(&root);
+    // The path of its executable did not fit.
+    let told = Process {
+        exe: None,
+        ..Process::clone(&executed("nginx", 3, "", &["nginx", "--evil"]))
+    };
+    processes.learn_executed(&Arc::new(told));
+    let process = enriched(&mut processes, of_program("nginx", 3));
+    let args = process.args.as_deref().expect("they were told");
+    assert_eq!(args, ["nginx", "--evil"]);
+    assert_eq!(process.exe.as_deref(), Some("/usr/sbin/nginx"));
+    // What is not remembered of a process that began after us is not asked of it.
+    processes.begin(0);
+    processes.programs.clear();
+    processes.known.clear();
+    let process = enriched(&mut processes, of_program("nginx", 3));
+    assert_eq!(process.exe.as_deref(), Some("/usr/sbin/nginx"));
+    assert_eq!(process.args, None);
+    // One that is older is.
+    processes.begin(u64::MAX);
+    processes.programs.clear();
+    processes.known.clear();
+    let process = enriched(&mut processes, of_program("nginx", 3));
+    assert_eq!(
+        process.args.as_deref().map(|it| it[0].as_str()),
+        Some("trusted")
+    );
+}
+
+#[test]
+fn what_is_known_of_a_program_is_not_looked_for() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let mut processes = processes(&root);
+    processes.workloads.learn(&Cgroup {
+        id: 1,
+        path: "/a".into(),
+    });
+    let has_v1 = processes.workloads.needs_list(&bare("x"));
+    processes.learn_executed(&executed("nginx", 3, "/usr/sbin/nginx", &["nginx"]));
+    let want = processes.of_program(&of_program("nginx", 3));
+    assert_eq!((want, has_v1), (Want::default(), false));
+}
+
+#[test]
+fn what_comes_late_is_in_what_is_told_later() {
+    let root = proc_with("python3", START_TICKS, "python3\0/srv/app.py\0");
+    let mut processes = processes(&root);
+    let looked = Look {
+        stat: crate::procfs::Proc::new(root.path())
+            .stat(812)
+            .expect("it is there"),
+        exe: Some("/usr/sbin/python3".into()),
+        args: None,
+        cwd: Some("/srv".into()),
+        cgroups: None,
+    };
+    // Until then, it is an interpreter that runs nobody knows what.
+    processes.learn_program(&bare("python3"), &looked);
+    let first = enriched(&mut processes, bare("python3"));
+    assert_eq!((workload(&first), first.args.is_none()), ("python3", true));
+    let late = Look {
+        args: Some(["python3", "/srv/app.py"].map(str::to_owned).into()),
+        ..looked
+    };
+    processes.learn_program(&bare("python3"), &late);
+    let changed = processes.find_out_again(&bare("python3"), &late);
+    let [(old, new)] = &changed[..] else {
+        panic!("{changed:?}");
+    };
+    assert!(Arc::ptr_eq(old, &first));
+    assert_eq!((workload(new), new.cwd.is_none()), ("app.py", true));
+    processes.completed.clear();
+    let second = enriched(&mut processes, bare("python3"));
+    assert!(Arc::ptr_eq(&second, new));
+}

@@ -1,6 +1,6 @@
 //! What container runtimes know: name, image and labels of a container, and its pod.
 //!
-//! A thread of its own looks and asks, so that no event waits for a disk or a runtime: [`Runtimes`]
+//! Threads of their own look and ask, so that no event waits for a disk or a runtime: [`Runtimes`]
 //! takes questions, and gives answers when they are there. Each container is asked for once, and
 //! again only where nothing, or not all, was found.
 //!
@@ -15,22 +15,22 @@
 //! `owner` infers from a pod's name what made it.
 //!
 //! All of this is chosen by whoever starts containers: sizes are bounded (`facts`), no link is
-//! followed below the folders of a runtime (`files`), and what is in the hands of a user is only
-//! looked at for containers in that user's slice.
+//! followed below the folders of a runtime (`files`). What a user's runtime says is of that user's
+//! containers: a container is known by its id *and* whose it is, and only the owner's files and sockets
+//! are asked for it. The administrator's and the users' have a thread, a queue and a table each
+//! (`worker`, `known`), so that what users do delays and displaces no name of the administrator's.
 
 use std::{
     io,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
-    thread,
     time::{Duration, Instant},
 };
 
-use lru::LruCache;
+use tokio::sync::mpsc::Sender;
 
 use crate::model::{Container, Kubernetes};
 
@@ -39,17 +39,18 @@ mod docker;
 mod engine;
 mod facts;
 mod files;
+mod known;
 mod owner;
 mod places;
 mod storage;
+mod worker;
 
-use engine::{Engines, Reply};
 pub use facts::{MAX_KEY_BYTES, MAX_LABELS, MAX_NAME_BYTES, MAX_VALUE_BYTES};
+use known::{Known, Tables};
 pub use owner::{ANY_CONTROLLER, STATIC_POD, of as owner_of};
+use worker::Worker;
 
-/// How many containers are remembered; those that were not asked for longest go first.
-const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
-/// Questions that may wait for the thread. What does not fit is asked later.
+/// Questions that may wait for a thread. What does not fit is asked later.
 const QUEUE: usize = 256;
 /// After how long a container is looked for again that was not found, or not whole; twice as long
 /// each time.
@@ -80,88 +81,89 @@ pub struct Found {
 pub struct Host {
     /// The root of the host's files: `/`, or where it is mounted in a container.
     pub root: PathBuf,
-    /// The host's /proc.
-    pub proc_root: PathBuf,
     /// Name of the Kubernetes node, where it is known.
     pub node: Option<Arc<str>>,
 }
 
-struct Question {
+/// A container: its id, and the user whose it is; none if it is the administrator's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
     id: Arc<str>,
+    owner: Option<u32>,
+}
+
+struct Question {
+    key: Key,
     runtime: Option<Arc<str>>,
-    pid: Option<u32>,
 }
 
 struct Answer {
-    id: Arc<str>,
+    key: Key,
     found: Option<Found>,
     /// Whether there is nothing more to find out.
     is_whole: bool,
 }
 
-#[derive(Debug)]
-struct Known {
-    /// What runs it, and a process in it, as far as that was said.
-    runtime: Option<Arc<str>>,
-    pid: Option<u32>,
-    found: Option<Arc<Found>>,
-    /// When to ask again; none while an answer is awaited, or if there is no need.
-    retry: Option<Instant>,
-    /// How often it was asked.
-    tries: u32,
-}
-
 /// Knows the containers of this host, as far as their runtimes tell.
 #[derive(Debug)]
 pub struct Runtimes {
-    questions: SyncSender<Question>,
+    /// The administrator's containers.
+    system: Desk,
+    /// Those of all users.
+    users: Desk,
     answers: Receiver<Answer>,
-    known: LruCache<Arc<str>, Known>,
+    known: Tables,
     /// What was found out while waiting, and not told yet.
     heard: Vec<Found>,
     /// When the next question is due.
     again: Option<Instant>,
+}
+
+/// Where questions are handed in.
+#[derive(Debug)]
+struct Desk {
+    questions: Sender<Question>,
     /// When an event may wait for an answer again.
     patient: Instant,
 }
 
+impl Desk {
+    fn open(host: &Host, name: &str, answers: SyncSender<Answer>) -> io::Result<Self> {
+        let questions = Worker::new(host.clone()).start(name, answers)?;
+        let patient = Instant::now();
+        Ok(Self { questions, patient })
+    }
+}
+
 impl Runtimes {
-    /// Starts the thread that looks and asks. It ends after this value, within seconds.
+    /// Starts the threads that look and ask. They end after this value, within seconds.
     ///
     /// # Errors
     /// If there can be no more threads or files.
-    pub fn new(host: Host) -> io::Result<Self> {
-        let engines = Engines::new(host.root.clone())?;
-        let (questions, asked) = sync_channel::<Question>(QUEUE);
+    pub fn new(host: &Host) -> io::Result<Self> {
         let (answer, answers) = sync_channel(QUEUE);
-        let mut worker = Worker { host, engines };
-        thread::Builder::new()
-            .name("runtimes".to_owned())
-            .spawn(move || {
-                while let Ok(question) = asked.recv() {
-                    // Waits while nobody takes answers, and ends when nobody ever will.
-                    if answer.send(worker.answer(&question)).is_err() {
-                        return;
-                    }
-                }
-            })?;
         Ok(Self {
-            questions,
+            system: Desk::open(host, "runtimes", answer.clone())?,
+            users: Desk::open(host, "users' runtimes", answer)?,
             answers,
-            known: LruCache::new(CAPACITY),
+            known: Tables::default(),
             heard: Vec::new(),
             again: None,
-            patient: Instant::now(),
         })
     }
 
-    /// What is known of the container `id`; if it is nothing yet, or not all, it is looked for, and
-    /// again later. Never waits, and mostly only reads a table.
+    /// What is known of the container `id` of `owner`; if it is nothing yet, or not all, it is looked
+    /// for, and again later. Never waits, and mostly only reads a table.
     ///
     /// `runtime` is what runs it, where its control group tells that: then no other one is asked.
-    /// `pid` is a process in it: without one, a container of a user's own is not found.
-    pub fn ask(&mut self, id: &str, runtime: Option<&str>, pid: Option<u32>) -> Option<Arc<Found>> {
-        self.ask_at(Instant::now(), id, runtime, pid)
+    /// `owner` is the user, not root, whose control group it is in.
+    pub fn ask(
+        &mut self,
+        id: &str,
+        runtime: Option<&str>,
+        owner: Option<u32>,
+    ) -> Option<Arc<Found>> {
+        self.ask_at(Instant::now(), id, runtime, owner)
     }
 
     fn ask_at(
@@ -169,28 +171,19 @@ impl Runtimes {
         now: Instant,
         id: &str,
         runtime: Option<&str>,
-        pid: Option<u32>,
+        owner: Option<u32>,
     ) -> Option<Arc<Found>> {
-        if let Some(known) = self.known.get_mut(id) {
-            if known.pid.is_none() && pid.is_some() {
-                known.pid = pid;
-                // Now there is more to go by.
-                if known.retry.is_some() {
-                    known.retry = Some(now);
-                    self.again = Some(now);
-                }
-            }
+        if let Some(known) = self.known.get_mut(id, owner) {
             return known.found.clone();
         }
         if files::is_id(id) {
             let known = Known {
                 runtime: runtime.map(Into::into),
-                pid,
                 found: None,
                 retry: Some(now),
                 tries: 0,
             };
-            self.known.put(id.into(), known);
+            self.known.put(id, owner, known);
             self.again = Some(now);
             self.send(now);
         }
@@ -203,14 +196,15 @@ impl Runtimes {
         &mut self,
         id: &str,
         runtime: Option<&str>,
-        pid: Option<u32>,
+        owner: Option<u32>,
     ) -> Option<Arc<Found>> {
-        let found = self.ask(id, runtime, pid);
-        if found.is_some() || self.is_answered(id) || Instant::now() < self.patient {
+        let found = self.ask(id, runtime, owner);
+        let patient = self.desk(owner).patient;
+        if found.is_some() || self.is_answered(id, owner) || Instant::now() < patient {
             return found;
         }
         let begun = Instant::now();
-        while !self.is_answered(id) {
+        while !self.is_answered(id, owner) {
             let left = PATIENCE.saturating_sub(begun.elapsed());
             let Ok(answer) = self.answers.recv_timeout(left) else {
                 break;
@@ -218,13 +212,21 @@ impl Runtimes {
             let found = self.take(Instant::now(), answer);
             self.heard.extend(found);
         }
-        self.patient = begun + begun.elapsed() * REST;
-        self.known.peek(id)?.found.clone()
+        self.desk(owner).patient = begun + begun.elapsed() * REST;
+        self.known.peek(id, owner)?.found.clone()
+    }
+
+    fn desk(&mut self, owner: Option<u32>) -> &mut Desk {
+        match owner {
+            None => &mut self.system,
+            Some(_) => &mut self.users,
+        }
     }
 
     /// Whether there was an answer about this container, or there will be none.
-    fn is_answered(&self, id: &str) -> bool {
-        self.known.peek(id).is_none_or(|known| known.tries > 0)
+    fn is_answered(&self, id: &str, owner: Option<u32>) -> bool {
+        let known = self.known.peek(id, owner);
+        known.is_none_or(|known| known.tries > 0)
     }
 
     /// What was found out since the last call, never waiting for more. A container may come
@@ -246,7 +248,8 @@ impl Runtimes {
     /// Remembers an answer; returns what is new in it.
     fn take(&mut self, now: Instant, answer: Answer) -> Option<Found> {
         // It may have been forgotten meanwhile.
-        let known = self.known.get_mut(&answer.id)?;
+        let Key { id, owner } = &answer.key;
+        let known = self.known.get_mut(id, *owner)?;
         known.tries += 1;
         let wait = FIRST_RETRY.saturating_mul(1 << (known.tries - 1).min(16));
         let is_due = !answer.is_whole && known.tries < MAX_TRIES;
@@ -266,87 +269,30 @@ impl Runtimes {
         if self.again.is_none_or(|again| now < again) {
             return;
         }
-        self.again = None;
-        for (id, known) in &mut self.known {
+        let mut next = None;
+        let (system, users) = (&self.system.questions, &self.users.questions);
+        self.known.each(|owner, id, known| {
             if known.retry.is_some_and(|retry| retry <= now) {
                 let question = Question {
-                    id: Arc::clone(id),
+                    key: Key {
+                        id: Arc::clone(id),
+                        owner,
+                    },
                     runtime: known.runtime.clone(),
-                    pid: known.pid,
                 };
-                if self.questions.try_send(question).is_ok() {
+                let desk = if owner.is_none() { system } else { users };
+                if desk.try_send(question).is_ok() {
                     known.retry = None;
                 }
             }
-            self.again = earlier(self.again, known.retry);
-        }
+            next = earlier(next, known.retry);
+        });
+        self.again = next;
     }
 }
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
-}
-
-/// What the thread does.
-struct Worker {
-    host: Host,
-    engines: Engines,
-}
-
-impl Worker {
-    fn answer(&mut self, question: &Question) -> Answer {
-        let Question { id, runtime, pid } = question;
-        let uid = pid.and_then(|pid| owner_of_slice(&self.host.proc_root, pid));
-        let mut facts = places::find(&self.host.root, id, uid).unwrap_or_default();
-        let mut is_whole = facts.are_complete();
-        if !is_whole {
-            let runtime = facts.runtime.as_deref().or(runtime.as_deref());
-            let hint = runtime.filter(|name| !matches!(*name, "crun" | "runc"));
-            match self.engines.ask(id, hint, uid) {
-                Reply::Facts(more) => {
-                    facts.or(more);
-                    is_whole = true;
-                }
-                // If a file was found, that is all that there is.
-                Reply::Unknown => is_whole = facts.are_known(),
-                Reply::Silence => {}
-            }
-        }
-        let found = facts.are_known().then(|| {
-            let node = self.host.node.as_ref();
-            let (container, k8s) = facts.into_model(id, runtime.as_ref(), node);
-            Found {
-                id: Arc::clone(id),
-                container,
-                k8s,
-            }
-        });
-        Answer {
-            id: Arc::clone(id),
-            found,
-            is_whole,
-        }
-    }
-}
-
-/// Whose slice the process is in: the user that started it or has it run, as systemd keeps
-/// account. Users cannot leave their slice.
-fn owner_of_slice(proc_root: &Path, pid: u32) -> Option<u32> {
-    let bytes = files::read(
-        proc_root,
-        &Path::new(&pid.to_string()).join("cgroup"),
-        64 << 10,
-        files::Whose::System,
-    )?;
-    parse_owner(&String::from_utf8_lossy(&bytes))
-}
-
-fn parse_owner(cgroups: &str) -> Option<u32> {
-    cgroups.lines().find_map(|line| {
-        let path = line.splitn(3, ':').nth(2)?;
-        let uid = path.strip_prefix("/user.slice/user-")?;
-        uid.split_once(".slice")?.0.parse().ok()
-    })
 }
 
 #[cfg(test)]

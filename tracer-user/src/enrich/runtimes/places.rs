@@ -62,32 +62,26 @@ struct StateConfig {
 }
 
 /// What is on the disks below `root` of the container `id`, which must be one by
-/// [`files::is_id`]. Files of the user `uid` are looked at too: to be given only if the container
-/// is known to be the user's, who can write anything into them.
-pub(super) fn find(root: &Path, id: &str, uid: Option<u32>) -> Option<Facts> {
+/// [`files::is_id`]: in the administrator's files, or if it has an `owner`, in that user's, who can
+/// write anything into them.
+pub(super) fn find(root: &Path, id: &str, owner: Option<u32>) -> Option<Facts> {
+    if let Some(uid) = owner {
+        let state = PathBuf::from(format!("run/user/{uid}/crun"));
+        return of_crun(root, Path::new(""), &state, id, Whose::User(uid));
+    }
     let found = containerd(root, id)
         .or_else(|| of_storage(root, id))
         .or_else(|| of_docker(root, id))
-        .or_else(|| {
-            let (base, whose) = (root.join(CRUN), Whose::System);
-            of_crun(root, &base, id, whose)
-        })
+        .or_else(|| of_crun(root, Path::new(CRUN), Path::new(""), id, Whose::System))
         .or_else(|| of_runc(root, id));
-    match found {
-        Some(mut facts) => {
-            // What its containerd knows of a container of Docker is little.
-            if facts.name.is_none()
-                && let Some(more) = of_docker(root, id)
-            {
-                facts.or(more);
-            }
-            Some(facts)
-        }
-        None => {
-            let base = root.join(format!("run/user/{}/crun", uid?));
-            of_crun(root, &base, id, Whose::User(uid?))
-        }
+    let mut facts = found?;
+    // What its containerd knows of a container of Docker is little.
+    if facts.name.is_none()
+        && let Some(more) = of_docker(root, id)
+    {
+        facts.or(more);
     }
+    Some(facts)
 }
 
 fn by(runtime: &str, mut facts: Facts) -> Facts {
@@ -150,14 +144,15 @@ fn of_docker(root: &Path, id: &str) -> Option<Facts> {
     Some(by("docker", docker::parse(&bytes, id)?))
 }
 
-/// `base` is where crun keeps its state. It keeps a copy of the bundle's `config.json` there;
-/// the bundle itself leads to the index, wherever the storage of its owner is.
-fn of_crun(root: &Path, base: &Path, id: &str, whose: Whose) -> Option<Facts> {
-    let folder = Path::new(id);
-    let status = files::read(base, &folder.join("status"), MAX_BYTES, whose)?;
+/// `base`, and `folder` below it, is where crun keeps its state: of a user, all of it is looked at on
+/// the way. It keeps a copy of the bundle's `config.json` there; the bundle itself leads to the index,
+/// wherever the storage of its owner is.
+fn of_crun(root: &Path, base: &Path, folder: &Path, id: &str, whose: Whose) -> Option<Facts> {
+    let (base, folder) = (root.join(base), folder.join(id));
+    let status = files::read(&base, &folder.join("status"), MAX_BYTES, whose)?;
     let status: Status = serde_json::from_slice(&status).ok()?;
     let bundle = status.bundle.strip_prefix("/").ok();
-    let copy = files::read(base, &folder.join("config.json"), MAX_BYTES, whose);
+    let copy = files::read(&base, &folder.join("config.json"), MAX_BYTES, whose);
     let original = || files::read(root, &bundle?.join("config.json"), MAX_BYTES, whose);
     let mut facts = bundle::parse(&copy.or_else(original)?)?;
     if let Some(folder) = bundle.and_then(|bundle| storage_of(bundle, id)) {

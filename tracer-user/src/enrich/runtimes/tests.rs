@@ -5,14 +5,20 @@
 
 use std::{
     fs,
+    future::Future,
     io::{Read as _, Write as _},
-    os::unix::net::UnixListener,
+    os::unix::{
+        fs::{PermissionsExt as _, chown, symlink},
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    thread,
 };
 
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use super::{engine::Reply, *};
 use crate::model::Owner;
 
 const ID: &str = "6a825448c5ef07ac0c3b99532b18bdec0e1d0bb1eb41b4672d570634a1409a85";
@@ -38,29 +44,45 @@ impl Fake {
         UnixListener::bind(path).unwrap()
     }
 
-    fn worker(&self) -> Worker {
-        let root = self.0.path().to_path_buf();
-        Worker {
-            engines: Engines::new(root.clone()).unwrap(),
-            host: Host {
-                proc_root: root.join("proc"),
-                root,
-                node: Some("node-1".into()),
-            },
+    fn host(&self) -> Host {
+        Host {
+            root: self.0.path().to_path_buf(),
+            node: Some("node-1".into()),
         }
     }
 
-    fn answer(&self, runtime: Option<&str>, pid: Option<u32>) -> Answer {
-        self.worker().answer(&Question {
-            id: ID.into(),
+    fn worker(&self) -> Worker {
+        Worker::new(self.host())
+    }
+
+    fn answer(&self, runtime: Option<&str>, owner: Option<u32>) -> Answer {
+        let question = Question {
+            key: Key {
+                id: ID.into(),
+                owner,
+            },
             runtime: runtime.map(Into::into),
-            pid,
-        })
+        };
+        run(self.worker().answer(&question))
     }
 
     fn container(&self) -> Container {
         self.answer(None, None).found.unwrap().container
     }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let tokio = tokio::runtime::Builder::new_current_thread();
+    let tokio = { tokio }.enable_all().build().unwrap();
+    tokio.block_on(work)
+}
+
+fn ask(worker: &Worker, hint: Option<&str>) -> Reply {
+    run(worker.engines().ask(&ID.into(), hint, None))
+}
+
+fn me() -> u32 {
+    rustix::process::getuid().as_raw()
 }
 
 fn named(container: &Container) -> [Option<&str>; 3] {
@@ -80,6 +102,13 @@ fn serve(listener: UnixListener, answer: String) -> thread::JoinHandle<String> {
         let _ = stream.write_all(answer.as_bytes());
         String::from_utf8(asked).unwrap()
     })
+}
+
+/// An answer of the API.
+fn described(name: &str) -> String {
+    let mut body = description();
+    body["Name"] = format!("/{name}").into();
+    format!("HTTP/1.0 200 OK\r\n\r\n{body}")
 }
 
 fn description() -> serde_json::Value {
@@ -242,13 +271,11 @@ fn containers_by_runc_and_nerdctl() {
     assert_eq!(container.labels["app"], "shop".into());
 }
 
-#[test]
-fn a_container_of_a_user_is_found_only_for_processes_in_that_users_slice() {
-    let host = Fake::new();
-    let me = rustix::process::getuid().as_raw();
+/// What crun keeps of a container of the user `uid`, and what Podman's storage calls it.
+fn users_files(host: &Fake, uid: u32) {
     let bundle = format!("/home/u/storage/overlay-containers/{ID}/userdata");
     host.file(
-        &format!("run/user/{me}/crun/ID/status"),
+        &format!("run/user/{uid}/crun/ID/status"),
         &json!({"pid": 7, "bundle": bundle}),
     );
     host.file(
@@ -259,24 +286,226 @@ fn a_container_of_a_user_is_found_only_for_processes_in_that_users_slice() {
         "home/u/storage/overlay-containers/containers.json",
         &json!([{"id": ID, "names": ["mine"], "metadata": ""}]),
     );
-    for (pid, cgroup) in [
-        (
-            7,
-            format!("0::/user.slice/user-{me}.slice/user@{me}.service/a.scope\n"),
-        ),
-        (8, "0::/system.slice/x.service\n".to_owned()),
-    ] {
-        let folder = host.0.path().join(format!("proc/{pid}"));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("cgroup"), cgroup).unwrap();
-    }
-    let found = host.answer(None, Some(7)).found.unwrap();
+}
+
+#[test]
+fn a_container_of_a_user_is_found_only_as_that_users() {
+    let host = Fake::new();
+    users_files(&host, me());
+    let found = host.answer(None, Some(me())).found.unwrap();
     assert_eq!(
         named(&found.container),
         [Some("mine"), None, Some("podman")]
     );
-    for pid in [None, Some(8), Some(9)] {
-        assert!(host.answer(None, pid).found.is_none());
+    for owner in [None, Some(me() + 1)] {
+        assert!(host.answer(None, owner).found.is_none());
+    }
+}
+
+/// What a user says of an id that is one of the administrator's containers.
+#[test]
+fn what_a_users_runtime_says_names_no_container_of_the_administrators() {
+    let host = Fake::new();
+    users_files(&host, me());
+    let own = format!("run/user/{}", me());
+    let _docker = serve(
+        host.socket(&format!("{own}/docker.sock")),
+        described("theirs"),
+    );
+    let server = serve(host.socket("run/docker.sock"), described("payments-db"));
+    // Likewise the other way round: another one's id does not give that one's name to a user's container.
+    let mut runtimes = Runtimes::new(&host.host()).unwrap();
+    let start = Instant::now();
+    for owner in [Some(me()), None] {
+        runtimes.ask_at(start, ID, None, owner);
+    }
+    let name = |runtimes: &mut Runtimes, owner| {
+        polled(runtimes, start);
+        let found = runtimes.ask_at(start, ID, None, owner);
+        found.and_then(|it| it.container.name.clone())
+    };
+    while name(&mut runtimes, None).is_none() || name(&mut runtimes, Some(me())).is_none() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(name(&mut runtimes, None).as_deref(), Some("payments-db"));
+    assert_eq!(name(&mut runtimes, Some(me())).as_deref(), Some("mine"));
+    server.join().unwrap();
+}
+
+/// As a user does it who wants to be told what only root is told.
+#[test]
+fn nobody_is_led_to_a_socket_that_is_anothers() {
+    let uid = if me() == 0 { 12_345 } else { me() };
+    let own = format!("run/user/{uid}");
+    let owned = |host: &Fake, path: &str, to: u32| {
+        if me() == 0 {
+            chown(host.0.path().join(path), Some(to), None).unwrap();
+        }
+    };
+    let begin = || {
+        let host = Fake::new();
+        fs::create_dir_all(host.0.path().join(&own)).unwrap();
+        owned(&host, &own, uid);
+        host
+    };
+    let is_asked = |host: &Fake, listener: &UnixListener, owner| {
+        listener.set_nonblocking(true).unwrap();
+        let worker = host.worker();
+        let reply = run(worker.engines().ask(&ID.into(), Some("docker"), owner));
+        let is_asked = listener.accept().is_ok();
+        assert_eq!(is_asked, reply == Reply::Silence, "{reply:?}");
+        is_asked
+    };
+    // A link to the socket of somebody else, and one to the folder that it is in.
+    let host = begin();
+    let secret = host.socket("run/secret/docker.sock");
+    let at = |path: &str| host.0.path().join(path);
+    symlink(
+        at("run/secret/docker.sock"),
+        at(&format!("{own}/docker.sock")),
+    )
+    .unwrap();
+    assert!(!is_asked(&host, &secret, Some(uid)));
+    symlink(at("run/secret/docker.sock"), at("run/docker.sock")).unwrap();
+    assert!(!is_asked(&host, &secret, None));
+    fs::remove_dir_all(at(&own)).unwrap();
+    symlink(at("run/secret"), at(&own)).unwrap();
+    assert!(!is_asked(&host, &secret, Some(uid)));
+    // In a folder that others may write, whose socket it is does not count.
+    let host = begin();
+    let path = format!("{own}/docker.sock");
+    let open = host.socket(&path);
+    owned(&host, &path, uid);
+    let mode =
+        |mode| fs::set_permissions(host.0.path().join(&own), fs::Permissions::from_mode(mode));
+    mode(0o777).unwrap();
+    assert!(!is_asked(&host, &open, Some(uid)));
+    if me() != 0 {
+        mode(0o700).unwrap();
+        assert!(is_asked(&host, &open, Some(uid)));
+        return;
+    }
+    // The file is the user's, but root listens.
+    mode(0o700).unwrap();
+    open.set_nonblocking(true).unwrap();
+    let reply = run(host
+        .worker()
+        .engines()
+        .ask(&ID.into(), Some("docker"), Some(uid)));
+    assert_eq!(reply, Reply::Silence);
+    let (mut asker, _) = open.accept().unwrap();
+    let mut heard = Vec::new();
+    asker.read_to_end(&mut heard).unwrap();
+    assert_eq!(heard, b"", "it must not be told anything");
+    // A second name of root's socket in a folder of the user's.
+    let host = begin();
+    let roots = host.socket("run/docker.sock");
+    fs::hard_link(
+        host.0.path().join("run/docker.sock"),
+        host.0.path().join(&path),
+    )
+    .unwrap();
+    assert!(!is_asked(&host, &roots, Some(uid)));
+    assert!(is_asked(&host, &roots, None));
+    // And a socket that a user put where the administrator's would be.
+    owned(&host, "run/docker.sock", uid);
+    assert!(!is_asked(&host, &roots, None));
+}
+
+/// Files are a user's own as well.
+#[test]
+fn no_file_is_read_through_what_a_user_put_there() {
+    let uid = if me() == 0 { 12_345 } else { me() };
+    let host = Fake::new();
+    users_files(&host, uid);
+    let own = host.0.path().join(format!("run/user/{uid}"));
+    let home = host.0.path().join("home/u");
+    let give = |path: &Path| {
+        if me() != 0 {
+            return;
+        }
+        let status = std::process::Command::new("chown")
+            .args(["-R", &uid.to_string()])
+            .arg(path)
+            .status();
+        assert!(status.unwrap().success());
+    };
+    give(&own);
+    give(&home);
+    assert!(host.answer(None, Some(uid)).found.is_some());
+    let config = home.join(format!(
+        "storage/overlay-containers/{ID}/userdata/config.json"
+    ));
+    let secret = host.0.path().join("secret");
+    fs::rename(&config, &secret).unwrap();
+    symlink(&secret, &config).unwrap();
+    assert!(host.answer(None, Some(uid)).found.is_none());
+    if me() == 0 {
+        fs::remove_file(&config).unwrap();
+        chown(&secret, Some(0), None).unwrap();
+        fs::hard_link(&secret, &config).unwrap();
+        assert!(host.answer(None, Some(uid)).found.is_none());
+    }
+}
+
+/// Says what `say` has it say to each who asks.
+fn tell(listener: UnixListener, say: fn(&mut UnixStream)) {
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || say(&mut { stream }));
+        }
+    });
+}
+
+/// Each of these kept the thread, and so the names of all, for as long as it was waited for.
+#[test]
+fn a_hostile_runtime_delays_no_other() {
+    let endless: fn(&mut UnixStream) = |stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[b' '; 4096]).is_ok() {}
+    };
+    let trickling: fn(&mut UnixStream) = |stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let headless: fn(&mut UnixStream) = |stream| {
+        while stream.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let silent: fn(&mut UnixStream) = |stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        thread::sleep(Duration::from_secs(5));
+    };
+    for say in [endless, trickling, headless, silent] {
+        let host = Fake::new();
+        let own = format!("run/user/{}", me());
+        for path in ["docker.sock", "podman/podman.sock"] {
+            tell(host.socket(&format!("{own}/{path}")), say);
+        }
+        tell(host.socket("run/podman/podman.sock"), say);
+        let docker = host.socket("run/docker.sock");
+        tell(docker, |stream| {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(described("payments-db").as_bytes());
+        });
+        let mut runtimes = Runtimes::new(&host.host()).unwrap();
+        let begun = Instant::now();
+        for n in 0..64 {
+            runtimes.ask(&format!("{n:064}"), None, Some(me()));
+        }
+        runtimes.ask(ID, None, None);
+        let found = loop {
+            runtimes.poll();
+            if let Some(found) = runtimes.ask(ID, None, None) {
+                break found;
+            }
+            assert!(begun.elapsed() < Duration::from_millis(700), "too late");
+            thread::sleep(Duration::from_millis(1));
+        };
+        assert_eq!(found.container.name.as_deref(), Some("payments-db"));
     }
 }
 
@@ -324,8 +553,7 @@ fn answers_that_are_none() {
     for (answer, expected) in cases {
         let host = Fake::new();
         let server = serve(host.socket("run/podman/podman.sock"), answer.clone());
-        let mut engines = host.worker().engines;
-        let reply = engines.ask(ID, Some("podman"), None);
+        let reply = ask(&host.worker(), Some("podman"));
         assert_eq!(reply, expected, "{:.40}", answer);
         drop(server);
     }
@@ -335,22 +563,25 @@ fn answers_that_are_none() {
 fn a_runtime_that_does_not_answer_is_left_alone() {
     let host = Fake::new();
     let listener = host.socket("run/docker.sock");
-    let mut engines = host.worker().engines;
-    assert_eq!(engines.ask(ID, None, None), Reply::Silence);
+    let worker = host.worker();
+    assert_eq!(ask(&worker, None), Reply::Silence);
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_ok());
     // No second connection, and other runtimes are not affected.
-    assert_eq!(engines.ask(ID, None, None), Reply::Silence);
+    assert_eq!(ask(&worker, None), Reply::Silence);
     assert!(listener.accept().is_err());
-    assert_eq!(engines.ask(ID, Some("podman"), None), Reply::Unknown);
+    assert_eq!(ask(&worker, Some("podman")), Reply::Unknown);
 }
 
 fn polled(runtimes: &mut Runtimes, now: Instant) -> Vec<Found> {
     // Nothing is known of how long it takes; a hang is found by whoever runs the tests.
     loop {
-        let waits = |it: &Known| it.retry.is_none() && it.found.is_none();
         let found = runtimes.poll_at(now);
-        if !found.is_empty() || !runtimes.known.iter().any(|(_, it)| waits(it)) {
+        let mut waits = false;
+        runtimes
+            .known
+            .each(|_, _, it| waits |= it.retry.is_none() && it.found.is_none());
+        if !found.is_empty() || !waits {
             return found;
         }
         thread::sleep(Duration::from_millis(1));
@@ -360,16 +591,10 @@ fn polled(runtimes: &mut Runtimes, now: Instant) -> Vec<Found> {
 #[test]
 fn a_container_is_asked_for_once_and_again_only_if_it_was_not_found() {
     let host = Fake::new();
-    let root = host.0.path().to_path_buf();
-    let mut runtimes = Runtimes::new(Host {
-        proc_root: root.join("proc"),
-        root,
-        node: None,
-    })
-    .unwrap();
+    let mut runtimes = Runtimes::new(&host.host()).unwrap();
     let start = Instant::now();
     assert_eq!(runtimes.ask_at(start, "../etc", None, None), None);
-    assert!(runtimes.known.is_empty());
+    assert!(runtimes.known.peek("../etc", None).is_none());
     assert_eq!(runtimes.ask_at(start, ID, None, None), None);
     assert_eq!(polled(&mut runtimes, start), []);
     host.file("var/lib/docker/containers/ID/config.v2.json", &{
@@ -380,7 +605,7 @@ fn a_container_is_asked_for_once_and_again_only_if_it_was_not_found() {
     });
     // Too early.
     assert_eq!(runtimes.poll_at(start), []);
-    assert!(runtimes.known.peek(ID).unwrap().retry.is_some());
+    assert!(runtimes.known.peek(ID, None).unwrap().retry.is_some());
     let later = start + FIRST_RETRY;
     assert_eq!(runtimes.poll_at(later), []);
     let found = polled(&mut runtimes, later);
@@ -388,24 +613,7 @@ fn a_container_is_asked_for_once_and_again_only_if_it_was_not_found() {
     let long_after = later + 2 * LAST_RETRY;
     let known = runtimes.ask_at(long_after, ID, None, None).unwrap();
     assert_eq!(*known, found[0]);
-    assert_eq!(runtimes.known.peek(ID).unwrap().tries, 2);
-}
-
-#[test]
-fn slices_tell_their_user() {
-    let cases = [
-        ("0::/user.slice/user-1000.slice/session-3.scope", Some(1000)),
-        (
-            "2:cpu:/\n1:name=systemd:/user.slice/user-7.slice/a:b\n",
-            Some(7),
-        ),
-        ("0::/system.slice/user.slice/user-1000.slice", None),
-        ("0::/user.slice/user-x.slice", None),
-        ("", None),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(parse_owner(text), expected, "{text}");
-    }
+    assert_eq!(runtimes.known.peek(ID, None).unwrap().tries, 2);
 }
 
 /// JSON of the right members and any contents, and of any members.
