@@ -7,6 +7,7 @@
 mod cgroups;
 mod looks;
 pub mod names;
+mod owners;
 mod peers;
 mod processes;
 pub mod runtimes;
@@ -126,7 +127,14 @@ impl Enricher {
 
     /// What cannot be seen, and why.
     pub fn blind(&self) -> Vec<Blind> {
-        self.translations.blind()
+        let mut blind = self.translations.blind();
+        if !self.processes.sees_owners() {
+            blind.push(Blind {
+                what: "who made a control group, and so which names of units and containers a user chose".into(),
+                why: "no hierarchy of control groups is mounted from its root on where tracer runs".into(),
+            });
+        }
+        blind
     }
 
     /// Remembers what later events are completed with.

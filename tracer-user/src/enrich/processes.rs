@@ -28,11 +28,12 @@ const LATELY: usize = 4096;
 /// How many programs are remembered.
 const PROGRAMS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
-/// A program in a process, in this control group: a process may change both.
-type Key = (ProgramKey, u64);
+/// A program in a process, in this control group: a process may change both. And whose the network
+/// namespace of its socket is: a process may have sockets in several.
+type Key = (ProgramKey, u64, Option<u32>);
 
 fn key(process: &Process) -> Key {
-    (process.program(), process.cgroup)
+    (process.program(), process.cgroup, process.netns_owner)
 }
 
 /// A process as it is known, and as it is to be found out about again.
@@ -112,6 +113,11 @@ impl Processes {
     /// How many processes were left unread, in all or in part.
     pub(super) fn unread(&self) -> u64 {
         self.looks.unread()
+    }
+
+    /// Whether it can be seen whose the control groups are.
+    pub(super) fn sees_owners(&self) -> bool {
+        self.workloads.sees_owners()
     }
 
     /// Remembers a control group that was made.
