@@ -11,7 +11,7 @@ use std::{
 use lru::LruCache;
 
 use super::owners::{Names, Owners};
-use crate::model::Cgroup;
+use crate::model::{Blind, Cgroup};
 
 /// How many are known. A host has some thousands at most; those that were not asked about for
 /// longest go first.
@@ -106,9 +106,9 @@ impl Cgroups {
         self.owners.names(controllers, path)
     }
 
-    /// Whether it can be seen whose the groups are.
-    pub(super) fn sees_owners(&self) -> bool {
-        self.owners.see()
+    /// What cannot be seen of whose the groups are.
+    pub(super) fn blind(&self) -> Option<Blind> {
+        self.owners.blind()
     }
 
     /// All that are known.

@@ -128,12 +128,7 @@ impl Enricher {
     /// What cannot be seen, and why.
     pub fn blind(&self) -> Vec<Blind> {
         let mut blind = self.translations.blind();
-        if !self.processes.sees_owners() {
-            blind.push(Blind {
-                what: "who made a control group, and so which names of units and containers a user chose".into(),
-                why: "no hierarchy of control groups is mounted from its root on where tracer runs".into(),
-            });
-        }
+        blind.extend(self.processes.blind());
         blind
     }
 

@@ -6,6 +6,7 @@ use std::{fs, num::NonZeroUsize, os::unix::fs::MetadataExt as _, path::Path};
 use lru::LruCache;
 
 use super::cgroups::{Mount, mounts};
+use crate::model::Blind;
 
 /// How many folders are remembered for when they are gone; those that were not asked about for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(8 << 10).unwrap();
@@ -43,10 +44,15 @@ impl Owners {
         }
     }
 
-    /// Whether it can be seen whose the groups of any hierarchy are: a host has v2, or that of v1
-    /// alone.
-    pub(super) fn see(&self) -> bool {
-        !self.hierarchies.is_empty()
+    /// What cannot be seen, if it is nothing of any hierarchy: a host has v2, or those of v1 alone.
+    pub(super) fn blind(&self) -> Option<Blind> {
+        const WHAT: &str =
+            "who made a control group, and so which names of units and containers a user chose";
+        self.hierarchies.is_empty().then(|| Blind {
+            what: WHAT.into(),
+            why: "no hierarchy of control groups is mounted from its root on where tracer runs"
+                .into(),
+        })
     }
 
     fn hierarchy(&self, controllers: &str) -> Option<usize> {
@@ -229,7 +235,7 @@ mod tests {
     #[test]
     fn without_a_hierarchy_the_managers_of_users_are_known_by_their_name() {
         let mut owners = Owners::of(Vec::new());
-        assert!(!owners.see());
+        assert!(owners.blind().is_some());
         let manager = "/user.slice/user-1000.slice/user@1000.service";
         let forged = format!("{manager}/app.slice/secpg.service");
         assert_eq!(owners.names("", &forged), names(manager, Some(1000)));

@@ -19,7 +19,7 @@ use super::{
     looks::{Look, Looks, Want},
     workloads::Workloads,
 };
-use crate::model::{Cgroup, Fork, Process, ProgramKey, program};
+use crate::model::{Blind, Cgroup, Fork, Process, ProgramKey, program};
 
 /// How many processes are remembered; those that were not seen for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
@@ -115,9 +115,9 @@ impl Processes {
         self.looks.unread()
     }
 
-    /// Whether it can be seen whose the control groups are.
-    pub(super) fn sees_owners(&self) -> bool {
-        self.workloads.sees_owners()
+    /// What cannot be seen of whose the control groups are.
+    pub(super) fn blind(&self) -> Option<Blind> {
+        self.workloads.blind()
     }
 
     /// Remembers a control group that was made.

@@ -11,7 +11,7 @@ use super::{
     workload::{Clues, Membership, Roles, from_proc_cgroup, membership_of, workload},
 };
 use crate::{
-    model::{Cgroup, Container, Kubernetes, Process, ProcessKey, Workload},
+    model::{Blind, Cgroup, Container, Kubernetes, Process, ProcessKey, Workload},
     procfs::Proc,
 };
 
@@ -69,9 +69,9 @@ impl Workloads {
         workloads
     }
 
-    /// Whether it can be seen whose the control groups are.
-    pub(super) fn sees_owners(&self) -> bool {
-        self.cgroups.sees_owners()
+    /// What cannot be seen of whose the control groups are.
+    pub(super) fn blind(&self) -> Option<Blind> {
+        self.cgroups.blind()
     }
 
     /// Remembers a control group that was made.
