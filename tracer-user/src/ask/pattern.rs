@@ -343,7 +343,7 @@ pub struct Allowed(Vec<AllowedLine>);
 
 #[derive(Clone, Debug)]
 enum AllowedLine {
-    Edge(EdgePattern),
+    Edge(Box<EdgePattern>),
     Node(Pattern),
 }
 
@@ -371,7 +371,7 @@ impl FromStr for Allowed {
     fn from_str(text: &str) -> Result<Self, RuleError> {
         each(text, |line| {
             Ok(match line.contains("->") {
-                true => AllowedLine::Edge(line.parse()?),
+                true => AllowedLine::Edge(Box::new(line.parse()?)),
                 false => AllowedLine::Node(line.parse()?),
             })
         })
