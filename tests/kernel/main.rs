@@ -39,6 +39,7 @@ mod pins;
 mod privileges;
 mod processes;
 mod programs;
+mod reads;
 mod resolver;
 mod scope;
 mod services;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
             nameless(processes::tests()),
             nameless(executables::tests()),
             nameless(ways::tests()),
+            nameless(reads::tests()),
         ]);
     }
     if has("identity") {

@@ -9,6 +9,7 @@
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
 //! - [`storm`], [`hold`]: as many connections as can be made, or held
 //! - [`moments`]: traffic that a recording begins and ends in the midst of
+//! - [`unanswered`]: a process whose memory cannot be looked at
 //! - [`shop`]: a small application that asks a database and a cache
 //! - [`ledger`]: what really happened, end by end
 //! - [`expect`]: what tracer printed against what really happened
@@ -41,4 +42,5 @@ pub mod storm;
 pub mod suite;
 pub mod tracer;
 pub mod traffic;
+pub mod unanswered;
 pub mod wait;

@@ -23,6 +23,7 @@ use crate::{
     skip,
     tracer::{self, Helper},
     traffic::{self, fork, reap},
+    unanswered,
 };
 
 /// What is played. Every connection is dialled, and closed without a word.
@@ -94,6 +95,25 @@ pub enum Scene {
     Once {
         /// Whom.
         to: SocketAddr,
+    },
+    /// A process becomes another program, which plays [`Scene::Rewrites`].
+    Rewriter {
+        /// Whom it dials.
+        to: SocketAddr,
+        /// A copy of this program.
+        program: PathBuf,
+    },
+    /// A process writes other arguments over its own, and dials.
+    Rewrites {
+        /// Whom.
+        to: SocketAddr,
+    },
+    /// A process dials, and locks its memory until it is killed: see [`unanswered`].
+    Locks {
+        /// Whom it dials.
+        to: SocketAddr,
+        /// Where it can make a folder.
+        place: PathBuf,
     },
     /// What the second one does.
     Stay {
@@ -255,6 +275,16 @@ pub(crate) fn run(scene: &Scene) -> Result<()> {
             ways.iter().try_for_each(|way| launch(*to, program, *way))
         }
         Scene::Once { to } => dial(*to).map(drop),
+        Scene::Rewriter { to, program } => become_program(program, &Scene::Rewrites { to: *to }),
+        Scene::Rewrites { to } => {
+            rewrite_arguments()?;
+            tell(&dial(*to)?)
+        }
+        Scene::Locks { to, place } => {
+            let socket = dial(*to)?;
+            tell(&socket)?;
+            unanswered::lock_memory(place)
+        }
         Scene::Stay { to } => stay(*to),
     }
 }
@@ -336,6 +366,33 @@ fn renamed(to: SocketAddr) -> Result<()> {
 fn rename(name: &[u8]) -> Result<()> {
     let name = CString::new(name)?;
     rustix::thread::set_name(&name).context("take another name")
+}
+
+/// What [`Scene::Rewrites`] says that its arguments are.
+pub const REWRITTEN: &str = "somebody-else";
+
+/// Where the kernel has them is in `/proc/self/stat`, and anybody may write there.
+fn rewrite_arguments() -> Result<()> {
+    let stat = std::fs::read_to_string("/proc/self/stat").context("read the own state")?;
+    let rest = stat.rsplit(") ").next().unwrap_or_default();
+    // The third field comes first here.
+    let field = |number: usize| -> Result<usize> {
+        let field = rest.split(' ').nth(number - 3).context("a field")?;
+        field.parse().context("an address")
+    };
+    let (from, to) = (field(48)?, field(49)?);
+    let mut new = REWRITTEN.as_bytes().to_vec();
+    ensure!(
+        to - from > new.len(),
+        "there is no room for other arguments"
+    );
+    new.resize(to - from, 0);
+    // SAFETY: the arguments are there, as long, on the stack of the first thread, and nobody reads them
+    // any more.
+    unsafe { std::ptr::copy_nonoverlapping(new.as_ptr(), from as *mut u8, new.len()) };
+    let now = std::fs::read("/proc/self/cmdline").context("read the own arguments")?;
+    ensure!(now.starts_with(REWRITTEN.as_bytes()), "they are the same");
+    Ok(())
 }
 
 /// Runs `program`, to play `scene`, by what the standard library takes to run programs.

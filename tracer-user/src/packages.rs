@@ -4,10 +4,13 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs,
-    io::ErrorKind,
+    io::{ErrorKind, Read as _},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
+    sync::mpsc::{Receiver, Sender, channel},
+    thread,
+    time::Duration,
 };
 
 /// Where dpkg keeps the lists of files.
@@ -16,6 +19,13 @@ const DPKG: &str = "/var/lib/dpkg/info";
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// A list of files is not longer than this.
 const MAX_LIST_BYTES: u64 = 64 << 20;
+/// How much is read of what a process has mapped, bytes; the kernel allows 65,530 mappings by default.
+const MAX_MAPS_BYTES: u64 = 32 << 20;
+/// How long a process may take to be looked at. Who asks what it has mapped waits for the lock of its
+/// memory, which the process can keep.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many threads may be kept by processes that take longer.
+const MAX_KEPT: usize = 8;
 /// Packages that are suggested.
 const SUGGESTIONS: usize = 5;
 
@@ -62,6 +72,8 @@ pub struct Used {
     pub pids: BTreeSet<u32>,
     /// Those of them that use a version which was replaced meanwhile, and so have to be restarted.
     pub outdated: BTreeSet<u32>,
+    /// How many processes could not be looked at in time.
+    pub unread: u64,
 }
 
 /// The files of `package`, and the processes that use them.
@@ -193,17 +205,18 @@ fn users(proc: &Path, files: Vec<PathBuf>) -> Used {
             inodes.insert(real, metadata.ino());
         }
     }
+    let mut looks = Looks::new(proc, MAX_KEPT, PATIENCE, look);
     for entry in fs::read_dir(proc).into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|it| it.parse().ok()) else {
             continue;
         };
-        // It may be gone by now, or not ours to look at.
-        if let Ok(exe) = fs::read_link(entry.path().join("exe")) {
-            let exe = exe.display().to_string();
-            let exe = exe.trim_end_matches(" (deleted)");
-            used.running.insert(exe.to_owned());
+        let Some((exe, maps)) = looks.look(pid) else {
+            used.unread += 1;
+            continue;
+        };
+        if let Some(exe) = exe {
+            used.running.insert(exe);
         }
-        let maps = fs::read(entry.path().join("maps")).unwrap_or_default();
         for line in String::from_utf8_lossy(&maps).lines() {
             let Some((inode, path)) = mapped(line) else {
                 continue;
@@ -221,6 +234,76 @@ fn users(proc: &Path, files: Vec<PathBuf>) -> Used {
         }
     }
     used
+}
+
+/// What a process runs, and its `/proc/PID/maps`.
+type Seen = (Option<String>, Vec<u8>);
+
+/// It may be gone by now, or not ours to look at.
+fn look(process: &Path) -> Seen {
+    let exe = fs::read_link(process.join("exe")).ok();
+    let exe = exe.map(|exe| exe.display().to_string());
+    let exe = exe.map(|exe| exe.trim_end_matches(" (deleted)").to_owned());
+    let mut maps = Vec::new();
+    if let Ok(file) = fs::File::open(process.join("maps")) {
+        // What was read until an error counts.
+        let _ = file.take(MAX_MAPS_BYTES).read_to_end(&mut maps);
+    }
+    (exe, maps)
+}
+
+/// Looks at processes by a thread that may be kept by one of them: then another one goes on.
+struct Looks {
+    proc: PathBuf,
+    /// How many threads more may be kept.
+    left: usize,
+    patience: Duration,
+    look: fn(&Path) -> Seen,
+    thread: Option<(Sender<PathBuf>, Receiver<Seen>)>,
+}
+
+impl Looks {
+    fn new(proc: &Path, threads: usize, patience: Duration, look: fn(&Path) -> Seen) -> Self {
+        Self {
+            proc: proc.to_owned(),
+            left: threads,
+            patience,
+            look,
+            thread: None,
+        }
+    }
+
+    /// What is seen of this process; none if it cannot be looked at in time.
+    fn look(&mut self, pid: u32) -> Option<Seen> {
+        if self.thread.is_none() {
+            self.thread = Some(self.start()?);
+        }
+        let (asks, answers) = self.thread.as_ref()?;
+        asks.send(self.proc.join(pid.to_string())).ok()?;
+        let seen = answers.recv_timeout(self.patience).ok();
+        if seen.is_none() {
+            self.thread = None;
+        }
+        seen
+    }
+
+    fn start(&mut self) -> Option<(Sender<PathBuf>, Receiver<Seen>)> {
+        self.left = self.left.checked_sub(1)?;
+        let (asks, asked) = channel::<PathBuf>();
+        let (tell, answers) = channel();
+        let look = self.look;
+        // Not joined: it may never return.
+        let started = thread::Builder::new()
+            .name("packages".to_owned())
+            .spawn(move || {
+                while let Ok(process) = asked.recv() {
+                    if tell.send(look(&process)).is_err() {
+                        return;
+                    }
+                }
+            });
+        started.ok().map(|_| (asks, answers))
+    }
 }
 
 /// The inode and the path of a line of `/proc/PID/maps`: range, permissions, offset, device, inode,
@@ -319,10 +402,27 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_cannot_be_looked_at_keeps_nobody() {
+        let patience = Duration::from_millis(20);
+        let mut looks = Looks::new(Path::new("/"), 3, patience, |process| {
+            if process.ends_with("7") {
+                thread::sleep(Duration::from_secs(5));
+            }
+            (Some(process.display().to_string()), Vec::new())
+        });
+        let seen: Vec<bool> = [1, 7, 2, 7, 3, 7, 4]
+            .map(|pid| looks.look(pid).is_some())
+            .to_vec();
+        // The last one finds no thread.
+        assert_eq!(seen, [true, false, true, false, true, false, false]);
+    }
+
+    #[test]
     fn this_process_uses_the_file_that_it_runs() {
         let exe = std::env::current_exe().expect("it runs something");
         let used = users(Path::new("/proc"), vec![exe]);
         assert!(used.pids.contains(&std::process::id()));
         assert!(used.outdated.is_empty());
+        assert_eq!(used.unread, 0);
     }
 }

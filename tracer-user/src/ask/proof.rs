@@ -140,6 +140,11 @@ pub enum Doubt {
     },
     /// Not all that was recorded was read: a signal came before.
     Interrupted,
+    /// Processes of this host could not be looked at in time, and may use what was asked for.
+    Unread {
+        /// How many.
+        processes: u64,
+    },
     /// Only events that filters let through were looked at.
     Filtered,
     /// It is not known who opened connections, so not who depends on whom.

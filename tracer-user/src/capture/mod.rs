@@ -651,6 +651,7 @@ impl Capture {
             totals: self.tallies()?,
             missed: self.missed,
             repaired: self.interpreter.repaired,
+            unread: 0,
             cost: self.cost(),
             lines: None,
             coverage: Coverage {

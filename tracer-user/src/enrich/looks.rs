@@ -37,8 +37,10 @@ const OF_USER: usize = 2;
 const TURN: Duration = Duration::from_millis(50);
 /// How long to wait for arguments besides.
 const PATIENCE: Duration = Duration::from_millis(5);
-/// Nobody waits for arguments again for so many times as long as was waited in vain.
-const REST: u32 = 10;
+/// Of all time, one part in so many may be spent on waiting for them in vain.
+const PART: u32 = 10;
+/// As much may be spent of that at once: more than all threads can cost that are kept.
+const AT_ONCE: Duration = Duration::from_millis(50);
 /// How many processes may wait for a thread.
 const WAITING: usize = 256;
 /// And of one user.
@@ -127,8 +129,8 @@ pub(super) struct Looks {
     /// Those whose arguments found no thread.
     waiting: VecDeque<(Process, Want)>,
     late: VecDeque<(Process, Look)>,
-    /// When somebody may wait for arguments again.
-    patient: Instant,
+    /// When what was waited in vain is made up for.
+    even: Instant,
     unread: u64,
     read_args: ReadArgs,
 }
@@ -158,7 +160,7 @@ impl Looks {
             doing: Vec::new(),
             waiting: VecDeque::new(),
             late: VecDeque::new(),
-            patient: Instant::now(),
+            even: Instant::now(),
             unread: 0,
             read_args: Entry::args,
         }
@@ -188,15 +190,15 @@ impl Looks {
             Word::Seen(Some(seen)) if want.args => seen,
             Word::Seen(look) | Word::Read(look) => return look,
         };
-        if Instant::now() < self.patient {
+        let begun = Instant::now();
+        if self.even.saturating_duration_since(begun) >= AT_ONCE * PART {
             return Some(seen);
         }
-        let begun = Instant::now();
         match self.wait(number, PATIENCE) {
             Some(Word::Read(Some(look))) => Some(look),
             Some(Word::Read(None)) => None,
             Some(Word::Seen(_)) | None => {
-                self.patient = begun + begun.elapsed() * REST;
+                self.even = self.even.max(begun) + begun.elapsed() * PART;
                 Some(seen)
             }
         }

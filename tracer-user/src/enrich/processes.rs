@@ -213,20 +213,24 @@ impl Processes {
 
     /// What /proc says of `process` came late: what was said without it is not what is said from here on.
     fn find_out_again(&mut self, process: &Process, look: &Look) -> Changed {
-        let program = process.program();
+        let own = process.program();
+        let run_of = |key: &ProgramKey| self.programs.peek(key).map(|it| Arc::as_ptr(&it.run));
+        let run = run_of(&own);
         let known = self.known.iter();
         let old: Vec<(Key, Known)> = known
-            .filter(|(key, _)| key.0 == program)
+            .filter(|(key, _)| key.0 == own || (run.is_some() && run_of(&key.0) == run))
             .map(|(key, known)| (*key, known.clone()))
             .collect();
         let mut changed = Vec::new();
         for (key, mut old) in old {
-            if old.cgroups.is_none() {
-                old.cgroups = look.cgroups.as_deref().map(Arc::from);
-            }
             let mut new = Process::clone(&old.process);
-            new.ppid = new.ppid.or(look.stat.ppid);
-            new.cwd = new.cwd.or_else(|| look.cwd.clone());
+            if key.0 == own {
+                if old.cgroups.is_none() {
+                    old.cgroups = look.cgroups.as_deref().map(Arc::from);
+                }
+                new.ppid = new.ppid.or(look.stat.ppid);
+                new.cwd = new.cwd.or_else(|| look.cwd.clone());
+            }
             let new = self.found(&new, old.cgroups.as_deref());
             if new != *old.process {
                 changed.push(self.change(key, old, |process| *process = new));
@@ -365,14 +369,23 @@ impl Processes {
         if is_known || look.exe.is_none() || look.stat.comm != *process.comm {
             return;
         }
-        let run = known.map_or(process, |it| &it.run);
+        let before = known.map(|it| Arc::clone(&it.run));
+        let run = before.as_deref().unwrap_or(process);
         let run = Arc::new(Process {
             exe: run.exe.clone().or_else(|| look.exe.clone()),
             args: run.args.clone().or_else(|| look.args.clone()),
             ..run.clone()
         });
-        let ppid = known.map_or(look.stat.ppid, |it| it.ppid);
-        self.programs.put(program, Program { ppid, run });
+        let Some(before) = before else {
+            let ppid = look.stat.ppid;
+            self.programs.put(program, Program { ppid, run });
+            return;
+        };
+        // Also for those that have inherited it since.
+        let programs = self.programs.iter_mut().map(|(_, it)| it);
+        for it in programs.filter(|it| Arc::ptr_eq(&it.run, &before)) {
+            it.run = Arc::clone(&run);
+        }
     }
 
     /// `process` by the name that its program was started by.

@@ -868,6 +868,7 @@ fn a_second_run_leaves_a_gap_and_keeps_nothing_open() {
         totals,
         missed: 2,
         repaired: Repaired::default(),
+        unread: 0,
         cost: crate::model::Cost::default(),
         lines: None,
         coverage: Coverage {
@@ -927,6 +928,7 @@ fn a_window_knows_nothing_of_runs_before_it() {
         totals,
         missed: 2,
         repaired: Repaired::default(),
+        unread: 0,
         cost: crate::model::Cost::default(),
         lines: None,
         coverage: Coverage {

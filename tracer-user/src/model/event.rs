@@ -297,6 +297,9 @@ pub struct Stop {
     pub missed: u64,
     /// What was missed and found later.
     pub repaired: Repaired,
+    /// How many processes were left unread in `/proc`, in all or in part, as a read did not return or
+    /// there were too many at once: of those, what only `/proc` tells may be missing.
+    pub unread: u64,
     /// What the run took of the host, without what the programs in the kernel did.
     pub cost: Cost,
     /// Lines of this run that were written before this one; none where nothing was written.

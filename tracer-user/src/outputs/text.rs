@@ -354,6 +354,12 @@ fn stop(stop: &Stop, buf: &mut Vec<u8>) {
             ),
         );
     }
+    if stop.unread > 0 {
+        put(
+            buf,
+            format_args!("; processes left unread: {}", Count(stop.unread)),
+        );
+    }
     put(
         buf,
         format_args!("; took {} of processor time", Nanos(stop.cost.cpu_ns)),

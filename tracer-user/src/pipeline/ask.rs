@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ask::{
-        Allowed, Answer, Policy, Split, balance, diff, failures, groups, idle,
+        Allowed, Answer, Doubt, Policy, Split, balance, diff, failures, groups, idle,
         impact::{self, Target, Way},
         recovery_order, verify,
     },
@@ -57,7 +57,7 @@ pub async fn ask(question: Question) -> Result<Exit> {
 }
 
 async fn impact(options: &ImpactOptions) -> Result<Exit> {
-    let (mut outdated, mut users) = (0, 0);
+    let (mut outdated, mut users, mut unread) = (0, 0, 0);
     // Before anything is watched: a mistake is told at once.
     let target = match (&options.who, &options.exe, &options.image, &options.package) {
         (Some(who), ..) => Target::Who(who.clone()),
@@ -66,6 +66,7 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
         (_, _, _, Some(package)) => {
             let used = packages::used(package).context("--package")?;
             (outdated, users) = (used.outdated.len(), used.pids.len());
+            unread = used.unread;
             Target::Files {
                 host: this_host().id,
                 pids: used.pids,
@@ -99,6 +100,10 @@ async fn impact(options: &ImpactOptions) -> Result<Exit> {
     }
     let mut answer = seen.doubted(impact::impact(&seen.view, &of, way, options.depth));
     target.doubt(&seen.view, &mut answer.proof);
+    if unread > 0 {
+        let processes = unread;
+        answer.proof.doubt(Doubt::Unread { processes });
+    }
     let part = impact::picture(&seen.view, &answer.found);
     let asked = &options.asked;
     match asked.format.and_then(|it| answers::picture(&part, it)) {

@@ -67,6 +67,8 @@ pub(super) struct Live {
     looking: Option<u64>,
     /// When the next look may begin.
     next_look: Instant,
+    /// It was said that processes were left unread.
+    told_unread: bool,
 }
 
 impl Live {
@@ -108,6 +110,7 @@ impl Live {
             deadline,
             looking: None,
             next_look: Instant::now() + TOTALS,
+            told_unread: false,
         })
     }
 
@@ -161,6 +164,12 @@ impl Live {
     pub(super) fn check(&mut self, tells: bool) -> Result<Option<Event>> {
         self.capture.look_again();
         self.enricher.refresh();
+        if self.enricher.unread() > 0 && !self.told_unread {
+            self.told_unread = true;
+            tracing::warn!(
+                "processes were left unread in /proc, as that took too long: the `stop` line counts them"
+            );
+        }
         if tells { self.loss() } else { Ok(None) }
     }
 
@@ -187,6 +196,15 @@ impl Live {
             self.looking = Some(self.capture.cost().cpu_ns);
             self.read_totals();
         }
+    }
+
+    /// The last event, without how many lines there were.
+    pub(super) fn stop_event(&self) -> Result<Event> {
+        let mut stop = self.capture.stop_event()?;
+        if let Body::Stop(stop) = &mut stop.body {
+            stop.unread = self.enricher.unread();
+        }
+        Ok(stop)
     }
 
     /// What was lost since the last time.

@@ -86,6 +86,8 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
         flushed = finish(&mut live, lines, sink) => flushed?,
         () = signals.stop() => bail!("stopped at once by a second signal: the last events were thrown away"),
     };
+    // What follows takes as long as it takes.
+    drop(signals);
     match flushed {
         Flushed::Done => {}
         Flushed::Stuck => {
@@ -129,7 +131,7 @@ async fn finish(live: &mut Live, mut lines: Lines, sink: Sink) -> Result<Flushed
     if let Some(loss) = live.loss()? {
         lines.push(&loss);
     }
-    let mut stop = live.capture.stop_event()?;
+    let mut stop = live.stop_event()?;
     if let Body::Stop(stop) = &mut stop.body {
         stop.lines = Some(lines.written);
     }

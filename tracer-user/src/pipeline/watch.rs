@@ -18,7 +18,7 @@ use crate::{
     map::Map,
     model::{Body, Event, Kind, View},
     outputs::{Format, Writer},
-    signals::Signals,
+    signals::{self, Signals},
     tui::Input,
 };
 
@@ -126,6 +126,7 @@ pub(super) async fn watch(
     live.read_totals();
     intake.is_last = true;
     while !live.capture.silence()? {
+        signals::beat();
         let more = live.drain(|event| intake.take(event));
         intake.flush()?;
         match more {
@@ -134,18 +135,21 @@ pub(super) async fn watch(
         }
     }
     while live.drain(|event| intake.take(event)) || !live.capture.is_settled()? {
+        signals::beat();
         intake.flush()?;
         sleep(STEP).await;
     }
     if let Some(loss) = live.loss()? {
         intake.take(&loss);
     }
-    let mut stop = live.capture.stop_event()?;
+    let mut stop = live.stop_event()?;
     if let Body::Stop(stop) = &mut stop.body {
         stop.lines = intake.save.is_some().then_some(intake.events);
     }
     intake.take(&stop);
     intake.flush()?;
+    // What follows takes as long as it takes.
+    drop(signals);
     live.lost()
 }
 

@@ -362,6 +362,15 @@ fn what_comes_late_is_in_what_is_told_later() {
     processes.learn_program(&bare("python3"), &looked);
     let first = enriched(&mut processes, bare("python3"));
     assert_eq!((workload(&first), first.args.is_none()), ("python3", true));
+    let child = ProcessKey {
+        pid: 813,
+        start_ns: 9,
+    };
+    processes.learn_forked(&Fork {
+        process: Arc::new(bare("python3")),
+        child,
+        ppid: Some(812),
+    });
     let late = Look {
         args: Some(["python3", "/srv/app.py"].map(str::to_owned).into()),
         ..looked
@@ -376,4 +385,10 @@ fn what_comes_late_is_in_what_is_told_later() {
     processes.completed.clear();
     let second = enriched(&mut processes, bare("python3"));
     assert!(Arc::ptr_eq(&second, new));
+    let child = Process {
+        key: child,
+        pid: 813,
+        ..bare("python3")
+    };
+    assert_eq!(workload(&enriched(&mut processes, child)), "app.py");
 }

@@ -55,12 +55,14 @@ pub(super) enum Reply {
     Silence,
 }
 
+/// Whose a runtime is, and what it is.
+type Which = (Option<u32>, &'static str);
+
 /// Asks runtimes on this host. To be used within a tokio runtime.
 #[derive(Debug)]
 pub(super) struct Engines {
     root: PathBuf,
-    /// By whose they are and what they are.
-    engines: Mutex<LruCache<(Option<u32>, &'static str), Arc<Engine>>>,
+    engines: Mutex<LruCache<Which, Arc<Engine>>>,
     at_once: Arc<Semaphore>,
 }
 

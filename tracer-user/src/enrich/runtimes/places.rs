@@ -15,6 +15,8 @@ use super::{
 const MAX_BYTES: u64 = 1 << 20;
 /// How long the index of all containers of Podman or CRI-O may be, bytes.
 const MAX_INDEX_BYTES: u64 = 8 << 20;
+/// And of a user's, which is read for each container.
+const MAX_INDEX_BYTES_OF_USER: u64 = 1 << 20;
 /// How many namespaces of a containerd are looked at; there are two or three.
 const MAX_NAMESPACES: usize = 32;
 
@@ -131,7 +133,11 @@ fn index(base: &Path, folder: &Path, id: &str, whose: Whose, facts: &mut Facts) 
         if facts.name.is_some() && facts.image.is_some() {
             return;
         }
-        let bytes = files::read(base, &folder.join(name), MAX_INDEX_BYTES, whose);
+        let max = match whose {
+            Whose::System => MAX_INDEX_BYTES,
+            Whose::User(_) => MAX_INDEX_BYTES_OF_USER,
+        };
+        let bytes = files::read(base, &folder.join(name), max, whose);
         if let Some(more) = bytes.and_then(|bytes| storage::parse(&bytes, id)) {
             facts.or(more);
         }

@@ -491,6 +491,7 @@ fn stop(events: &[Event], (from, to): Span) -> Stop {
         totals,
         missed: 0,
         repaired: Repaired::default(),
+        unread: 0,
         cost: crate::model::Cost::default(),
         lines: Some(1 + events.len() as u64),
         coverage: Coverage {

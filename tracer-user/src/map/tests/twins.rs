@@ -14,6 +14,7 @@ fn stop(from: f64, to: f64) -> Body {
         totals: Ledger::default(),
         missed: 0,
         repaired: Repaired::default(),
+        unread: 0,
         cost: crate::model::Cost::default(),
         lines: None,
         coverage: Coverage {

@@ -241,6 +241,10 @@ fn what_no_map_knows_of_is_doubted_by_every_question() {
         (Doubt::Filtered, "only what the filters let through"),
         (Doubt::Skipped { lines: 2 }, "2 lines could not be read"),
         (Doubt::Interrupted, "not all that was recorded was read"),
+        (
+            Doubt::Unread { processes: 2 },
+            "2 processes of this host could not be looked at in time",
+        ),
     ] {
         for question in QUESTIONS {
             let (text, json) = ask(question, &sound, &sound, Some(doubt.clone()));

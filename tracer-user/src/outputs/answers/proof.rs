@@ -185,6 +185,13 @@ fn words(doubt: &Doubt) -> String {
         Doubt::Skipped { lines: 1 } => "1 line could not be read".to_owned(),
         Doubt::Skipped { lines } => format!("{} lines could not be read", Count(*lines)),
         Doubt::Interrupted => "not all that was recorded was read".to_owned(),
+        Doubt::Unread { processes: 1 } => {
+            "1 process of this host could not be looked at in time".to_owned()
+        }
+        Doubt::Unread { processes } => format!(
+            "{} processes of this host could not be looked at in time",
+            Count(*processes)
+        ),
         Doubt::Filtered => "only what the filters let through was looked at".to_owned(),
         Doubt::Undirected { edges: 1 } => {
             "of 1 edge it is not known who opened its connections".to_owned()

@@ -80,6 +80,9 @@ impl Lines {
                 field("totals", &stop.totals, buf)?;
                 field("missed", &stop.missed, buf)?;
                 field("repaired", &stop.repaired, buf)?;
+                if stop.unread > 0 {
+                    field("unread", &stop.unread, buf)?;
+                }
                 field("cost", &stop.cost, buf)?;
                 if let Some(lines) = &stop.lines {
                     field("lines", lines, buf)?;
