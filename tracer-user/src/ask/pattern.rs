@@ -26,7 +26,7 @@ pub struct Pattern {
 #[derive(Clone, Debug)]
 enum What {
     All,
-    Name(Named),
+    Name(Box<Named>),
     Net(Network),
 }
 
@@ -181,7 +181,7 @@ impl FromStr for Pattern {
                 "`{text}` is no pattern: write a name such as nginx.service, with * for any text, or a network such as 10.0.0.0/8"
             ));
         } else {
-            What::Name(text.parse()?)
+            What::Name(Box::new(text.parse()?))
         };
         Ok(Self {
             text: text.to_owned(),
@@ -343,7 +343,7 @@ pub struct Allowed(Vec<AllowedLine>);
 
 #[derive(Clone, Debug)]
 enum AllowedLine {
-    Edge(Box<EdgePattern>),
+    Edge(EdgePattern),
     Node(Pattern),
 }
 
@@ -371,7 +371,7 @@ impl FromStr for Allowed {
     fn from_str(text: &str) -> Result<Self, RuleError> {
         each(text, |line| {
             Ok(match line.contains("->") {
-                true => AllowedLine::Edge(Box::new(line.parse()?)),
+                true => AllowedLine::Edge(line.parse()?),
                 false => AllowedLine::Node(line.parse()?),
             })
         })
