@@ -26,6 +26,7 @@ mod existing;
 mod failures;
 mod filters;
 mod hosts;
+mod identity;
 mod ledger;
 mod lifecycle;
 mod listeners;
@@ -110,6 +111,7 @@ fn main() -> ExitCode {
             asking::tests(),
             nameless(translated::tests()),
             nameless(workloads::tests()),
+            nameless(identity::tests()),
         ]);
     }
     if has("general") {

@@ -83,6 +83,37 @@ impl Cgroup {
         })
     }
 
+    /// Gives it to a user, who may make groups in it from here on.
+    pub fn give(&self, uid: u32) -> Result<()> {
+        for file in ["", "cgroup.procs"] {
+            let path = self.path.join(file);
+            std::os::unix::fs::chown(&path, Some(uid), None)
+                .with_context(|| format!("give {} to a user", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Makes one in it, as that user.
+    pub fn below(&self, name: &str, uid: u32) -> Result<Self> {
+        let path = self.path.join(name);
+        let made = path.clone();
+        let make = move || -> io::Result<()> {
+            // SAFETY: takes numbers only. As a system call it is of this thread alone, which ends.
+            if unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            std::fs::create_dir(made)
+        };
+        let made = std::thread::spawn(make).join();
+        made.map_err(|_| anyhow::anyhow!("the thread that made a group panicked"))?
+            .with_context(|| format!("make {} as a user", path.display()))?;
+        Ok(Self {
+            parent: self.path.clone(),
+            path,
+            _links: Vec::new(),
+        })
+    }
+
     /// Starts `program` in it, and in the network namespace `netns`.
     pub fn start(&self, netns: &Netns, program: &Path, args: &[String]) -> Result<Helper> {
         let mut command = Command::new(program);

@@ -23,6 +23,8 @@ pub enum Need {
     Names,
     /// Who keeps a network namespace.
     Namespaces,
+    /// Whose a network namespace is.
+    Owners,
 }
 
 macro_rules! offsets {
@@ -160,8 +162,6 @@ offsets! {
         socket_file: "socket"."file", 8;
         /// Process id.
         task_tgid: "task_struct"."tgid", 4;
-        /// Thread id.
-        task_pid: "task_struct"."pid", 4;
         /// Credentials.
         task_cred: "task_struct"."cred", 8;
         /// Real user id.
@@ -274,6 +274,16 @@ offsets! {
         held_socket: "file"."private_data", 8;
         /// Its open file, once more.
         held_file: "socket"."file", 8;
+    }
+    Owners {
+        /// The user namespace that a network namespace belongs to.
+        net_user_ns: "net"."user_ns", 8;
+        /// Who made it: a uid in the initial user namespace.
+        user_ns_owner: "user_namespace"."owner.val", 4;
+        /// The namespaces of a task.
+        task_nsproxy: "task_struct"."nsproxy", 8;
+        /// The one for networks.
+        nsproxy_net: "nsproxy"."net_ns", 8;
     }
 }
 

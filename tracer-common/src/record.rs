@@ -146,8 +146,10 @@ pub struct Process {
     pub cgroup: u64,
     /// Process id.
     pub tgid: u32,
-    /// Thread id.
-    pub tid: u32,
+    /// User who owns the network namespace of its socket (`net.user_ns->owner`), or, where no socket
+    /// is told of, its own, in the initial user namespace. 0 if that is root, or not known; not told in
+    /// [`Message`].
+    pub netns_owner: u32,
     /// Real user id.
     pub uid: u32,
     /// How this was learnt.
@@ -475,7 +477,7 @@ macro_rules! layout {
 
 layout! {
     Header: 16, time_ns @ 0, kind @ 8, reserved @ 12;
-    Process: 48, cgroup @ 8, tgid @ 16, tid @ 20, uid @ 24, source @ 28, exec_id @ 30, comm @ 32;
+    Process: 48, cgroup @ 8, tgid @ 16, netns_owner @ 20, uid @ 24, source @ 28, exec_id @ 30, comm @ 32;
     Connection: 136, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, failed_errno @ 126, handshake @ 128;
     Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
     Opened: 152, connection @ 16;

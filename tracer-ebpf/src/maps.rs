@@ -88,6 +88,11 @@ pub(crate) static HOOKS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static TYPED_TASK: Global<u32> = Global::new(0);
 
+/// Inode number of the network namespace that is tracer's own and root's, where most sockets are: whose it
+/// is need not be read. 0 if there is none.
+#[unsafe(no_mangle)]
+pub(crate) static HOME_NETNS: Global<u32> = Global::new(0);
+
 /// How many unread bytes in EVENTS are worth waking the reader for.
 #[unsafe(no_mangle)]
 pub(crate) static WAKE_BYTES: Global<u64> = Global::new(1 << 22);

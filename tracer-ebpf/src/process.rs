@@ -40,6 +40,7 @@ pub(crate) fn forked(child: u64) {
         return;
     }
     kernel::read_current(Source::HOOK, &mut forked.process);
+    kernel::read_netns_owner(&mut forked.process);
     let forked: &Forked = forked;
     let header = emit::header(Kind::FORK, kernel::now());
     emit::record(header, |record: *mut Forked| {
@@ -58,6 +59,7 @@ pub(crate) fn exited() {
     let mut room = MaybeUninit::uninit();
     let process: &mut Process = zeroed(&mut room);
     kernel::read_current(Source::HOOK, process);
+    kernel::read_netns_owner(process);
     let process: &Process = process;
     life::disown(process);
     emit::record(header, |record: *mut Exited| {
@@ -79,6 +81,7 @@ unsafe fn write_process(to: *mut Process) {
     let mut room = MaybeUninit::uninit();
     let process: &mut Process = zeroed(&mut room);
     kernel::read_current(Source::HOOK, process);
+    kernel::read_netns_owner(process);
     // SAFETY: the caller's promise.
     unsafe { to.copy_from_nonoverlapping(process, 1) };
 }

@@ -4,7 +4,21 @@
 
 use tracer_common::Observer;
 
-use super::{of_socket, offset, read, task};
+use super::{follow, of_socket, offset, read, task};
+
+/// The user who made the user namespace that the network namespace at address `net` belongs to
+/// (`user_namespace.owner`), in the initial user namespace: 0 of all that root made, which is all that an
+/// unprivileged user has not made with a user namespace of its own. Whoever has that one may give the
+/// network namespace any address. 0 where this kernel has no such members.
+#[inline(always)]
+pub(super) fn owner(typed: bool, net: u64) -> u32 {
+    // No structure has that member first.
+    if offset!(net_user_ns) == 0 {
+        return 0;
+    }
+    let namespace: u64 = follow(typed, net, offset!(net_user_ns));
+    follow(typed, namespace, offset!(user_ns_owner))
+}
 
 /// A `struct hlist_node` of the list: `next`, and `pprev`, where the one before points here.
 #[derive(Clone, Copy)]

@@ -6,7 +6,8 @@ use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 
 use tracer_common::{Connection, Flow, Totals};
 
-use super::{Integers, follow, offset, read, read_into};
+use super::{Integers, follow, netns, offset, read, read_into};
+use crate::maps::HOME_NETNS;
 
 /// Whether `address`, a `struct sockaddr` in kernel memory of `length` bytes, is one of the
 /// internet. A shorter one names nobody, whatever is in memory behind it.
@@ -353,6 +354,16 @@ impl Sock {
     pub(crate) fn read_netns(self, to: &mut u32) {
         let net = self.get(offset!(sock_net));
         *to = follow(self.typed, net, offset!(net_inum));
+    }
+
+    /// The user who owns its network namespace, which has the inode number `netns`: see
+    /// [`netns::owner`].
+    #[inline(always)]
+    pub(crate) fn netns_owner(self, netns: u32) -> u32 {
+        if netns != 0 && netns == HOME_NETNS.load() {
+            return 0;
+        }
+        netns::owner(self.typed, self.get(offset!(sock_net)))
     }
 
     /// Writes the ends of a call of connect() to `to`, whose addresses must be zero: the

@@ -7,8 +7,8 @@ use aya_ebpf::helpers::{
 };
 use tracer_common::{ARGS_LEN, COMM_LEN, Forked, Process, Source};
 
-use super::{follow, offset, read, read_into};
-use crate::maps::TYPED_TASK;
+use super::{follow, netns, offset, read, read_into};
+use crate::maps::{HOME_NETNS, TYPED_TASK};
 
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -33,11 +33,25 @@ pub(crate) fn read_current(source: Source, to: &mut Process) {
     // SAFETY: takes no argument and only reads the current task.
     to.cgroup = unsafe { bpf_get_current_cgroup_id() };
     to.tgid = (ids >> 32) as u32;
-    to.tid = ids as u32;
     to.uid = bpf_get_current_uid_gid() as u32;
     to.source = source;
     let execs: u64 = follow(typed, leader, offset!(task_self_exec_id));
     to.exec_id = execs as u16;
+}
+
+/// Writes to `to` who owns the network namespace of the current task. It has none once it is about to be
+/// gone: then nobody.
+#[inline(always)]
+pub(crate) fn read_netns_owner(to: &mut Process) {
+    if offset!(task_nsproxy) == 0 {
+        return;
+    }
+    let (task, typed) = task();
+    let namespaces: u64 = follow(typed, task, offset!(task_nsproxy));
+    let net: u64 = follow(typed, namespaces, offset!(nsproxy_net));
+    if follow::<u32>(typed, net, offset!(net_inum)) != HOME_NETNS.load() {
+        to.netns_owner = netns::owner(typed, net);
+    }
 }
 
 /// Whether the current task is of `process`.
@@ -62,7 +76,6 @@ pub(crate) fn read_task(task: u64, source: Source, to: &mut Process) {
     let node: u64 = read(cgroup, offset!(cgroup_kn));
     read_into(node, offset!(kernfs_node_id), &raw mut to.cgroup);
     read_into(task, offset!(task_tgid), &raw mut to.tgid);
-    read_into(task, offset!(task_pid), &raw mut to.tid);
     let cred: u64 = read(task, offset!(task_cred));
     read_into(cred, offset!(cred_uid), &raw mut to.uid);
     to.source = source;

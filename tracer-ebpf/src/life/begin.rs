@@ -29,6 +29,7 @@ fn attempt(sock: Sock, place: Place) -> bool {
     connection.direction = Direction::OUTBOUND;
     sock.read_flow(&mut connection.flow);
     kernel::read_current(Source::HOOK, &mut connection.process);
+    connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
     place.keep(sock, connection)
 }
 
@@ -163,6 +164,7 @@ fn in_hands_of_caller(sock: Sock, entry: &Connection) {
     // SAFETY: both are valid, and the stack is not in a map.
     unsafe { (&raw mut *connection).copy_from_nonoverlapping(entry, 1) };
     kernel::read_current(Source::READ, &mut connection.process);
+    connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
     // Should its place be gone or locked, it is read from again.
     let _ = CONNECTIONS.insert(sock.address, connection, u64::from(BPF_EXIST));
 }
@@ -217,6 +219,7 @@ pub(crate) fn accepted(sock: Sock) {
     };
     kernel::read_current(Source::HOOK, &mut connection.process);
     sock.read_flow(&mut connection.flow);
+    connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
     if connection.flags & flags::EXISTING == 0 {
         if connection.handshake == 0 {
             connection.handshake = sock.handshake(Role::Server);

@@ -77,6 +77,7 @@ fn refused(socket: u64, address: u64, error: u32) {
         sock.read_dialled(address, &mut connection.flow);
     }
     kernel::read_current(Source::HOOK, &mut connection.process);
+    connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
     report_failed(connection, error, 0);
 }
 

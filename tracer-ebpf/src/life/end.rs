@@ -50,7 +50,7 @@ fn adopt(sock: Sock, to: u8) {
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
     connection.last_state = to;
-    read_closer(connection);
+    read_closer(sock, connection);
     scan::report_existing(sock, connection, now(), || true);
 }
 
@@ -68,7 +68,7 @@ fn closed_by_caller(sock: Sock, entry: &Connection) {
     let connection: &mut Connection = zeroed(&mut room);
     // SAFETY: both are valid, and the stack is not in a map.
     unsafe { (&raw mut *connection).copy_from_nonoverlapping(entry, 1) };
-    read_closer(connection);
+    read_closer(sock, connection);
     // accept() was missed: it was already waiting when the programs came, or the kernel
     // had no room to watch its return.
     let missed = connection.reported == 0 && connection.direction == Direction::INBOUND;
@@ -139,7 +139,7 @@ fn known_ended(sock: Sock, old: u8) -> bool {
         _ => false,
     };
     if !is_closer && aborted_by_process(sock, old) {
-        read_closer(connection);
+        read_closer(sock, connection);
     }
     report_closed(sock, connection, now);
     true
@@ -160,7 +160,7 @@ fn existing_ended(sock: Sock, old: u8) {
     let connection: &mut Connection = zeroed(&mut room);
     connection.last_state = old;
     if aborted_by_process(sock, old) {
-        read_closer(connection);
+        read_closer(sock, connection);
     }
     scan::report_existing(sock, connection, now, || true);
     report_closed(sock, connection, now);
@@ -257,6 +257,7 @@ fn report_failed(sock: Sock, old: u8) {
     } else {
         // The caller's own doing: connect() found no free port, or close() came first.
         kernel::read_current(Source::HOOK, &mut connection.process);
+        connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
     }
     let error = why(sock, connection);
     report_end(Kind::FAIL, sock, connection, error, now, || true);

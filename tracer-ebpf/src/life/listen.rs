@@ -76,6 +76,7 @@ pub(super) fn ended(sock: Sock) {
 fn read(sock: Sock, source: Source, to: &mut Listening) {
     sock.read_flow(&mut to.flow);
     kernel::read_current(source, &mut to.process);
+    to.process.netns_owner = sock.netns_owner(to.flow.netns);
     to.backlog = sock.backlog();
 }
 

@@ -129,9 +129,10 @@ fn is_set(mark: &u8) -> bool {
 
 /// Takes the current task for the process of this end, unless it is the kernel's own.
 #[inline(always)]
-fn read_closer(connection: &mut Connection) {
+fn read_closer(sock: Sock, connection: &mut Connection) {
     if !kernel::is_kernel_thread() {
         kernel::read_current(Source::CLOSE, &mut connection.process);
+        connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
     }
 }
 

@@ -118,6 +118,7 @@ fn tell_listener(held: &Held, sock: Sock, place: u32) -> bool {
     let listening: &mut Listening = zeroed(&mut room);
     sock.read_flow(&mut listening.flow);
     kernel::read_task(task, Source::SCAN, &mut listening.process);
+    listening.process.netns_owner = sock.netns_owner(listening.flow.netns);
     listening.backlog = sock.backlog();
     listening.header.time_ns = now;
     let listening: &Listening = listening;
@@ -195,6 +196,7 @@ fn found_connection(held: &Held, sock: Sock) {
         connection.flags = flags::EXISTING;
         connection.direction = Direction::OUTBOUND;
         sock.read_flow(&mut connection.flow);
+        connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
         let connection: &Connection = connection;
         if CONNECTIONS
             .insert(sock.address, connection, u64::from(BPF_NOEXIST))
@@ -229,6 +231,7 @@ pub(super) fn report_existing(
         connection.direction = Direction::OUTBOUND;
     }
     sock.read_flow(&mut connection.flow);
+    connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
     let connection: &Connection = connection;
     let fill = |record: *mut Opened| {
         // SAFETY: room for an `Opened`, aligned to 8; all but its header is written, it has

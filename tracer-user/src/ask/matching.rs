@@ -188,7 +188,14 @@ fn match_addresses(
     /// By address, what has it; none if several have.
     fn owners(view: &View, of: impl Iterator<Item = usize>) -> HashMap<Address, Option<usize>> {
         let mut owners = HashMap::new();
-        for at in of {
+        // A user may give a network namespace any address: that says nothing of who had it before.
+        let is_roots = |at: &usize| {
+            view.nodes[*at]
+                .workload
+                .as_ref()
+                .is_none_or(|it| it.uid.is_none())
+        };
+        for at in of.filter(is_roots) {
             for address in &view.nodes[at].addresses {
                 owners
                     .entry(*address)

@@ -1,12 +1,22 @@
 //! Patterns for nodes and edges, and the files that are made of them.
+//!
+//! A name is chosen by whoever runs what has it. So a pattern may say of what kind it is, `systemd:NAME`; one
+//! that does not means what an operator names: see [`Pattern`].
 
 use std::str::FromStr;
 
 use globset::{Glob, GlobMatcher};
 
-use crate::model::{Network, Node, NodeKind};
+use crate::model::{Network, Node, NodeKind, WorkloadKind};
 
 /// A pattern for nodes: a glob on name or id, or a network that one of its addresses is in.
+///
+/// - `KIND:NAME` means only what is of that kind: `systemd`, `container`, `pod`, `executable` or `remote`; of
+///   pods also `pod:NAMESPACE/NAME`.
+/// - Without a kind, what ends like a unit (`nginx.service`) means units alone, and no other pattern means a
+///   program or a remote that is called like a unit.
+/// - What a user chose the name of is meant only by `NAME@UID`, or `NAME@any` for all users.
+/// - `*` means all of them.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
@@ -15,19 +25,84 @@ pub struct Pattern {
 
 #[derive(Clone, Debug)]
 enum What {
-    Name(GlobMatcher),
+    All,
+    Name(Box<Named>),
     Net(Network),
+}
+
+#[derive(Clone, Debug)]
+struct Named {
+    kind: Option<Kind>,
+    /// Whose it is.
+    of: Of,
+    /// Of a pod.
+    namespace: Option<GlobMatcher>,
+    name: GlobMatcher,
+    /// Whether it is written like a unit.
+    is_unit: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Workload(WorkloadKind),
+    Remote,
+}
+
+/// Who chose the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Root,
+    User(u32),
+    AnyUser,
+}
+
+/// The ends of the names of units that are workloads.
+const UNITS: [&str; 5] = [".service", ".socket", ".scope", ".mount", ".swap"];
+
+fn is_like_a_unit(name: &str) -> bool {
+    UNITS.iter().any(|it| name.ends_with(it))
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [
+        Self::Workload(WorkloadKind::Systemd),
+        Self::Workload(WorkloadKind::Container),
+        Self::Workload(WorkloadKind::Pod),
+        Self::Workload(WorkloadKind::Executable),
+        Self::Remote,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Workload(kind) => kind.name(),
+            Self::Remote => "remote",
+        }
+    }
+
+    fn of(node: &Node) -> Option<Self> {
+        match node.kind {
+            NodeKind::Remote => Some(Self::Remote),
+            NodeKind::Workload => node.workload.as_ref().map(|it| Self::Workload(it.kind)),
+        }
+    }
 }
 
 impl Pattern {
     /// Whether it means `node`.
     pub fn matches(&self, node: &Node) -> bool {
         match &self.what {
-            What::Name(glob) => {
-                let names = [Some(&*node.name), Some(&*node.id), node.common_name()];
-                names.into_iter().flatten().any(|it| glob.is_match(it))
-            }
+            What::All => true,
+            What::Name(named) => named.means(node) && named.is_called(node),
             What::Net(net) => node.addresses.iter().any(|it| net.contains(*it)),
+        }
+    }
+
+    /// Whether it may mean `node`: what is called so, of whatever kind and whosever it is, as far as the
+    /// pattern does not say that. For what is forbidden: a name that somebody chose gets nobody around that.
+    pub fn may_match(&self, node: &Node) -> bool {
+        match &self.what {
+            What::Name(named) => named.may_mean(node) && named.is_called(node),
+            What::All | What::Net(_) => self.matches(node),
         }
     }
 
@@ -37,23 +112,131 @@ impl Pattern {
     }
 }
 
+impl Named {
+    fn means(&self, node: &Node) -> bool {
+        let kind = Kind::of(node);
+        let uid = uid(node);
+        let is_kind = match self.kind {
+            Some(_) => kind == self.kind,
+            None if self.is_unit => kind == Some(Kind::Workload(WorkloadKind::Systemd)),
+            None => match kind {
+                Some(Kind::Workload(WorkloadKind::Executable) | Kind::Remote) => {
+                    let workload = node.workload.as_ref().map(|it| &*it.name);
+                    let mut names = [Some(&*node.name), workload].into_iter().flatten();
+                    !names.any(|it| is_like_a_unit(plain(it, uid)))
+                }
+                _ => true,
+            },
+        };
+        let is_whose = match self.of {
+            Of::Root => uid.is_none(),
+            Of::User(user) => uid == Some(user),
+            Of::AnyUser => uid.is_some(),
+        };
+        is_kind && is_whose
+    }
+
+    fn may_mean(&self, node: &Node) -> bool {
+        let is_kind = self.kind.is_none() || self.kind == Kind::of(node);
+        is_kind && (self.of == Of::Root || self.means(node))
+    }
+
+    fn is_called(&self, node: &Node) -> bool {
+        let uid = uid(node);
+        let k8s = node.workload.as_ref().and_then(|it| it.k8s.as_ref());
+        let namespace = k8s.and_then(|it| it.namespace.as_deref());
+        let is_there = |glob: &GlobMatcher| namespace.is_some_and(|it| glob.is_match(it));
+        let mut names = [Some(&*node.name), Some(&*node.id), node.common_name()]
+            .into_iter()
+            .flatten();
+        self.namespace.as_ref().is_none_or(is_there)
+            && names.any(|it| self.name.is_match(plain(it, uid)))
+    }
+}
+
+/// The user who chose the name of a node.
+fn uid(node: &Node) -> Option<u32> {
+    node.workload.as_ref().and_then(|it| it.uid)
+}
+
+/// `NAME` of `NAME@UID`.
+fn plain(name: &str, uid: Option<u32>) -> &str {
+    let user = name.rsplit_once('@').filter(|(_, user)| {
+        let user = user.parse().ok();
+        user.is_some() && user == uid
+    });
+    user.map_or(name, |(name, _)| name)
+}
+
 impl FromStr for Pattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let what = if let Ok(net) = text.parse::<Network>() {
+        let what = if text == "*" {
+            What::All
+        } else if let Ok(net) = text.parse::<Network>() {
             What::Net(net)
         } else if text.is_empty() || text.contains(char::is_whitespace) {
             return Err(format!(
                 "`{text}` is no pattern: write a name such as nginx.service, with * for any text, or a network such as 10.0.0.0/8"
             ));
         } else {
-            let glob = Glob::new(text).map_err(|error| format!("`{text}`: {}", error.kind()))?;
-            What::Name(glob.compile_matcher())
+            What::Name(Box::new(text.parse()?))
         };
         Ok(Self {
             text: text.to_owned(),
             what,
+        })
+    }
+}
+
+impl FromStr for Named {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let glob = |part: &str| {
+            let glob = Glob::new(part).map_err(|error| format!("`{text}`: {}", error.kind()))?;
+            Ok::<_, String>(glob.compile_matcher())
+        };
+        let (kind, name) = match text.split_once(':') {
+            // What is no word is a part of a name.
+            Some((kind, name)) if kind.bytes().all(|it| it.is_ascii_lowercase()) => {
+                let known = Kind::ALL.into_iter().find(|it| it.name() == kind);
+                let known = known.ok_or_else(|| {
+                    format!(
+                        "`{kind}` in `{text}` is no kind: write systemd:NAME, container:NAME, pod:NAMESPACE/NAME, executable:NAME or remote:NAME"
+                    )
+                })?;
+                if name.is_empty() {
+                    return Err(format!(
+                        "`{text}` names nothing: write {kind}:NAME, with * for any text"
+                    ));
+                }
+                (Some(known), name)
+            }
+            _ => (None, text),
+        };
+        let (of, name) = match name.rsplit_once('@') {
+            // The address of a remote and its host.
+            _ if kind == Some(Kind::Remote) => (Of::Root, name),
+            Some((name, "any")) if !name.is_empty() => (Of::AnyUser, name),
+            Some((before, user)) if !before.is_empty() => match user.parse() {
+                Ok(uid) => (Of::User(uid), before),
+                Err(_) => (Of::Root, name),
+            },
+            _ => (Of::Root, name),
+        };
+        let is_pod = kind == Some(Kind::Workload(WorkloadKind::Pod));
+        let (namespace, name) = match name.split_once('/').filter(|_| is_pod) {
+            Some((namespace, name)) => (Some(glob(namespace)?), name),
+            None => (None, name),
+        };
+        Ok(Self {
+            kind,
+            of,
+            namespace,
+            is_unit: is_like_a_unit(name),
+            name: glob(name)?,
         })
     }
 }
@@ -72,6 +255,13 @@ impl EdgePattern {
         (self.port.is_none() || self.port == port)
             && self.client.matches(client)
             && self.server.matches(server)
+    }
+
+    /// Whether it may mean one: see [`Pattern::may_match`].
+    pub fn may_match(&self, client: &Node, server: &Node, port: Option<u16>) -> bool {
+        (self.port.is_none() || self.port == port)
+            && self.client.may_match(client)
+            && self.server.may_match(server)
     }
 }
 
@@ -198,7 +388,10 @@ impl Policy {
     /// The line that forbids an edge between these, if one does.
     pub fn forbids(&self, client: &Node, server: &Node, port: Option<u16>) -> Option<&str> {
         let mut lines = self.0.iter();
-        let decides = lines.find(|(_, edge, _)| edge.matches(client, server, port));
+        let decides = lines.find(|(allows, edge, _)| match allows {
+            true => edge.matches(client, server, port),
+            false => edge.may_match(client, server, port),
+        });
         decides
             .filter(|(allows, ..)| !allows)
             .map(|(.., text)| text.as_str())

@@ -65,7 +65,7 @@ pub(super) fn of(node: &Node) -> Lasting {
         };
         return Lasting::new(format!("/{name}"), None, By::Name);
     };
-    let mut lasting = of_workload(workload, &programs(node));
+    let mut lasting = of_owned(workload, &programs(node));
     if workload.kind == WorkloadKind::Executable {
         lasting.instance = place(node).map(|it| it.text);
     }
@@ -110,7 +110,27 @@ pub(super) fn made_of(node: &Node) -> BTreeSet<String> {
     }
 }
 
-/// What lasts of a workload that runs `programs`.
+/// What lasts of a workload that runs `programs`; what is a user's is no service of root's nor of another
+/// user's, whatever it is called.
+fn of_owned(workload: &Workload, programs: &BTreeSet<String>) -> Lasting {
+    let Some(uid) = workload.uid else {
+        return of_workload(workload, programs);
+    };
+    let suffix = format!("@{uid}");
+    let name = workload.name.strip_suffix(&suffix).map(Into::into);
+    let plain = Workload {
+        name: name.unwrap_or_else(|| workload.name.clone()),
+        ..workload.clone()
+    };
+    let mut lasting = of_workload(&plain, programs);
+    if let Some(at) = lasting.service.find('/') {
+        lasting.service.insert_str(at, &suffix);
+    }
+    lasting.service.push_str(&suffix);
+    lasting
+}
+
+/// What lasts of a workload that runs `programs`, whosever it is.
 fn of_workload(workload: &Workload, programs: &BTreeSet<String>) -> Lasting {
     let made = || {
         let programs: Vec<&str> = programs.iter().map(String::as_str).collect();

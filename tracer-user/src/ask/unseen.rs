@@ -140,6 +140,14 @@ pub(super) const BLIND: &[(&str, &[Question])] = &[
         "control groups as they are made, and so the container of who is gone within milliseconds",
         ENDS,
     ),
+    (
+        "which network namespaces a user made, and so which names and addresses that user chose",
+        ENDS,
+    ),
+    (
+        "who made a control group, and so which names of units and containers a user chose",
+        ENDS,
+    ),
     ("names that processes ask name servers for", NAMED),
     (
         "what a process dialled where a program of a control group replaces the address",
@@ -262,7 +270,11 @@ mod tests {
         let of_conntrack = literals(between(conntrack, "fn blind(", "#[cfg(test)]"))
             .into_iter()
             .filter(|(before, _)| before.ends_with(": &str ="));
-        let all = of_plan.chain(of_parts).chain(of_conntrack);
+        let owners = include_str!("../enrich/owners.rs");
+        let of_owners = literals(between(owners, "fn blind(", "#[cfg(test)]"))
+            .into_iter()
+            .filter(|(before, _)| before.ends_with(": &str ="));
+        let all = of_plan.chain(of_parts).chain(of_conntrack).chain(of_owners);
         all.map(|(_, literal)| literal).collect()
     }
 

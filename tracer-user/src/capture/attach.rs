@@ -14,6 +14,7 @@ use tracer_common::Offsets;
 use super::{
     Options,
     facts::Types,
+    home,
     plan::{Attachment, HookSet, Part, Plan, Plans, Program},
     span,
 };
@@ -72,6 +73,7 @@ pub(super) fn attach(
     let mut refused: Vec<(HookSet, Program)> = Vec::new();
     let btf = LazyCell::new(|| Btf::parse(&types.functions, Endianness::default()).ok());
     let offsets = PodOffsets(types.offsets);
+    let home_netns = home::netns();
     let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
     for plan in &plans.candidates {
@@ -93,6 +95,7 @@ pub(super) fn attach(
                 .override_global("OFFSETS", &offsets, true)
                 .override_global("HOOKS", &hooks, true)
                 .override_global("TYPED_TASK", &typed_task, true)
+                .override_global("HOME_NETNS", &home_netns, true)
                 .override_global("WAKE_BYTES", &wake_bytes, true)
                 .override_global(aya_log::LEVEL, &log_level, true)
                 .map_max_entries("EVENTS", options.ring_bytes)

@@ -214,7 +214,7 @@ macro_rules! put_process {
             $($process).+.start_ns = 80_000_000_000_u64.to_ne_bytes();
             $($process).+.cgroup = 4_242_u64.to_ne_bytes();
             $($process).+.tgid = 812_u32.to_ne_bytes();
-            $($process).+.tid = 813_u32.to_ne_bytes();
+            $($process).+.netns_owner = 1000_u32.to_ne_bytes();
             $($process).+.uid = 33_u32.to_ne_bytes();
             $($process).+.source = Source::HOOK.0.to_ne_bytes();
             $($process).+.exec_id = 7_u16.to_ne_bytes();

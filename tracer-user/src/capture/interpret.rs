@@ -29,7 +29,7 @@ const MAX_TURNED_AWAY: usize = 16 << 10;
 /// are more, the table starts anew.
 const PROCESSES: usize = 4096;
 
-/// All that the kernel tells of a process but its thread.
+/// All that the kernel tells of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Identity {
     tgid: u32,
@@ -37,6 +37,7 @@ struct Identity {
     exec_id: u16,
     cgroup: u64,
     uid: u32,
+    netns_owner: u32,
     /// As a number, which is hashed at once.
     comm: u128,
 }
@@ -49,6 +50,7 @@ impl From<&abi::Process> for Identity {
             exec_id: process.exec_id,
             cgroup: process.cgroup,
             uid: process.uid,
+            netns_owner: process.netns_owner,
             comm: u128::from_ne_bytes(process.comm),
         }
     }
@@ -428,6 +430,7 @@ impl Interpreter {
             key: key(process),
             exec_id: process.exec_id,
             cgroup: process.cgroup,
+            netns_owner: Some(process.netns_owner).filter(|it| *it != 0),
             workload: None,
             pid: process.tgid,
             ppid: None,
@@ -832,7 +835,7 @@ mod tests {
             start_ns: 7,
             cgroup: 1,
             tgid,
-            tid: tgid,
+            netns_owner: 0,
             uid: 33,
             source: abi::Source::HOOK,
             exec_id: 3,
@@ -841,15 +844,18 @@ mod tests {
         for tgid in 1..=3 * PROCESSES as u32 {
             let (known, _) = interpreter.process(&number(tgid));
             let known = known.expect("a process");
-            // Another thread of it.
-            let (again, _) = interpreter.process(&abi::Process {
-                tid: tgid + 1,
+            let (again, _) = interpreter.process(&number(tgid));
+            assert!(Arc::ptr_eq(&known, &again.expect("the same")));
+            // With a socket of a namespace that a user owns.
+            let (theirs, _) = interpreter.process(&abi::Process {
+                netns_owner: 1000,
                 ..number(tgid)
             });
-            assert!(Arc::ptr_eq(&known, &again.expect("the same")));
+            let theirs = theirs.expect("a process");
+            assert_eq!((known.netns_owner, theirs.netns_owner), (None, Some(1000)));
             assert_eq!(known.pid, tgid);
             assert!(interpreter.processes.len() <= PROCESSES);
         }
-        assert_eq!(interpreter.met, 3 * PROCESSES as u64);
+        assert_eq!(interpreter.met, 6 * PROCESSES as u64);
     }
 }

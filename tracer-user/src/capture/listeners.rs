@@ -170,6 +170,7 @@ mod tests {
             key: ProcessKey { pid, start_ns: 0 },
             exec_id: 0,
             cgroup: 1,
+            netns_owner: None,
             workload: None,
             pid,
             ppid: None,

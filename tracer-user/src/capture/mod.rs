@@ -15,6 +15,7 @@ mod clock;
 mod cost;
 mod decode;
 pub mod facts;
+mod home;
 mod host;
 mod interpret;
 mod listeners;

@@ -183,7 +183,7 @@ mod tests {
             start_ns: 7,
             cgroup: 1,
             tgid,
-            tid: tgid,
+            netns_owner: 0,
             uid: 0,
             source,
             exec_id: 0,

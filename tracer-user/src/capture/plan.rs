@@ -94,6 +94,8 @@ pub enum Part {
     Redirect,
     /// Who keeps a network namespace.
     Namespaces,
+    /// Whose a network namespace is; the programs of the others read it.
+    Owners,
 }
 
 /// One program of a plan.
@@ -272,6 +274,7 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
                     Part::Names,
                     Part::Redirect,
                     Part::Namespaces,
+                    Part::Owners,
                 ] {
                     match optional(facts, set, part) {
                         Ok(more) => parts.extend(more),
@@ -568,6 +571,7 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
             has(Need::Namespaces)?;
             of_part(vec![("observers", Attachment::OnDemand)])
         }
+        Part::Owners => has(Need::Owners).map(|()| Vec::new()),
     }
 }
 
@@ -699,6 +703,9 @@ fn lost_with(part: Part, set: HookSet) -> &'static [&'static str] {
         }
         // A socket that listens there would keep them alive.
         Part::Namespaces => &["translated addresses of other network namespaces"],
+        Part::Owners => &[
+            "which network namespaces a user made, and so which names and addresses that user chose",
+        ],
     }
 }
 

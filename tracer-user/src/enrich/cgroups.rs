@@ -1,4 +1,4 @@
-//! The control groups of the v2 hierarchy: which path an id stands for.
+//! The control groups of the v2 hierarchy: which path an id stands for, and whose the names in it are.
 
 use std::{
     fs,
@@ -10,7 +10,8 @@ use std::{
 
 use lru::LruCache;
 
-use crate::model::Cgroup;
+use super::owners::{Names, Owners};
+use crate::model::{Blind, Cgroup};
 
 /// How many are known. A host has some thousands at most; those that were not asked about for
 /// longest go first.
@@ -23,7 +24,38 @@ const MAX_MOUNTS_BYTES: usize = 4 << 20;
 /// Knows the paths of control groups by id, also of those that are gone.
 #[derive(Debug)]
 pub(super) struct Cgroups {
-    paths: LruCache<u64, Arc<str>>,
+    paths: LruCache<u64, Known>,
+    owners: Owners,
+}
+
+#[derive(Debug)]
+struct Known {
+    path: Arc<str>,
+    /// Whose the names in it are, if that was asked.
+    names: Option<Names>,
+}
+
+impl Known {
+    fn new(path: Arc<str>) -> Self {
+        Self { path, names: None }
+    }
+}
+
+/// A mount of a hierarchy, from its root on as far as the mount tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Where.
+    pub(super) point: PathBuf,
+    /// Of v1, what it was mounted with: its controllers are among that.
+    pub(super) options: Option<String>,
+}
+
+impl Mount {
+    /// Whether it is of v1, with this option.
+    pub(super) fn has(&self, option: &str) -> bool {
+        let options = self.options.as_deref().unwrap_or_default();
+        options.split(',').any(|it| it == option)
+    }
 }
 
 impl Cgroups {
@@ -32,38 +64,63 @@ impl Cgroups {
     pub(super) fn read(proc_root: &Path) -> Self {
         let mut cgroups = Self {
             paths: LruCache::new(CAPACITY),
+            owners: Owners::read(proc_root),
         };
-        let mounts = fs::read(proc_root.join("self/mountinfo")).unwrap_or_default();
-        let mounts = &mounts[..mounts.len().min(MAX_MOUNTS_BYTES)];
-        if let Some(root) = mount_of_v2(&String::from_utf8_lossy(mounts)) {
-            cgroups.walk(&root);
+        let mounts = mounts(proc_root);
+        if let Some(mount) = mounts.iter().find(|it| it.options.is_none()) {
+            cgroups.walk(&mount.point);
         }
         cgroups
     }
 
-    /// Remembers one that was made.
-    pub(super) fn learn(&mut self, made: &Cgroup) {
-        self.paths.put(made.id, Arc::clone(&made.path));
+    /// Remembers one that was made, and whose its names are: who owns the folders around it may not be
+    /// told any more when somebody asks.
+    pub(super) fn learn(&mut self, made: &Cgroup) -> Names {
+        let names = self.owners.names("", &made.path);
+        let known = Known {
+            path: Arc::clone(&made.path),
+            names: Some(names),
+        };
+        self.paths.put(made.id, known);
+        names
     }
 
     /// The path from the root of the hierarchy, as `/system.slice/nginx.service`.
     pub(super) fn path(&mut self, id: u64) -> Option<Arc<str>> {
-        self.paths.get(&id).map(Arc::clone)
+        self.paths.get(&id).map(|it| Arc::clone(&it.path))
     }
 
-    /// All paths that are known.
-    pub(super) fn paths(&self) -> Vec<Arc<str>> {
-        self.paths
-            .iter()
-            .map(|(_, path)| Arc::clone(path))
-            .collect()
+    /// Whose the names in the path of this one are, which is known.
+    pub(super) fn names(&mut self, id: u64) -> Names {
+        let known = self.paths.get_mut(&id);
+        known.map_or_else(Names::default, |known| {
+            let owners = &mut self.owners;
+            let names = known.names;
+            let names = names.unwrap_or_else(|| owners.names("", &known.path));
+            *known.names.insert(names)
+        })
+    }
+
+    /// Whose the names in a path of any hierarchy are: see [`Owners::names`].
+    pub(super) fn names_in(&mut self, controllers: &str, path: &str) -> Names {
+        self.owners.names(controllers, path)
+    }
+
+    /// What cannot be seen of whose the groups are.
+    pub(super) fn blind(&self) -> Option<Blind> {
+        self.owners.blind()
+    }
+
+    /// All that are known.
+    pub(super) fn ids(&self) -> Vec<u64> {
+        self.paths.iter().map(|(id, _)| *id).collect()
     }
 
     fn walk(&mut self, root: &Path) {
         let Ok(metadata) = fs::metadata(root) else {
             return;
         };
-        self.paths.put(metadata.ino(), "/".into());
+        self.paths.put(metadata.ino(), Known::new("/".into()));
         let mut folders = vec![(root.to_owned(), String::new(), 0)];
         while let Some((folder, path, depth)) = folders.pop() {
             let Ok(entries) = fs::read_dir(&folder) else {
@@ -76,7 +133,8 @@ impl Cgroups {
                     continue;
                 }
                 let path = format!("{path}/{}", entry.file_name().to_string_lossy());
-                self.paths.put(entry.ino(), path.as_str().into());
+                let known = Known::new(path.as_str().into());
+                self.paths.put(entry.ino(), known);
                 if depth < MAX_DEPTH {
                     folders.push((entry.path(), path, depth + 1));
                 }
@@ -85,15 +143,29 @@ impl Cgroups {
     }
 }
 
-/// Where the v2 hierarchy is mounted from its root on: `ID PARENT MAJOR:MINOR ROOT MOUNT-POINT
-/// OPTIONS ... - TYPE ...`, a mount a line.
-fn mount_of_v2(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
+/// The mounts of hierarchies that the process at `proc_root` sees, from their root on.
+pub(super) fn mounts(proc_root: &Path) -> Vec<Mount> {
+    let mounts = fs::read(proc_root.join("self/mountinfo")).unwrap_or_default();
+    let mounts = &mounts[..mounts.len().min(MAX_MOUNTS_BYTES)];
+    mounts_in(&String::from_utf8_lossy(mounts))
+}
+
+/// `ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS ... - TYPE SOURCE OPTIONS`, a mount a line.
+fn mounts_in(mounts: &str) -> Vec<Mount> {
+    let mount = |line: &str| {
         let (place, kind) = line.split_once(" - ")?;
         let mut fields = place.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
-        (kind.starts_with("cgroup2 ") && root == "/").then(|| unescape(point).into())
-    })
+        let mut kind = kind.split(' ');
+        let options = match kind.next()? {
+            "cgroup2" => None,
+            "cgroup" => Some(kind.nth(1)?.to_owned()),
+            _ => return None,
+        };
+        let point = unescape(point).into();
+        (root == "/").then_some(Mount { point, options })
+    };
+    mounts.lines().filter_map(mount).collect()
 }
 
 /// Spaces and the like are written as three octal digits after a backslash.
@@ -121,18 +193,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_v2_mount_is_found() {
+    fn mounts_from_the_root_on_are_found() {
         let hybrid = "\
             24 1 0:22 / /sys/fs/cgroup ro - tmpfs tmpfs ro,mode=755\n\
             25 24 0:23 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw\n\
             26 24 0:24 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n";
-        assert_eq!(mount_of_v2(hybrid), Some("/sys/fs/cgroup/unified".into()));
+        let mount = |point: &str, options: Option<&str>| Mount {
+            point: point.into(),
+            options: options.map(Into::into),
+        };
+        let systemd = mount("/sys/fs/cgroup/systemd", Some("rw,name=systemd"));
+        assert!(systemd.has("name=systemd") && !systemd.has("name"));
+        let unified = mount("/sys/fs/cgroup/unified", None);
+        assert_eq!(mounts_in(hybrid), [unified, systemd]);
         let part = "25 24 0:23 /docker/ab /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
-        assert_eq!(mount_of_v2(part), None);
+        assert_eq!(mounts_in(part), []);
         let spaced = "25 24 0:23 / /odd\\040place\\x rw - cgroup2 cgroup rw\n";
-        assert_eq!(mount_of_v2(spaced), Some("/odd place\\x".into()));
+        assert_eq!(mounts_in(spaced), [mount("/odd place\\x", None)]);
         for hostile in ["", "-", " - cgroup2 ", "\\", "1 2 3 4 5 - cgroup2"] {
-            assert_eq!(mount_of_v2(hostile), None, "{hostile:?}");
+            assert_eq!(mounts_in(hostile), [], "{hostile:?}");
         }
     }
 
@@ -144,6 +223,7 @@ mod tests {
         fs::write(nested.join("cgroup.procs"), "").expect("a file");
         let mut cgroups = Cgroups {
             paths: LruCache::new(CAPACITY),
+            owners: Owners::read(root.path()),
         };
         cgroups.walk(root.path());
         let id = fs::metadata(&nested).expect("it is there").ino();

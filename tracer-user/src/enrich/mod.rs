@@ -7,6 +7,7 @@
 mod cgroups;
 mod looks;
 pub mod names;
+mod owners;
 mod peers;
 mod processes;
 pub mod runtimes;
@@ -126,7 +127,9 @@ impl Enricher {
 
     /// What cannot be seen, and why.
     pub fn blind(&self) -> Vec<Blind> {
-        self.translations.blind()
+        let mut blind = self.translations.blind();
+        blind.extend(self.processes.blind());
+        blind
     }
 
     /// Remembers what later events are completed with.

@@ -19,7 +19,7 @@ use super::{
     looks::{Look, Looks, Want},
     workloads::Workloads,
 };
-use crate::model::{Cgroup, Fork, Process, ProgramKey, program};
+use crate::model::{Blind, Cgroup, Fork, Process, ProgramKey, program};
 
 /// How many processes are remembered; those that were not seen for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
@@ -28,11 +28,12 @@ const LATELY: usize = 4096;
 /// How many programs are remembered.
 const PROGRAMS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
-/// A program in a process, in this control group: a process may change both.
-type Key = (ProgramKey, u64);
+/// A program in a process, in this control group: a process may change both. And whose the network
+/// namespace of its socket is: a process may have sockets in several.
+type Key = (ProgramKey, u64, Option<u32>);
 
 fn key(process: &Process) -> Key {
-    (process.program(), process.cgroup)
+    (process.program(), process.cgroup, process.netns_owner)
 }
 
 /// A process as it is known, and as it is to be found out about again.
@@ -112,6 +113,11 @@ impl Processes {
     /// How many processes were left unread, in all or in part.
     pub(super) fn unread(&self) -> u64 {
         self.looks.unread()
+    }
+
+    /// What cannot be seen of whose the control groups are.
+    pub(super) fn blind(&self) -> Option<Blind> {
+        self.workloads.blind()
     }
 
     /// Remembers a control group that was made.

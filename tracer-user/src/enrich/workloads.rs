@@ -6,11 +6,12 @@ use lru::LruCache;
 
 use super::{
     cgroups::Cgroups,
+    owners::Names,
     runtimes::Runtimes,
-    workload::{Clues, Membership, Roles, from_proc_cgroup, membership, workload},
+    workload::{Clues, Membership, Roles, from_proc_cgroup, membership_of, workload},
 };
 use crate::{
-    model::{Cgroup, Container, Kubernetes, Process, ProcessKey, Workload},
+    model::{Blind, Cgroup, Container, Kubernetes, Process, ProcessKey, Workload},
     procfs::Proc,
 };
 
@@ -59,25 +60,33 @@ impl Workloads {
             ports: LruCache::new(LISTENING),
         };
         // So that there are answers before there are events.
-        for path in workloads.cgroups.paths() {
-            workloads.expect(&path);
+        for id in workloads.cgroups.ids() {
+            let names = workloads.cgroups.names(id);
+            if let Some(path) = workloads.cgroups.path(id) {
+                workloads.expect(&path, names);
+            }
         }
         workloads
     }
 
+    /// What cannot be seen of whose the control groups are.
+    pub(super) fn blind(&self) -> Option<Blind> {
+        self.cgroups.blind()
+    }
+
     /// Remembers a control group that was made.
     pub(super) fn learn(&mut self, made: &Cgroup) {
-        self.cgroups.learn(made);
-        self.expect(&made.path);
+        let names = self.cgroups.learn(made);
+        self.expect(&made.path, names);
     }
 
     /// Has the runtime asked for the container of a control group, if it is one's, before the
     /// first process in it does anything.
-    fn expect(&mut self, path: &str) {
-        let found = membership(path);
+    fn expect(&mut self, path: &str, names: Names) {
+        let found = membership_of(path, names.of_root, names.uid);
         let outermost = found.around.as_ref().or(found.container.as_ref());
         if let (Some(container), Some(runtimes)) = (outermost, &mut self.runtimes) {
-            runtimes.ask(&container.id, container.runtime, owner_of_slice(path));
+            runtimes.ask(&container.id, container.runtime, found.outermost_uid);
         }
     }
 
@@ -93,20 +102,16 @@ impl Workloads {
         self.named.extend(ids);
     }
 
-    /// What runtimes of `owner` know of the container that a process is in, and of its pod: of the
-    /// outermost, as what is within it is made by whoever is in it, and no container of the host's,
+    /// What the runtimes of its owner know of the container that a process is in, and of its pod: of
+    /// the outermost, as what is within it is made by whoever is in it, and no container of the host's,
     /// whatever it is called.
-    fn told(
-        &mut self,
-        found: &Membership,
-        owner: Option<u32>,
-    ) -> (Option<Container>, Option<Kubernetes>) {
+    fn told(&mut self, found: &Membership) -> (Option<Container>, Option<Kubernetes>) {
         self.hear();
         let outermost = found.around.as_ref().or(found.container.as_ref());
         let (Some(runtimes), Some(it)) = (&mut self.runtimes, outermost) else {
             return (None, None);
         };
-        let told = runtimes.ask_patiently(&it.id, it.runtime, owner);
+        let told = runtimes.ask_patiently(&it.id, it.runtime, found.outermost_uid);
         told.map_or((None, None), |told| {
             (Some(told.container.clone()), told.k8s.clone())
         })
@@ -139,13 +144,18 @@ impl Workloads {
             true => from_proc_cgroup(list.unwrap_or_default()),
             false => Vec::new(),
         };
-        let listed = lines.iter().map(|line| &*line.path);
-        // From the time of the event, also of those that are gone.
-        let paths = listed.chain(path);
-        let memberships: Vec<Membership> = paths.clone().map(membership).collect();
-        let owner = paths.clone().find_map(owner_of_slice);
+        let mut memberships = Vec::new();
+        for line in &lines {
+            let names = self.cgroups.names_in(&line.controllers, &line.path);
+            memberships.push(membership_of(&line.path, names.of_root, names.uid));
+        }
+        if let Some(path) = path {
+            // From the time of the event, also of those that are gone.
+            let names = self.cgroups.names(process.cgroup);
+            memberships.push(membership_of(path, names.of_root, names.uid));
+        }
         let (container, k8s) = Membership::most_telling(&memberships)
-            .map(|found| self.told(found, owner))
+            .map(|found| self.told(found))
             .unwrap_or_default();
         Arc::new(workload(
             &Clues {
@@ -158,33 +168,5 @@ impl Workloads {
             },
             &self.roles,
         ))
-    }
-}
-
-/// Whose slice a control group is in: the user, not root, that started what is in it or has it run, as
-/// systemd keeps account. Users cannot leave their slice.
-fn owner_of_slice(path: &str) -> Option<u32> {
-    let uid = path.strip_prefix("/user.slice/user-")?;
-    let uid = uid.split_once(".slice")?.0.parse().ok();
-    uid.filter(|uid| *uid != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slices_tell_their_user() {
-        let cases = [
-            ("/user.slice/user-1000.slice/session-3.scope", Some(1000)),
-            ("/user.slice/user-7.slice/a:b", Some(7)),
-            ("/user.slice/user-0.slice/session-1.scope", None),
-            ("/system.slice/user.slice/user-1000.slice", None),
-            ("/user.slice/user-x.slice", None),
-            ("", None),
-        ];
-        for (path, expected) in cases {
-            assert_eq!(owner_of_slice(path), expected, "{path}");
-        }
     }
 }

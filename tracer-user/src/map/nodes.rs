@@ -56,7 +56,8 @@ impl HostId {
 /// What makes two nodes the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    /// By kind and name, of containers by id, as their name may come later; and by where it is, if the name
+    /// By kind and name, of containers by id, as their name may come later, with the user who owns its place if
+    /// that is not root; and by where it is, if the name
     /// alone does not tell it apart: see [`place_of`].
     Workload(HostId, WorkloadKind, Arc<str>, Option<Arc<str>>),
     /// By pid and start.
@@ -312,7 +313,7 @@ impl Nodes {
             GroupBy::Process => Key::Process(host, process.pid, process.started),
             GroupBy::Host => Key::Host(host),
             GroupBy::Namespace => workload
-                .and_then(|it| it.k8s.as_ref()?.namespace.clone())
+                .and_then(|it| Some(of_user(it.k8s.as_ref()?.namespace.as_ref()?, it.uid)))
                 .map_or(Key::Host(host), Key::Namespace),
             GroupBy::Workload => match workload {
                 Some(workload) => {
@@ -321,7 +322,7 @@ impl Nodes {
                         _ => &workload.name,
                     };
                     let place = place_of(workload, process);
-                    Key::Workload(host, workload.kind, Arc::clone(name), place)
+                    Key::Workload(host, workload.kind, of_user(name, workload.uid), place)
                 }
                 None => {
                     // A process may call itself anything.
@@ -502,6 +503,14 @@ impl Nodes {
                 known.processes.forget();
             }
         }
+    }
+}
+
+/// `name`, if root chose it; else one that no other's is, whatever that user calls it.
+fn of_user(name: &Arc<str>, uid: Option<u32>) -> Arc<str> {
+    match uid {
+        Some(uid) => format!("{name}@{uid}").into(),
+        None => Arc::clone(name),
     }
 }
 

@@ -141,6 +141,7 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     let mut uses = Uses::new(map, &labels.identity);
     tell_containers_apart(map, &uses.who_listens(), &mut nodes);
     tell_apart(&mut nodes);
+    tell_remotes_apart(&mut nodes);
     for (id, node) in map.nodes.ids().zip(nodes) {
         let place = *by_id.entry(Arc::clone(&node.id)).or_insert_with(|| {
             draft.nodes.push(node);
@@ -292,6 +293,18 @@ fn tell_apart(nodes: &mut [DraftNode]) {
             };
             node.id = format!("{} ({place})", node.id).into();
             node.name = format!("{} ({place})", node.name).into();
+        }
+    }
+}
+
+/// A remote goes by the name that it was dialled by, which may be anything: one that is the id of what runs on a
+/// host makes it no part of that.
+fn tell_remotes_apart(nodes: &mut [DraftNode]) {
+    let workloads = nodes.iter().filter(|it| it.kind == NodeKind::Workload);
+    let ids: HashSet<Arc<str>> = workloads.map(|it| Arc::clone(&it.id)).collect();
+    for node in nodes.iter_mut().filter(|it| it.kind == NodeKind::Remote) {
+        while ids.contains(&node.id) {
+            node.id = format!("remote/{}", node.id).into();
         }
     }
 }
@@ -605,9 +618,11 @@ impl Labels {
                 let name = workload.map_or(name, |it| &it.name);
                 let namespace = workload.and_then(|it| it.k8s.as_ref()?.namespace.as_deref());
                 let (host, kind) = (self.host(*host), kind.name());
+                let user = workload.and_then(|it| it.uid);
+                let user = user.map_or_else(String::new, |uid| format!("@{uid}"));
                 let id = match namespace {
-                    Some(namespace) => format!("{host}/{kind}/{namespace}/{name}"),
-                    None => format!("{host}/{kind}/{name}"),
+                    Some(namespace) => format!("{host}/{kind}{user}/{namespace}/{name}"),
+                    None => format!("{host}/{kind}{user}/{name}"),
                 };
                 (id, name.to_string())
             }

@@ -42,9 +42,11 @@ fn process(name: &str, pid: u32) -> Arc<Process> {
         key: ProcessKey { pid, start_ns: 1 },
         exec_id: 0,
         cgroup: 0,
+        netns_owner: None,
         workload: Some(Arc::new(Workload {
             kind: WorkloadKind::Systemd,
             name: name.into(),
+            uid: None,
             unit: Some(name.into()),
             slice: None,
             container: None,

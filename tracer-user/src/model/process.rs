@@ -58,6 +58,10 @@ pub struct Process {
     /// printed.
     #[serde(skip)]
     pub cgroup: u64,
+    /// The user, not root, who owns the network namespace of the socket that this is told with, or
+    /// else its own; of one process there may be several values. Not printed.
+    #[serde(skip)]
+    pub netns_owner: Option<u32>,
     /// What an operator calls what it belongs to; printed beside it.
     #[serde(skip)]
     pub workload: Option<Arc<Workload>>,

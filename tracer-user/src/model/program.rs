@@ -491,6 +491,7 @@ mod tests {
             },
             exec_id: 0,
             cgroup: 1,
+            netns_owner: None,
             workload: None,
             pid: 7,
             ppid: None,

@@ -1,6 +1,6 @@
 //! Which node of a view is meant.
 
-use super::{Node, View};
+use super::{Node, NodeKind, View};
 
 /// How many names are suggested in place of one that is not known.
 const SUGGESTIONS: usize = 5;
@@ -26,24 +26,28 @@ fn suggestions(names: &[String]) -> String {
     }
 }
 
-/// The index of the node whose id or name is `who`.
+/// The index of the node whose id or name is `who`; of a name also with its kind, as `systemd:nginx.service`,
+/// `container:web`, `pod:NAMESPACE/web`, `executable:nginx` or `remote:db.example`.
 ///
 /// # Errors
-/// If there is none, or more than one of that name.
+/// If there is none, or more than one of that name: what a program, a remote or a unit is called is the choice of
+/// whoever made it, and none of them is taken for another.
 pub fn find(view: &View, who: &str) -> Result<usize, WhoError> {
     let by = |is: &dyn Fn(&Node) -> bool| -> Vec<usize> {
         let nodes = view.nodes.iter().enumerate();
         nodes.filter(|(_, it)| is(it)).map(|(at, _)| at).collect()
     };
-    let by_id = by(&|it| *it.id == *who);
-    let found = match by_id.is_empty() {
-        false => by_id,
-        true => by(&|it| *it.name == *who),
-    };
-    let found = match found.is_empty() {
-        false => found,
-        true => by(&|it| it.common_name() == Some(who)),
-    };
+    // A remote has its name for an id, and may have any.
+    let mut found = by(&|it| it.kind == NodeKind::Workload && *it.id == *who);
+    if found.is_empty() {
+        found = by(&|it| *it.id == *who || *it.name == *who);
+    }
+    if found.is_empty() {
+        found = by(&|it| it.common_name() == Some(who));
+    }
+    if let (true, Some((kind, name))) = (found.is_empty(), who.split_once(':')) {
+        found = by(&|it| is_of(it, kind) && is_called(it, name));
+    }
     match found[..] {
         [one] => Ok(one),
         [] => Err(WhoError::Unknown(nearest(view, who))),
@@ -54,6 +58,24 @@ pub fn find(view: &View, who: &str) -> Result<usize, WhoError> {
                 .collect(),
         )),
     }
+}
+
+/// Whether a node is of the kind with that name.
+fn is_of(node: &Node, kind: &str) -> bool {
+    match (node.kind, &node.workload) {
+        (NodeKind::Remote, _) => kind == NodeKind::Remote.name(),
+        (NodeKind::Workload, workload) => {
+            workload.as_ref().is_some_and(|it| it.kind.name() == kind)
+        }
+    }
+}
+
+fn is_called(node: &Node, name: &str) -> bool {
+    let k8s = node.workload.as_ref().and_then(|it| it.k8s.as_ref());
+    let namespace = k8s.and_then(|it| it.namespace.as_deref());
+    let within = name.split_once('/');
+    let is_name = |name: &str| *node.name == *name || node.common_name() == Some(name);
+    is_name(name) || within.is_some_and(|(of, name)| namespace == Some(of) && is_name(name))
 }
 
 /// The names that are most like `who`.

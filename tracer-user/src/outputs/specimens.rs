@@ -40,6 +40,7 @@ pub(crate) fn process(comm: &str) -> Arc<Process> {
         },
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: None,
         pid: 812,
         ppid: Some(1),
@@ -57,11 +58,12 @@ pub(crate) fn workload(kind: WorkloadKind) -> Workload {
     let name = match kind {
         WorkloadKind::Systemd => "nginx.service",
         WorkloadKind::Container | WorkloadKind::Pod => "web",
-        WorkloadKind::Executable => "nginx",
+        WorkloadKind::Executable => "nginx@1000",
     };
     let mut workload = Workload {
         kind,
         name: name.into(),
+        uid: (kind == WorkloadKind::Executable).then_some(1000),
         unit: None,
         slice: None,
         container: None,

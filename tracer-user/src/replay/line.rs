@@ -558,6 +558,7 @@ fn read_process(
         },
         exec_id: 0,
         cgroup: 0,
+        netns_owner: None,
         workload,
         pid: wire.pid,
         ppid: wire.ppid,
@@ -575,6 +576,7 @@ fn read_workload(text: &str) -> Result<Workload, Fault> {
     Ok(Workload {
         kind: wire.kind,
         name: Arc::from(&*wire.name),
+        uid: wire.uid,
         unit: shared(wire.unit),
         slice: shared(wire.slice),
         container: wire.container,

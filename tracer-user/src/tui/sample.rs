@@ -59,6 +59,7 @@ pub(super) fn service(on: &str, kind: WorkloadKind, name: &str, role: &str) -> N
     let workload = Workload {
         kind,
         name: name.into(),
+        uid: None,
         unit: (kind == WorkloadKind::Systemd).then(|| name.into()),
         slice: None,
         container: None,
@@ -87,6 +88,7 @@ fn process(pid: u32, comm: &str, exe: &str, args: &[&str]) -> Arc<Process> {
         key: ProcessKey { pid, start_ns: 1 },
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: None,
         pid,
         ppid: Some(1),

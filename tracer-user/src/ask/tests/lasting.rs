@@ -783,3 +783,36 @@ proptest! {
         prop_assert_eq!(told, edges.count(), "{:?}", found);
     }
 }
+
+#[test]
+fn what_is_a_users_is_no_service_of_roots() {
+    let of = |uid: Option<u32>, mut workload: Workload| {
+        workload.uid = uid;
+        if let Some(uid) = uid {
+            workload.name = format!("{}@{uid}", workload.name).into();
+        }
+        lasting(workload)
+    };
+    let made: [fn() -> Workload; 3] = [
+        || workload(WorkloadKind::Systemd, "worker@1.service"),
+        || {
+            labelled(
+                Some("shop-web-1"),
+                "web:1",
+                &[("com.docker.swarm.service.name", "web")],
+            )
+        },
+        || workload(WorkloadKind::Executable, "nginx"),
+    ];
+    for make in made {
+        let all = [None, Some(1000), Some(1001)].map(|uid| of(uid, make()));
+        let services: BTreeSet<_> = all.iter().map(|it| &it.0).collect();
+        assert_eq!(services.len(), 3, "{all:?}");
+        // Else they last alike.
+        assert!(
+            all.iter().all(|it| (&it.1, it.2) == (&all[0].1, all[0].2)),
+            "{all:?}"
+        );
+        assert!(all[1].0.ends_with("@1000"), "{all:?}");
+    }
+}

@@ -222,6 +222,7 @@ fn workload(kind: WorkloadKind, name: &str) -> Workload {
     Workload {
         kind,
         name: name.into(),
+        uid: None,
         unit: None,
         slice: None,
         container: None,
@@ -235,6 +236,7 @@ fn process(pid: u32, exe: &str, started: Option<Timestamp>) -> Arc<Process> {
         key: ProcessKey { pid, start_ns: 1 },
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: None,
         pid,
         ppid: None,

@@ -175,3 +175,159 @@ fn the_first_line_of_a_division_that_matches_decides() {
     assert_eq!(split.part(node(&view, "api.example")), Some("east"));
     assert_eq!(split.part(node(&view, "db.service")), Some("rest"));
 }
+
+/// What a user does who wants to be taken for others: programs, remotes and units by their names.
+fn neighbours() -> View {
+    let mut it = Draft::new();
+    it.unit("secpg.service");
+    let theirs = it.unit("secpg.service@1000");
+    theirs.id = "one/systemd@1000/secpg.service@1000".into();
+    theirs.workload = Some(Arc::new(Workload {
+        uid: Some(1000),
+        ..workload(WorkloadKind::Systemd, "secpg.service@1000")
+    }));
+    let theirs = it.container("payments-db@1000", "postgres:16");
+    let workload = theirs.workload.as_mut().map(Arc::make_mut);
+    workload.expect("it has one").uid = Some(1000);
+    for (name, shown) in [
+        ("secpg.service", "secpg.service (/srv)"),
+        ("nginx", "nginx"),
+        ("nginx@1000", "nginx@1000"),
+    ] {
+        let program = it.unit(shown);
+        program.id = format!("one/executable/{shown}").into();
+        program.workload = Some(Arc::new(super::workload(WorkloadKind::Executable, name)));
+    }
+    it.container("payments-db", "postgres:16");
+    it.pod("coredns", "x2x9z");
+    it.remote("secpg.service", "203.0.113.9").id = "remote/secpg.service".into();
+    it.remote("nginx", "203.0.113.10");
+    it.view()
+}
+
+fn meant(view: &View, pattern: &str, is_meant: fn(&Pattern, &Node) -> bool) -> Vec<String> {
+    let pattern: Pattern = pattern.parse().expect("a pattern");
+    let all = view.nodes.iter().filter(|it| is_meant(&pattern, it));
+    all.map(|it| it.id.to_string()).collect()
+}
+
+#[test]
+fn a_pattern_without_a_kind_means_nothing_that_only_calls_itself_so() {
+    let view = neighbours();
+    let means = |pattern: &str| meant(&view, pattern, Pattern::matches);
+    assert_eq!(means("secpg.service"), ["one/systemd/secpg.service"]);
+    assert_eq!(means("secpg*"), ["one/systemd/secpg.service"]);
+    assert_eq!(means("*.service"), ["one/systemd/secpg.service"]);
+    let containers = means("payments*");
+    assert_eq!(containers, ["one/container/payments-db"]);
+    assert_eq!(means("nginx"), ["nginx", "one/executable/nginx"]);
+    assert_eq!(
+        means("*"),
+        view.nodes
+            .iter()
+            .map(|it| it.id.to_string())
+            .collect::<Vec<_>>()
+    );
+    let theirs = ["one/systemd@1000/secpg.service@1000"];
+    assert_eq!(means("secpg.service@1000"), theirs);
+    assert_eq!(means("secpg.service@any"), theirs);
+    assert_eq!(means("secpg.service@1001"), Vec::<String>::new());
+    // A program may be called as if it were a user's.
+    assert_eq!(means("nginx@1000"), Vec::<String>::new());
+}
+
+#[test]
+fn a_pattern_with_a_kind_means_that_alone() {
+    let view = neighbours();
+    let means = |pattern: &str| meant(&view, pattern, Pattern::matches);
+    let kinds = ["systemd", "container", "pod", "executable", "remote"];
+    let found = kinds.map(|kind| means(&format!("{kind}:*")));
+    assert_eq!(
+        found,
+        [
+            vec!["one/systemd/secpg.service"],
+            vec!["one/container/payments-db"],
+            vec!["one/pod/shop/coredns"],
+            vec![
+                "one/executable/nginx",
+                "one/executable/nginx@1000",
+                "one/executable/secpg.service (/srv)"
+            ],
+            vec!["nginx", "remote/secpg.service"],
+        ]
+    );
+    assert_eq!(means("pod:shop/core*"), ["one/pod/shop/coredns"]);
+    assert_eq!(means("pod:kube-system/core*"), Vec::<String>::new());
+    assert_eq!(means("executable:secpg.service").len(), 1);
+    assert_eq!(
+        means("systemd:*@any"),
+        ["one/systemd@1000/secpg.service@1000"]
+    );
+    for wrong in ["sytemd:a", "pod:", "kind:x"] {
+        let error = wrong.parse::<Pattern>().expect_err(wrong);
+        assert!(error.contains("write "), "{error}");
+    }
+    assert!("dbus-:1.2".parse::<Pattern>().is_ok(), "a name");
+}
+
+#[test]
+fn what_is_forbidden_is_forbidden_by_whatever_name_it_gave_itself() {
+    let view = neighbours();
+    let by_id = |id: &str| view.nodes.iter().find(|it| *it.id == *id).expect("a node");
+    let unit = by_id("one/systemd/secpg.service");
+    let theirs = by_id("one/systemd@1000/secpg.service@1000");
+    let program = by_id("one/executable/secpg.service (/srv)");
+    let policy = "allow secpg.service -> payments-db\ndeny * -> payments-db";
+    let policy: Policy = policy.parse().expect("a policy");
+    let database = by_id("one/container/payments-db");
+    assert_eq!(policy.forbids(unit, database, None), None);
+    for forged in [theirs, program] {
+        assert!(
+            policy.forbids(forged, database, None).is_some(),
+            "{}",
+            forged.id
+        );
+    }
+    let policy: Policy = "deny secpg* -> *\nallow * -> *".parse().expect("a policy");
+    for client in [unit, theirs, program] {
+        assert!(
+            policy.forbids(client, database, None).is_some(),
+            "{}",
+            client.id
+        );
+    }
+    let allowed: Allowed = "secpg.service".parse().expect("a file");
+    assert!(allowed.has_node(unit) && !allowed.has_node(theirs) && !allowed.has_node(program));
+    let split: Split = "east = secpg.service".parse().expect("a division");
+    assert_eq!(split.part(unit), Some("east"));
+    assert_eq!(split.part(theirs), Some("rest"));
+    assert_eq!(split.part(program), Some("rest"));
+}
+
+#[test]
+fn who_is_asked_for_is_told_apart_by_kind() {
+    let view = neighbours();
+    let find = |who: &str| {
+        let found = crate::model::find(&view, who).map_err(|error| error.to_string());
+        found.map(|at| view.nodes[at].id.to_string())
+    };
+    let error = find("secpg.service").expect_err("several");
+    assert!(
+        error.contains("one/systemd/secpg.service or remote/secpg.service")
+            || error.contains("remote/secpg.service or"),
+        "{error}"
+    );
+    let unit = "one/systemd/secpg.service".to_owned();
+    assert_eq!(find("systemd:secpg.service"), Ok(unit.clone()));
+    assert_eq!(find(&unit), Ok(unit));
+    assert_eq!(
+        find("remote:secpg.service"),
+        Ok("remote/secpg.service".to_owned())
+    );
+    assert_eq!(
+        find("pod:shop/coredns"),
+        Ok("one/pod/shop/coredns".to_owned())
+    );
+    assert!(find("pod:kube-system/coredns").is_err());
+    assert!(find("systemd:nginx").is_err());
+}

@@ -41,6 +41,7 @@ fn process(pid: u32, uid: u32) -> Process {
         },
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: None,
         pid,
         ppid: None,

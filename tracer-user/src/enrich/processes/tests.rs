@@ -31,6 +31,7 @@ fn bare(comm: &str) -> Process {
         },
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: None,
         pid: 812,
         ppid: None,

@@ -55,6 +55,12 @@ pub struct Membership {
     pub machine: Option<Arc<str>>,
     /// Whether systemd speaks here, be it of a scope that nobody would name.
     pub is_systemd: bool,
+    /// The user, not root, who chose what it is called: see [`membership_of`].
+    pub uid: Option<u32>,
+    /// The user who chose the name of `unit`.
+    pub unit_uid: Option<u32>,
+    /// The user whose the outermost container is.
+    pub outermost_uid: Option<u32>,
 }
 
 /// A container that a path tells of.
@@ -130,6 +136,13 @@ impl Membership {
         }
     }
 
+    /// Whether both are called the same, by pod and container, by container, or else by unit.
+    fn names_the_same(&self, other: &Self) -> bool {
+        let same = self.pod == other.pod && self.container == other.container;
+        let is_container = self.pod.is_some() || self.container.is_some();
+        same && (is_container || self.unit == other.unit)
+    }
+
     /// The most telling of `memberships`, which stand in order of belief; of equals the first.
     pub fn most_telling(memberships: &[Self]) -> Option<&Self> {
         // `max_by_key` takes the last of equals.
@@ -137,7 +150,31 @@ impl Membership {
     }
 }
 
-/// What the cgroup path `path` says: of v2 or of any hierarchy of v1, seen from the root or
+/// What the cgroup path `path` says, of which the first `of_root` bytes are names that root chose, and the
+/// others such that the user `uid` did. Where it is not known who did, they say nothing.
+///
+/// What a user only put within something that root named is that: a worker of a unit in a group of its own, or
+/// a unit of the container that it runs in.
+pub fn membership_of(path: &str, of_root: usize, uid: Option<u32>) -> Membership {
+    let trusted = membership(path.get(..of_root).unwrap_or_default());
+    let Some(uid) = uid else {
+        return trusted;
+    };
+    let found = membership(path);
+    let is_named = trusted.container.is_some() || trusted.pod.is_some() || trusted.unit.is_some();
+    if is_named && found.names_the_same(&trusted) {
+        return trusted;
+    }
+    Membership {
+        uid: Some(uid),
+        unit_uid: Some(uid).filter(|_| found.unit != trusted.unit),
+        outermost_uid: Some(uid).filter(|_| trusted.container.is_none()),
+        slice: trusted.slice,
+        ..found
+    }
+}
+
+/// What the cgroup path `path` says, whoever chose its names: of v2 or of any hierarchy of v1, seen from the root or
 /// from inside a cgroup namespace. Any text gives an answer, if only an empty one.
 pub fn membership(path: &str) -> Membership {
     let mut walk = Walk::default();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub use cgroup::{
     FoundContainer, FoundPod, MAX_ID_BYTES, MAX_UNIT_BYTES, Membership, Qos, membership,
+    membership_of,
 };
 pub use proc_cgroup::{Line, from_proc_cgroup};
 pub use roles::{Problem, Roles, RolesError};
@@ -52,6 +53,9 @@ pub struct Clues<'a> {
 /// - Else it is the program: the file name of the executable, or what an interpreter runs.
 ///   Then nothing else is said of where it runs, so that all processes of one program are
 ///   the same workload, whatever session they are in.
+///
+/// What a user chose the name of, by a control group of its own, or where a user chooses the addresses, in a
+/// network namespace of its own, is that user's: see [`Workload::uid`].
 pub fn workload(clues: &Clues<'_>, roles: &Roles) -> Workload {
     let nothing = Membership::default();
     let found = Membership::most_telling(clues.memberships).unwrap_or(&nothing);
@@ -71,10 +75,13 @@ pub fn workload(clues: &Clues<'_>, roles: &Roles) -> Workload {
     } else {
         (WorkloadKind::Systemd, found.unit.clone())
     };
+    // Whose the control group is, else the network namespace.
+    let uid = found.uid.or(clues.process.netns_owner);
     let Some(name) = name else {
         return Workload {
             kind: WorkloadKind::Executable,
-            name: telling,
+            name: of_user(telling, uid),
+            uid,
             unit: None,
             slice: None,
             container: None,
@@ -84,12 +91,21 @@ pub fn workload(clues: &Clues<'_>, roles: &Roles) -> Workload {
     };
     Workload {
         kind,
-        name,
-        unit: found.unit.clone(),
+        name: of_user(name, uid),
+        uid,
+        unit: found.unit.clone().map(|it| of_user(it, found.unit_uid)),
         slice: found.slice.clone(),
         container,
         k8s,
         role,
+    }
+}
+
+/// `NAME@UID` for what a user called `NAME`: no unit, container or pod may be called so.
+fn of_user(name: Arc<str>, uid: Option<u32>) -> Arc<str> {
+    match uid {
+        Some(uid) => format!("{name}@{uid}").into(),
+        None => name,
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) fn process(comm: &str, exe: Option<&str>, args: &[&str]) -> Process {
     Process {
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: None,
         key: ProcessKey {
             pid: 7,

@@ -104,9 +104,11 @@ pub(super) fn process(name: &str, pid: u32) -> Arc<Process> {
         key: ProcessKey { pid, start_ns: 1 },
         exec_id: 0,
         cgroup: 0,
+        netns_owner: None,
         workload: Some(Arc::new(Workload {
             kind: WorkloadKind::Systemd,
             name: name.into(),
+            uid: None,
             unit: Some(name.into()),
             slice: None,
             container: None,

@@ -14,6 +14,7 @@ fn process(pid: u32, exe: &str) -> Arc<Process> {
         key: ProcessKey { pid, start_ns: 1 },
         exec_id: 0,
         cgroup: 0,
+        netns_owner: None,
         workload: None,
         pid,
         ppid: None,

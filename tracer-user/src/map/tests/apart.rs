@@ -233,3 +233,79 @@ fn pods_of_one_name_in_two_namespaces_are_two() {
         expected
     );
 }
+
+#[test]
+fn what_users_call_alike_is_each_of_its_own() {
+    let unit = |pid, uid: Option<u32>| {
+        let mut process = Process::clone(&process("secpg.service", pid));
+        let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
+        workload.uid = uid;
+        if let Some(uid) = uid {
+            workload.name = format!("secpg.service@{uid}").into();
+        }
+        process
+    };
+    let three = servers(vec![
+        unit(1, None),
+        unit(2, Some(1000)),
+        unit(3, Some(1001)),
+    ]);
+    assert_eq!(
+        three,
+        [
+            both("systemd/secpg.service", "secpg.service"),
+            both("systemd@1000/secpg.service@1000", "secpg.service@1000"),
+            both("systemd@1001/secpg.service@1001", "secpg.service@1001"),
+        ]
+    );
+    // Also from a recording that somebody else wrote.
+    let mut same = unit(4, None);
+    Arc::make_mut(same.workload.as_mut().expect("it has one")).uid = Some(1000);
+    assert_eq!(servers(vec![unit(1, None), same]).len(), 2);
+}
+
+#[test]
+fn a_container_that_a_user_gives_anothers_id_is_not_that_one() {
+    let container = |pid, uid: Option<u32>| {
+        let mut process = Process::clone(&process("payments-db", pid));
+        let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
+        (workload.kind, workload.unit, workload.uid) = (WorkloadKind::Container, None, uid);
+        workload.container = Some(Container {
+            id: "4f797c539e6c".into(),
+            name: Some("payments-db".into()),
+            ..Container::default()
+        });
+        process
+    };
+    let two = servers(vec![container(1, None), container(2, Some(1000))]);
+    assert_eq!(two.len(), 2, "{two:?}");
+    assert_ne!(two[0].0, two[1].0);
+}
+
+#[test]
+fn a_remote_that_was_dialled_by_the_id_of_a_workload_is_not_that_one() {
+    let (mut client, server) = pair(1);
+    let id = "web-1/systemd/app.service";
+    let mut dial = client.clone();
+    client.host = host("web-1");
+    dial.host = host("web-1");
+    dial.remote = address("203.0.113.9:5432");
+    dial.handshake = None;
+    dial.id = 77;
+    let mut event = dial.opens(2.0);
+    if let Body::Connect(it) = &mut event.body {
+        it.connection.name = Some(Arc::new(Name {
+            called: Called::One {
+                name: id.into(),
+                canonical: None,
+            },
+            source: NameSource::Dns,
+        }));
+    }
+    let view = map_of(&[client.opens(1.0), server.opens(1.0), event]);
+    let named: Vec<_> = view.nodes.iter().filter(|it| it.id.contains(id)).collect();
+    let found: Vec<_> = named.iter().map(|it| (it.kind, &*it.id)).collect();
+    let remote = format!("remote/{id}");
+    let expected = [(NodeKind::Remote, &*remote), (NodeKind::Workload, id)];
+    assert_eq!(found, expected);
+}

@@ -31,6 +31,7 @@ fn workload(
     let workload = Arc::new(Workload {
         kind,
         name: name.into(),
+        uid: None,
         unit: None,
         slice: None,
         container: None,
@@ -44,6 +45,7 @@ fn workload(
         },
         exec_id: 0,
         cgroup: 1,
+        netns_owner: None,
         workload: Some(Arc::clone(&workload)),
         pid: 812,
         ppid: Some(1),

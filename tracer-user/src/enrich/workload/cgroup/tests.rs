@@ -694,3 +694,83 @@ fn the_most_telling_hierarchy_is_believed() {
         Some(membership("/init.scope"))
     );
 }
+
+/// A path with `|` where root's names end, and what the user 1000 makes of it.
+fn told_of_user(marked: &str) -> (Option<u32>, Option<u32>, Membership) {
+    let marked = marked
+        .replace("{ID}", ID)
+        .replace("{OTHER}", OTHER)
+        .replace("{UID}", UID);
+    let of_root = marked.find('|').expect("a mark");
+    let found = membership_of(&marked.replacen('|', "", 1), of_root, Some(1000));
+    (found.uid, found.outermost_uid, found)
+}
+
+#[test]
+fn what_a_user_called_so_is_the_users() {
+    const USER: &str = "/user.slice/user-1000.slice/user@1000.service|";
+    for (below, unit) in [
+        ("/secpg.service", Some("secpg.service")),
+        ("/app.slice/secpg.service", Some("secpg.service")),
+        ("/app.slice/libpod-{ID}.scope", None),
+        ("/docker-{ID}.scope", None),
+        (
+            "/kubepods.slice/kubepods-pod{UID}.slice/cri-containerd-{ID}.scope",
+            None,
+        ),
+        ("/app.slice/vte-spawn-0.scope", None),
+    ] {
+        let (uid, owner, found) = told_of_user(&format!("{USER}{below}"));
+        assert_eq!((uid, owner), (Some(1000), Some(1000)), "{below}");
+        if let Some(unit) = unit {
+            assert_eq!(found.unit.as_deref(), Some(unit));
+            assert_eq!(found.unit_uid, Some(1000));
+        }
+        assert_eq!(found.slice.as_deref(), Some("user-1000.slice"), "{below}");
+    }
+    // By hand, in a folder that was given away.
+    let (uid, _, found) = told_of_user("/box|/docker-{ID}.scope");
+    assert_eq!(uid, Some(1000));
+    assert_eq!(
+        found.container.map(|it| it.id.to_string()).as_deref(),
+        Some(ID)
+    );
+}
+
+#[test]
+fn what_a_user_put_within_what_root_named_is_that() {
+    // A unit with `User=` and `Delegate=`, which sorts its workers.
+    let (uid, _, found) = told_of_user("/system.slice/app.service|/worker/3");
+    assert_eq!((uid, found.unit.as_deref()), (None, Some("app.service")));
+    // A container with a user namespace of its own has a systemd of its own.
+    let (uid, owner, found) =
+        told_of_user("/system.slice/docker-{ID}.scope|/system.slice/secpg.service");
+    assert_eq!((uid, owner, found.unit), (None, None, None));
+    // Another container within it is its user's; the runtime of this host knows the outer one.
+    let (uid, owner, found) = told_of_user("/system.slice/docker-{ID}.scope|/docker-{OTHER}.scope");
+    assert_eq!((uid, owner), (Some(1000), None));
+    assert_eq!(
+        found.container.map(|it| it.id.to_string()).as_deref(),
+        Some(OTHER)
+    );
+    // But a unit within a unit is another thing.
+    let (uid, _, found) = told_of_user("/system.slice/app.service|/secpg.service");
+    assert_eq!(
+        (uid, found.unit.as_deref()),
+        (Some(1000), Some("secpg.service"))
+    );
+}
+
+#[test]
+fn names_of_nobody_that_is_known_are_left_out() {
+    let path = "/pods/gone/secpg.service";
+    assert_eq!(
+        membership_of(path, "/pods/gone".len(), None),
+        Membership::default()
+    );
+    assert_eq!(membership_of(path, path.len(), None), membership(path));
+    // Whatever the numbers are.
+    for of_root in [0, 3, 10_000] {
+        membership_of("/ä/ö.service", of_root, Some(1000));
+    }
+}

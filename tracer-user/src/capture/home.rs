@@ -1,0 +1,63 @@
+//! Which network namespace is tracer's own and root's: most sockets are in it, and of those nobody
+//! needs to ask whose it is.
+
+use std::{
+    fs::File,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+};
+
+/// `NS_GET_USERNS` of the kernel's `include/uapi/linux/nsfs.h`: a descriptor of the user namespace
+/// that a namespace belongs to.
+const NS_GET_USERNS: libc::Ioctl = 0xb701;
+/// `PROC_USER_INIT_INO` of the kernel's `include/linux/proc_ns.h`: inode number of the first user
+/// namespace on every host.
+const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
+
+/// Inode number of tracer's own network namespace, if that belongs to the first user namespace, and so
+/// to root; else 0, which no namespace has.
+pub(super) fn netns() -> u32 {
+    let Ok(own) = File::open("/proc/self/ns/net") else {
+        return 0;
+    };
+    let number = own.metadata().map_or(0, |it| it.ino());
+    match of_first_user_namespace(&own) {
+        true => u32::try_from(number).unwrap_or(0),
+        false => 0,
+    }
+}
+
+/// Whether a namespace belongs to the first user namespace.
+fn of_first_user_namespace(namespace: &File) -> bool {
+    // SAFETY: the descriptor is open, and this call takes no argument.
+    let user = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
+    if user < 0 {
+        return false;
+    }
+    // SAFETY: the kernel has just made this descriptor, for us alone.
+    let user = File::from(unsafe { OwnedFd::from_raw_fd(user) });
+    user.metadata()
+        .is_ok_and(|it| it.ino() == FIRST_USER_NAMESPACE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_namespace_is_told_by_its_number_or_not_at_all() {
+        let own = std::fs::metadata("/proc/self/ns/net").expect("a namespace");
+        let number = netns();
+        assert!(number == 0 || u64::from(number) == own.ino());
+        // A user namespace belongs to the one around it; the first to none.
+        let other = File::open("/proc/self/ns/user").expect("a namespace");
+        assert!(
+            !of_first_user_namespace(&other)
+                || other
+                    .metadata()
+                    .is_ok_and(|it| it.ino() != FIRST_USER_NAMESPACE)
+        );
+    }
+}
