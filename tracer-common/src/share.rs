@@ -84,7 +84,10 @@ mod tests {
         for greedy in [1, 2, 3, 10, 100] {
             let all: i32 = filled(131_072, greedy).iter().sum();
             let free = 131_072 - all;
-            assert!(free >= 131_072 / (2 + 7 * greedy as i32), "{greedy}: {free}");
+            assert!(
+                free >= 131_072 / (2 + 7 * greedy as i32),
+                "{greedy}: {free}"
+            );
             assert!(has_room(0, all, 131_072) && has_room(free, all, 131_072));
         }
     }

@@ -44,7 +44,12 @@ impl Table {
             return false;
         };
         // SAFETY: valid numbers, which other processors change meanwhile.
-        let (own, all) = unsafe { ((&raw const *own).read_volatile(), (&raw const *all).read_volatile()) };
+        let (own, all) = unsafe {
+            (
+                (&raw const *own).read_volatile(),
+                (&raw const *all).read_volatile(),
+            )
+        };
         share::has_room(own, all, self.room() as i32)
     }
 

@@ -3,9 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::BPF_EXIST;
-use tracer_common::{
-    Connection, Direction, Ended, Kind, Process, Source, flags, hooks, share,
-};
+use tracer_common::{Connection, Direction, Ended, Kind, Process, Source, flags, hooks, share};
 
 use super::{
     dial, find, find_any, find_own, forget, hooked, is_own, is_set, keep, read_closer,

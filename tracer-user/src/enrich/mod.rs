@@ -5,6 +5,7 @@
 //! an operator would name it by.
 
 mod cgroups;
+mod fair;
 pub mod names;
 mod peers;
 mod processes;
@@ -236,6 +237,7 @@ mod tests {
             enricher.learn(&Fact::Dns(DnsPiece {
                 netns: opened.connection.netns,
                 process,
+                uid: 0,
                 server: "192.0.2.53:53".parse().expect("an address"),
                 local_port: 40_000,
                 transport: DnsTransport::Udp,

@@ -19,6 +19,7 @@ mod listener;
 mod loss;
 mod name;
 mod netns;
+mod payer;
 mod process;
 pub(crate) mod program;
 pub mod signal;
@@ -45,6 +46,7 @@ pub use listener::Listener;
 pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
 pub use name::{Called, Name, NameSource};
 pub use netns::Observer;
+pub use payer::Payer;
 pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
 pub use time::Timestamp;
 pub use view::{
