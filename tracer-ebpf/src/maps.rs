@@ -74,6 +74,10 @@ pub(crate) static SPAN: Array<Span> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static OVERFLOWED: Array<u32> = Array::with_max_entries(1, 0);
 
+/// Who was refused an entry of CONNECTIONS last: one who has most of them.
+#[map]
+pub(crate) static REFUSED: Array<u32> = Array::with_max_entries(1, 0);
+
 /// How far a look around has come.
 #[map]
 pub(crate) static VISIT: Array<Visit> = Array::with_max_entries(1, 0);

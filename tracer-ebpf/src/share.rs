@@ -8,7 +8,7 @@ use tracer_common::{
     share::{self, PAYERS},
 };
 
-use crate::maps::{HELD, PAID, ROOM};
+use crate::maps::{HELD, PAID, REFUSED, ROOM};
 
 /// A table that many share.
 #[derive(Clone, Copy)]
@@ -50,7 +50,15 @@ impl Table {
                 (&raw const *all).read_volatile(),
             )
         };
-        share::has_room(own, all, self.room() as i32)
+        let has_room = share::has_room(own, all, self.room() as i32);
+        if !has_room
+            && let Self::Connections = self
+            && let Some(refused) = REFUSED.get_ptr_mut(0)
+        {
+            // SAFETY: a valid number; whoever writes last, it is one who was refused.
+            unsafe { refused.write_volatile(payer) };
+        }
+        has_room
     }
 
     /// `payer` has one entry more.

@@ -43,7 +43,7 @@ pub use fact::{Cgroup, Fact, Fork, Opened, Redirect, Told};
 pub use failure::{Failure, Phase, Reason};
 pub use host::Host;
 pub use listener::Listener;
-pub use loss::{Coverage, Ledger, Lost, Repaired, Tally};
+pub use loss::{Cause, Coverage, Ledger, Lost, Repaired, Tally};
 pub use name::{Called, Name, NameSource};
 pub use netns::Observer;
 pub use payer::Payer;
