@@ -25,6 +25,7 @@ mod executables;
 mod existing;
 mod failures;
 mod filters;
+mod hiding;
 mod hosts;
 mod ledger;
 mod lifecycle;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         themes.extend([
             nameless(existing::tests()),
             nameless(loss::tests()),
+            nameless(hiding::tests()),
             nameless(moments::tests()),
         ]);
     }
