@@ -4,6 +4,11 @@
 //! than [`PART`] times what is free: the dynamic thresholds of shared-memory switches (Choudhury and Hahne, 1998). The
 //! kernel side goes by the same rule (`tracer_common::share`).
 
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+};
+
 /// How many times as much as is free one payer may have.
 const PART: usize = 7;
 /// Users whose number is below this pay for themselves. Those above are handed out in blocks of as many, to one
@@ -48,6 +53,53 @@ impl Payer {
     }
 }
 
+/// How much of one table each payer has; `P` is a [`Payer`], and of which host.
+#[derive(Clone, Debug)]
+pub struct Shares<P> {
+    room: usize,
+    all: usize,
+    /// Who has nothing is not in it.
+    own: HashMap<P, usize>,
+}
+
+impl<P: Copy + Eq + Hash> Shares<P> {
+    /// Of a table for `room` entries that is empty.
+    pub fn new(room: usize) -> Self {
+        Self {
+            room,
+            all: 0,
+            own: HashMap::default(),
+        }
+    }
+
+    /// Whether `payer` may have one more entry, which is counted then.
+    pub fn take(&mut self, payer: P) -> bool {
+        let own = self.own.get(&payer).copied().unwrap_or(0);
+        let has_room = Payer::has_room(own, self.all, self.room);
+        if has_room {
+            self.add(payer);
+        }
+        has_room
+    }
+
+    /// `payer` has one more entry, whether that fits or not.
+    pub fn add(&mut self, payer: P) {
+        *self.own.entry(payer).or_default() += 1;
+        self.all += 1;
+    }
+
+    /// `payer` has one entry less.
+    pub fn give_back(&mut self, payer: P) {
+        if let Entry::Occupied(mut own) = self.own.entry(payer) {
+            *own.get_mut() -= 1;
+            self.all -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tracer_common::share;
@@ -67,6 +119,14 @@ mod tests {
         assert_eq!(Payer::of(None, 7, 80), Payer::Nobody);
         let root = Payer::Root { netns: 7, port: 80 };
         assert_eq!(Payer::of(Some(0), 7, 80), root);
+        let mut shares = Shares::new(16);
+        assert_eq!((0..20).filter(|_| shares.take(1)).count(), 14);
+        assert!(shares.take(2) && !shares.take(1));
+        shares.give_back(1);
+        assert!(shares.take(1));
+        shares.add(1);
+        (0..50).for_each(|_| shares.give_back(1));
+        assert_eq!((shares.all, shares.own.len()), (1, 1));
         for own in 0..40_i32 {
             for all in own..60 {
                 for room in [0, 1, 16, 50] {
