@@ -69,20 +69,20 @@ impl<K: Hash + Eq + Clone, V> Fair<K, V> {
     pub(super) fn get_or_insert_mut(
         &mut self,
         payer: Payer,
-        key: K,
+        key: &K,
         make: impl FnOnce() -> V,
     ) -> Option<&mut V> {
         let has = |payer| self.of.get(&payer).map_or(0, LruCache::len);
-        match self.payers.get(&key) {
+        match self.payers.get(key) {
             Some(known) if *known == payer || has(*known) <= has(payer) + 1 => {}
             Some(_) => {
-                if let Some(value) = self.pop(&key) {
+                if let Some(value) = self.pop(key) {
                     self.insert(payer, key.clone(), value);
                 }
             }
             None => self.insert(payer, key.clone(), make()),
         }
-        self.get_mut(&key)
+        self.get_mut(key)
     }
 
     /// Puts in what is not there.
@@ -144,20 +144,20 @@ mod tests {
     #[test]
     fn what_several_put_in_is_not_pushed_out_by_one() {
         let mut fair = room_for(10);
-        fair.get_or_insert_mut(FEW, 1, || 1);
+        fair.get_or_insert_mut(FEW, &1, || 1);
         for key in 100..105 {
-            fair.get_or_insert_mut(MANY, key, || 0);
+            fair.get_or_insert_mut(MANY, &key, || 0);
         }
         // He puts it in as well, and then much more.
-        assert_eq!(fair.get_or_insert_mut(MANY, 1, || 2), Some(&mut 1));
+        assert_eq!(fair.get_or_insert_mut(MANY, &1, || 2), Some(&mut 1));
         for key in 200..300 {
-            fair.get_or_insert_mut(MANY, key, || 0);
+            fair.get_or_insert_mut(MANY, &key, || 0);
         }
         assert_eq!(fair.peek_mut(&1), Some(&mut 1));
         // What he put in first is another's as well.
-        fair.get_or_insert_mut(FEW, 299, || 0);
+        fair.get_or_insert_mut(FEW, &299, || 0);
         for key in 300..400 {
-            fair.get_or_insert_mut(MANY, key, || 0);
+            fair.get_or_insert_mut(MANY, &key, || 0);
         }
         assert!(fair.peek_mut(&299).is_some());
         assert_eq!(fair.len(), 10);

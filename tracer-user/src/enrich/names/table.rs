@@ -198,11 +198,11 @@ impl Table {
                 is_over: false,
             };
             let place = (netns, process, *address);
-            let own = self.own.get_or_insert_mut(payer, place, Names::default);
+            let own = self.own.get_or_insert_mut(payer, &place, Names::default);
             own.into_iter().for_each(|it| it.learn(lives.clone()));
             let place = (netns, *address);
             let shared = &mut self.shared;
-            let shared = shared.get_or_insert_mut(payer, place, Names::default);
+            let shared = shared.get_or_insert_mut(payer, &place, Names::default);
             shared.into_iter().for_each(|it| it.learn(lives.clone()));
         }
         if told.is_empty() && !answer.is_whole {
