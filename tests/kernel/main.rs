@@ -25,6 +25,7 @@ mod executables;
 mod existing;
 mod failures;
 mod filters;
+mod hiding;
 mod hosts;
 mod identity;
 mod ledger;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         themes.extend([
             nameless(existing::tests()),
             nameless(loss::tests()),
+            nameless(hiding::tests()),
             nameless(moments::tests()),
         ]);
     }

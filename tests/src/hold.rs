@@ -82,7 +82,7 @@ impl Held {
 }
 
 /// Room for `count` sockets and some more. More than the limit of limits only for root.
-fn many_descriptors(count: usize) -> Result<()> {
+pub(crate) fn many_descriptors(count: usize) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let wanted = u64::try_from(count + SPARE)?;
     let enough = limit.maximum.is_none_or(|maximum| maximum >= wanted);

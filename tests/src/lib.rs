@@ -8,6 +8,7 @@
 //! - [`cgroup`], [`landlock`]: policies that forbid connect()
 //! - [`traffic`]: many child processes that make many connections, each writing a ledger
 //! - [`storm`], [`hold`]: as many connections as can be made, or held
+//! - [`flood`]: a user who fills tables
 //! - [`moments`]: traffic that a recording begins and ends in the midst of
 //! - [`unanswered`]: a process whose memory cannot be looked at
 //! - [`shop`]: a small application that asks a database and a cache
@@ -26,6 +27,7 @@ pub mod bpf;
 pub mod cgroup;
 pub mod container;
 pub mod expect;
+pub mod flood;
 pub mod hold;
 pub mod init;
 pub mod landlock;

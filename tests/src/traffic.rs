@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::{
-    agent, hold,
+    agent, flood, hold,
     ledger::{Closer, End, Ledger, Side, canonical, now},
     moments,
     netns::Netns,
@@ -199,6 +199,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
         "dial" => parse(&plan).and_then(|plan| run_client(&plan)),
         "hold-serve" => parse(&plan).and_then(|plan| hold::run_server(&plan)),
         "hold-dial" => parse(&plan).and_then(|plan| hold::run_client(&plan)),
+        "flood" => parse(&plan).and_then(|plan| flood::run(&plan)),
         "agent" => agent::run(),
         "shop" => parse(&plan).and_then(|shop| shop::run(&shop)),
         "moments-serve" => parse(&plan).and_then(|folder: PathBuf| moments::run_server(&folder)),

@@ -2,7 +2,8 @@
 //!
 //! Owns the layout of what crosses the ring buffer ([`Opened`], [`Carried`], [`Ended`],
 //! [`Listening`], [`Executed`], [`Exited`], [`Cgroup`], [`Message`], [`Redirect`]), of the
-//! per-CPU counters ([`Counts`]), of the time that is told of ([`Span`]) and of the offsets user space hands to the kernel side ([`Offsets`]). No I/O, no allocation, no
+//! per-CPU counters ([`Counts`]), of the time that is told of ([`Span`]) and of the offsets user space hands to the kernel side ([`Offsets`]);
+//! and who may have how much of a table ([`share`]). No I/O, no allocation, no
 //! interpretation: a number becomes a meaning in `tracer-user`'s `capture`.
 //!
 //! Rules of the house:
@@ -17,6 +18,7 @@
 mod observers;
 mod offsets;
 mod record;
+pub mod share;
 
 pub use observers::{OBSERVERS, Observer, Observers};
 pub use offsets::{Need, Offsets};

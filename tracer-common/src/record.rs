@@ -224,6 +224,10 @@ pub struct Connection {
     /// The first sequence numbers of the two ends, that of the client in the upper half: the same
     /// at both ends, whatever translates their addresses. 0 while not known.
     pub handshake: u64,
+    /// Who pays for its place in the table: see [`share`](crate::share).
+    pub payer: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What a connection carried, from its `tcp_sock`.
@@ -296,8 +300,8 @@ pub struct Listening {
     pub process: Process,
     /// Largest length of its accept queue (`sock.sk_max_ack_backlog`).
     pub backlog: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Who pays for its place in the table: see [`share`](crate::share).
+    pub payer: u32,
 }
 
 /// Bytes of an executable's path that are kept, a NUL after each name included.
@@ -478,12 +482,12 @@ macro_rules! layout {
 layout! {
     Header: 16, time_ns @ 0, kind @ 8, reserved @ 12;
     Process: 48, cgroup @ 8, tgid @ 16, netns_owner @ 20, uid @ 24, source @ 28, exec_id @ 30, comm @ 32;
-    Connection: 136, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, failed_errno @ 126, handshake @ 128;
+    Connection: 144, flow @ 24, process @ 72, direction @ 120, flags @ 121, last_state @ 122, reported @ 123, ended @ 124, failed @ 125, failed_errno @ 126, handshake @ 128, payer @ 136, reserved @ 140;
     Totals: 24, received_bytes @ 8, srtt_us @ 16, retransmits @ 20;
-    Opened: 152, connection @ 16;
-    Carried: 176, connection @ 16, totals @ 152;
-    Ended: 184, connection @ 16, totals @ 152, errno @ 176, sequence @ 180;
-    Listening: 120, flow @ 16, process @ 64, backlog @ 112, reserved @ 116;
+    Opened: 160, connection @ 16;
+    Carried: 184, connection @ 16, totals @ 160;
+    Ended: 192, connection @ 16, totals @ 160, errno @ 184, sequence @ 188;
+    Listening: 120, flow @ 16, process @ 64, backlog @ 112, payer @ 116;
     Executed: 6224, process @ 16, parent @ 64, args_bytes @ 68, exe_bytes @ 72, reserved @ 76, exe @ 80, args @ 2128;
     Forked: 80, process @ 16, child_start_ns @ 64, child @ 72, parent @ 76;
     Exited: 72, process @ 16, status @ 64, reserved @ 68;

@@ -62,6 +62,22 @@ pub(crate) fn untold(kind: Kind) {
     }
 }
 
+/// Counts an event that is not told as the rest of the ring buffer is for others.
+#[inline(always)]
+pub(crate) fn unsent(kind: Kind) {
+    if when(now()) == When::Within {
+        count(kind, |counts| &counts.seen);
+        count(kind, |counts| &counts.ring_full);
+    }
+}
+
+/// Whether half of the ring buffer waits to be read.
+#[inline(always)]
+pub(crate) fn is_half_full() -> bool {
+    // A quarter is what the reader is woken for.
+    EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) >= 2 * WAKE_BYTES.load()
+}
+
 /// Remembers that the table of connections was full.
 #[inline(always)]
 pub(crate) fn set_overflowed() {

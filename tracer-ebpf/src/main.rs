@@ -20,6 +20,7 @@ mod probes;
 mod process;
 mod redirect;
 mod room;
+mod share;
 mod span;
 
 #[unsafe(link_section = "license")]

@@ -5,9 +5,11 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use tracer_common::{Connection, Counts, Flow, Kind, Listening, Observers, Offsets, Span};
+use tracer_common::{
+    Connection, Counts, Flow, Kind, Listening, Observers, Offsets, Span, share::PAYERS,
+};
 
-use crate::{kernel::Room, life::Visit, names::Receiving};
+use crate::{kernel::Room, life::Visit, names::Receiving, share::Table};
 
 /// Records on their way to user space. Size set by user space.
 #[map]
@@ -22,12 +24,21 @@ pub(crate) static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entr
 /// Sockets that listen, by address of their `struct sock`, as they were reported; the time in the
 /// header is when.
 #[map]
-pub(crate) static LISTENERS: HashMap<u64, Listening> = HashMap::with_max_entries(1 << 13, 0);
+pub(crate) static LISTENERS: HashMap<u64, Listening> =
+    HashMap::with_max_entries(Table::LISTENERS, 0);
 
 /// Processes that are named as owners in LISTENERS, by start and id, until they end: who owns a
-/// socket that stays is asked again.
+/// socket that stays is asked again. With who pays for the place.
 #[map]
-pub(crate) static OWNERS: HashMap<[u64; 2], u32> = HashMap::with_max_entries(1 << 13, 0);
+pub(crate) static OWNERS: HashMap<[u64; 2], u32> = HashMap::with_max_entries(Table::LISTENERS, 0);
+
+/// How many entries of each `Table` each payer has.
+#[map]
+pub(crate) static PAID: Array<i32> = Array::with_max_entries(Table::COUNT * PAYERS, 0);
+
+/// And all payers together.
+#[map]
+pub(crate) static HELD: Array<i32> = Array::with_max_entries(Table::COUNT, 0);
 
 /// What was seen and lost, by `Kind`.
 #[map]
@@ -58,9 +69,14 @@ pub(crate) static INTENDED: LruHashMap<u64, Flow> = LruHashMap::with_max_entries
 pub(crate) static SPAN: Array<Span> = Array::with_max_entries(1, 0);
 
 /// Not zero once CONNECTIONS had no room: from then on a socket without an entry may
-/// be one that did not fit, no longer only one that is older than the programs.
+/// be one that did not fit, no longer only one that is older than the programs. Until user space has found
+/// all of these.
 #[map]
 pub(crate) static OVERFLOWED: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Who was refused an entry of CONNECTIONS last: one who has most of them.
+#[map]
+pub(crate) static REFUSED: Array<u32> = Array::with_max_entries(1, 0);
 
 /// How far a look around has come.
 #[map]
@@ -92,6 +108,10 @@ pub(crate) static TYPED_TASK: Global<u32> = Global::new(0);
 /// is need not be read. 0 if there is none.
 #[unsafe(no_mangle)]
 pub(crate) static HOME_NETNS: Global<u32> = Global::new(0);
+
+/// How many entries CONNECTIONS has room for.
+#[unsafe(no_mangle)]
+pub(crate) static ROOM: Global<u32> = Global::new(1 << 17);
 
 /// How many unread bytes in EVENTS are worth waking the reader for.
 #[unsafe(no_mangle)]

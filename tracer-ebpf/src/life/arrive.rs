@@ -2,10 +2,11 @@
 
 use core::mem::MaybeUninit;
 
-use tracer_common::{Connection, Direction};
+use tracer_common::{Connection, Direction, Kind};
 
 use super::{begin, dial};
 use crate::{
+    emit,
     kernel::{Packet, Sock, first_sequence, now, state},
     room::zeroed,
 };
@@ -37,6 +38,11 @@ pub(crate) fn turned_away(packet: Packet) {
 
 #[inline(never)]
 fn report(listener: Sock, packet: Packet, sequence: u32, last_state: u8) {
+    if emit::is_half_full() {
+        // Anybody can send these, under any address: they must not push out what is told of others.
+        emit::unsent(Kind::FAIL);
+        return;
+    }
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now();
@@ -46,6 +52,7 @@ fn report(listener: Sock, packet: Packet, sequence: u32, last_state: u8) {
     if listener.address != 0 {
         listener.read_netns(&mut connection.flow.netns);
     }
-    begin::read_listener(listener, &mut connection.process);
+    // Nobody's, where it is not known.
+    let _ = begin::read_listener(listener, &mut connection.process);
     dial::report_failed(connection, 0, sequence);
 }

@@ -12,6 +12,7 @@ use crate::{
     kernel::{self, Role, Sock, now, state},
     maps::{CONNECTIONS, LISTENERS},
     room::zeroed,
+    share,
     span::{When, when},
 };
 
@@ -30,6 +31,7 @@ fn attempt(sock: Sock, place: Place) -> bool {
     sock.read_flow(&mut connection.flow);
     kernel::read_current(Source::HOOK, &mut connection.process);
     connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
+    connection.payer = share::payer(&connection.process, &connection.flow, 0);
     place.keep(sock, connection)
 }
 
@@ -45,26 +47,27 @@ fn arrival(sock: Sock, place: Place) -> bool {
     let connection: &mut Connection = zeroed(&mut room);
     connection.begun_ns = now();
     connection.direction = Direction::INBOUND;
-    if !read_listener(Sock::at(sock.cloned_from()), &mut connection.process) {
-        debug!(sock.address, "connection at a listener that is not known");
+    match read_listener(Sock::at(sock.cloned_from()), &mut connection.process) {
+        Some(payer) => connection.payer = payer,
+        None => debug!(sock.address, "connection at a listener that is not known"),
     }
     place.keep(sock, connection)
 }
 
-/// Writes to `to` who listens at this socket; tells whether that is known.
+/// Writes to `to` who listens at this socket, if that is known. Tells who pays for what comes in there.
 #[inline(always)]
-pub(super) fn read_listener(listener: Sock, to: &mut Process) -> bool {
+pub(super) fn read_listener(listener: Sock, to: &mut Process) -> Option<u32> {
     // SAFETY: an entry is replaced only when the kernel reuses the address for another
     // listener, which cannot be while this one has a clone in the making or a SYN in
     // its hands.
     let Some(listening) = (unsafe { LISTENERS.get(listener.address) }) else {
-        return false;
+        return None;
     };
     // SAFETY: both are valid, and the stack is not in a map. A plain assignment
     // becomes a call of a memmove that goes byte by byte.
     unsafe { (&raw mut *to).copy_from_nonoverlapping(&raw const listening.process, 1) };
     to.source = Source::LISTENER;
-    true
+    Some(share::payer(to, &listening.flow, listening.flow.local_port))
 }
 
 /// The handshake is complete, at either end. Any context.

@@ -3,7 +3,8 @@
 
 use core::mem::MaybeUninit;
 
-use tracer_common::{Connection, Direction, Ended, Kind, Source, Totals, failed, hooks};
+use aya_ebpf::helpers::bpf_get_current_uid_gid;
+use tracer_common::{Connection, Direction, Ended, Kind, Source, Totals, failed, hooks, share};
 
 use super::{find_any, forget, hooked, keep};
 use crate::{
@@ -59,10 +60,10 @@ fn refused(socket: u64, address: u64, error: u32) {
                 unsafe {
                     (&raw mut connection.flow).copy_from_nonoverlapping(&raw const entry.flow, 1);
                 }
-                forget(sock);
+                forget(sock, entry.payer);
             }
             _ => {
-                forget(sock);
+                forget(sock, entry.payer);
                 if told == error || told == 0 {
                     return;
                 }
@@ -112,13 +113,14 @@ pub(super) fn remember_for_return(sock: Sock) {
     memory.begun_ns = now();
     memory.failed = failed::UNTOLD;
     sock.read_flow(&mut memory.flow);
+    memory.payer = share::payer(bpf_get_current_uid_gid() as u32, memory.flow.netns, 0);
     keep(sock, memory);
 }
 
 /// Remembers that a failure was told, as connect() will return it, now or when it is
-/// called again.
+/// called again. `payer` paid for the attempt.
 #[inline(never)]
-pub(super) fn remember_failure(sock: Sock) {
+pub(super) fn remember_failure(sock: Sock, payer: u32) {
     if !hooked(hooks::DIAL) {
         return;
     }
@@ -127,5 +129,6 @@ pub(super) fn remember_failure(sock: Sock) {
     memory.begun_ns = now();
     memory.failed = failed::TOLD;
     memory.failed_errno = sock.error() as u16;
+    memory.payer = payer;
     keep(sock, memory);
 }

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::BPF_EXIST;
-use tracer_common::{Connection, Direction, Ended, Kind, Process, Source, flags, hooks};
+use tracer_common::{Connection, Direction, Ended, Kind, Process, Source, flags, hooks, share};
 
 use super::{
     dial, find, find_any, find_own, forget, hooked, is_own, is_set, keep, read_closer,
@@ -14,6 +14,7 @@ use crate::{
     kernel::{self, Sock, now, state},
     maps::CONNECTIONS,
     room::zeroed,
+    share::payer,
 };
 
 /// A process lets go of a socket, in its context: `tcp_close()` was called, and does
@@ -197,10 +198,13 @@ pub(super) fn failed(sock: Sock, old: u8) {
         scan::missed(sock);
         dial::remember_for_return(sock);
     } else if sock.was_deferred() && (!hooked(hooks::CONNECT) || find(sock).is_none()) {
-        forget(sock); // it never began
+        // It never began.
+        if let Some(entry) = find(sock) {
+            forget(sock, entry.payer);
+        }
     } else {
-        report_failed(sock, old);
-        dial::remember_failure(sock);
+        let payer = report_failed(sock, old);
+        dial::remember_failure(sock, payer);
     }
 }
 
@@ -221,8 +225,9 @@ pub(crate) fn error_reported(sock: Sock) {
     }
 }
 
+/// Tells who paid for the attempt.
 #[inline(never)]
-fn report_failed(sock: Sock, old: u8) {
+fn report_failed(sock: Sock, old: u8) -> u32 {
     let now = now();
     let sent = sock.has_sent();
     if let Some(connection) = find_own(sock) {
@@ -234,14 +239,16 @@ fn report_failed(sock: Sock, old: u8) {
         if !sock.is_owned() {
             connection.flags |= flags::FROM_OUTSIDE;
         }
-        let error = why(sock, connection);
-        report_end(Kind::FAIL, sock, connection, error, now, || forget(sock));
-        return;
+        let (error, payer) = (why(sock, connection), connection.payer);
+        report_end(Kind::FAIL, sock, connection, error, now, || {
+            forget(sock, payer)
+        });
+        return payer;
     }
     // Where tcp_connect() is hooked, an attempt that sends nothing never has an entry.
     if (sent || !hooked(hooks::CONNECT)) && emit::overflowed() {
         emit::untold(Kind::FAIL);
-        return;
+        return share::NOBODY;
     }
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
@@ -261,6 +268,7 @@ fn report_failed(sock: Sock, old: u8) {
     }
     let error = why(sock, connection);
     report_end(Kind::FAIL, sock, connection, error, now, || true);
+    payer(&connection.process, &connection.flow, 0)
 }
 
 /// Why an attempt failed: the socket's error, else the one that its process was shown before it
@@ -285,7 +293,7 @@ pub(super) fn handshake_ended(sock: Sock, old: u8) {
     } else if is_set(&connection.reported) {
         ended(sock, old);
     } else {
-        forget(sock);
+        forget(sock, connection.payer);
     }
 }
 
@@ -297,7 +305,7 @@ pub(crate) fn destroyed(sock: Sock) {
         return;
     };
     if connection.failed != 0 {
-        forget(sock);
+        forget(sock, connection.payer);
     } else if is_set(&connection.reported) && sock.is_at_ends_of(connection) {
         let ended_ns = connection.ended_ns;
         let time_ns = if ended_ns == 0 { now() } else { ended_ns };
@@ -344,8 +352,9 @@ pub(super) fn report_closed(sock: Sock, connection: &Connection, time_ns: u64) {
         0 => connection.failed_errno.into(),
         error => error,
     };
+    let payer = connection.payer;
     report_end(Kind::CLOSE, sock, connection, error, time_ns, || {
-        forget(sock)
+        forget(sock, payer)
     });
 }
 

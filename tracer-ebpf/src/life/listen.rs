@@ -2,15 +2,19 @@
 
 use core::mem::MaybeUninit;
 
+use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_log_ebpf::warn;
-use tracer_common::{Kind, Listening, Process, Source};
+use tracer_common::{Kind, Listening, Process, Source, share};
 
 use crate::{
     emit,
     kernel::{self, Sock, now},
     maps::{LISTENERS, OWNERS},
     room::zeroed,
+    share::{Table, payer},
 };
+
+use super::E2BIG;
 
 /// A process listens, in its context.
 #[inline(never)]
@@ -20,19 +24,57 @@ pub(super) fn begun(sock: Sock) {
     let listening: &mut Listening = zeroed(&mut room);
     read(sock, Source::HOOK, listening);
     listening.header.time_ns = now;
+    listening.payer = payer(&listening.process, &listening.flow, 0);
     let listening: &Listening = listening;
+    if let Some(stale) = LISTENERS.get_ptr(sock.address) {
+        // Nobody told of its end.
+        // SAFETY: a valid number, of this entry or of one that has its memory since.
+        forget(sock, unsafe { (*stale).payer });
+    }
     own(&listening.process);
-    if LISTENERS.insert(sock.address, listening, 0).is_err() {
+    if add(sock, listening).is_err() {
         warn!(sock.address, "table of listeners full");
     }
     report(Kind::LISTEN, listening, now);
 }
 
+/// Makes an entry where there is none, which `listening.payer` pays for.
+#[inline(always)]
+pub(super) fn add(sock: Sock, listening: &Listening) -> Result<(), i32> {
+    let payer = listening.payer;
+    if !Table::Listeners.has_room(payer) {
+        return Err(E2BIG);
+    }
+    let result = LISTENERS.insert(sock.address, listening, u64::from(BPF_NOEXIST));
+    if result.is_ok() {
+        Table::Listeners.take(payer);
+    }
+    result
+}
+
+/// Forgets the entry, which `payer` pays for. Whether there was one.
+#[inline(always)]
+pub(super) fn forget(sock: Sock, payer: u32) -> bool {
+    let is_gone = LISTENERS.remove(sock.address).is_ok();
+    if is_gone {
+        Table::Listeners.give_back(payer);
+    }
+    is_gone
+}
+
 /// Remembers that a process owns a socket that listens, until that process ends.
 #[inline(always)]
 pub(super) fn own(process: &Process) {
+    // A user's, or root's: whoever makes processes makes them in any namespace.
+    let payer = share::payer(process.uid, 0, 0);
     // Where there is no room, the owner is taken for one that has ended: another holder is found.
-    let _ = OWNERS.insert(owner(process), 0, 0);
+    if Table::Owners.has_room(payer)
+        && OWNERS
+            .insert(owner(process), payer, u64::from(BPF_NOEXIST))
+            .is_ok()
+    {
+        Table::Owners.take(payer);
+    }
 }
 
 /// Whether a process that owned a socket has ended.
@@ -46,7 +88,12 @@ pub(super) fn is_ownerless(process: &Process) -> bool {
 #[inline(always)]
 pub(crate) fn disown(process: &Process) {
     // Most processes own nothing.
-    let _ = OWNERS.remove(owner(process));
+    // SAFETY: it is removed where its process ends, and by nobody else.
+    if let Some(payer) = unsafe { OWNERS.get(owner(process)) }.copied()
+        && OWNERS.remove(owner(process)).is_ok()
+    {
+        Table::Owners.give_back(payer);
+    }
 }
 
 #[inline(always)]
@@ -60,9 +107,10 @@ pub(super) fn ended(sock: Sock) {
     let now = now();
     // SAFETY: the entry is this socket's, whose lock the kernel holds here.
     if let Some(listening) = unsafe { LISTENERS.get(sock.address) } {
+        let payer = listening.payer;
         report(Kind::UNLISTEN, listening, now);
         // It was just found; should it be gone, so much the better.
-        let _ = LISTENERS.remove(sock.address);
+        forget(sock, payer);
     } else {
         // Nobody told, or it found no room.
         let mut room = MaybeUninit::uninit();

@@ -28,7 +28,7 @@ mod totals;
 
 use core::arch::asm;
 
-use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
 use aya_log_ebpf::warn;
 use tracer_common::{Connection, Kind, Opened, Source, hooks};
 
@@ -46,6 +46,7 @@ use crate::{
     emit,
     kernel::{self, Sock, state},
     maps::{CONNECTIONS, HOOKS},
+    share::Table,
     span::is_stale,
 };
 
@@ -138,28 +139,55 @@ fn read_closer(sock: Sock, connection: &mut Connection) {
 
 /// Whether the entry stands. It takes the place of any other.
 #[inline(always)]
-fn keep(sock: Sock, connection: &Connection) -> bool {
-    insert(sock, connection, u64::from(BPF_ANY)).is_ok()
+fn keep(sock: Sock, connection: &mut Connection) -> bool {
+    match add(sock, connection) {
+        Err(EEXIST) => replace(sock, connection),
+        result => result.is_ok(),
+    }
 }
 
+/// Makes an entry where there is none, which `connection.payer` pays for.
 #[inline(always)]
-fn insert(sock: Sock, connection: &Connection, flags: u64) -> Result<(), i32> {
-    let mut result = CONNECTIONS.insert(sock.address, connection, flags);
-    if let Err(error) = result
-        && error != E2BIG
-        && error != EEXIST
-    {
-        // The place is locked by what this program interrupted, or for very long by a
-        // processor that does not run: once more.
-        result = CONNECTIONS.insert(sock.address, connection, flags);
-    }
-    if result == Err(E2BIG) {
-        if !emit::overflowed() {
-            warn!(sock.address, "table of connections full");
+fn add(sock: Sock, connection: &Connection) -> Result<(), i32> {
+    let payer = connection.payer;
+    let mut result = Err(E2BIG);
+    if Table::Connections.has_room(payer) {
+        result = CONNECTIONS.insert(sock.address, connection, u64::from(BPF_NOEXIST));
+        if let Err(error) = result
+            && error != E2BIG
+            && error != EEXIST
+        {
+            // The place is locked by what this program interrupted, or for very long by a
+            // processor that does not run: once more.
+            result = CONNECTIONS.insert(sock.address, connection, u64::from(BPF_NOEXIST));
         }
-        emit::set_overflowed();
+    } else if CONNECTIONS.get_ptr(sock.address).is_some() {
+        result = Err(EEXIST);
+    }
+    match result {
+        Ok(()) => Table::Connections.take(payer),
+        Err(E2BIG) => {
+            if !emit::overflowed() {
+                warn!(sock.address, "table of connections full");
+            }
+            emit::set_overflowed();
+        }
+        Err(_) => {}
     }
     result
+}
+
+/// Puts `connection` in the place of another, whose payer goes on paying.
+#[inline(always)]
+fn replace(sock: Sock, connection: &mut Connection) -> bool {
+    let Some(known) = CONNECTIONS.get_ptr(sock.address) else {
+        return false;
+    };
+    // SAFETY: a valid number, of this entry or of one that has its memory since.
+    connection.payer = unsafe { (&raw const (*known).payer).read_volatile() };
+    CONNECTIONS
+        .insert(sock.address, &*connection, u64::from(BPF_EXIST))
+        .is_ok()
 }
 
 /// Has `make` keep the entry of a connection that begins. Should there be one in its place,
@@ -185,12 +213,11 @@ enum Place {
 impl Place {
     /// Whether the place was as it should be.
     #[inline(always)]
-    fn keep(self, sock: Sock, connection: &Connection) -> bool {
-        let flags = match self {
-            Self::Free => BPF_NOEXIST,
-            Self::Any => BPF_ANY,
-        };
-        insert(sock, connection, u64::from(flags)) != Err(EEXIST)
+    fn keep(self, sock: Sock, connection: &mut Connection) -> bool {
+        match add(sock, connection) {
+            Err(EEXIST) => matches!(self, Self::Any) && replace(sock, connection),
+            _ => true,
+        }
     }
 }
 
@@ -237,16 +264,27 @@ fn find_any(sock: Sock) -> Option<&'static mut Connection> {
     let connection = unsafe { &mut *connection };
     if is_stale(connection.begun_ns) {
         // Nobody was told of it: to those who are told it is as old as one without an entry.
-        let _ = CONNECTIONS.remove(sock.address);
+        let _ = remove(sock, connection.payer);
         return None;
     }
     Some(connection)
 }
 
-/// Whether there was an entry: of several who forget one, only the first is told so.
+/// Takes the entry out, which `payer` pays for.
 #[inline(always)]
-fn forget(sock: Sock) -> bool {
-    match CONNECTIONS.remove(sock.address) {
+fn remove(sock: Sock, payer: u32) -> Result<(), i32> {
+    let result = CONNECTIONS.remove(sock.address);
+    if result.is_ok() {
+        Table::Connections.give_back(payer);
+    }
+    result
+}
+
+/// Forgets the entry, which `payer` pays for. Whether there was one: of several who forget it, only the first is
+/// told so.
+#[inline(always)]
+fn forget(sock: Sock, payer: u32) -> bool {
+    match remove(sock, payer) {
         Ok(()) => true,
         Err(ENOENT) => false,
         Err(_) => {

@@ -2,17 +2,18 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
+use aya_ebpf::bindings::BPF_EXIST;
 use tracer_common::{
     Connection, Direction, Ended, Kind, Listening, Opened, SETTLED_NS, Source, Totals, flags,
 };
 
-use super::{E2BIG, find, find_any, forget, is_set, listen};
+use super::{E2BIG, add, find, find_any, forget, is_set, listen};
 use crate::{
     emit,
     kernel::{self, Files, Held, Sock, now, state},
-    maps::{CONNECTIONS, LISTENERS, PREVIOUS, VISIT},
+    maps::{LISTENERS, PREVIOUS, VISIT},
     room::{clear, zeroed},
+    share::payer,
     span::is_stale,
 };
 
@@ -90,7 +91,7 @@ fn found_listener(held: &Held, sock: Sock) {
     match unsafe { LISTENERS.get(sock.address) } {
         None => new_listener(held, sock),
         Some(known) if is_stale(known.header.time_ns) => {
-            let _ = LISTENERS.remove(sock.address);
+            listen::forget(sock, known.payer);
             new_listener(held, sock);
         }
         Some(known) if listen::is_ownerless(&known.process) => inherited_listener(held, sock),
@@ -105,13 +106,13 @@ fn is_listening(sock: Sock) -> bool {
 
 #[inline(never)]
 fn new_listener(held: &Held, sock: Sock) {
-    tell_listener(held, sock, BPF_NOEXIST);
+    tell_listener(held, sock, None);
 }
 
 /// Nobody told of this socket, or who it was told of has ended: from here on it is of who holds it.
 /// Tells whether it is.
 #[inline(always)]
-fn tell_listener(held: &Held, sock: Sock, place: u32) -> bool {
+fn tell_listener(held: &Held, sock: Sock, before: Option<&Listening>) -> bool {
     let task = held.task;
     let now = now();
     let mut room = MaybeUninit::uninit();
@@ -121,15 +122,24 @@ fn tell_listener(held: &Held, sock: Sock, place: u32) -> bool {
     listening.process.netns_owner = sock.netns_owner(listening.flow.netns);
     listening.backlog = sock.backlog();
     listening.header.time_ns = now;
+    listening.payer = match before {
+        Some(before) => before.payer,
+        None => payer(&listening.process, &listening.flow, 0),
+    };
     let listening: &Listening = listening;
     let mut is_told = false;
     // The place in the ring is taken first, so what a hook tells of this socket once the
     // entry is there comes after it.
     listen::report_if(Kind::LISTEN, listening, now, || {
-        is_told = LISTENERS
-            .insert(sock.address, listening, u64::from(place))
-            .is_ok()
-            && ((is_listening(sock) && held.is_open()) || LISTENERS.remove(sock.address).is_err());
+        let kept = match before {
+            None => listen::add(sock, listening),
+            Some(_) => LISTENERS.insert(sock.address, listening, u64::from(BPF_EXIST)),
+        };
+        if kept == Err(E2BIG) {
+            emit::untold(Kind::LISTEN);
+        }
+        is_told = kept.is_ok()
+            && ((is_listening(sock) && held.is_open()) || !listen::forget(sock, listening.payer));
         is_told
     });
     if is_told {
@@ -161,14 +171,14 @@ fn inherited_listener(held: &Held, sock: Sock) {
     if kernel::is_of(held.task, &before.process) {
         // There was no room to remember it.
         listen::own(&before.process);
-    } else if tell_heir(held, sock) {
+    } else if tell_heir(held, sock, before) {
         listen::report(Kind::UNLISTEN, before, now());
     }
 }
 
 #[inline(never)]
-fn tell_heir(held: &Held, sock: Sock) -> bool {
-    tell_listener(held, sock, BPF_EXIST)
+fn tell_heir(held: &Held, sock: Sock, before: &Listening) -> bool {
+    tell_listener(held, sock, Some(before))
 }
 
 /// Whether it is a connection or an attempt that nobody was told of.
@@ -197,13 +207,10 @@ fn found_connection(held: &Held, sock: Sock) {
         connection.direction = Direction::OUTBOUND;
         sock.read_flow(&mut connection.flow);
         connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
+        connection.payer = payer(&connection.process, &connection.flow, 0);
         let connection: &Connection = connection;
-        if CONNECTIONS
-            .insert(sock.address, connection, u64::from(BPF_NOEXIST))
-            .is_ok()
-            && !(sock.is_hashed() && held.is_open())
-        {
-            forget(sock);
+        if add(sock, connection).is_ok() && !(sock.is_hashed() && held.is_open()) {
+            forget(sock, connection.payer);
         }
         return;
     }
@@ -211,8 +218,14 @@ fn found_connection(held: &Held, sock: Sock) {
     // is still in them after the entry is made ends with the entry in place, and one that
     // is not has been told of, unless its end took this entry along.
     report_existing(sock, connection, now(), || {
-        (sock.is_hashed() && held.is_open()) || !forget(sock)
+        (sock.is_hashed() && held.is_open()) || !forget_found(sock)
     });
+}
+
+/// Takes back the entry that was just made.
+#[inline(always)]
+fn forget_found(sock: Sock) -> bool {
+    find(sock).is_some_and(|entry| forget(sock, entry.payer))
 }
 
 /// Tells that a connection is there, which begins with that for us, and follows it from
@@ -232,6 +245,7 @@ pub(super) fn report_existing(
     }
     sock.read_flow(&mut connection.flow);
     connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
+    connection.payer = payer(&connection.process, &connection.flow, 0);
     let connection: &Connection = connection;
     let fill = |record: *mut Opened| {
         // SAFETY: room for an `Opened`, aligned to 8; all but its header is written, it has
@@ -242,10 +256,9 @@ pub(super) fn report_existing(
     };
     // The place in the ring is taken first: what is told of the entry comes after it.
     emit::record_if(emit::header(Kind::EXISTING, now), fill, || {
-        match CONNECTIONS.insert(sock.address, connection, u64::from(BPF_NOEXIST)) {
+        match add(sock, connection) {
             Ok(()) => settle(),
             Err(E2BIG) => {
-                emit::set_overflowed();
                 emit::untold(Kind::EXISTING);
                 false
             }
@@ -294,7 +307,7 @@ fn report_over(sock: Sock, entry: &Connection, now: u64) {
             (&raw mut (*record).sequence).write(0);
         }
     };
-    emit::record_if(emit::header(kind, now), fill, || forget(sock));
+    emit::record_if(emit::header(kind, now), fill, || forget(sock, entry.payer));
 }
 
 /// What this socket's entry tells of is over, and nobody told: the socket is freed, or its
@@ -311,6 +324,6 @@ fn tell_missed(sock: Sock, entry: &Connection, now: u64) {
     if is_set(&entry.reported) || entry.direction == Direction::OUTBOUND {
         report_over(sock, entry, now);
     } else {
-        forget(sock); // nobody accepted it: nobody's event
+        forget(sock, entry.payer); // nobody accepted it: nobody's event
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn attach(
                 .override_global("TYPED_TASK", &typed_task, true)
                 .override_global("HOME_NETNS", &home_netns, true)
                 .override_global("WAKE_BYTES", &wake_bytes, true)
+                .override_global("ROOM", &options.connections, true)
                 .override_global(aya_log::LEVEL, &log_level, true)
                 .map_max_entries("EVENTS", options.ring_bytes)
                 .map_max_entries("CONNECTIONS", options.connections)

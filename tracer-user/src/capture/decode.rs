@@ -169,7 +169,7 @@ mod tests {
         };
         assert_eq!(ended.header.time_ns.to_ne_bytes(), bytes[..8]);
         assert_eq!(ended.connection.begun_ns.to_ne_bytes(), bytes[16..24]);
-        assert_eq!(ended.errno.to_ne_bytes(), bytes[176..180]);
+        assert_eq!(ended.errno.to_ne_bytes(), bytes[184..188]);
     }
 
     #[test]

@@ -529,6 +529,7 @@ fn exchanged(message: &abi::Message) -> DnsPiece<'_> {
     DnsPiece {
         netns: message.flow.netns,
         process: key(&message.process),
+        uid: message.process.uid,
         server: ends.remote,
         local_port: ends.local.port(),
         transport: if message.stream == 0 {

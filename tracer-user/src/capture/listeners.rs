@@ -1,7 +1,7 @@
 //! Who listens where, as far as `listen` and `unlisten` told, and whose sockets outlived him.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     sync::Arc,
@@ -10,9 +10,10 @@ use std::{
 
 use lru::LruCache;
 
-use crate::model::{Listener, Process, ProcessKey};
+use crate::model::{Listener, Payer, Process, ProcessKey, Shares};
 
-/// More listening addresses than any host should have; past it, new ones are not kept.
+/// More listening addresses than any host should have; past it, or past one user's share of it, new ones are not
+/// kept: what comes in there is nobody's until it is read from.
 const MAX_ADDRESSES: usize = 65_536;
 
 /// More sockets at one address than any server shares it out to.
@@ -27,7 +28,9 @@ const CLOSING: Duration = Duration::from_millis(100);
 
 /// The listening sockets of this host, by network namespace and address: who owns each.
 pub(super) struct Listeners {
-    by_address: HashMap<(u32, SocketAddr), Vec<Option<Arc<Process>>>>,
+    by_address: HashMap<(u32, SocketAddr), Here>,
+    /// Whose the addresses are.
+    shares: Shares<Payer>,
     /// How many sockets each owner has.
     owned: HashMap<ProcessKey, usize>,
     /// When owners ended, nanoseconds on the kernel's clock.
@@ -38,10 +41,17 @@ pub(super) struct Listeners {
     outlived_at: Option<Instant>,
 }
 
+/// The sockets at one address, each with its owner.
+struct Here {
+    owners: Vec<Option<Arc<Process>>>,
+    payer: Payer,
+}
+
 impl Default for Listeners {
     fn default() -> Self {
         Self {
             by_address: HashMap::new(),
+            shares: Shares::new(MAX_ADDRESSES),
             owned: HashMap::new(),
             ended: LruCache::new(ENDED),
             outlived: HashSet::new(),
@@ -54,10 +64,18 @@ impl Listeners {
     /// Adds a socket of this owner.
     pub(super) fn add(&mut self, listener: &Listener, owner: Option<Arc<Process>>) {
         let key = (listener.netns, listener.local);
-        if self.by_address.len() >= MAX_ADDRESSES && !self.by_address.contains_key(&key) {
-            return;
-        }
-        let owners = self.by_address.entry(key).or_default();
+        let Here { owners, .. } = match self.by_address.entry(key) {
+            Entry::Occupied(here) => here.into_mut(),
+            Entry::Vacant(place) => {
+                let uid = owner.as_ref().and_then(|it| it.uid);
+                let payer = Payer::of(uid, listener.netns, 0);
+                if !self.shares.take(payer) {
+                    return;
+                }
+                let owners = Vec::new();
+                place.insert(Here { owners, payer })
+            }
+        };
         if owners.len() < MAX_SOCKETS {
             if let Some(owner) = &owner {
                 *self.owned.entry(owner.key).or_default() += 1;
@@ -69,7 +87,7 @@ impl Listeners {
     /// Forgets one socket of this owner at this address.
     pub(super) fn remove(&mut self, listener: &Listener, owner: Option<&Process>) {
         let key = (listener.netns, listener.local);
-        let Some(owners) = self.by_address.get_mut(&key) else {
+        let Some(Here { owners, payer }) = self.by_address.get_mut(&key) else {
             return;
         };
         // A socket that was inherited may be closed by another process than it is kept of.
@@ -79,6 +97,7 @@ impl Listeners {
             .unwrap_or(0);
         let removed = owners.swap_remove(at);
         if owners.is_empty() {
+            self.shares.give_back(*payer);
             self.by_address.remove(&key);
         }
         if let Some(owner) = removed.map(|it| it.key)
@@ -138,7 +157,7 @@ impl Listeners {
     /// The owners of the sockets at `local` itself, else of those that listen on its
     /// port on every address, as the kernel chooses.
     fn at(&self, netns: u32, local: SocketAddr) -> Option<&Vec<Option<Arc<Process>>>> {
-        let find = |at: SocketAddr| self.by_address.get(&(netns, at));
+        let find = |at: SocketAddr| Some(&self.by_address.get(&(netns, at))?.owners);
         let any_v6 = find((Ipv6Addr::UNSPECIFIED, local.port()).into());
         let any_v4 = local
             .is_ipv4()
@@ -247,6 +266,38 @@ mod tests {
         }
         assert!(listeners.outlived.is_empty() && listeners.owned.len() == 1);
         assert_eq!(owner(&listeners, 1, "127.0.0.1:80"), Some(3));
+    }
+
+    #[test]
+    fn a_users_listeners_hide_nobody_elses() {
+        let mut listeners = Listeners::default();
+        let of = |pid, uid| {
+            let mut process = Arc::unwrap_or_clone(process(pid).expect("a process"));
+            process.uid = Some(uid);
+            Some(Arc::new(process))
+        };
+        let squatter = of(1, 1000);
+        let at = |netns, port: u16| Listener {
+            netns,
+            ..listener(&format!("0.0.0.0:{port}"))
+        };
+        for netns in [2, 3] {
+            for port in 1..=u16::MAX {
+                listeners.add(&at(netns, port), squatter.clone());
+            }
+        }
+        listeners.add(&listener("0.0.0.0:80"), of(2, 0));
+        listeners.add(&listener("0.0.0.0:5432"), of(3, 999));
+        assert_eq!(owner(&listeners, 1, "127.0.0.1:80"), Some(2));
+        assert_eq!(owner(&listeners, 1, "127.0.0.1:5432"), Some(3));
+        assert!(listeners.by_address.len() < MAX_ADDRESSES);
+        // What he closes is room for others of his.
+        assert_eq!(owner(&listeners, 3, "127.0.0.1:1000"), None);
+        for port in 1..=20 {
+            listeners.remove(&at(2, port), squatter.as_deref());
+        }
+        listeners.add(&at(3, 1000), squatter.clone());
+        assert_eq!(owner(&listeners, 3, "127.0.0.1:1000"), Some(1));
     }
 
     #[test]

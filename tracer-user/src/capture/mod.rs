@@ -26,6 +26,7 @@ pub mod preflight;
 mod programs;
 mod ring;
 mod scan;
+mod share;
 mod span;
 mod totals;
 
@@ -233,6 +234,8 @@ pub struct Capture {
     pass: Option<Pass>,
     /// When the last one began, nanoseconds since boot; 0 if there was none.
     passed_ns: u64,
+    /// Events without room in a table when the look around began.
+    without_room: u64,
     /// Size of the ring buffer, bytes.
     ring_bytes: u32,
     /// When it was last asked who holds the listeners whose owners have ended.
@@ -289,6 +292,7 @@ impl Capture {
             scanned: Instant::now(),
             pass: None,
             passed_ns: 0,
+            without_room: 0,
             ring_bytes: options.ring_bytes,
             heirs_asked: Instant::now(),
             missed: 0,
@@ -360,6 +364,32 @@ impl Capture {
             Ok(scan) => self.scan = Some(scan),
             Err(error) => tracing::warn!(%error, "cannot look at what is there already"),
         }
+        self.without_room = self.count_without_room();
+    }
+
+    /// How many events there was no room for in a table until now.
+    fn count_without_room(&self) -> u64 {
+        // An error shows again when the account is asked for.
+        self.account.tallies().map_or(u64::MAX, |tallies| {
+            let tables = tallies.iter().map(|(_, tally)| tally.lost.table_full);
+            tables.fold(0, u64::saturating_add)
+        })
+    }
+
+    /// The look around has found all that is there, and all had room: what has no entry is older than the
+    /// programs again, and no longer one of those that did not fit.
+    fn recover(&mut self) {
+        if self.without_room == 0 || self.count_without_room() != self.without_room {
+            return;
+        }
+        if let Err(error) = share::recover(&mut self.ebpf) {
+            tracing::warn!(%error, "cannot forget that the table of connections was full");
+        }
+    }
+
+    /// The user, by number, who was refused room in the table of connections last: whoever has most of it.
+    pub fn greedy(&self) -> Option<u32> {
+        share::refused(&self.ebpf)
     }
 
     /// Looks again for what was missed, when it is time to. To be called now and then.
@@ -368,10 +398,12 @@ impl Capture {
             if !scan.is_over() {
                 return;
             }
-            if scan.is_for_all() {
-                self.scanned = Instant::now();
-            }
+            let is_for_all = scan.is_for_all();
             self.scan = None;
+            if is_for_all {
+                self.scanned = Instant::now();
+                self.recover();
+            }
         } else if self.scanned.elapsed() >= self.rescan {
             self.interpreter.settled = true;
             self.redirects = self.redirects || watch_redirects(&mut self.ebpf, &self.plan);

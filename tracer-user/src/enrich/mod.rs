@@ -6,6 +6,7 @@
 
 mod cgroups;
 mod looks;
+mod fair;
 pub mod names;
 mod owners;
 mod peers;
@@ -259,6 +260,7 @@ mod tests {
             enricher.learn(&Fact::Dns(DnsPiece {
                 netns: opened.connection.netns,
                 process,
+                uid: 0,
                 server: "192.0.2.53:53".parse().expect("an address"),
                 local_port: 40_000,
                 transport: DnsTransport::Udp,

@@ -59,12 +59,13 @@ pub(super) struct Attempts {
     alone: Alone,
 }
 
-/// Attempts of which one end told, by the server's address.
+/// Attempts of which one end told, by the server's address, and whether it was the client's: of very many that
+/// come from one side none looks through the others.
 #[derive(Clone, Debug, Default)]
 struct Alone {
-    by_server: HashMap<SocketAddr, VecDeque<(u64, Attempt)>>,
+    by_end: HashMap<(SocketAddr, bool), VecDeque<(u64, Attempt)>>,
     /// The same, the oldest first.
-    waiting: VecDeque<(u64, SocketAddr)>,
+    waiting: VecDeque<(u64, (SocketAddr, bool))>,
 }
 
 impl Attempts {
@@ -180,12 +181,12 @@ impl Attempts {
         {
             self.give_up_first(halves);
         }
-        while let Some((since, server)) = self.alone.waiting.front()
+        while let Some((since, end)) = self.alone.waiting.front()
             && (since + self.patience < age || self.alone.waiting.len() > self.max_waiting)
         {
-            let (since, server) = (*since, *server);
+            let (since, end) = (*since, *end);
             self.alone.waiting.pop_front();
-            if let Some(attempt) = self.alone.take(server, |it| it.0 == since) {
+            if let Some(attempt) = self.alone.take(end, |it| it.0 == since) {
                 count(&attempt, halves);
             }
         }
@@ -220,7 +221,7 @@ impl Attempts {
             let attempt = alone.meet(*ends, *attempt, self.age.ns(), self.patience);
             shares.extend(attempt.as_ref().and_then(share));
         }
-        let left = alone.by_server.values().flatten();
+        let left = alone.by_end.values().flatten();
         shares.extend(left.filter_map(|(_, attempt)| share(attempt)));
         shares
     }
@@ -247,11 +248,9 @@ impl Alone {
             return Some(attempt);
         }
         let time = |it: &Attempt| it.first().map_or(0, Timestamp::as_ns);
-        let fits = |other: &Attempt| {
-            other.client.is_some() != attempt.client.is_some()
-                && time(other).abs_diff(time(&attempt)) <= near
-        };
-        if let Some(other) = self.take(server, |(_, other)| fits(other)) {
+        let fits = |other: &Attempt| time(other).abs_diff(time(&attempt)) <= near;
+        let is_client = attempt.client.is_some();
+        if let Some(other) = self.take((server, !is_client), |(_, other)| fits(other)) {
             return Some(Attempt {
                 client: attempt.client.or(other.client),
                 server: attempt.server.or(other.server),
@@ -259,25 +258,26 @@ impl Alone {
                 ..attempt
             });
         }
-        self.by_server
-            .entry(server)
+        let end = (server, is_client);
+        self.by_end
+            .entry(end)
             .or_default()
             .push_back((age, attempt));
-        self.waiting.push_back((age, server));
+        self.waiting.push_back((age, end));
         None
     }
 
-    /// Takes out the first one that `is` it.
+    /// Takes out the first one of that end that `is` it.
     fn take(
         &mut self,
-        server: SocketAddr,
+        end: (SocketAddr, bool),
         is: impl Fn(&(u64, Attempt)) -> bool,
     ) -> Option<Attempt> {
-        let attempts = self.by_server.get_mut(&server)?;
+        let attempts = self.by_end.get_mut(&end)?;
         let at = attempts.iter().position(is)?;
         let (_, attempt) = attempts.remove(at)?;
         if attempts.is_empty() {
-            self.by_server.remove(&server);
+            self.by_end.remove(&end);
         }
         Some(attempt)
     }

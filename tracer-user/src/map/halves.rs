@@ -17,9 +17,10 @@ use super::{
     nodes::{HostId, Latest, NodeId, Nodes},
     presence::PresenceId,
     realms::Realms,
+    remotes::Charged,
     sightings::SightingId,
 };
-use crate::model::{Address, ConnectionEvent, Direction, Name, Process, Timestamp};
+use crate::model::{Address, ConnectionEvent, Direction, Name, Payer, Process, Shares, Timestamp};
 
 /// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
 pub(super) const MAX_HALVES: usize = 262_144;
@@ -220,10 +221,33 @@ pub(super) struct Halves {
     joined: Option<((HalfId, HalfId), SightingId)>,
     /// What there was no room for, by host.
     cut: HashMap<HostId, NoRoom>,
+    /// Whose halves are told apart by ports, and whose by remotes alone.
+    of_ports: Room,
+    of_remotes: Room,
     /// Where attempts failed, by the half without its port.
     tried: HashMap<Half, Tried>,
     /// Those that know their other ports.
     scans: usize,
+}
+
+/// Room for halves, shared by those who have them.
+#[derive(Debug)]
+struct Room(Shares<Charged>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Shares::new(MAX_HALVES))
+    }
+}
+
+/// Who pays for what is kept of an end.
+fn payer_of(asked: &Asked, event: &ConnectionEvent) -> Payer {
+    let port = match asked.side {
+        Side::Server => asked.port,
+        Side::Client | Side::Unknown => 0,
+    };
+    let uid = event.process.as_ref().and_then(|it| it.uid);
+    Payer::of(uid, asked.netns, port)
 }
 
 /// What waits, by how much did before it.
@@ -346,7 +370,8 @@ impl Halves {
         let connection = &event.connection;
         let node = nodes.local(host, event.process.as_ref(), time);
         nodes.uses(node, local);
-        let remote = nodes.remote(host, connection, time);
+        let of = (host, payer_of(asked, event));
+        let remote = nodes.remote((of, asked.fails), connection, time);
         let at = match side {
             Side::Server => Some(At {
                 address: local,
@@ -373,9 +398,9 @@ impl Halves {
         };
         let number = match asked.fails {
             true if !self.halves.contains(&half) && !self.facts.has_served(&half) => {
-                self.of_tried(&mut half, others)
+                self.of_tried(of, &mut half, others)
             }
-            _ => self.number(&mut half, others),
+            _ => self.number(of, &mut half, others),
         };
         if self.halves.len() > known {
             nodes.stand(event.process.as_ref(), Standing::First);
@@ -397,7 +422,12 @@ impl Halves {
 
     /// The half of an attempt that failed at a port at which none succeeded so far: after some ports it is
     /// the same for all.
-    fn of_tried(&mut self, half: &mut Half, others: impl FnOnce(Half) -> Half) -> HalfId {
+    fn of_tried(
+        &mut self,
+        of: Charged,
+        half: &mut Half,
+        others: impl FnOnce(Half) -> Half,
+    ) -> HalfId {
         let mut all = Half {
             port: 0,
             at: None,
@@ -405,12 +435,12 @@ impl Halves {
         };
         let has_room = self.tried.len() < MAX_TRIED || self.tried.contains_key(&all);
         if half.port == 0 || !has_room {
-            return self.number(half, others);
+            return self.number(of, half, others);
         }
         let tried = self.tried.entry(all).or_default();
         if tried.own < MAX_FAILING_PORTS {
             tried.own += 1;
-            return self.number(half, others);
+            return self.number(of, half, others);
         }
         if tried.others.is_none() && self.scans < MAX_SCANS {
             self.scans += 1;
@@ -422,7 +452,7 @@ impl Halves {
         if let Some(others) = &mut tried.others {
             others.insert(half.port);
         }
-        self.number(&mut all, others)
+        self.number(of, &mut all, others)
     }
 
     /// The halves that stand for ports at which nothing served, each with how many these are at least.
@@ -448,13 +478,19 @@ impl Halves {
         false
     }
 
-    /// The number of `half`, or of what it becomes where there is no room: all its ports and addresses of
-    /// its own, and then all remotes.
-    fn number(&mut self, half: &mut Half, others: impl FnOnce(Half) -> Half) -> HalfId {
-        if self.halves.len() >= MAX_HALVES && !self.halves.contains(half) {
+    /// The number of `half`, or of what it becomes where there is no room for one more `of` those who have it:
+    /// all its ports and addresses of its own, and then all remotes.
+    fn number(
+        &mut self,
+        of: Charged,
+        half: &mut Half,
+        others: impl FnOnce(Half) -> Half,
+    ) -> HalfId {
+        let is_known = self.halves.contains(half);
+        if !is_known && !self.of_ports.0.take(of) {
             self.cut.entry(half.host).or_default().edges += 1;
             (half.port, half.at) = (0, None);
-            if self.halves.len() >= 2 * MAX_HALVES && !self.halves.contains(half) {
+            if !self.halves.contains(half) && !self.of_remotes.0.take(of) {
                 *half = others(*half);
             }
         }

@@ -9,9 +9,9 @@ use std::{
 use foldhash::HashMap;
 
 use super::nodes::{HostId, NodeId};
-use crate::model::{Address, Timestamp};
+use crate::model::{Address, Payer, Shares, Timestamp};
 
-/// Most of what is remembered of beginnings and ends on one host.
+/// Most of what is remembered of beginnings and ends on one host; one user alone has seven eighths of it.
 pub(super) const MAX_WORDS: usize = 131_072;
 /// The same of all hosts.
 const MAX_ALL_WORDS: usize = 16 * MAX_WORDS;
@@ -63,6 +63,8 @@ pub(super) struct Word {
     pub(super) listens: bool,
     /// It was found listening: it began before.
     pub(super) is_found: bool,
+    /// Who pays for its place here.
+    pub(super) payer: Payer,
 }
 
 impl Word {
@@ -91,15 +93,29 @@ struct Here {
 }
 
 /// What is known of one host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OfHost {
     words: usize,
+    /// Whose these are: nobody's leave no room for another's.
+    shares: Shares<Payer>,
     /// When runs of the tracer began, in order: each tells anew who listens.
     runs: Vec<Timestamp>,
     /// How often there was no room.
     cut: u64,
     /// Sockets that listen and are not kept, by whose they are.
     unkept: HashMap<NodeId, u64>,
+}
+
+impl Default for OfHost {
+    fn default() -> Self {
+        Self {
+            words: 0,
+            shares: Shares::new(MAX_WORDS),
+            runs: Vec::new(),
+            cut: 0,
+            unkept: HashMap::default(),
+        }
+    }
 }
 
 impl OfHost {
@@ -115,8 +131,10 @@ impl OfHost {
         }
     }
 
-    /// Takes in what is told of a socket in `place` of this host.
+    /// Takes in what is told of a socket in `place` of this host; for no more than what makes room where
+    /// `is_full`.
     fn tell(&mut self, places: &mut HashMap<Place, Here>, place: Place, word: Word, is_full: bool) {
+        let is_full = is_full || !self.shares.take(word.payer);
         if is_full && (word.listens || !places.contains_key(&place)) {
             self.cut += 1;
             self.leave_out(word.node, word.listens);
@@ -130,7 +148,8 @@ impl OfHost {
             let mut before = words.iter();
             match before.rposition(|it| it.listens && it.node == word.node) {
                 Some(at) => {
-                    words.remove(at);
+                    let gone = words.remove(at);
+                    self.shares.give_back(gone.payer);
                     self.words -= 1;
                     if words.is_empty() && !here.is_cut {
                         places.remove(&place);
@@ -149,9 +168,11 @@ impl OfHost {
                 *self.unkept.entry(node).or_default() += u64::from(sockets);
             }
             self.words -= words.len();
-            words.clear();
+            let gone = words.drain(..);
+            gone.for_each(|it| self.shares.give_back(it.payer));
         }
         if here.is_cut {
+            self.shares.give_back(word.payer);
             self.cut += 1;
             self.leave_out(word.node, word.listens);
             return;
@@ -177,7 +198,8 @@ impl OfHost {
             let last = (at + 1).min(words.len() - 1);
             let pair = (at.saturating_sub(1)..last).find(|at| is_pair(&words[*at..at + 2]));
             if let Some(at) = pair {
-                words.drain(at..at + 2);
+                let gone = words.drain(at..at + 2);
+                gone.for_each(|it| self.shares.give_back(it.payer));
                 self.words -= 2;
             }
         }
@@ -198,7 +220,7 @@ impl Listeners {
     pub(super) fn tell(&mut self, place: Place, word: Word) {
         let of_host = self.hosts.entry(place.host).or_default();
         let before = of_host.words;
-        let is_full = before >= MAX_WORDS || self.words >= MAX_ALL_WORDS;
+        let is_full = self.words >= MAX_ALL_WORDS;
         of_host.tell(&mut self.places, place, word, is_full);
         self.words = self.words + of_host.words - before;
     }

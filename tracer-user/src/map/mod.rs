@@ -25,6 +25,7 @@ mod nodes;
 mod outages;
 mod presence;
 mod realms;
+mod remotes;
 mod sightings;
 mod snapshot;
 mod uses;
@@ -45,8 +46,8 @@ use self::{
     realms::Realms,
 };
 use crate::model::{
-    Body, Change, Direction, Event, Happened, ListenerEvent, Process, ProcessEvidence, Timestamp,
-    View,
+    Body, Change, Direction, Event, Happened, ListenerEvent, Payer, Process, ProcessEvidence,
+    Timestamp, View,
 };
 
 /// What nodes are made of.
@@ -321,6 +322,7 @@ impl Map {
             node,
             listens,
             is_found,
+            payer: Payer::of(process.and_then(|it| it.uid), place.netns, 0),
         };
         self.halves.facts.listener(place, word);
         let (address, port) = (place.address, place.port);

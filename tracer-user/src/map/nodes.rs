@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
+use ipnet::IpNet;
 
 use super::{
     GroupBy,
     kept::{Addresses, Changes, Place, Processes, Standing},
+    remotes::{Charged, Remotes, network},
 };
 use crate::model::{
-    Address, AddressClass, Change, Connection, Happened, Host, Name, NameSource, Process,
+    Address, AddressClass, Change, Connection, Happened, Host, Name, NameSource, Process, Shares,
     Timestamp, Workload, WorkloadKind, program,
 };
 
-/// Most nodes; the next remotes are folded. Each takes some hundred bytes.
+/// Nodes that there is room for. Each takes some hundred bytes.
 pub(super) const MAX_NODES: usize = 32_768;
 /// Most nodes with those that run on a host; the next are not told apart either.
 const MAX_WORKLOADS: usize = 2 * MAX_NODES;
@@ -39,6 +41,14 @@ pub(super) struct HostId(u32);
 impl NodeId {
     pub(super) fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+#[cfg(test)]
+impl NodeId {
+    /// The one with this index.
+    pub(super) fn at(index: usize) -> Self {
+        Self(index as u32)
     }
 }
 
@@ -70,6 +80,8 @@ pub(super) enum Key {
     Unknown(HostId),
     /// An address, and what was dialled to reach it.
     Remote(Realm, Address, Dialled),
+    /// Remotes of one network, of which there are too many to tell them apart.
+    Network(HostId, IpNet),
     /// Remotes beyond those that there is room for.
     Others(HostId),
 }
@@ -145,14 +157,17 @@ pub(super) struct Nodes {
     by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId, Place)>,
     /// The process that was asked for last.
     latest: Latest,
+    remotes: Remotes,
     folded: HashSet<(HostId, Folded)>,
     /// How many are kept, of all workloads.
     addresses: usize,
     /// Those that there was no room for.
     cut_addresses: HashSet<(NodeId, Address)>,
-    /// At most as many as nodes.
+    /// At most as many as nodes, and whose these are.
     heard: HashMap<(Realm, Address), Heard>,
-    /// How often a name had no room there.
+    heard_by: Shares<Charged>,
+    /// How many nodes were folded as they came, and how often a name had no room there.
+    cut_nodes: HashMap<HostId, u64>,
     cut_names: HashMap<HostId, u64>,
 }
 
@@ -168,10 +183,13 @@ impl Nodes {
             by_key: HashMap::default(),
             by_process: HashMap::default(),
             latest: None,
+            remotes: Remotes::default(),
             folded: HashSet::default(),
             addresses: 0,
             cut_addresses: HashSet::default(),
             heard: HashMap::default(),
+            heard_by: Shares::new(MAX_NODES),
+            cut_nodes: HashMap::default(),
             cut_names: HashMap::default(),
         }
     }
@@ -303,6 +321,7 @@ impl Nodes {
         let node = self.node(key, time);
         if self.folded.len() < MAX_FOLDED && self.folded.insert((host, folded)) {
             self.nodes[node.index()].members += 1;
+            *self.cut_nodes.entry(host).or_default() += 1;
         }
         node
     }
@@ -337,13 +356,15 @@ impl Nodes {
         }
     }
 
-    /// The node of the other end of `connection`, beyond what was watched.
+    /// The node of the other end of `connection`, beyond what was watched; `of` is who has to do with it, and
+    /// whether the attempt failed.
     pub(super) fn remote(
         &mut self,
-        host: HostId,
+        (of, fails): (Charged, bool),
         connection: &Connection,
         time: Timestamp,
     ) -> NodeId {
+        let host = of.0;
         let place = |address: Address| (Realm::of(host, connection.netns, address), address);
         let address = Address::from(connection.remote());
         let (realm, _) = place(address);
@@ -353,7 +374,7 @@ impl Nodes {
         };
         let name = connection.name.as_deref();
         if let Some(name) = name {
-            self.hear(host, dialled, name);
+            self.hear(of, dialled, name);
         }
         // What others asked for is not what this client meant: see `heard`.
         let own = name.filter(|it| it.source != NameSource::DnsOther);
@@ -363,10 +384,28 @@ impl Nodes {
             None => Dialled::Address(dialled.0, dialled.1),
         };
         let key = Key::Remote(realm, address, dialled);
-        if self.nodes.len() >= MAX_NODES && !self.by_key.contains_key(&key) {
-            return self.fold(Key::Others(host), Folded::Remote(address), host, time);
+        if let Some(id) = self.by_key.get(&key) {
+            let id = *id;
+            self.see(id, time);
+            if !fails {
+                self.remotes.has_connection(id);
+            }
+            return id;
         }
-        self.node(key, time)
+        if self.remotes.take(of, fails) {
+            let id = self.node(key, time);
+            if fails {
+                self.remotes.is_stranger(id, of);
+            }
+            return id;
+        }
+        let key = Key::Network(host, network(address));
+        let has_room = self.by_key.contains_key(&key) || self.remotes.take_network(of);
+        let key = match has_room {
+            true => key,
+            false => Key::Others(host),
+        };
+        self.fold(key, Folded::Remote(address), host, time)
     }
 
     /// What stands for remotes of `host` that are not told apart.
@@ -376,26 +415,23 @@ impl Nodes {
 
     /// How many nodes of `host` were folded as they came, and how often a name of it had no room.
     pub(super) fn cut(&self, host: HostId) -> (u64, u64) {
-        let keys = [Key::Others(host), Key::Unknown(host)];
-        let nodes = keys.iter().filter_map(|key| self.by_key.get(key));
-        let nodes = nodes.map(|id| self.get(*id).members).sum();
-        (nodes, self.cut_names.get(&host).copied().unwrap_or(0))
+        let count = |of: &HashMap<HostId, u64>| of.get(&host).copied().unwrap_or(0);
+        (count(&self.cut_nodes), count(&self.cut_names))
     }
 
     /// `address` was dialled by this name.
-    fn hear(&mut self, host: HostId, place: (Realm, Address), name: &Name) {
+    fn hear(&mut self, of: Charged, place: (Realm, Address), name: &Name) {
         let new = match name.only() {
             Some(name) => Heard::Only(Arc::clone(name)),
             None => Heard::Several,
         };
-        let has_room = self.heard.len() < MAX_NODES;
         match self.heard.get_mut(&place) {
             Some(heard) if *heard == new => {}
             Some(heard) => *heard = Heard::Several,
-            None if has_room => {
+            None if self.heard_by.take(of) => {
                 self.heard.insert(place, new);
             }
-            None => *self.cut_names.entry(host).or_default() += 1,
+            None => *self.cut_names.entry(of.0).or_default() += 1,
         }
     }
 
@@ -555,7 +591,7 @@ impl Key {
             | Self::Process(host, ..)
             | Self::Host(host)
             | Self::Unknown(host) => Some(*host),
-            Self::Namespace(_) | Self::Remote(..) | Self::Others(_) => None,
+            Self::Namespace(_) | Self::Remote(..) | Self::Network(..) | Self::Others(_) => None,
         }
     }
 
@@ -573,6 +609,6 @@ impl Key {
     }
 
     pub(super) fn is_remote(&self) -> bool {
-        matches!(self, Self::Remote(..) | Self::Others(_))
+        matches!(self, Self::Remote(..) | Self::Network(..) | Self::Others(_))
     }
 }

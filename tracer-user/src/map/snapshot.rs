@@ -640,6 +640,10 @@ impl Labels {
                 format!("{}/unknown", self.host(*host)),
                 "unknown".to_owned(),
             ),
+            Key::Network(host, network) => (
+                format!("{network}@{}", self.host(*host)),
+                network.to_string(),
+            ),
             Key::Others(host) => (format!("others@{}", self.host(*host)), "others".to_owned()),
             Key::Remote(realm, address, dialled) => {
                 let around = self.around(*realm, *address);

@@ -20,6 +20,7 @@ use crate::model::{
 
 mod bounds;
 mod facts;
+mod hiding;
 mod realms;
 mod twins;
 

@@ -24,6 +24,8 @@ pub struct DnsPiece<'a> {
     pub netns: u32,
     /// The process that made the call.
     pub process: ProcessKey,
+    /// Its user.
+    pub uid: u32,
     /// The name server's end, as the process sees it.
     pub server: SocketAddr,
     /// Port of this end, after the call has bound it.

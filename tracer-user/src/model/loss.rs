@@ -12,7 +12,7 @@ pub struct Lost {
     /// The ring buffer had no room: user space did not read fast enough.
     #[serde(skip_serializing_if = "is_zero")]
     pub ring_full: u64,
-    /// The kernel-side table of connections had no room.
+    /// A table of the kernel side had no room, or whoever it was of had no more of it.
     #[serde(skip_serializing_if = "is_zero")]
     pub table_full: u64,
     /// A record arrived that could not be read.
@@ -31,6 +31,17 @@ impl Lost {
             .saturating_add(self.table_full)
             .saturating_add(self.undecodable)
     }
+}
+
+/// Why an event was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// [`Lost::ring_full`].
+    RingFull,
+    /// [`Lost::table_full`].
+    TableFull,
+    /// [`Lost::undecodable`].
+    Undecodable,
 }
 
 impl AddAssign for Lost {
@@ -121,6 +132,19 @@ impl Ledger<Lost> {
         for (sum, lost) in self.0.iter_mut().zip(&other.0) {
             *sum += *lost;
         }
+    }
+
+    /// Of which kind most was lost for one cause, and how much; none if nothing was.
+    pub fn greatest(&self) -> Option<(Kind, Cause, u64)> {
+        let causes = self.iter().flat_map(|(kind, lost)| {
+            [
+                (kind, Cause::RingFull, lost.ring_full),
+                (kind, Cause::TableFull, lost.table_full),
+                (kind, Cause::Undecodable, lost.undecodable),
+            ]
+        });
+        let greatest = causes.max_by_key(|(.., events)| *events);
+        greatest.filter(|(.., events)| *events > 0)
     }
 
     /// All kinds and causes together.

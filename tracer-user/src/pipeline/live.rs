@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep_until};
 
+use super::{lost, pace::Pace};
 use crate::{
     capture::{Capture, Options},
     cli::LiveOptions,
@@ -66,7 +67,7 @@ pub(super) struct Live {
     /// Processor time until the look began that is under way.
     looking: Option<u64>,
     /// When the next look may begin.
-    next_look: Instant,
+    looks: Pace,
     /// It was said that processes were left unread.
     told_unread: bool,
 }
@@ -109,7 +110,7 @@ impl Live {
             filter: Arc::new(filter),
             deadline,
             looking: None,
-            next_look: Instant::now() + TOTALS,
+            looks: Pace::later(TOTALS_PART, TOTALS),
             told_unread: false,
         })
     }
@@ -186,13 +187,11 @@ impl Live {
         if self.capture.reads_totals() {
             return;
         }
-        let now = Instant::now();
         if let Some(before) = self.looking.take() {
             let spent = self.capture.cost().cpu_ns.saturating_sub(before);
-            let pause = Duration::from_nanos(spent).saturating_mul(TOTALS_PART);
-            self.next_look = now + pause.max(TOTALS);
+            self.looks.took(Duration::from_nanos(spent));
         }
-        if now >= self.next_look {
+        if Instant::now() >= self.looks.next() {
             self.looking = Some(self.capture.cost().cpu_ns);
             self.read_totals();
         }
@@ -211,12 +210,17 @@ impl Live {
     pub(super) fn loss(&mut self) -> Result<Option<Event>> {
         let loss = self.capture.loss()?;
         if let Some(Body::Loss(loss)) = loss.as_ref().map(|event| &event.body)
-            && loss.lost.total() > 0
+            && let Some(why) = lost::why(&loss.lost)
         {
-            tracing::warn!(
-                events = loss.lost.total(),
-                "events were lost; a larger --ring may help"
-            );
+            let events = loss.lost.total();
+            match self.capture.greedy() {
+                Some(user) => tracing::warn!(
+                    events,
+                    user,
+                    "events were lost, {why}; the user who had most of it is named"
+                ),
+                None => tracing::warn!(events, "events were lost, {why}"),
+            }
         }
         Ok(loss)
     }

@@ -7,7 +7,9 @@
 mod ask;
 mod follow;
 mod live;
+mod lost;
 mod map;
+mod pace;
 mod recorded;
 mod screen;
 mod seen;

@@ -5,11 +5,12 @@ use std::{fs::File, io::Write, ops::ControlFlow, path::Path, time::Duration};
 use anyhow::{Context, Result};
 use tokio::{
     task::yield_now,
-    time::{interval, sleep},
+    time::{interval, sleep, sleep_until},
 };
 
 use super::{
     live::{self, CHECK, Live, STEP},
+    pace::{Pace, spent},
     screen::{Display, Figures},
 };
 use crate::{
@@ -24,6 +25,9 @@ use crate::{
 
 /// How often whoever looks on has a new snapshot.
 const FRAME: Duration = Duration::from_millis(500);
+/// Of the time between two snapshots one part in so many may be spent on one: of a large map they come seldom, and
+/// nothing is lost meanwhile.
+const FRAME_PART: u32 = 20;
 /// How much of a recording is written at a time.
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -70,7 +74,7 @@ pub(super) async fn watch(
         _ => None,
     };
     let mut check = interval(CHECK);
-    let mut frame = interval(FRAME);
+    let mut frames = Pace::new(FRAME_PART, FRAME);
     let mut more = false;
     loop {
         tokio::select! {
@@ -91,7 +95,8 @@ pub(super) async fn watch(
                     break;
                 }
             }
-            _ = frame.tick(), if !matches!(onlooker, Onlooker::Nobody) => {
+            () = sleep_until(frames.next()), if !matches!(onlooker, Onlooker::Nobody) => {
+                let before = spent();
                 let view = intake.map.view();
                 match (&mut onlooker, &mut display) {
                     (Onlooker::Terminal(choose), Some(display)) => {
@@ -110,6 +115,7 @@ pub(super) async fn watch(
                     }
                     (Onlooker::Nobody | Onlooker::Terminal(_), _) => {}
                 }
+                frames.took(spent().saturating_sub(before));
             }
             () = yield_now(), if more => {
                 more = live.drain(|event| intake.take(event));

@@ -31,6 +31,7 @@ fn piece(transport: DnsTransport, sent: bool, bytes: &[u8]) -> DnsPiece<'_> {
     DnsPiece {
         netns: NETNS,
         process: PROCESS,
+        uid: 0,
         server: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 53), 53)),
         local_port: 40_000,
         transport,

@@ -211,7 +211,7 @@ fn hear(
         return;
     }
     counts.answered += 1;
-    let who = (piece.netns, piece.process);
+    let who = (piece.netns, piece.process, socket.payer());
     let answer = message.answer();
     table.learn(who, &message.question, &answer, piece.time_ns, is_nameable);
 }

@@ -5,12 +5,13 @@ use std::{
     num::NonZeroUsize,
 };
 
-use lru::LruCache;
-
 use super::message::Question;
-use crate::model::{DnsPiece, DnsTransport, ProcessKey};
+use crate::{
+    enrich::fair::Fair,
+    model::{DnsPiece, DnsTransport, Payer, ProcessKey},
+};
 
-/// How many are waited for at once; the oldest go first. One takes half a kilobyte at most.
+/// How many are waited for at once; the oldest of who has most go first. One takes half a kilobyte at most.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// For how long. Resolvers ask again after five seconds, but some wait for minutes; the bound is
 /// how many are waited for.
@@ -21,6 +22,7 @@ const PATIENCE_NS: u64 = 300 * 1_000_000_000;
 pub(super) struct Socket {
     netns: u32,
     process: ProcessKey,
+    payer: Payer,
     transport: DnsTransport,
     local_port: u16,
     // Not as a `SocketAddr`: scopes and flow labels may differ between the two directions.
@@ -28,11 +30,17 @@ pub(super) struct Socket {
 }
 
 impl Socket {
+    /// Who pays for what is remembered of it.
+    pub(super) fn payer(self) -> Payer {
+        self.payer
+    }
+
     pub(super) fn of(piece: &DnsPiece<'_>) -> Self {
         let server: SocketAddr = piece.server;
         Self {
             netns: piece.netns,
             process: piece.process,
+            payer: Payer::of(Some(piece.uid), piece.netns, 0),
             transport: piece.transport,
             local_port: piece.local_port,
             server: (server.ip().to_canonical(), server.port()),
@@ -43,19 +51,19 @@ impl Socket {
 /// What was asked lately and is not answered yet.
 #[derive(Debug)]
 pub(super) struct Questions {
-    asked: LruCache<(Socket, Question), u64>,
+    asked: Fair<(Socket, Question), u64>,
 }
 
 impl Questions {
     pub(super) fn new() -> Self {
         Self {
-            asked: LruCache::new(CAPACITY),
+            asked: Fair::new(CAPACITY),
         }
     }
 
     /// `question` was asked on `socket` at `time_ns`. Asked again, it still has one answer.
     pub(super) fn ask(&mut self, socket: Socket, question: Question, time_ns: u64) {
-        self.asked.put((socket, question), time_ns);
+        self.asked.put(socket.payer(), (socket, question), time_ns);
     }
 
     /// `question` is answered on `socket` at `time_ns`: whether it was asked, and no answer came

@@ -2,14 +2,13 @@
 
 use std::num::NonZeroUsize;
 
-use lru::LruCache;
-
 use super::questions::Socket;
+use crate::enrich::fair::Fair;
 
 /// How many bytes of a message are kept; it is as if the rest had been cut.
 pub(super) const MAX_MESSAGE: usize = 4096;
-/// How many streams may be within a message at once; those that were not heard of for longest
-/// go first.
+/// How many streams may be within a message at once; of who has most those that were not heard of for
+/// longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 /// A stream that was silent for longer is another one: ports are used again.
 const SILENCE_NS: u64 = 10_000_000_000;
@@ -19,7 +18,7 @@ const MIN_MESSAGE: usize = 12;
 /// Streams that are within a message.
 #[derive(Debug)]
 pub(super) struct Streams {
-    within: LruCache<(Socket, bool), Stream>,
+    within: Fair<(Socket, bool), Stream>,
 }
 
 /// Where a stream is.
@@ -43,7 +42,7 @@ pub(super) struct Lost;
 impl Streams {
     pub(super) fn new() -> Self {
         Self {
-            within: LruCache::new(CAPACITY),
+            within: Fair::new(CAPACITY),
         }
     }
 
@@ -68,15 +67,15 @@ impl Streams {
         stream.take(bytes, length.saturating_sub(bytes.len()), each)?;
         if stream.half.is_some() || stream.missing > 0 {
             stream.time_ns = time_ns;
-            self.within.put((socket, sent), stream);
+            self.within.put(socket.payer(), (socket, sent), stream);
         }
         Ok(())
     }
 
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn bytes(&self) -> usize {
-        let streams = self.within.iter();
-        streams.map(|(_, stream)| stream.bytes.capacity()).sum()
+        let streams = self.within.values();
+        streams.map(|stream| stream.bytes.capacity()).sum()
     }
 }
 

@@ -11,13 +11,14 @@
 
 use std::{net::IpAddr, num::NonZeroUsize, sync::Arc};
 
-use lru::LruCache;
-
 use super::message::{Answer, Question, Wanted};
-use crate::model::ProcessKey;
+use crate::{
+    enrich::fair::Fair,
+    model::{Payer, ProcessKey},
+};
 
-/// How many addresses are known by process, and how many by network namespace. Those that were
-/// neither learnt nor looked up for longest go first.
+/// How many addresses are known by process, and how many by network namespace. Of who has most, those that
+/// were neither learnt nor looked up for longest go first: nobody's answers push out another's.
 pub(super) const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// How many answers are remembered, to know what the next one to the same question leaves out.
 const ANSWERS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
@@ -39,10 +40,10 @@ fn life_ns(ttl: u32) -> u64 {
 /// What was learnt.
 #[derive(Debug)]
 pub(super) struct Table {
-    own: LruCache<(u32, ProcessKey, IpAddr), Names>,
-    shared: LruCache<(u32, IpAddr), Names>,
+    own: Fair<(u32, ProcessKey, IpAddr), Names>,
+    shared: Fair<(u32, IpAddr), Names>,
     /// Which addresses a process was told last of a name.
-    answers: LruCache<(u32, ProcessKey, Arc<str>, Wanted), Vec<IpAddr>>,
+    answers: Fair<(u32, ProcessKey, Arc<str>, Wanted), Vec<IpAddr>>,
 }
 
 /// The names of one address.
@@ -163,17 +164,17 @@ impl Names {
 impl Table {
     pub(super) fn new() -> Self {
         Self {
-            own: LruCache::new(CAPACITY),
-            shared: LruCache::new(CAPACITY),
-            answers: LruCache::new(ANSWERS),
+            own: Fair::new(CAPACITY),
+            shared: Fair::new(CAPACITY),
+            answers: Fair::new(ANSWERS),
         }
     }
 
-    /// `process` was told at `time_ns` what answers its question. Of the addresses only those
-    /// count that `is_nameable` says so of.
+    /// `process` was told at `time_ns` what answers its question, for which `payer` pays. Of the addresses only
+    /// those count that `is_nameable` says so of.
     pub(super) fn learn(
         &mut self,
-        (netns, process): (u32, ProcessKey),
+        (netns, process, payer): (u32, ProcessKey, Payer),
         question: &Question,
         answer: &Answer,
         time_ns: u64,
@@ -196,12 +197,13 @@ impl Table {
                 },
                 is_over: false,
             };
-            self.own
-                .get_or_insert_mut((netns, process, *address), Names::default)
-                .learn(lives.clone());
-            self.shared
-                .get_or_insert_mut((netns, *address), Names::default)
-                .learn(lives);
+            let place = (netns, process, *address);
+            let own = self.own.get_or_insert_mut(payer, &place, Names::default);
+            own.into_iter().for_each(|it| it.learn(lives.clone()));
+            let place = (netns, *address);
+            let shared = &mut self.shared;
+            let shared = shared.get_or_insert_mut(payer, &place, Names::default);
+            shared.into_iter().for_each(|it| it.learn(lives.clone()));
         }
         if told.is_empty() && !answer.is_whole {
             return;
@@ -219,7 +221,7 @@ impl Table {
             }
         }
         if !told.is_empty() {
-            self.answers.put(place, told);
+            self.answers.put(payer, place, told);
         }
     }
 
@@ -271,7 +273,7 @@ impl Table {
         address: IpAddr,
         time_ns: u64,
     ) -> Option<(Arc<str>, Option<Arc<str>>)> {
-        let shared = self.shared.get(&(netns, address))?;
+        let shared = self.shared.get_mut(&(netns, address))?;
         let mut living = shared.kept.iter().filter(|it| it.span.has(time_ns));
         let only = living.next()?;
         let is_clear = living.next().is_none() && !only.is_over;

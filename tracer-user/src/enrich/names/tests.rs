@@ -23,6 +23,7 @@ fn process(pid: u32) -> ProcessKey {
 struct Talk {
     netns: u32,
     pid: u32,
+    uid: u32,
     server: [u8; 4],
     local_port: u16,
     transport: DnsTransport,
@@ -31,6 +32,7 @@ struct Talk {
 const TALK: Talk = Talk {
     netns: HOME,
     pid: 7,
+    uid: 1000,
     server: [192, 0, 2, 53],
     local_port: 40_000,
     transport: DnsTransport::Udp,
@@ -41,6 +43,7 @@ impl Talk {
         DnsPiece {
             netns: self.netns,
             process: process(self.pid),
+            uid: self.uid,
             server: SocketAddr::from((self.server, 53)),
             local_port: self.local_port,
             transport: self.transport,
@@ -394,6 +397,33 @@ fn questions_without_answers_are_bounded() {
     assert_eq!(
         found(&mut names, HOME, 7, SHARED, 101).as_deref(),
         Some("n19999.test")
+    );
+}
+
+/// However much one user asks, and whatever he is told, others' answers are known.
+#[test]
+fn nobody_hides_the_names_of_others() {
+    let mut names = names();
+    let other = Talk {
+        pid: 8,
+        uid: 1001,
+        server: [192, 0, 2, 66],
+        ..TALK
+    };
+    names.learn(&TALK.piece(true, &question(1, "db.test"), 100 * SECOND_NS));
+    for number in 0..20_000 {
+        let name = format!("n{number}.test");
+        names.learn(&other.piece(true, &question(1, &name), 100 * SECOND_NS));
+    }
+    let told = answer(1, "db.test", SHARED);
+    names.learn(&TALK.piece(false, &told, 101 * SECOND_NS));
+    for number in 0..40_000_u32 {
+        let address = Ipv4Addr::from(0x0b00_0000 | number);
+        other.resolve(&mut names, &format!("n{number}.test"), address, 102);
+    }
+    assert_eq!(
+        found(&mut names, HOME, 7, SHARED, 103).as_deref(),
+        Some("db.test")
     );
 }
 

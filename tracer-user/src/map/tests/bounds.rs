@@ -229,7 +229,8 @@ fn the_end_of_a_server_stays_among_health_checks() {
 fn all_listeners_are_there_and_those_beyond_are_counted() {
     let haproxy = of_app(10, "/opt/haproxy", 0.5);
     let mut map = Map::new(Options::ONE_HOST);
-    let most = listeners::MAX_WORDS as u32;
+    // Of one user.
+    let most = listeners::MAX_WORDS as u32 / 8 * 7;
     let mut events = |listens, ports: std::ops::Range<u32>| {
         for n in ports {
             let mut event = listener(&haproxy, 1.0, (n % 60_000) as u16 + 1, listens);
@@ -258,8 +259,9 @@ fn all_listeners_are_there_and_those_beyond_are_counted() {
 #[test]
 fn nodes_beyond_the_bound_are_counted_in_the_coverage() {
     let mut map = Map::new(Options::ONE_HOST);
-    let most = nodes::MAX_NODES as u32;
-    for n in 0..most + 9 {
+    // Of one user.
+    let most = remotes::MAX_SERVED as u32 / 8 * 7;
+    for n in 0..most + 10 {
         let (mut client, _) = pair(1);
         client.id = u64::from(n);
         client.handshake = None;
@@ -268,9 +270,8 @@ fn nodes_beyond_the_bound_are_counted_in_the_coverage() {
         map.push(&client.closes(1.0, 1, 1));
     }
     let view = map.view();
-    // One of the nodes is the client.
     assert_eq!(view.coverage[0].cut.nodes, 10);
-    assert_eq!(node(&view, "others").members, Some(10));
+    assert_eq!(node(&view, "203.0.112.0/24").members, Some(10));
 }
 
 #[test]

@@ -10,6 +10,7 @@ fn end(local_port: u16) -> (Socket, bool) {
             pid: 7,
             start_ns: 1,
         },
+        uid: 0,
         server: SocketAddr::from((Ipv4Addr::LOCALHOST, 53)),
         local_port,
         transport: DnsTransport::Tcp,

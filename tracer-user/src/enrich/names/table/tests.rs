@@ -31,7 +31,7 @@ fn answer(addresses: &[IpAddr], ttl: u32) -> Answer {
 /// The process with this number is told at that second that `name` has these addresses.
 fn tell(table: &mut Table, pid: u32, name: &str, addresses: &[IpAddr], (at_s, ttl): (u64, u32)) {
     let answer = answer(addresses, ttl);
-    let who = (1, process(pid));
+    let who = (1, process(pid), Payer::User(1000));
     table.learn(who, &question(name), &answer, at_s * SECOND_NS, |_| true);
 }
 
@@ -111,7 +111,8 @@ fn a_name_that_moved_ends() {
             is_whole,
             ..answer(now, 3600)
         };
-        let (who, time_ns) = ((1, process(7)), 200 * SECOND_NS);
+        let who = (1, process(7), Payer::User(1000));
+        let time_ns = 200 * SECOND_NS;
         table.learn(who, &question("a"), &told, time_ns, |_| true);
         assert_eq!(dial(&mut table, 7, 199), list(&["a"]), "{what}: before");
         assert_eq!(dial(&mut table, 7, 200), list(expected), "{what}");
@@ -296,4 +297,27 @@ proptest! {
             }
         }
     }
+}
+
+/// Answers with as many addresses as there may be, to as many names as it takes to fill the tables many times:
+/// of a user's processes, however many.
+#[test]
+fn one_users_answers_push_out_nobody_elses() {
+    let mut table = Table::new();
+    tell(&mut table, 7, "db", &[ADDRESS], (100, 3600));
+    for number in 0..2_000_u32 {
+        let addresses =
+            (0..16).map(|at| IpAddr::from(Ipv4Addr::from(0x0b00_0000 | number << 4 | at)));
+        let addresses: Vec<IpAddr> = addresses.collect();
+        let who = (1, process(1_000 + number), Payer::User(2000));
+        let question = question(&format!("n{number}"));
+        let answer = answer(&addresses, 3600);
+        table.learn(who, &question, &answer, 101 * SECOND_NS, |_| true);
+        assert!(table.len() <= CAPACITY.get());
+    }
+    assert_eq!(dial(&mut table, 7, 102), list(&["db"]));
+    assert_eq!(shared(&mut table, 102).as_deref(), Some("db"));
+    // Nor is it forgotten what the next answer leaves out.
+    tell(&mut table, 7, "db", &[OTHER], (103, 3600));
+    assert_eq!(dial(&mut table, 7, 104), list(&[]));
 }

@@ -1,0 +1,177 @@
+//! Who makes much hides nobody else.
+
+use super::*;
+use crate::model::{Address, Listener, Node};
+
+/// An address out of very many, each in a network of its own or among 256.
+fn stranger(n: u32) -> SocketAddr {
+    Address::from(std::net::IpAddr::from((0x2000_0000 + n).to_be_bytes())).with_port(40_000)
+}
+
+/// `program` of the user `uid` on web-1.
+fn of_user(uid: u32, program: &str) -> Arc<Process> {
+    let mut process = Arc::unwrap_or_clone(process(program, 1_000 + uid));
+    process.uid = Some(uid);
+    Arc::new(process)
+}
+
+/// What `client` has with `remote`, as the client's end tells.
+fn dials(client: &Arc<Process>, remote: SocketAddr, n: u32) -> End {
+    End {
+        id: u64::from(n),
+        handshake: None,
+        remote,
+        process: Some(Arc::clone(client)),
+        ..pair(1).0
+    }
+}
+
+/// The same of what comes in from `remote`, if anybody listens at `port`.
+fn comes(server: Option<&Arc<Process>>, port: u16, remote: SocketAddr, n: u32) -> End {
+    End {
+        id: u64::from(n),
+        handshake: None,
+        direction: Some(Direction::Inbound),
+        local: SocketAddr::new(address("10.0.0.5:0").ip(), port),
+        remote,
+        process: server.cloned(),
+        ..pair(1).0
+    }
+}
+
+fn find<'a>(view: &'a View, name: &str) -> Option<&'a Node> {
+    view.nodes.iter().find(|it| &*it.name == name)
+}
+
+/// What root's services do, each with a remote of its own: none of it is folded, whatever came before.
+fn is_all_told(map: &mut Map, time: f64) {
+    let web = of_user(0, "web.service");
+    let user = of_user(999, "postgresql.service");
+    let ends = [
+        (dials(&web, address("198.51.100.1:443"), 1_000_000), true),
+        (dials(&web, address("198.51.100.2:443"), 1_000_001), false),
+        (dials(&user, address("198.51.100.3:443"), 1_000_002), true),
+        (dials(&user, address("198.51.100.4:443"), 1_000_003), false),
+        (
+            comes(Some(&web), 8080, address("198.51.100.5:40000"), 1_000_004),
+            true,
+        ),
+    ];
+    for (end, answers) in &ends {
+        map.push(&match answers {
+            true => end.closes(time, 1, 1),
+            false => end.fails(time, Reason::Refused),
+        });
+    }
+    let view = check(&map.view());
+    for (end, answers) in &ends {
+        let name = end.remote.ip().to_string();
+        let node = find(&view, &name);
+        assert!(node.is_some(), "{name} is told by itself");
+        let edges = edges(&view);
+        let mut of_it = edges.iter().filter(|(edge, _)| edge.contains(&name));
+        let counts = if *answers { (1, 1, 0) } else { (0, 0, 1) };
+        assert_eq!(of_it.next().map(|it| *it.1), Some(counts), "{name}");
+    }
+}
+
+#[test]
+fn attempts_from_any_address_hide_nobody() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let web = of_user(0, "web.service");
+    let many = 40_000;
+    for n in 0..many {
+        let closed = comes(None, 81, stranger(256 * n), n);
+        map.push(&closed.fails(1.0, Reason::NotListening));
+        let full = comes(Some(&web), 80, stranger(256 * n + 1), many + n);
+        map.push(&full.fails(1.0, Reason::AcceptQueueFull));
+    }
+    is_all_told(&mut map, 2.0);
+    let view = map.view();
+    let told = view.nodes.len();
+    assert!(told < 10_000, "{told} nodes");
+    assert!(
+        view.coverage[0].cut.nodes > 60_000,
+        "what is folded is counted"
+    );
+    // Who comes in at last is told by itself, and so at the port that all were turned away from.
+    let last = comes(Some(&web), 80, stranger(256 * (many - 1) + 1), 3_000_000);
+    map.push(&last.closes(3.0, 1, 1));
+    let view = map.view();
+    assert!(find(&view, &last.remote.ip().to_string()).is_some());
+}
+
+#[test]
+fn a_users_remotes_hide_nobody_elses() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let miner = of_user(1000, "miner");
+    for n in 0..40_000 {
+        map.push(&dials(&miner, stranger(n), n).closes(1.0, 1, 1));
+        map.push(
+            &dials(&miner, stranger(0x0100_0000 + n), 100_000 + n).fails(1.0, Reason::Refused),
+        );
+    }
+    is_all_told(&mut map, 2.0);
+    let view = map.view();
+    // What is beyond his share is told by its networks.
+    let networks = view.nodes.iter().filter(|it| it.name.ends_with("/24"));
+    let members: u64 = networks.filter_map(|it| it.members).sum();
+    assert_eq!(view.coverage[0].cut.nodes, members);
+    assert!(members > 40_000);
+}
+
+#[test]
+fn a_users_ports_hide_nobody_elses() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let miner = of_user(1000, "miner");
+    let mut n = 0;
+    for host in 0..6 {
+        for port in 1..=50_000_u16 {
+            let mut at = stranger(host);
+            at.set_port(port);
+            n += 1;
+            map.push(&dials(&miner, at, n).closes(1.0, 1, 1));
+        }
+    }
+    assert!(map.view().coverage[0].cut.edges > 0);
+    is_all_told(&mut map, 2.0);
+}
+
+#[test]
+fn a_users_listeners_hide_nobody_elses() {
+    let listens = |process: &Arc<Process>, netns, port| Event {
+        time: at(1.0),
+        host: host("web-1"),
+        body: Body::Listen(ListenerEvent {
+            listener: Listener {
+                local: SocketAddr::new([0, 0, 0, 0].into(), port),
+                backlog: Some(1),
+                netns,
+            },
+            process: Some(Arc::clone(process)),
+            evidence: Evidence {
+                process: ProcessEvidence::Hook,
+                direction: None,
+                end: None,
+            },
+        }),
+    };
+    let mut map = Map::new(Options::ONE_HOST);
+    let squatter = of_user(1000, "squatter");
+    for netns in 10..14 {
+        for port in 1..=40_000 {
+            map.push(&listens(&squatter, netns, port));
+        }
+    }
+    map.push(&listens(&of_user(0, "web.service"), 1, 80));
+    map.push(&listens(&of_user(999, "postgresql.service"), 1, 5432));
+    let view = map.view();
+    for name in ["web.service", "postgresql.service"] {
+        let node = find(&view, name).expect("a node");
+        assert_eq!((node.listeners.len(), node.cut.listeners), (1, 0), "{name}");
+    }
+    let squatter = find(&view, "squatter").expect("a node");
+    let all = squatter.listeners.len() as u64 + squatter.cut.listeners;
+    assert_eq!(all, 160_000, "what is not kept is counted");
+    assert!(squatter.cut.listeners > 0);
+}
