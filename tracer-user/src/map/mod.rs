@@ -25,6 +25,7 @@ mod nodes;
 mod outages;
 mod presence;
 mod realms;
+mod room;
 mod sightings;
 mod snapshot;
 mod uses;

@@ -625,6 +625,13 @@ impl Labels {
                 format!("{}/unknown", self.host(*host)),
                 "unknown".to_owned(),
             ),
+            Key::Programs(host, user) => {
+                let name = match user {
+                    Some(uid) => format!("other-programs@{uid}"),
+                    None => "other-programs".to_owned(),
+                };
+                (format!("{}/{name}", self.host(*host)), name)
+            }
             Key::Others(host) => (format!("others@{}", self.host(*host)), "others".to_owned()),
             Key::Remote(realm, address, dialled) => {
                 let around = self.around(*realm, *address);
