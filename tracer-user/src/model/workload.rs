@@ -114,6 +114,14 @@ pub struct Container {
     /// Its labels; of Kubernetes' own only those that say more than [`Kubernetes`] does.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// How many of them are left out: see [`bounds::labels`](super::bounds::labels).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub labels_cut: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde demands it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What is around a container that runs in another one.

@@ -202,6 +202,7 @@ pub(super) fn shop(seconds: u64) -> View {
             runtime: Some("containerd".into()),
             around: None,
             labels: BTreeMap::new(),
+            labels_cut: 0,
         });
         workload.k8s = Some(Kubernetes {
             namespace: Some("retail".into()),

@@ -35,6 +35,8 @@ use lru::LruCache;
 use crate::model::{Container, Kubernetes};
 
 mod bundle;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod checks;
 mod docker;
 mod engine;
 mod facts;
@@ -44,7 +46,6 @@ mod places;
 mod storage;
 
 use engine::{Engines, Reply};
-pub use facts::{MAX_KEY_BYTES, MAX_LABELS, MAX_NAME_BYTES, MAX_VALUE_BYTES};
 pub use owner::{ANY_CONTROLLER, STATIC_POD, of as owner_of};
 
 /// How many containers are remembered; those that were not asked for longest go first.
