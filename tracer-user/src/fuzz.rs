@@ -108,6 +108,22 @@ pub fn replay(bytes: &[u8]) {
     replay::checks::recording(bytes);
 }
 
+/// A recorded stream, and the map that is made of it, as `map --from` does: what takes memory.
+pub fn map_of(bytes: &[u8]) {
+    replay::checks::map_of(bytes);
+}
+
+/// The most memory that a recording of so many bytes may take, bytes.
+pub fn most_memory(length: usize) -> usize {
+    MEMORY_FACTOR
+        .saturating_mul(length)
+        .saturating_add(MEMORY_BASE)
+}
+
+/// Bytes of memory for a byte of a recording, and those that are there for any.
+const MEMORY_FACTOR: usize = 8;
+const MEMORY_BASE: usize = 64 << 20;
+
 /// What to begin from: examples of what `target` reads, from this machine where it can.
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -145,6 +161,8 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod longest;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -47,7 +47,10 @@ fn a_line_is_bounded_whatever_labels_and_arguments_hold() {
             it.workload = Some(Arc::clone(&workload));
             it.comm = evil.repeat(15 / evil.len()).into();
             (it.exe, it.cwd) = (Some(path()), Some(path()));
-            it.args = Some(bounds::args(std::iter::repeat_n(evil.repeat(100), 100), true));
+            it.args = Some(bounds::args(
+                std::iter::repeat_n(evil.repeat(100), 100),
+                true,
+            ));
         });
         if let crate::model::Body::Connect(it) = &mut event.body {
             // As many names of an address as are told, each as long as one may be.

@@ -175,6 +175,8 @@ pub(super) struct Nodes {
     surplus_host: bool,
     nodes: Vec<Known>,
     by_key: HashMap<Key, NodeId>,
+    /// What runs on each host.
+    of_host: HashMap<HostId, Vec<NodeId>>,
     /// By address of the value, which is kept so that no other takes the address.
     by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId, Place)>,
     /// The process that was asked for last.
@@ -206,6 +208,7 @@ impl Nodes {
             surplus_host: false,
             nodes: Vec::new(),
             by_key: HashMap::default(),
+            of_host: HashMap::default(),
             by_process: HashMap::default(),
             latest: None,
             remembered: 0,
@@ -503,6 +506,9 @@ impl Nodes {
             return id;
         }
         let id = NodeId(self.nodes.len() as u32);
+        if let Some(host) = key.host() {
+            self.of_host.entry(host).or_default().push(id);
+        }
         self.nodes.push(Known {
             owner: Owner::root(key.host().unwrap_or(HostId(0))),
             key: key.clone(),
@@ -593,10 +599,8 @@ impl Nodes {
 
     /// Who listens on `host` is told anew: another run of the tracer begins.
     pub(super) fn forget_listeners(&mut self, host: HostId) {
-        for known in &mut self.nodes {
-            if known.key.host() == Some(host) {
-                known.processes.forget();
-            }
+        for id in self.of_host.get(&host).into_iter().flatten() {
+            self.nodes[id.index()].processes.forget();
         }
     }
 }

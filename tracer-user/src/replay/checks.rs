@@ -85,6 +85,21 @@ pub(crate) fn recording(bytes: &[u8]) {
     sums_hold(&map.folded(1));
 }
 
+/// A recording as a map, of several hosts; what cannot be read of it is left out.
+pub(crate) fn map_of(bytes: &[u8]) {
+    let mut parser = Parser::default();
+    let mut map = Map::new(Options {
+        counts_lines: true,
+        ..Options::SEVERAL_HOSTS
+    });
+    for line in bytes.split(|byte| *byte == b'\n') {
+        if let Ok(Some(event)) = parser.parse(line) {
+            map.push(&event);
+        }
+    }
+    map.view();
+}
+
 /// What holds of every view.
 ///
 /// # Panics

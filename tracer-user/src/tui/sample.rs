@@ -290,6 +290,7 @@ pub(super) fn shop(seconds: u64) -> View {
         cut: HostCut::default(),
         names_before: Vec::new(),
         twins: Vec::new(),
+        twins_cut: 0,
         taken_for_one: false,
         blind: vec![Blind {
             what: "connections that are refused on arrival".into(),
