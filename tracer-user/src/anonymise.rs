@@ -154,6 +154,7 @@ impl Anonymiser {
                     name: self.some(&around.name),
                 }),
                 labels: Default::default(),
+                labels_cut: 0,
             }),
             k8s: k8s.as_ref().map(|it| Kubernetes {
                 namespace: self.some(&it.namespace),

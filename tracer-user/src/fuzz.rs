@@ -1,11 +1,12 @@
 //! What fuzzing and property tests drive: bytes in, and a panic if something does not
 //! hold. No part of the interface of this crate; `tests/fuzz` is the only user.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use crate::{
     capture::checks::{self, Run},
     enrich,
+    model::{Workload, WorkloadKind},
     outputs::{self, Format, Writer},
     procfs::{self, MAX_ARGS, MAX_ARGS_BYTES},
     replay,
@@ -74,6 +75,31 @@ pub fn names(bytes: &[u8]) {
     enrich::names::checks::names(bytes);
 }
 
+/// What runtimes say of containers, and the lines that it gets into.
+///
+/// # Panics
+/// If something does not hold.
+pub fn labels(bytes: &[u8]) {
+    for (container, k8s) in enrich::runtimes::checks::containers(bytes, CONTAINER) {
+        let workload = Arc::new(Workload {
+            kind: WorkloadKind::Container,
+            name: container.name.clone().unwrap_or_default(),
+            uid: None,
+            unit: None,
+            slice: None,
+            container: Some(container),
+            k8s,
+            role: None,
+        });
+        let event = replay::checks::with_processes(|it| it.workload = Some(Arc::clone(&workload)));
+        outputs::checks::line(&event, &mut Writer::new(Format::Json, false));
+        replay::checks::comes_back(&event);
+    }
+}
+
+/// A container's id.
+const CONTAINER: &str = "6a825448c5ef07ac0c3b99532b18bdec0e1d0bb1eb41b4672d570634a1409a85";
+
 /// A recorded stream, line by line, and the map that is made of it.
 ///
 /// # Panics
@@ -81,6 +107,22 @@ pub fn names(bytes: &[u8]) {
 pub fn replay(bytes: &[u8]) {
     replay::checks::recording(bytes);
 }
+
+/// A recorded stream, and the map that is made of it, as `map --from` does: what takes memory.
+pub fn map_of(bytes: &[u8]) {
+    replay::checks::map_of(bytes);
+}
+
+/// The most memory that a recording of so many bytes may take, bytes.
+pub fn most_memory(length: usize) -> usize {
+    MEMORY_FACTOR
+        .saturating_mul(length)
+        .saturating_add(MEMORY_BASE)
+}
+
+/// Bytes of memory for a byte of a recording, and those that are there for any.
+const MEMORY_FACTOR: usize = 8;
+const MEMORY_BASE: usize = 64 << 20;
 
 /// What to begin from: examples of what `target` reads, from this machine where it can.
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -111,11 +153,16 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
                 .collect()
         }
         "names" => enrich::names::checks::examples(),
+        "labels" => enrich::runtimes::checks::examples(CONTAINER),
         "replay" => replay::checks::examples(),
         _ => Vec::new(),
     }
 }
 
+#[cfg(test)]
+mod longest;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

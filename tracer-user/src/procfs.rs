@@ -13,13 +13,14 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use crate::model::bounds;
 use rustix::{
     fs::{Mode, OFlags, openat, readlinkat},
     param::clock_ticks_per_second,
 };
 
 /// How many arguments are kept.
-pub const MAX_ARGS: usize = 64;
+pub const MAX_ARGS: usize = bounds::MAX_ARGS;
 /// How many bytes of arguments are kept.
 pub const MAX_ARGS_BYTES: usize = 4096;
 /// How many bytes of any other file are read. The kernel's own lines are shorter.
@@ -91,7 +92,7 @@ impl Entry {
     }
 
     /// Its arguments, the program's name first: at most [`MAX_ARGS`] of them and
-    /// [`MAX_ARGS_BYTES`] together. If there are more, the last one kept ends with `…`.
+    /// [`MAX_ARGS_BYTES`] together, and [`bounds::MAX_ARGS_WRITTEN`] as they are written. If there are more, the last one kept ends with `…`.
     /// None if there are none, as for kernel threads.
     pub fn args(&self) -> Option<Arc<[String]>> {
         let bytes = self.read("cmdline", MAX_ARGS_BYTES + 1)?;
@@ -131,7 +132,7 @@ impl Stat {
 /// replaced or removed. A file's own name may end like that: it cannot be told apart.
 pub(crate) fn executable(path: &[u8]) -> Arc<str> {
     let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
-    String::from_utf8_lossy(path).into()
+    bounds::end_of_path(&String::from_utf8_lossy(path), bounds::MAX_PATH_WRITTEN)
 }
 
 /// By how much this process's time namespace moves the time since boot, which /proc and
@@ -189,18 +190,9 @@ pub(crate) fn parse_stat(line: &[u8]) -> Option<Stat> {
 /// Splits at the zero after each argument; `is_cut` tells that there were more bytes.
 pub(crate) fn parse_args(kept: &[u8], is_cut: bool) -> Option<Arc<[String]>> {
     let end = kept.iter().rposition(|byte| *byte != 0)? + 1;
-    let mut args = kept[..end].split(|byte| *byte == 0);
-    let mut out: Vec<String> = args
-        .by_ref()
-        .take(MAX_ARGS)
-        .map(|arg| String::from_utf8_lossy(arg).into_owned())
-        .collect();
-    if (is_cut || args.next().is_some())
-        && let Some(last) = out.last_mut()
-    {
-        last.push('…');
-    }
-    Some(out.into())
+    let args = kept[..end].split(|byte| *byte == 0);
+    let args = args.map(|arg| String::from_utf8_lossy(arg).into_owned());
+    Some(bounds::args(args, is_cut))
 }
 
 #[cfg(test)]

@@ -386,6 +386,7 @@ impl Watched {
             cut: HostCut::default(),
             names_before: Vec::new(),
             twins: Vec::new(),
+            twins_cut: 0,
             taken_for_one: self.at_once(),
             blind: blind(told.iter().flat_map(|(it, _)| &it.blind)),
         }

@@ -210,6 +210,8 @@ pub(super) struct Halves {
     halves: IndexSet<Half>,
     places: HashSet<At>,
     asked: IndexMap<Hashed, Found>,
+    /// See [`Nodes::forgotten`].
+    forgotten: u64,
     links: IndexMap<(Link, Whose), Counters>,
     /// Of what only one end told, the last.
     alone: VecDeque<(Link, Share)>,
@@ -325,8 +327,11 @@ impl Halves {
         }
         let found = self.find(&asked.asked, event, times, nodes);
         let half = found.half;
-        if self.asked.len() >= MAX_ASKED {
+        // No process is kept for longer than it is remembered there.
+        let forgotten = nodes.forgotten();
+        if self.asked.len() >= MAX_ASKED || self.forgotten != forgotten {
             self.asked.clear();
+            self.forgotten = forgotten;
         }
         let (at, _) = self.asked.insert_full(asked, found);
         (half, AskedId(at as u32))

@@ -9,6 +9,9 @@ use crate::model::{Host, Timestamp};
 /// When a host was watched, each from when until when, in order.
 pub(super) type Spans = Vec<(Timestamp, Timestamp)>;
 
+/// Names of other hosts with its id that are told of each: that there are more is counted.
+const MAX_TWINS: usize = 64;
+
 /// What the numbers of hosts stand for: there is one for each id and name.
 #[derive(Debug)]
 pub(super) struct Identity {
@@ -16,8 +19,8 @@ pub(super) struct Identity {
     last: Vec<usize>,
     /// Of each number, a name that no other host has.
     labels: Vec<String>,
-    /// Of each number, the names of other hosts with its id.
-    twins: Vec<Vec<String>>,
+    /// Of each number, the names of other hosts with its id, and how many more there are.
+    twins: Vec<(Vec<String>, u64)>,
 }
 
 impl Identity {
@@ -28,17 +31,20 @@ impl Identity {
             by_id.entry(&host.id).or_default().push(at);
         }
         let mut last: Vec<usize> = (0..hosts.len()).collect();
-        let mut twins = vec![Vec::new(); hosts.len()];
+        let mut twins = vec![(Vec::new(), 0); hosts.len()];
         for same_id in by_id.values().filter(|it| it.len() > 1) {
             let spans = |at: usize| watched.get(at).map_or(&[][..], Vec::as_slice);
             let mut all: Vec<_> = same_id.iter().flat_map(|at| spans(*at)).collect();
             all.sort_unstable();
             let at_once = all.windows(2).any(|two| two[0].1 > two[1].0);
             if at_once {
+                let mut in_order = same_id.clone();
+                in_order.sort_unstable_by(|one, other| hosts[*one].name.cmp(&hosts[*other].name));
                 for at in same_id {
-                    let others = same_id.iter().filter(|it| *it != at);
-                    twins[*at] = others.map(|it| hosts[*it].name.clone()).collect();
-                    twins[*at].sort_unstable();
+                    let others = in_order.iter().filter(|it| *it != at).take(MAX_TWINS);
+                    let others: Vec<_> = others.map(|it| hosts[*it].name.clone()).collect();
+                    let cut = same_id.len() - 1 - others.len();
+                    twins[*at] = (others, cut as u64);
                 }
             } else if let Some(newest) = same_id.iter().max_by_key(|at| spans(**at).last()) {
                 same_id.iter().for_each(|at| last[*at] = *newest);
@@ -72,9 +78,10 @@ impl Identity {
         &self.labels[self.last[host.index()]]
     }
 
-    /// The names of other hosts with its id.
-    pub(super) fn twins(&self, host: HostId) -> &[String] {
-        &self.twins[host.index()]
+    /// The names of other hosts with its id, in order, and how many more there are.
+    pub(super) fn twins(&self, host: HostId) -> (&[String], u64) {
+        let (names, cut) = &self.twins[host.index()];
+        (names, *cut)
     }
 }
 
@@ -151,7 +158,7 @@ mod tests {
             let identity = Identity::of(&two, &times);
             assert_eq!(labels_of(&two, &times), ["new", "new"]);
             assert!(identity.is_over(HostId::at(0)) && !identity.is_over(HostId::at(1)));
-            assert!(identity.twins(HostId::at(1)).is_empty());
+            assert!(identity.twins(HostId::at(1)).0.is_empty());
         }
     }
 
@@ -166,8 +173,24 @@ mod tests {
         ] {
             let identity = Identity::of(&two, &times);
             assert_eq!(labels_of(&two, &times), ["web-1", "web-2"]);
-            assert_eq!(identity.twins(HostId::at(0)), ["web-2"]);
+            assert_eq!(
+                identity.twins(HostId::at(0)),
+                (&["web-2".to_owned()][..], 0)
+            );
             assert!(!identity.is_over(HostId::at(0)));
+        }
+    }
+
+    #[test]
+    fn of_very_many_hosts_of_one_id_each_tells_of_some() {
+        for more in [0, 1] {
+            let names: Vec<String> = (0..=MAX_TWINS + more).map(|n| format!("h{n:03}")).collect();
+            let all: Vec<_> = names.iter().map(|name| ("c", &**name)).collect();
+            let all = hosts(&all);
+            let spans = spans(&vec![&[(0, 10)][..]; all.len()]);
+            let (twins, cut) = &Identity::of(&all, &spans).twins[0];
+            assert_eq!((twins.len(), *cut), (MAX_TWINS, more as u64));
+            assert_eq!(*twins, names[1..=MAX_TWINS]);
         }
     }
 

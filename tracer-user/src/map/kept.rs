@@ -81,9 +81,14 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    /// Keeps `process`. What has the least makes room for it, as it may be about to have more.
-    /// Returns its place.
-    pub(super) fn add(&mut self, process: &Arc<Process>, time: Timestamp) -> Place {
+    /// Keeps `process`, if `swap` has room for it: for so many bytes in the place of so many. What has the
+    /// least makes room for it, as it may be about to have more. Returns its place.
+    pub(super) fn add(
+        &mut self,
+        process: &Arc<Process>,
+        time: Timestamp,
+        mut swap: impl FnMut(usize, usize) -> bool,
+    ) -> Place {
         let known = self.find(process);
         let new = match known {
             Some(at) => Kept {
@@ -101,7 +106,16 @@ impl Processes {
             },
         };
         let is_full = self.kept.len() >= MAX_PROCESSES;
-        let place = known.or_else(|| self.least().filter(|_| is_full));
+        let mut place = known.or_else(|| self.least().filter(|_| is_full));
+        let old = |at: Option<usize>| at.map_or(0, |at| self.kept[at].process.bytes());
+        if !swap(old(place), process.bytes()) {
+            // What has the least makes room if that is enough.
+            let least = place.or_else(|| self.least()).filter(|_| known.is_none());
+            match least.filter(|at| swap(old(Some(*at)), process.bytes())) {
+                Some(at) => place = Some(at),
+                None => return self.leave_out(known, process, time),
+            }
+        }
         if let Some(at) = place {
             self.count_alike(at, false);
             if known.is_none() {
@@ -114,6 +128,19 @@ impl Processes {
         let place = place.unwrap_or(self.kept.len() - 1);
         self.count_alike(place, true);
         place as Place
+    }
+
+    /// There is no room for what is said of `process`, which is `known` or not.
+    fn leave_out(&mut self, known: Option<usize>, process: &Process, time: Timestamp) -> Place {
+        if let Some(at) = known {
+            self.kept[at].last_seen = self.kept[at].last_seen.max(time);
+            return at as Place;
+        }
+        let mut kept = self.kept.iter();
+        let is_last = !kept.any(|it| program(&it.process) == program(process));
+        self.cut = self.cut.saturating_add(1);
+        self.cut_programs += u64::from(is_last);
+        Place::MAX
     }
 
     fn find(&self, process: &Process) -> Option<usize> {
@@ -349,11 +376,26 @@ fn kind((change, is_major): &(Change, bool)) -> usize {
     kind + if *is_major { 0 } else { KINDS / 2 }
 }
 
+/// What `change` takes.
+fn bytes(change: &Change) -> usize {
+    let text = match &change.what {
+        Happened::Exec { exe, .. } => exe.len(),
+        Happened::Exit { .. } | Happened::Listen { .. } | Happened::Unlisten { .. } => 0,
+    };
+    size_of::<(Change, bool)>() + text
+}
+
 impl Changes {
-    /// Keeps `change`. It is major if it concerns who listens. What came again and again makes room
-    /// for it: first what is alike, then the kind of which there is most. So neither the runs of a
-    /// health check push out the end of a server, nor many listeners that of a process.
-    pub(super) fn add(&mut self, change: Change, is_major: bool) {
+    /// Keeps `change`, if `swap` has room for it: for so many bytes in the place of so many. It is major
+    /// if it concerns who listens. What came again and again makes room for it: first what is alike, then
+    /// the kind of which there is most. So neither the runs of a health check push out the end of a
+    /// server, nor many listeners that of a process.
+    pub(super) fn add(
+        &mut self,
+        change: Change,
+        is_major: bool,
+        mut swap: impl FnMut(usize, usize) -> bool,
+    ) {
         let max = match is_major {
             true => MAX_ALIKE,
             false => MAX_ALIKE_MINOR,
@@ -364,18 +406,34 @@ impl Changes {
         let first = if alike >= max {
             self.kept.iter().position(is_alike)
         } else if self.kept.len() >= MAX_CHANGES {
-            let mut counts = [0_usize; KINDS];
-            self.kept.iter().for_each(|it| counts[kind(it)] += 1);
-            let most = (0..KINDS).max_by_key(|kind| (counts[*kind], Reverse(KINDS - kind)));
-            self.kept.iter().position(|it| Some(kind(it)) == most)
+            self.first_of_most()
         } else {
             None
+        };
+        let old = |at: Option<usize>| at.map_or(0, |at| bytes(&self.kept[at].0));
+        let first = if swap(old(first), bytes(&change)) {
+            first
+        } else {
+            let first = first.or_else(|| self.first_of_most());
+            if !swap(old(first), bytes(&change)) {
+                self.cut = self.cut.saturating_add(1);
+                return;
+            }
+            first
         };
         if let Some(first) = first {
             self.kept.remove(first);
             self.cut = self.cut.saturating_add(1);
         }
         self.kept.push((change, is_major));
+    }
+
+    /// The oldest one of the kind of which there is most.
+    fn first_of_most(&self) -> Option<usize> {
+        let mut counts = [0_usize; KINDS];
+        self.kept.iter().for_each(|it| counts[kind(it)] += 1);
+        let most = (0..KINDS).max_by_key(|kind| (counts[*kind], Reverse(KINDS - kind)));
+        self.kept.iter().position(|it| Some(kind(it)) == most)
     }
 
     /// Takes in those of another part of the same workload.
@@ -385,7 +443,7 @@ impl Changes {
         all.extend(other.kept.iter().cloned());
         all.sort_by_key(|(change, _)| change.time);
         for (change, is_major) in all {
-            self.add(change, is_major);
+            self.add(change, is_major, |_, _| true);
         }
     }
 

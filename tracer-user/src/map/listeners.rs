@@ -206,6 +206,9 @@ impl OfHost {
     }
 }
 
+/// How many sockets of a node listen that are not kept.
+pub(super) type Unkept = HashMap<NodeId, u64>;
+
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     places: HashMap<Place, Here>,
@@ -263,11 +266,15 @@ impl Listeners {
         self.hosts.get(&host).map_or(0, |it| it.cut)
     }
 
-    /// How many sockets of `node` listen that are not kept, on hosts that count.
-    pub(super) fn unkept(&self, node: NodeId, counts: impl Fn(HostId) -> bool) -> u64 {
+    /// How many sockets of each node listen that are not kept, on hosts that count.
+    pub(super) fn unkept(&self, counts: impl Fn(HostId) -> bool) -> Unkept {
+        let mut all = Unkept::default();
         let hosts = self.hosts.iter().filter(|(host, _)| counts(**host));
-        let sockets = hosts.filter_map(|(_, it)| it.unkept.get(&node));
-        sockets.fold(0, |sum, sockets| sum.saturating_add(*sockets))
+        for (node, sockets) in hosts.flat_map(|(_, it)| &it.unkept) {
+            let sum = all.entry(*node).or_default();
+            *sum = sum.saturating_add(*sockets);
+        }
+        all
     }
 
     /// What was told of a place in the run that `time` is in.

@@ -26,6 +26,7 @@ mod outages;
 mod presence;
 mod realms;
 mod remotes;
+mod room;
 mod sightings;
 mod snapshot;
 mod uses;

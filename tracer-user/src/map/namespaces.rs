@@ -22,8 +22,11 @@ use crate::model::{Address, AddressClass, Timestamp};
 /// The namespaces that have an address, each with when that was seen.
 type Owned = Vec<(u32, Span)>;
 
-/// By host and network, the namespaces that have one address of it, where several do.
-type OwnedAlike = HashMap<(HostId, IpAddr), Vec<Owned>>;
+/// An address, and when a namespace was seen to have it.
+type Has = (IpAddr, Span);
+
+/// By host and network, and by namespace, the addresses of it that others have, too, in order.
+type OwnedAlike = HashMap<(HostId, IpAddr), HashMap<u32, Vec<Has>>>;
 
 fn owned_alike(map: &Map) -> OwnedAlike {
     let mut all: HashMap<(HostId, IpAddr), Owned> = HashMap::default();
@@ -38,8 +41,13 @@ fn owned_alike(map: &Map) -> OwnedAlike {
     let mut alike = OwnedAlike::default();
     for ((host, address), owned) in all.into_iter().filter(|(_, owned)| owned.len() > 1) {
         let place = (host, network(address));
-        alike.entry(place).or_default().push(owned);
+        let alike = alike.entry(place).or_default();
+        for (netns, span) in owned {
+            alike.entry(netns).or_default().push((address, span));
+        }
     }
+    let all = alike.values_mut().flat_map(HashMap::values_mut);
+    all.for_each(|has| has.sort_unstable());
     alike
 }
 
@@ -57,8 +65,8 @@ pub(super) struct Split(HashMap<(NodeId, u32), u32>);
 impl Split {
     /// Of the remotes of `map`, with what is not counted for good yet.
     pub(super) fn of(map: &Map, open: &[(Link, Share)]) -> Self {
-        let shared = owned_alike(map);
-        let mut views = suspects(map, &shared);
+        let alike = owned_alike(map);
+        let mut views = suspects(map, &alike);
         let mut split = Self::default();
         if views.is_empty() {
             return split;
@@ -75,8 +83,7 @@ impl Split {
                 && let Some(span) = spans.servers.get(&server)
             {
                 let known = map.nodes.get(server.node);
-                suspect.served.push(Served {
-                    netns: *netns,
+                suspect.served.entry(*netns).or_default().push(Served {
                     machine: server.netns,
                     is_own: known.addresses.find(suspect.address).is_ok(),
                     span: *span,
@@ -85,7 +92,7 @@ impl Split {
         }
         for (remote, suspect) in views {
             let place = (suspect.host, network(suspect.address.ip()));
-            let alike = shared.get(&place).map_or(&[][..], Vec::as_slice);
+            let alike = alike.get(&place);
             let differ = |one, other| {
                 let served = suspect.served(one, other);
                 let are_same = served
@@ -94,10 +101,19 @@ impl Split {
                 let is_both = |(one, other): (&Served, &Served)| {
                     one.is_own && other.is_own && at_once(one.span, other.span)
                 };
-                let owns = |owned: &Owned| spans.own_at_once(suspect.host, owned, one, other);
-                !are_same && (served.clone().any(is_both) || alike.iter().any(owns))
+                let owned = |netns| {
+                    alike
+                        .and_then(|it| it.get(&netns))
+                        .map_or(&[][..], Vec::as_slice)
+                };
+                let own =
+                    || spans.own_at_once(suspect.host, (one, owned(one)), (other, owned(other)));
+                !are_same && (served.clone().any(is_both) || own())
             };
-            for (netns, group) in groups(&suspect.namespaces, differ) {
+            let is_known = |netns: &u32| {
+                suspect.served.contains_key(netns) || alike.is_some_and(|it| it.contains_key(netns))
+            };
+            for (netns, group) in groups(&suspect.namespaces, is_known, differ) {
                 split.0.insert((remote, netns), group);
             }
         }
@@ -113,7 +129,6 @@ impl Split {
 /// Who was seen to serve a remote, from one namespace.
 #[derive(Clone, Copy, Debug)]
 struct Served {
-    netns: u32,
     /// Host and namespace of the server: an address is of one such.
     machine: (HostId, u32),
     /// Nobody put that address in place of its own.
@@ -127,35 +142,64 @@ struct Suspect {
     address: Address,
     /// Those that it is seen from.
     namespaces: BTreeSet<u32>,
-    served: Vec<Served>,
+    /// By the namespace that it is seen from.
+    served: HashMap<u32, Vec<Served>>,
 }
 
 impl Suspect {
     /// Each two servers of it, as the one and the other see it.
     fn served(&self, one: u32, other: u32) -> impl Iterator<Item = (&Served, &Served)> + Clone {
-        let of = move |netns: u32| self.served.iter().filter(move |it| it.netns == netns);
+        let of = move |netns: u32| self.served.get(&netns).into_iter().flatten();
         of(one).flat_map(move |first| of(other).map(move |second| (first, second)))
     }
 }
 
+/// Namespaces of which something is known that are held against each other; of the next, each is in a group of
+/// its own, as nobody knows which it is one with.
+const MAX_HELD: usize = 1024;
+
 /// Each of `namespaces` with the first one of its group: what differs from none of it. None if they are
-/// one group.
-fn groups(namespaces: &BTreeSet<u32>, differ: impl Fn(u32, u32) -> bool) -> BTreeMap<u32, u32> {
-    let mut groups: Vec<Vec<u32>> = Vec::new();
-    for netns in namespaces {
-        let fits = |group: &&mut Vec<u32>| group.iter().all(|other| !differ(*netns, *other));
-        match groups.iter_mut().find(fits) {
-            Some(group) => group.push(*netns),
-            None => groups.push(vec![*netns]),
-        }
-    }
-    if groups.len() < 2 {
+/// one group. Of which nothing `is_known` differs from none.
+fn groups(
+    namespaces: &BTreeSet<u32>,
+    is_known: impl Fn(&u32) -> bool,
+    differ: impl Fn(u32, u32) -> bool,
+) -> BTreeMap<u32, u32> {
+    let Some(first) = namespaces.first() else {
         return BTreeMap::new();
+    };
+    let mut named = BTreeMap::new();
+    // Each with those of it of which something is known.
+    let mut groups: Vec<(u32, Vec<u32>)> = vec![(*first, Vec::new())];
+    let mut held = 0;
+    for netns in namespaces {
+        if !is_known(netns) {
+            named.insert(*netns, *first);
+            continue;
+        }
+        held += 1;
+        if held > MAX_HELD {
+            named.insert(*netns, *netns);
+            continue;
+        }
+        let fits =
+            |group: &&mut (u32, Vec<u32>)| group.1.iter().all(|other| !differ(*netns, *other));
+        let group = match groups.iter_mut().find(fits) {
+            Some(group) => {
+                group.1.push(*netns);
+                group.0
+            }
+            None => {
+                groups.push((*netns, vec![*netns]));
+                *netns
+            }
+        };
+        named.insert(*netns, group);
     }
-    let named = groups
-        .iter()
-        .flat_map(|group| group.iter().map(|it| (*it, group[0])));
-    named.collect()
+    match groups.len() > 1 || held > MAX_HELD {
+        true => named,
+        false => BTreeMap::new(),
+    }
 }
 
 /// Remotes of which something may contradict that they are one machine: few, as a rule none.
@@ -180,7 +224,7 @@ fn suspects(map: &Map, shared: &OwnedAlike) -> HashMap<NodeId, Suspect> {
                     host,
                     address,
                     namespaces: BTreeSet::new(),
-                    served: Vec::new(),
+                    served: HashMap::default(),
                 };
                 (id, suspect)
             })
@@ -234,16 +278,18 @@ impl Spans {
         spans
     }
 
-    /// Whether both namespaces have the address that is `owned` at one time.
-    fn own_at_once(&self, host: HostId, owned: &Owned, one: u32, other: u32) -> bool {
-        let span = |netns: u32| {
-            let (_, (first, last)) = owned.iter().find(|(known, _)| *known == netns)?;
-            // As long as the namespace is there it has the address, as far as is known.
-            let there = self.last.get(&(host, netns))?;
-            Some((*first, *last.max(there)))
+    /// Whether both namespaces have one of the addresses that each has, at one time.
+    fn own_at_once(&self, host: HostId, one: (u32, &[Has]), other: (u32, &[Has])) -> bool {
+        let there = |netns: u32| self.last.get(&(host, netns)).copied();
+        let Some((one_there, other_there)) = there(one.0).zip(there(other.0)) else {
+            return false;
         };
-        let spans = span(one).zip(span(other));
-        spans.is_some_and(|(one, other)| at_once(one, other))
+        // As long as the namespace is there it has the address, as far as is known.
+        let span = |(first, last): Span, there: Timestamp| (first, last.max(there));
+        one.1.iter().any(|(address, has)| {
+            let same = other.1.binary_search_by_key(address, |it| it.0);
+            same.is_ok_and(|at| at_once(span(*has, one_there), span(other.1[at].1, other_there)))
+        })
     }
 }
 
@@ -254,17 +300,19 @@ mod tests {
     #[test]
     fn namespaces_that_differ_are_in_groups_of_their_own() {
         let all: BTreeSet<u32> = (1..=6).collect();
-        assert!(groups(&all, |_, _| false).is_empty());
+        assert!(groups(&all, |_| true, |_, _| false).is_empty());
         // Odd ones are in one network, even ones in another.
-        let odd_and_even = groups(&all, |one, other| one % 2 != other % 2);
+        let odd_and_even = groups(&all, |_| true, |one, other| one % 2 != other % 2);
         assert_eq!(
             odd_and_even,
             [(1, 1), (3, 1), (5, 1), (2, 2), (4, 2), (6, 2)].into()
         );
         // What differs from one only is with the others.
-        let two = groups(&all, |one, other| {
-            (one.min(other), one.max(other)) == (1, 2)
-        });
+        let two = groups(
+            &all,
+            |_| true,
+            |one, other| (one.min(other), one.max(other)) == (1, 2),
+        );
         assert_eq!(two, [(1, 1), (2, 2), (3, 1), (4, 1), (5, 1), (6, 1)].into());
     }
 }

@@ -1,6 +1,6 @@
 //! Who talks: workloads of hosts that were watched, and remotes, each by a small number.
 
-use std::sync::Arc;
+use std::{hash::BuildHasher as _, sync::Arc};
 
 use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
@@ -9,6 +9,7 @@ use super::{
     GroupBy,
     kept::{Addresses, Changes, Place, Processes, Standing},
     remotes::{Charged, Remotes, network},
+    room::{Amount, Bounds, Owner, Room},
 };
 use crate::model::{
     Address, AddressClass, Change, Connection, Happened, Host, Name, NameSource, Process, Shares,
@@ -17,14 +18,44 @@ use crate::model::{
 
 /// Nodes that there is room for. Each takes some hundred bytes.
 pub(super) const MAX_NODES: usize = 32_768;
-/// Most nodes with those that run on a host; the next are not told apart either.
-const MAX_WORKLOADS: usize = 2 * MAX_NODES;
+/// Room for nodes of what runs on hosts, with the texts that their programs chose; the next are one node of
+/// whoever runs them.
+pub(super) const WORKLOADS: Bounds = Bounds {
+    all: Amount {
+        entries: 2 * MAX_NODES,
+        bytes: 128 << 20,
+    },
+    users: Amount {
+        entries: 49_152,
+        bytes: 64 << 20,
+    },
+    user: Amount {
+        entries: 4096,
+        bytes: 8 << 20,
+    },
+};
+/// Room for their own addresses, beyond which these are counted.
+const ADDRESSES: Bounds = Bounds {
+    all: Amount {
+        entries: MAX_ALL_ADDRESSES,
+        bytes: usize::MAX,
+    },
+    users: Amount {
+        entries: 196_608,
+        bytes: usize::MAX,
+    },
+    user: Amount {
+        entries: 65_536,
+        bytes: usize::MAX,
+    },
+};
 /// Of so many hosts it is faster to look at each than to look one up.
 const FEW_HOSTS: usize = 16;
 /// Most hosts, each as often as it has names.
 const MAX_HOSTS: usize = 16_384;
-/// Processes whose node is remembered.
+/// Processes whose node is remembered, and what these may take, bytes.
 const MAX_REMEMBERED: usize = 8192;
+const MAX_REMEMBERED_BYTES: usize = 16 << 20;
 /// Own addresses of all workloads that are kept, and that are remembered to count each once.
 const MAX_ALL_ADDRESSES: usize = 262_144;
 /// Nodes that were folded and are remembered, to count each once.
@@ -78,6 +109,8 @@ pub(super) enum Key {
     Namespace(Arc<str>),
     /// What runs on a host, and is not known.
     Unknown(HostId),
+    /// Programs of a host beyond those that there is room for: of one user, or of all who have nothing.
+    Programs(HostId, Option<u32>),
     /// An address, and what was dialled to reach it.
     Remote(Realm, Address, Dialled),
     /// Remotes of one network, of which there are too many to tell them apart.
@@ -108,10 +141,10 @@ pub(super) enum Heard {
 }
 
 /// What was folded as there was no room for it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Folded {
+#[derive(Hash)]
+enum Folded<'a> {
     Remote(Address),
-    Workload(Key),
+    Workload(&'a Key),
 }
 
 /// Where an address means the same.
@@ -129,6 +162,8 @@ pub(super) enum Realm {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) key: Key,
+    /// Who pays for what is kept of it.
+    owner: Owner,
     pub(super) workload: Option<Arc<Workload>>,
     pub(super) processes: Processes,
     /// Its own addresses, but for loopback.
@@ -153,14 +188,21 @@ pub(super) struct Nodes {
     surplus_host: bool,
     nodes: Vec<Known>,
     by_key: HashMap<Key, NodeId>,
+    /// What runs on each host.
+    of_host: HashMap<HostId, Vec<NodeId>>,
     /// By address of the value, which is kept so that no other takes the address.
     by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId, Place)>,
     /// The process that was asked for last.
     latest: Latest,
     remotes: Remotes,
-    folded: HashSet<(HostId, Folded)>,
-    /// How many are kept, of all workloads.
-    addresses: usize,
+    /// What the processes in `by_process` take, bytes, and how often these were forgotten.
+    remembered: usize,
+    forgotten: u64,
+    /// What nodes of workloads fill, and their addresses.
+    room: Room,
+    addresses: Room,
+    /// By hash: what was folded is only counted.
+    folded: HashSet<u64>,
     /// Those that there was no room for.
     cut_addresses: HashSet<(NodeId, Address)>,
     /// At most as many as nodes, and whose these are.
@@ -181,11 +223,15 @@ impl Nodes {
             surplus_host: false,
             nodes: Vec::new(),
             by_key: HashMap::default(),
+            of_host: HashMap::default(),
             by_process: HashMap::default(),
             latest: None,
             remotes: Remotes::default(),
+            remembered: 0,
+            forgotten: 0,
+            room: Room::new(WORKLOADS),
+            addresses: Room::new(ADDRESSES),
             folded: HashSet::default(),
-            addresses: 0,
             cut_addresses: HashSet::default(),
             heard: HashMap::default(),
             heard_by: Shares::new(MAX_NODES),
@@ -261,25 +307,66 @@ impl Nodes {
             self.latest = Some((at, node, place));
             return node;
         }
-        let key = self.key_of(host, process);
-        let is_full = self.nodes.len() >= MAX_WORKLOADS && !self.by_key.contains_key(&key);
-        let node = match is_full {
-            true => self.fold(Key::Unknown(host), Folded::Workload(key), host, time),
-            false => self.node(key, time),
-        };
-        let known = &mut self.nodes[node.index()];
+        let (node, is_new) = self.workload(host, process, time);
+        let Self { nodes, room, .. } = self;
+        let known = &mut nodes[node.index()];
+        let owner = known.owner;
         if let Some(workload) = &process.workload {
             // The newest is the most complete: names of containers come later.
-            known.workload = Some(Arc::clone(workload));
+            let old = known.workload.as_deref().map_or(0, Workload::bytes);
+            if is_new || room.swap(owner, old, workload.bytes()) {
+                known.workload = Some(Arc::clone(workload));
+            }
         }
-        let place = known.processes.add(process, time);
-        if self.by_process.len() >= MAX_REMEMBERED {
+        let processes = &mut known.processes;
+        let swap = |old, new| is_new || room.swap(owner, old, new);
+        let place = processes.add(process, time, swap);
+        let bytes = process.bytes();
+        if self.by_process.len() >= MAX_REMEMBERED || self.remembered + bytes > MAX_REMEMBERED_BYTES
+        {
             self.by_process.clear();
+            self.remembered = 0;
+            self.forgotten += 1;
         }
+        self.remembered += bytes;
         self.latest = Some((at, node, place));
         let known = (Arc::clone(process), node, place);
         self.by_process.insert((host, at), known);
         node
+    }
+
+    /// The node of `process`, and whether it is new; where there is no room for it, that of the others of its
+    /// user.
+    fn workload(&mut self, host: HostId, process: &Process, time: Timestamp) -> (NodeId, bool) {
+        let key = self.key_of(host, process);
+        if let Some(id) = self.by_key.get(&key) {
+            let id = *id;
+            self.see(id, time);
+            return (id, false);
+        }
+        let owner = Owner::of(host, process);
+        let workload = process.workload.as_deref().map_or(0, Workload::bytes);
+        let bytes = size_of::<Known>() + key.bytes() + workload + process.bytes();
+        if self.room.take(owner, bytes) {
+            let id = self.node(key, time);
+            self.nodes[id.index()].owner = owner;
+            return (id, true);
+        }
+        // Of those who have nothing there may be very many.
+        let user = owner.user.filter(|_| self.room.has(owner));
+        let others = self.fold(
+            Key::Programs(host, user),
+            &Folded::Workload(&key),
+            host,
+            time,
+        );
+        self.nodes[others.index()].owner = owner;
+        (others, false)
+    }
+
+    /// How often it was forgotten which processes there are: nobody else keeps those from before either.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// The process that was asked for last, for [`again`](Self::again).
@@ -317,12 +404,18 @@ impl Nodes {
     }
 
     /// `key`, where there is no room for what is `folded`, which is counted once.
-    fn fold(&mut self, key: Key, folded: Folded, host: HostId, time: Timestamp) -> NodeId {
+    fn fold(&mut self, key: Key, folded: &Folded<'_>, host: HostId, time: Timestamp) -> NodeId {
         let node = self.node(key, time);
-        if self.folded.len() < MAX_FOLDED && self.folded.insert((host, folded)) {
-            self.nodes[node.index()].members += 1;
-            *self.cut_nodes.entry(host).or_default() += 1;
-        }
+        let members = &mut self.nodes[node.index()].members;
+        let more = if self.folded.len() < MAX_FOLDED {
+            let hash = self.folded.hasher().hash_one((host, folded));
+            u64::from(self.folded.insert(hash))
+        } else {
+            // The least number.
+            u64::from(*members == 0)
+        };
+        *members += more;
+        *self.cut_nodes.entry(host).or_default() += more;
         node
     }
 
@@ -405,7 +498,7 @@ impl Nodes {
             true => key,
             false => Key::Others(host),
         };
-        self.fold(key, Folded::Remote(address), host, time)
+        self.fold(key, &Folded::Remote(address), host, time)
     }
 
     /// What stands for remotes of `host` that are not told apart.
@@ -449,7 +542,11 @@ impl Nodes {
             return id;
         }
         let id = NodeId(self.nodes.len() as u32);
+        if let Some(host) = key.host() {
+            self.of_host.entry(host).or_default().push(id);
+        }
         self.nodes.push(Known {
+            owner: Owner::root(key.host().unwrap_or(HostId(0))),
             key: key.clone(),
             workload: None,
             processes: Processes::default(),
@@ -491,20 +588,22 @@ impl Nodes {
 
     /// The workload uses that address itself.
     pub(super) fn uses(&mut self, id: NodeId, address: Address) {
-        let addresses = &mut self.nodes[id.index()].addresses;
+        let Known {
+            addresses, owner, ..
+        } = &mut self.nodes[id.index()];
         let Err(at) = addresses.find(address) else {
             return;
         };
         if address.ip().is_loopback() || address.ip().is_unspecified() {
             return;
         }
-        if addresses.has_room() && self.addresses < MAX_ALL_ADDRESSES {
+        if addresses.has_room() && self.addresses.take(*owner, 0) {
             addresses.insert(at, address);
-            self.addresses += 1;
-        } else if self.cut_addresses.len() < MAX_ALL_ADDRESSES
-            && self.cut_addresses.insert((id, address))
-        {
-            addresses.cut += 1;
+        } else if self.cut_addresses.len() < MAX_ALL_ADDRESSES {
+            addresses.cut += u64::from(self.cut_addresses.insert((id, address)));
+        } else {
+            // The least number.
+            addresses.cut = addresses.cut.max(1);
         }
     }
 
@@ -517,7 +616,9 @@ impl Nodes {
             (Happened::Exit { .. }, Some(process)) => known.processes.end(process),
             (_, None) => false,
         };
-        known.changes.add(change, is_major);
+        let (room, owner) = (&mut self.room, known.owner);
+        let swap = |old, new| room.swap(owner, old, new);
+        known.changes.add(change, is_major, swap);
     }
 
     /// The node of a process, if there is one already.
@@ -534,10 +635,8 @@ impl Nodes {
 
     /// Who listens on `host` is told anew: another run of the tracer begins.
     pub(super) fn forget_listeners(&mut self, host: HostId) {
-        for known in &mut self.nodes {
-            if known.key.host() == Some(host) {
-                known.processes.forget();
-            }
+        for id in self.of_host.get(&host).into_iter().flatten() {
+            self.nodes[id.index()].processes.forget();
         }
     }
 }
@@ -584,13 +683,26 @@ impl Realm {
 }
 
 impl Key {
+    /// What it takes: each node has it in two places, which share its texts.
+    fn bytes(&self) -> usize {
+        let text = match self {
+            Self::Workload(_, _, name, place) => {
+                name.len() + place.as_ref().map_or(0, |it| it.len())
+            }
+            Self::Namespace(name) => name.len(),
+            _ => 0,
+        };
+        text + 2 * size_of::<Self>()
+    }
+
     /// The host of what runs on one.
     pub(super) fn host(&self) -> Option<HostId> {
         match self {
             Self::Workload(host, ..)
             | Self::Process(host, ..)
             | Self::Host(host)
-            | Self::Unknown(host) => Some(*host),
+            | Self::Unknown(host)
+            | Self::Programs(host, _) => Some(*host),
             Self::Namespace(_) | Self::Remote(..) | Self::Network(..) | Self::Others(_) => None,
         }
     }

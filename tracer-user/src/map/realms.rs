@@ -64,31 +64,50 @@ impl Realms {
     /// Who shares what with whom, whether directly or through others, of the hosts with these numbers:
     /// those of one host by several names are the same.
     pub(super) fn shared(&self, numbers: &[usize]) -> Shared {
-        let mut shared: HashMap<IpAddr, Vec<usize>> = HashMap::new();
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for (network, one, other) in &self.joined {
-                let first = shared
-                    .entry(*network)
-                    .or_insert_with(|| (0..numbers.len()).collect());
-                let (one, other) = (numbers[one.index()], numbers[other.index()]);
-                let least = first[one].min(first[other]);
-                changed |= first[one] != least || first[other] != least;
-                (first[one], first[other]) = (least, least);
+        let mut shared = Shared::default();
+        for (network, one, other) in &self.joined {
+            let first = shared.0.entry(*network).or_default();
+            let (one, other) = (numbers[one.index()], numbers[other.index()]);
+            let (one, other) = (root(first, one), root(first, other));
+            if one != other {
+                first.insert(one.max(other), one.min(other));
             }
         }
-        Shared(shared)
+        // The first one of all for each, in order: each leads to an earlier one.
+        for first in shared.0.values_mut() {
+            let mut hosts: Vec<usize> = first.keys().copied().collect();
+            hosts.sort_unstable();
+            for host in hosts {
+                let before = first[&host];
+                let root = first.get(&before).copied().unwrap_or(before);
+                first.insert(host, root);
+            }
+        }
+        shared
     }
 }
 
-/// For each network, of each host the first one that shares it.
-pub(super) struct Shared(HashMap<IpAddr, Vec<usize>>);
+/// The first one of those that share with `host`. On the way to it each leads two steps on from then on, so
+/// that long rows of hosts are not gone along again and again.
+fn root(first: &mut HashMap<usize, usize>, mut host: usize) -> usize {
+    while let Some(before) = first.get(&host).copied() {
+        if let Some(next) = first.get(&before).copied() {
+            first.insert(host, next);
+        }
+        host = before;
+    }
+    host
+}
+
+/// For each network, of each host that shares it with earlier ones, the first of these.
+#[derive(Default)]
+pub(super) struct Shared(HashMap<IpAddr, HashMap<usize, usize>>);
 
 impl Shared {
     /// The first host to which `address` means the same as to `host`.
     pub(super) fn first(&self, host: HostId, address: IpAddr) -> usize {
         let first = self.0.get(&network(address));
-        first.map_or(host.index(), |first| first[host.index()])
+        let first = first.and_then(|it| it.get(&host.index()).copied());
+        first.unwrap_or(host.index())
     }
 }

@@ -15,6 +15,7 @@ use super::{
     halves::{Half, HalfId, Halves, Link, MAX_FAILING_PORTS, Side},
     hosts::Identity,
     kept::{self, Changes, Processes},
+    listeners::Unkept,
     namespaces::Split,
     nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Realm},
     realms::Shared,
@@ -103,11 +104,13 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
     }
     let came_by = draft.edges.values().flat_map(|it| it.came_by.keys());
     let came_by: HashSet<&Arc<str>> = came_by.collect();
+    let listeners = &map.halves.facts.listeners;
+    let unkept = listeners.unkept(|host| !identity.is_over(host));
     let mut nodes: Vec<(usize, Node)> = Vec::new();
     for (at, node) in draft.nodes.iter().enumerate() {
         let listens = |id: &NodeId| draft.listening.contains_key(id);
         if is_used[at] || came_by.contains(&node.id) || node.parts.iter().any(listens) {
-            let node = finished(map, node, identity, &draft.listening);
+            let node = finished(map, node, identity, (&draft.listening, &unkept));
             nodes.extend(node.map(|node| (at, node)));
         }
     }
@@ -353,9 +356,11 @@ fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
         let host = HostId::at(at);
         let is_surplus = map.nodes.has_surplus_host() && at + 1 == hosts.len();
         let watched = watched.snapshot(&hosts[at]);
+        let (twins, twins_cut) = identity.twins(host);
         let watched = HostCoverage {
             cut: cut(map, host),
-            twins: identity.twins(host).to_vec(),
+            twins: twins.to_vec(),
+            twins_cut,
             taken_for_one: watched.taken_for_one || is_surplus,
             ..watched
         };
@@ -439,7 +444,7 @@ fn finished(
     map: &Map,
     draft: &DraftNode,
     identity: &Identity,
-    listening: &HashMap<NodeId, Vec<ListeningAt>>,
+    (listening, unkept): (&HashMap<NodeId, Vec<ListeningAt>>, &Unkept),
 ) -> Option<Node> {
     let parts = || draft.parts.iter().map(|id| map.nodes.get(*id));
     let addresses = parts().flat_map(|it| {
@@ -456,10 +461,7 @@ fn finished(
     });
     let (processes, changes) = kept_of(parts())?;
     let sum = |of: fn(&Known) -> u64| parts().map(of).fold(0, u64::saturating_add);
-    let unkept = draft.parts.iter().map(|id| {
-        let listeners = &map.halves.facts.listeners;
-        listeners.unkept(*id, |host| !identity.is_over(host))
-    });
+    let unkept = draft.parts.iter().filter_map(|id| unkept.get(id).copied());
     let cut = Cut {
         listeners: unkept.fold(0, u64::saturating_add),
         processes: processes.cut,
@@ -644,6 +646,13 @@ impl Labels {
                 format!("{network}@{}", self.host(*host)),
                 network.to_string(),
             ),
+            Key::Programs(host, user) => {
+                let name = match user {
+                    Some(uid) => format!("other-programs@{uid}"),
+                    None => "other-programs".to_owned(),
+                };
+                (format!("{}/{name}", self.host(*host)), name)
+            }
             Key::Others(host) => (format!("others@{}", self.host(*host)), "others".to_owned()),
             Key::Remote(realm, address, dialled) => {
                 let around = self.around(*realm, *address);

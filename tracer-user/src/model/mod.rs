@@ -6,6 +6,7 @@
 //! is left out of the output, never printed as null.
 
 mod address;
+pub mod bounds;
 mod class;
 mod connection;
 mod dns;

@@ -90,6 +90,15 @@ pub struct Process {
 }
 
 impl Process {
+    /// About how many bytes of memory it takes, without its workload.
+    pub fn bytes(&self) -> usize {
+        let texts = [Some(&self.comm), self.exe.as_ref(), self.cwd.as_ref()];
+        let texts = texts.into_iter().flatten().map(|it| it.len());
+        let args = self.args.iter().flat_map(|it| it.iter());
+        let args = args.map(|it| size_of::<String>() + it.len());
+        size_of::<Self>() + texts.chain(args).sum::<usize>()
+    }
+
     /// The program that it runs.
     pub fn program(&self) -> ProgramKey {
         ProgramKey {

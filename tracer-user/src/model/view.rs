@@ -608,6 +608,9 @@ pub struct HostCoverage {
     /// Names of other hosts with the same id, which were told of at the same time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub twins: Vec<String>,
+    /// How many of them are left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub twins_cut: u64,
     /// Two runs were told of at once under this id and name: of two hosts, or of one that was watched
     /// twice.
     #[serde(skip_serializing_if = "is_false")]
@@ -751,8 +754,8 @@ impl HostCoverage {
             .name
             .clone();
         self.names_before.push(name);
+        // None of them is the new one: each name of a host is told once.
         self.names_before.extend(later.names_before);
-        self.names_before.retain(|it| *it != self.host.name);
         if later.from > self.to {
             self.gaps.push(Gap {
                 from: self.to,

@@ -60,6 +60,39 @@ pub struct Workload {
     pub role: Option<Arc<str>>,
 }
 
+impl Workload {
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        let texts = [Some(&self.name), self.unit.as_ref(), self.slice.as_ref()];
+        let container = self.container.as_ref().map_or(0, Container::bytes);
+        size_of::<Self>() + sum(texts) + container
+    }
+}
+
+/// Bytes of all that are there.
+fn sum<const N: usize>(texts: [Option<&Arc<str>>; N]) -> usize {
+    texts.into_iter().flatten().map(|it| it.len()).sum()
+}
+
+impl Container {
+    fn bytes(&self) -> usize {
+        let around = self.around.as_ref();
+        let texts = [
+            Some(&self.id),
+            self.name.as_ref(),
+            self.image.as_ref(),
+            around.map(|it| &it.id),
+            around.and_then(|it| it.name.as_ref()),
+        ];
+        let labels = self.labels.iter();
+        let labels = labels.map(|(key, value)| LABEL_BYTES + key.len() + value.len());
+        sum(texts) + labels.sum::<usize>()
+    }
+}
+
+/// What a label takes beside its texts: two references, with the counts of what they share.
+const LABEL_BYTES: usize = 64;
+
 /// A container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
@@ -81,6 +114,14 @@ pub struct Container {
     /// Its labels; of Kubernetes' own only those that say more than [`Kubernetes`] does.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// How many of them are left out: see [`bounds::labels`](super::bounds::labels).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub labels_cut: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde demands it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What is around a container that runs in another one.

@@ -5,7 +5,7 @@ use std::borrow::Borrow as _;
 use serde_json::Value;
 
 use super::{Format, Writer, sanitise, sanitise::is_printable};
-use crate::model::{Body, Event, Process};
+use crate::model::{Body, Event, Process, bounds};
 
 /// Writes `event` in every form, and reads it again.
 ///
@@ -16,6 +16,9 @@ pub(crate) fn line(event: &Event, json: &mut Writer) {
     json.write(event, &mut bytes);
     let text = one_line(&bytes);
     let value: Value = serde_json::from_str(text).expect("JSON");
+    if event.body.process().is_some() {
+        assert!(text.len() <= bounds::MAX_LINE_BYTES, "{} bytes", text.len());
+    }
     assert_eq!(value["v"], 1);
     assert_eq!(value["event"], event.body.kind().name());
     assert_eq!(value["time"], event.time.to_string());

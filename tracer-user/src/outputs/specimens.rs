@@ -86,6 +86,7 @@ pub(crate) fn workload(kind: WorkloadKind) -> Workload {
                     name: Some("ci".into()),
                 }),
                 labels: [("tier".into(), "front".into())].into(),
+                labels_cut: 2,
             });
         }
         WorkloadKind::Executable => {}

@@ -1,9 +1,11 @@
 //! What must hold of any recording, for property tests and fuzzing. Compiled for these only.
 
+use std::sync::Arc;
+
 use super::Parser;
 use crate::{
     map::{Map, Options},
-    model::{EdgeState, Event, View},
+    model::{Body, EdgeState, Event, Process, View},
     outputs::{Format, Writer},
 };
 
@@ -22,6 +24,20 @@ pub(crate) fn examples() -> Vec<Vec<u8>> {
     let all = EXAMPLES.join("\n");
     let lines = EXAMPLES.iter().map(|line| line.as_bytes().to_vec());
     lines.chain([all.into_bytes()]).collect()
+}
+
+/// An event at both of whose ends is what `change` makes of a process.
+pub(crate) fn with_processes(change: impl Fn(&mut Process)) -> Event {
+    let event = Parser::default().parse(EXAMPLES[1].as_bytes());
+    let mut event = event.expect("a line").expect("an event");
+    if let Body::Connect(it) = &mut event.body {
+        let process = it.process.as_mut().map(|it| {
+            change(Arc::make_mut(it));
+            Arc::clone(it)
+        });
+        it.peer = process;
+    }
+    event
 }
 
 fn written(event: &Event) -> Vec<u8> {
@@ -67,6 +83,21 @@ pub(crate) fn recording(bytes: &[u8]) {
     }
     sums_hold(&map.view());
     sums_hold(&map.folded(1));
+}
+
+/// A recording as a map, of several hosts; what cannot be read of it is left out.
+pub(crate) fn map_of(bytes: &[u8]) {
+    let mut parser = Parser::default();
+    let mut map = Map::new(Options {
+        counts_lines: true,
+        ..Options::SEVERAL_HOSTS
+    });
+    for line in bytes.split(|byte| *byte == b'\n') {
+        if let Ok(Some(event)) = parser.parse(line) {
+            map.push(&event);
+        }
+    }
+    map.view();
 }
 
 /// What holds of every view.

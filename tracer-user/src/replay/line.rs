@@ -15,11 +15,11 @@ use super::{
     wire::{self, Counts, Line, Text},
 };
 use crate::model::{
-    self, AddressEvidence, Body, Closer, Connection, ConnectionEvent, Coverage, Direction,
-    DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Ledger,
-    Listener, ListenerEvent, Loss, Lost, Name, NameSource, Process, ProcessEvent, ProcessEvidence,
-    ProcessKey, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload,
-    errno, signal,
+    self, AddressEvidence, Body, Closer, Connection, ConnectionEvent, Container, Coverage,
+    Direction, DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host,
+    Kind, Ledger, Listener, ListenerEvent, Loss, Lost, Name, NameSource, Process, ProcessEvent,
+    ProcessEvidence, ProcessKey, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
+    Translation, Workload, bounds, errno, signal,
 };
 
 /// The version of the stream that is understood.
@@ -565,7 +565,8 @@ fn read_process(
         uid: wire.uid,
         comm: Arc::from(&*wire.comm),
         exe: shared(wire.exe),
-        args: wire.args.map(Arc::from),
+        // An earlier tracer wrote more, and whoever wrote this may have been another.
+        args: wire.args.map(|it| bounds::args(it.into_iter(), false)),
         cwd: shared(wire.cwd),
         started,
     }))
@@ -579,7 +580,15 @@ fn read_workload(text: &str) -> Result<Workload, Fault> {
         uid: wire.uid,
         unit: shared(wire.unit),
         slice: shared(wire.slice),
-        container: wire.container,
+        container: wire.container.map(|it| {
+            let all = it.labels.iter().map(|(key, value)| (&**key, &**value));
+            let (labels, cut) = bounds::labels(all);
+            Container {
+                labels,
+                labels_cut: it.labels_cut.saturating_add(cut),
+                ..it
+            }
+        }),
         k8s: wire.k8s,
         role: shared(wire.role),
     })

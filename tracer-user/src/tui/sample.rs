@@ -203,6 +203,7 @@ pub(super) fn shop(seconds: u64) -> View {
             runtime: Some("containerd".into()),
             around: None,
             labels: BTreeMap::new(),
+            labels_cut: 0,
         });
         workload.k8s = Some(Kubernetes {
             namespace: Some("retail".into()),
@@ -290,6 +291,7 @@ pub(super) fn shop(seconds: u64) -> View {
         cut: HostCut::default(),
         names_before: Vec::new(),
         twins: Vec::new(),
+        twins_cut: 0,
         taken_for_one: false,
         blind: vec![Blind {
             what: "connections that are refused on arrival".into(),

@@ -62,6 +62,7 @@ impl Draft {
             cut: HostCut::default(),
             names_before: Vec::new(),
             twins: Vec::new(),
+            twins_cut: 0,
             taken_for_one: false,
             blind: Vec::new(),
         });

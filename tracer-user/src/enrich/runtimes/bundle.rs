@@ -6,8 +6,6 @@
 //! tells are the kubelet's four (`io.kubernetes.container.name`, `io.kubernetes.pod.*`), which
 //! are here as annotations. So nobody speaks gRPC.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use serde::Deserialize;
 
 use super::facts::{self, Facts, Texts};
@@ -74,7 +72,7 @@ fn runtime(annotations: &Texts) -> Option<&'static str> {
 
 /// Labels, of those runtimes that write them here: CRI-O as a JSON text, nerdctl among the
 /// annotations.
-fn own_labels(annotations: &Texts) -> Option<BTreeMap<Arc<str>, Arc<str>>> {
+fn own_labels(annotations: &Texts) -> Option<facts::Labels> {
     if let Some(text) = annotations.first(&["io.kubernetes.cri-o.Labels"]) {
         return serde_json::from_str(text)
             .ok()

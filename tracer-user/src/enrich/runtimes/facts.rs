@@ -8,16 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Deserialize;
 
 use super::owner;
-use crate::model::{Container, Kubernetes};
-
-/// How many labels of a container are kept; the first ones by their keys.
-pub const MAX_LABELS: usize = 64;
-/// How long a label's key may be, bytes: as long as Kubernetes allows. A longer one is left out.
-pub const MAX_KEY_BYTES: usize = 317;
-/// How many bytes of a label's value are kept.
-pub const MAX_VALUE_BYTES: usize = 512;
-/// How many bytes of a name or an image are kept.
-pub const MAX_NAME_BYTES: usize = 512;
+use crate::model::{Container, Kubernetes, bounds};
 
 /// Pairs of texts, as JSON has them; anything else in them is passed over.
 #[derive(Debug, Default)]
@@ -48,6 +39,9 @@ impl Texts {
     }
 }
 
+/// Labels that are kept, and how many are not.
+pub(super) type Labels = (BTreeMap<Arc<str>, Arc<str>>, u64);
+
 /// What one or several sources said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
@@ -55,7 +49,7 @@ pub(super) struct Facts {
     pub(super) image: Option<Arc<str>>,
     pub(super) runtime: Option<Arc<str>>,
     /// None if no source that knows labels was asked.
-    pub(super) labels: Option<BTreeMap<Arc<str>, Arc<str>>>,
+    pub(super) labels: Option<Labels>,
     pub(super) namespace: Option<Arc<str>>,
     pub(super) pod: Option<Arc<str>>,
     pub(super) uid: Option<Arc<str>>,
@@ -107,6 +101,7 @@ impl Facts {
             // The same for all that run here.
             node: None,
         });
+        let (labels, labels_cut) = self.labels.unwrap_or_default();
         let container = Container {
             id: Arc::clone(id),
             name: self.name,
@@ -114,7 +109,8 @@ impl Facts {
             runtime: self.runtime.or_else(|| hint.cloned()),
             // Only the control group tells it.
             around: None,
-            labels: self.labels.unwrap_or_default(),
+            labels,
+            labels_cut,
         };
         (container, k8s)
     }
@@ -122,40 +118,25 @@ impl Facts {
 
 /// `text` within the bounds of names; none if it says nothing.
 pub(super) fn name(text: &str) -> Option<Arc<str>> {
-    (!text.is_empty()).then(|| cut(text, MAX_NAME_BYTES))
+    (!text.is_empty()).then(|| bounds::beginning(text, bounds::MAX_NAME_WRITTEN))
 }
 
 /// The labels of `all` that are kept: not what Kubernetes and its runtimes put there for
 /// themselves, which is in [`Kubernetes`].
-pub(super) fn labels(all: &Texts) -> BTreeMap<Arc<str>, Arc<str>> {
+pub(super) fn labels(all: &Texts) -> Labels {
     const OWN: [&str; 4] = [
         "io.kubernetes.",
         "annotation.",
         "io.cri-containerd.",
         "nerdctl/",
     ];
-    all.0
-        .iter()
-        .filter(|(key, _)| (1..=MAX_KEY_BYTES).contains(&key.len()))
-        .filter(|(key, _)| !OWN.iter().any(|own| key.starts_with(own)))
-        .take(MAX_LABELS)
-        .map(|(key, value)| (key.as_str().into(), cut(value, MAX_VALUE_BYTES)))
-        .collect()
-}
-
-fn cut(text: &str, max: usize) -> Arc<str> {
-    if text.len() <= max {
-        return text.into();
-    }
-    let mut end = max - '…'.len_utf8();
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end]).into()
+    let own = |key: &str| OWN.iter().any(|own| key.starts_with(own));
+    let others = all.0.iter().filter(|(key, _)| !own(key));
+    bounds::labels(others.map(|(key, value)| (&**key, &**value)))
 }
 
 /// Checks what holds of any facts.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn check(facts: &Facts) {
     for text in [
         &facts.name,
@@ -167,11 +148,13 @@ pub(super) fn check(facts: &Facts) {
     .into_iter()
     .flatten()
     {
-        assert!((1..=MAX_NAME_BYTES).contains(&text.len()));
+        assert!((1..=bounds::MAX_NAME_WRITTEN).contains(&bounds::written_bytes(text)));
     }
-    let labels = facts.labels.iter().flatten();
-    assert!(labels.clone().count() <= MAX_LABELS);
-    for (key, value) in labels {
-        assert!(key.len() <= MAX_KEY_BYTES && value.len() <= MAX_VALUE_BYTES);
-    }
+    let labels = facts.labels.iter().flat_map(|(kept, _)| kept);
+    assert!(labels.clone().count() <= bounds::MAX_LABELS);
+    let written = labels.map(|(key, value)| {
+        assert!(key.len() <= bounds::MAX_KEY_BYTES && value.len() <= bounds::MAX_VALUE_BYTES);
+        bounds::written_bytes(key) + bounds::written_bytes(value)
+    });
+    assert!(written.sum::<usize>() <= bounds::MAX_LABELS_WRITTEN);
 }

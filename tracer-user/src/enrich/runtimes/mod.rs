@@ -35,6 +35,8 @@ use tokio::sync::mpsc::Sender;
 use crate::model::{Container, Kubernetes};
 
 mod bundle;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod checks;
 mod docker;
 mod engine;
 mod facts;
@@ -45,7 +47,6 @@ mod places;
 mod storage;
 mod worker;
 
-pub use facts::{MAX_KEY_BYTES, MAX_LABELS, MAX_NAME_BYTES, MAX_VALUE_BYTES};
 use known::{Known, Tables};
 pub use owner::{ANY_CONTROLLER, STATIC_POD, of as owner_of};
 use worker::Worker;

@@ -647,12 +647,12 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        places::check(&bytes, ID);
+        checks::containers(&bytes, ID);
     }
 
     #[test]
     fn any_members_are_bounded(text in json_like(), cut in 0..200usize) {
-        places::check(text.as_bytes(), ID);
-        places::check(&text.as_bytes()[..text.len().saturating_sub(cut)], ID);
+        checks::containers(text.as_bytes(), ID);
+        checks::containers(&text.as_bytes()[..text.len().saturating_sub(cut)], ID);
     }
 }

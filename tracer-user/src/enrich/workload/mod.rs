@@ -93,6 +93,7 @@ pub fn workload(clues: &Clues<'_>, roles: &Roles) -> Workload {
         kind,
         name: of_user(name, uid),
         uid,
+        uid: None,
         unit: found.unit.clone().map(|it| of_user(it, found.unit_uid)),
         slice: found.slice.clone(),
         container,

@@ -286,10 +286,116 @@ fn programs_beyond_any_number_are_one_node() {
         client.id = u64::from(n);
         client.handshake = None;
         client.process = Some(of_app(n + 1, "/bin/x", 1.0));
-        map.push(&client.closes(1.0, 1, 1));
+        // No two have one port at one time.
+        client.local.set_port(20_000 + (n % 20_000) as u16);
+        map.push(&client.closes(f64::from(n / 20_000) * 10.0, 1, 1));
     }
     let view = map.view();
+    assert_eq!(view.coverage[0].cut.nodes, 9);
+    assert_eq!(node(&view, "other-programs").members, Some(9));
     // One is the remote, and one is what stands for the rest.
+    assert_eq!(view.nodes.len() as u32, most + 2);
+}
+
+/// A connection of the program `exe` of user `uid`, which has these arguments.
+fn of_user(id: u32, uid: u32, exe: &str, args: Option<Arc<[String]>>) -> Event {
+    let (mut client, _) = pair(1);
+    (client.id, client.handshake) = (u64::from(id), None);
+    // No two have one port at one time.
+    client.local.set_port(20_000 + (id % 20_000) as u16);
+    let time = f64::from(id / 20_000) * 10.0;
+    let mut process = Arc::unwrap_or_clone(of_app(id, exe, 1.0));
+    (process.workload, process.uid, process.args) = (None, Some(uid), args);
+    client.process = Some(Arc::new(process));
+    client.closes(time, 1, 1)
+}
+
+/// The names of workloads of `view` that begin so.
+fn names<'a>(view: &'a View, start: &str) -> Vec<&'a str> {
+    let names = view.nodes.iter().map(|it| &*it.name);
+    names.filter(|it| it.starts_with(start)).collect()
+}
+
+#[test]
+fn the_programs_of_one_user_displace_nobody_elses() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let most = nodes::WORKLOADS.user.entries as u32;
+    let mut push = |id, uid, exe: &str| map.push(&of_user(id, uid, exe, None));
+    for n in 0..most {
+        push(n, 1000, &format!("/tmp/x{n}"));
+    }
+    let at_the_bound = map.view();
+    assert_eq!(names(&at_the_bound, "x").len() as u32, most);
+    assert!(at_the_bound.coverage[0].cut.is_nothing());
+    let mut push = |id, uid, exe: &str| map.push(&of_user(id, uid, exe, None));
+    push(most, 1000, "/tmp/x-one-past");
+    for n in 1..60_000 - most {
+        push(most + n, 1000, &format!("/tmp/x{}", most + n));
+    }
+    // Each of the others is there, those of root, too, and what was there stays.
+    push(60_000, 0, "/usr/bin/roots");
+    push(60_001, 1001, "/usr/bin/others");
+    push(60_002, 1000, "/tmp/x7");
+    let view = map.view();
+    assert_eq!(names(&view, "x").len() as u32, most);
+    assert_eq!(names(&view, "roots").len(), 1);
+    assert_eq!(names(&view, "others").len(), 1);
+    let rest = u64::from(60_000 - most);
+    let others = node(&view, "other-programs@1000");
+    assert_eq!(others.members, Some(rest));
+    assert_eq!(others.kind, NodeKind::Workload);
+    assert!(others.workload.is_none() && !others.cut.is_nothing());
+    assert_eq!(view.coverage[0].cut.nodes, rest);
+}
+
+#[test]
+fn long_texts_of_one_user_displace_nobody_elses() {
+    let args: Arc<[String]> = vec!["x".repeat(4000)].into();
+    let mut map = Map::new(Options::ONE_HOST);
+    for n in 0..4000 {
+        map.push(&of_user(
+            n,
+            1000,
+            &format!("/tmp/x{n}"),
+            Some(Arc::clone(&args)),
+        ));
+    }
+    map.push(&of_user(4001, 1001, "/usr/bin/others", Some(args)));
+    let view = map.view();
+    let (kept, bound) = (names(&view, "x").len(), nodes::WORKLOADS.user.bytes);
+    assert!(
+        (bound / 6000..bound / 4000).contains(&kept),
+        "{kept} programs of more than 4,000 bytes"
+    );
+    assert_eq!(names(&view, "others").len(), 1);
+    assert_eq!(view.coverage[0].cut.nodes, 4000 - kept as u64);
+
+    // Of one program no process more is kept than there is room for.
+    let mut map = Map::new(Options::ONE_HOST);
+    for n in 0..100 {
+        let args = vec!["x".repeat(200_000)].into();
+        map.push(&of_user(n, 1000, "/tmp/x", Some(args)));
+    }
+    let view = map.view();
+    let (kept, bound) = (node(&view, "x").processes.len(), bound / 200_000);
+    assert!((bound - 1..=bound).contains(&kept), "{kept} processes");
+    assert_eq!(node(&view, "x").cut.processes, 100 - kept as u64);
+    assert_eq!(node(&view, "x").processes.last().map(|it| it.pid), Some(99));
+}
+
+#[test]
+fn users_however_many_leave_room_for_root() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let most = nodes::WORKLOADS.users.entries as u32;
+    for n in 0..most + 9 {
+        map.push(&of_user(n, 1 + n % 50, &format!("/tmp/x{n}"), None));
+    }
+    // Of a user who has nothing, there is not even a node for the rest of his own.
+    map.push(&of_user(most + 9, 4000, "/tmp/late", None));
+    map.push(&of_user(most + 10, 0, "/usr/bin/roots", None));
+    let view = map.view();
+    assert_eq!(names(&view, "x").len() as u32, most);
+    assert_eq!(names(&view, "roots").len(), 1);
+    assert_eq!(node(&view, "other-programs").members, Some(1));
     assert_eq!(view.coverage[0].cut.nodes, 10);
-    assert!(view.nodes.len() as u32 <= most + 1);
 }

@@ -198,6 +198,7 @@ fn coverage(host: &Arc<Host>) -> HostCoverage {
         cut: HostCut::default(),
         names_before: Vec::new(),
         twins: Vec::new(),
+        twins_cut: 0,
         taken_for_one: false,
         blind: Vec::new(),
     }

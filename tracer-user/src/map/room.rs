@@ -1,0 +1,218 @@
+//! How much of a map each may fill: entries and bytes, of all, of the users of a host, and of one user.
+//!
+//! Whoever may run programs may run many, and give them long names and arguments. So what one user's programs
+//! fill is that user's own: other users, and root before all, have room left whatever one of them does. What
+//! does not fit is for the caller to fold, to count and to tell.
+
+use foldhash::HashMap;
+
+use super::nodes::HostId;
+use crate::model::Process;
+
+/// Who fills it: root of a host, or one of its users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Owner {
+    pub(super) host: HostId,
+    /// None of root, and of what nobody knows the user of.
+    pub(super) user: Option<u32>,
+}
+
+impl Owner {
+    /// Who pays for what `process` has.
+    pub(super) fn of(host: HostId, process: &Process) -> Self {
+        Self {
+            host,
+            user: process.uid.filter(|uid| *uid != 0),
+        }
+    }
+
+    /// The host itself.
+    pub(super) fn root(host: HostId) -> Self {
+        Self { host, user: None }
+    }
+}
+
+/// So many entries, and so many bytes in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) entries: usize,
+    pub(super) bytes: usize,
+}
+
+impl Amount {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            entries: self.entries.saturating_add(other.entries),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            entries: self.entries.saturating_sub(other.entries),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
+    fn is_within(self, bound: Self) -> bool {
+        self.entries <= bound.entries && self.bytes <= bound.bytes
+    }
+}
+
+/// How much there is room for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Of all hosts.
+    pub(super) all: Amount,
+    /// Of all users of one host but root.
+    pub(super) users: Amount,
+    /// Of one of them.
+    pub(super) user: Amount,
+}
+
+/// What is filled so far.
+#[derive(Debug)]
+pub(super) struct Room {
+    bounds: Bounds,
+    all: Amount,
+    users: HashMap<HostId, Amount>,
+    /// At most as many as entries: who has nothing is not in it.
+    user: HashMap<Owner, Amount>,
+}
+
+impl Room {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            all: Amount::default(),
+            users: HashMap::default(),
+            user: HashMap::default(),
+        }
+    }
+
+    /// Whether `owner` has room for one more entry of so many bytes, which is taken then.
+    pub(super) fn take(&mut self, owner: Owner, bytes: usize) -> bool {
+        let more = Amount { entries: 1, bytes };
+        let fits = self.fits(owner, more);
+        if fits {
+            self.add(owner, more);
+        }
+        fits
+    }
+
+    /// Whether there is room for `new` bytes in the place of `old` ones in an entry of `owner`; then the place
+    /// is taken. What does not grow always fits.
+    pub(super) fn swap(&mut self, owner: Owner, old: usize, new: usize) -> bool {
+        let bytes = |bytes| Amount { entries: 0, bytes };
+        let fits = new <= old || self.fits(owner, bytes(new - old));
+        if fits {
+            self.remove(owner, bytes(old));
+            self.add(owner, bytes(new));
+        }
+        fits
+    }
+
+    /// Whether `owner` has anything here.
+    pub(super) fn has(&self, owner: Owner) -> bool {
+        self.user.contains_key(&owner)
+    }
+
+    fn fits(&self, owner: Owner, more: Amount) -> bool {
+        let Bounds { all, users, user } = self.bounds;
+        let is_root = owner.user.is_none();
+        let of_users = self.users.get(&owner.host).copied().unwrap_or_default();
+        let own = self.user.get(&owner).copied().unwrap_or_default();
+        self.all.plus(more).is_within(all)
+            && (is_root || of_users.plus(more).is_within(users) && own.plus(more).is_within(user))
+    }
+
+    fn add(&mut self, owner: Owner, more: Amount) {
+        self.all = self.all.plus(more);
+        if owner.user.is_some() {
+            let users = self.users.entry(owner.host).or_default();
+            *users = users.plus(more);
+            let user = self.user.entry(owner).or_default();
+            *user = user.plus(more);
+        }
+    }
+
+    fn remove(&mut self, owner: Owner, less: Amount) {
+        self.all = self.all.minus(less);
+        if let Some(users) = self
+            .users
+            .get_mut(&owner.host)
+            .filter(|_| owner.user.is_some())
+        {
+            *users = users.minus(less);
+        }
+        if let Some(user) = self.user.get_mut(&owner) {
+            *user = user.minus(less);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        all: Amount {
+            entries: 10,
+            bytes: 1000,
+        },
+        users: Amount {
+            entries: 7,
+            bytes: 700,
+        },
+        user: Amount {
+            entries: 3,
+            bytes: 300,
+        },
+    };
+
+    fn user(uid: u32) -> Owner {
+        Owner {
+            host: HostId::at(0),
+            user: Some(uid),
+        }
+    }
+
+    fn taken(room: &mut Room, owner: Owner, bytes: usize) -> usize {
+        (0..100).filter(|_| room.take(owner, bytes)).count()
+    }
+
+    #[test]
+    fn a_user_fills_its_own_part_and_users_never_that_of_root() {
+        let mut room = Room::new(BOUNDS);
+        assert_eq!(taken(&mut room, user(1), 1), 3);
+        // However many users there are.
+        let others: usize = (2..50).map(|uid| taken(&mut room, user(uid), 1)).sum();
+        assert_eq!(others, 4);
+        // Whoever got nothing is not remembered.
+        assert!(room.has(user(2)) && !room.has(user(40)));
+        let root = Owner::root(HostId::at(0));
+        assert_eq!(taken(&mut room, root, 1), 3);
+        // Another host has no part of its own, but of what all share.
+        let elsewhere = Owner {
+            host: HostId::at(1),
+            user: Some(1),
+        };
+        assert_eq!(taken(&mut room, elsewhere, 1), 0);
+    }
+
+    #[test]
+    fn bytes_are_bounded_at_the_bound_and_not_before() {
+        let mut room = Room::new(BOUNDS);
+        assert!(room.take(user(1), 200));
+        assert!(!room.take(user(1), 101));
+        assert!(room.take(user(1), 100));
+        // Full: what grows does not fit, what does not grow does.
+        assert!(!room.swap(user(1), 100, 101));
+        assert!(room.swap(user(1), 100, 100));
+        assert!(room.swap(user(1), 100, 40));
+        assert!(room.swap(user(1), 0, 60) && !room.swap(user(1), 0, 1));
+        assert!(room.take(user(2), 300) && !room.take(user(3), 101));
+        assert!(room.take(Owner::root(HostId::at(0)), 400));
+        assert!(!room.take(Owner::root(HostId::at(0)), 1));
+    }
+}
