@@ -48,7 +48,7 @@ fn texts(view: &View) -> Vec<String> {
     both(&mut |format, buf| write(&failing, format, buf));
     let mut lines = Vec::new();
     for it in &failing.found.edges {
-        line(it, &failing, &mut lines);
+        line(it, &failing, AnswerFormat::Table, &mut lines);
     }
     let balance = balance::balance(view, Some(&policy));
     both(&mut |format, buf| write(&balance, format, buf));
