@@ -99,3 +99,5 @@ pub(crate) mod specimens;
 
 #[cfg(test)]
 mod documentation;
+#[cfg(test)]
+pub(crate) mod readers;

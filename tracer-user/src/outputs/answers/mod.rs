@@ -133,6 +133,12 @@ pub fn rules(answer: &Answer<Groups>, view: &View, format: AnswerFormat) -> Opti
     Some(rules.end(answer.proof(), answer.page().absent))
 }
 
+/// `text` as the formats that are YAML write it.
+#[cfg(test)]
+pub(crate) fn quoted_yaml(text: &str) -> String {
+    yaml::Quoted(text).to_string()
+}
+
 #[cfg(test)]
 mod clauses;
 #[cfg(test)]

@@ -79,11 +79,14 @@ impl<'a> Parties<'a> {
                 "whoever answers for the name of a remote chooses its addresses: name them yourself",
             ),
             (NodeKind::Workload, None, _) => Err("it is not known what kind of workload it is"),
-            (NodeKind::Workload, Some(workload), _) => match workload.kind {
-                WorkloadKind::Executable => {
+            (NodeKind::Workload, Some(workload), _) => match (workload.kind, workload.uid) {
+                (_, Some(_)) => Err(
+                    "a user owns the place that it runs in, and chooses its name and its addresses",
+                ),
+                (WorkloadKind::Executable, None) => {
                     Err("a program is called whatever its user likes: run it as a unit")
                 }
-                WorkloadKind::Systemd | WorkloadKind::Container | WorkloadKind::Pod => {
+                (WorkloadKind::Systemd | WorkloadKind::Container | WorkloadKind::Pod, None) => {
                     Ok(Party::Workload(workload))
                 }
             },
