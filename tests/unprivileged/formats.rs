@@ -31,7 +31,7 @@ const DATABASE: &str = "db\"]|%%{init:{}}%%&lt;`x`\\n.internal";
 const MERMAID: &str = "mermaid@11.17.2";
 
 /// Says that a reader is missing, as libtest knows no skip at run time.
-fn or_skip(result: Result<()>) -> Result<()> {
+pub(super) fn or_skip(result: Result<()>) -> Result<()> {
     let Err(error) = result else { return Ok(()) };
     let skip = error.downcast::<Skip>()?;
     // Unlike `eprintln!`, libtest does not swallow this line.
@@ -374,7 +374,7 @@ fn quietly(command: &mut Command) -> Result<Run> {
 }
 
 /// A Python, and this script's answer about a file.
-fn python(python: &Path, script: &str, file: &Path) -> Result<Value> {
+pub(super) fn python(python: &Path, script: &str, file: &Path) -> Result<Value> {
     let run = quietly(Command::new(python).args(["-c", script]).arg(file))?;
     serde_json::from_slice(&run.stdout).context("read what Python said")
 }

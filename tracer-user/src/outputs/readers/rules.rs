@@ -1,7 +1,10 @@
 //! Rules and units: whatever the names, they let in and start only what they should, and nobody gets into them by
 //! choosing a name or an address.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -110,16 +113,25 @@ fn cluster(slot: Slot, name: &str) -> View {
     view
 }
 
+/// Each node a part of its own, so that all crosses. Ids are the same in all of these views.
+static SPLIT: LazyLock<Split> = LazyLock::new(|| {
+    let nodes = specimens::three_tiers().nodes;
+    let parts = nodes.iter().enumerate();
+    let parts: Vec<String> = parts.map(|(at, it)| format!("p{at} = {}", it.id)).collect();
+    parts.join("\n").parse().expect("a split")
+});
+
 /// The rules or units of all that is between any two nodes of `view`.
 fn document(view: &View, format: AnswerFormat) -> String {
-    let order = recovery_order::recovery_order(view, 1);
-    let parts: Vec<String> = (0..view.nodes.len())
-        .map(|at| format!("p{at} = {}", view.nodes[at].id))
-        .collect();
-    let split: Split = parts.join("\n").parse().expect("a split");
-    let cut = groups::groups(view, &groups::Shared::default(), Some(&split));
-    let rules = answers::rules(&cut, view, format);
-    let text = rules.or_else(|| answers::order(&order, view, format));
+    let text = match format {
+        AnswerFormat::Systemd | AnswerFormat::Compose => {
+            answers::order(&recovery_order::recovery_order(view, 1), view, format)
+        }
+        _ => {
+            let cut = groups::groups(view, &groups::Shared::default(), Some(&SPLIT));
+            answers::rules(&cut, view, format)
+        }
+    };
     let text = text.expect("a document");
     for line in text.lines() {
         assert!(
