@@ -16,7 +16,7 @@ const FEW: usize = 3;
 /// Who was watched, and what it means that something is not listed: the first of `absent` where that
 /// is proven, else why not and the second.
 pub(super) fn lines(proof: &Proof, absent: [&'static str; 2]) -> Vec<String> {
-    told(proof, absent, listed(&proof.but_for), None)
+    told(proof, absent, &listed(&proof.but_for), None)
 }
 
 /// The same for a document that a program obeys: names are [`Strict`], other texts from outside are counted.
@@ -33,8 +33,7 @@ pub(super) fn strict_lines(
         host.twins.iter_mut().for_each(strict);
     }
     proof.doubts.iter_mut().filter_map(name).for_each(strict);
-    let but_for = short(&proof.but_for);
-    told(&proof, absent, but_for, missing)
+    told(&proof, absent, &short(&proof.but_for), missing)
 }
 
 /// The name in a doubt.
@@ -68,7 +67,7 @@ fn name(doubt: &mut Doubt) -> Option<&mut String> {
 fn told(
     proof: &Proof,
     absent: [&'static str; 2],
-    but_for: String,
+    but_for: &str,
     missing: Option<String>,
 ) -> Vec<String> {
     let mut lines = Vec::new();

@@ -117,7 +117,7 @@ fn dot_graph(graph: &ast::Graph, out: &mut Skeleton) {
             ast::Stmt::SubGraph(graph) => dot_graph(graph, out),
             ast::Stmt::Node(it) => out.push(format!("{:?} {}", it.id, dot_list(&it.list))),
             ast::Stmt::Edge(it) => {
-                out.push(format!("{:?} {:?} {}", it.from, it.to, dot_list(&it.list)))
+                out.push(format!("{:?} {:?} {}", it.from, it.to, dot_list(&it.list)));
             }
             ast::Stmt::Attribute(it) => {
                 out.push(format!("{:?} {}", it.target, dot_list(&it.list)));
