@@ -35,6 +35,7 @@ mod moments;
 mod names;
 mod older;
 mod pins;
+mod pretenders;
 mod privileges;
 mod processes;
 mod programs;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
             asking::tests(),
             nameless(translated::tests()),
             nameless(workloads::tests()),
+            nameless(pretenders::tests()),
         ]);
     }
     if has("general") {
