@@ -15,7 +15,7 @@ use tracer_tests::{
     tracer::{Run, command, output},
 };
 
-use super::formats::{or_skip, python};
+use super::formats::{or_skip, python, python_with};
 
 /// Each ends a line somewhere, and goes on as a rule would.
 const HOSTILE: [&str; 8] = [
@@ -153,14 +153,7 @@ print(json.dumps([it for it in yaml.safe_load_all(open(sys.argv[1], encoding='ut
 
 /// The documents in a file, as Python finds them.
 fn yaml(file: &Path) -> Result<Vec<Value>> {
-    let python3 = need("python3")?;
-    if !output(Command::new(&python3).args(["-c", "import yaml"]))?
-        .status
-        .success()
-    {
-        return skip("pyyaml", "Python has no such module");
-    }
-    let read = python(&python3, YAML, file)?;
+    let read = python(&python_with("yaml")?, YAML, file)?;
     read.as_array().cloned().context("documents")
 }
 

@@ -1,5 +1,7 @@
 //! tracer: see `tracer --help`.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     io::Write,
