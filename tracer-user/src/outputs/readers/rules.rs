@@ -1,10 +1,7 @@
 //! Rules and units: whatever the names, they let in and start only what they should, and nobody gets into them by
 //! choosing a name or an address.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, LazyLock},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -12,7 +9,11 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use super::vocabulary;
 use crate::{
-    ask::{Split, groups, recovery_order},
+    ask::{
+        Answer, Link, Split,
+        groups::{self, Crossing, Groups},
+        recovery_order,
+    },
     model::{NodeKind, View, Workload, WorkloadKind},
     outputs::{
         answers::{self, AnswerFormat},
@@ -113,13 +114,26 @@ fn cluster(slot: Slot, name: &str) -> View {
     view
 }
 
-/// Each node a part of its own, so that all crosses. Ids are the same in all of these views.
-static SPLIT: LazyLock<Split> = LazyLock::new(|| {
-    let nodes = specimens::three_tiers().nodes;
-    let parts = nodes.iter().enumerate();
-    let parts: Vec<String> = parts.map(|(at, it)| format!("p{at} = {}", it.id)).collect();
-    parts.join("\n").parse().expect("a split")
-});
+/// What crosses where each node is a part of its own, whatever patterns can name.
+fn crossing(view: &View) -> Answer<Groups> {
+    let all: Split = "all = *".parse().expect("a split");
+    let mut answer = groups::groups(view, &groups::Shared::default(), Some(&all));
+    let cut = answer.found.split.as_mut().expect("a split");
+    let edges = view.edges.iter().map(|edge| {
+        let (client, server) = (&view.nodes[edge.client], &view.nodes[edge.server]);
+        Crossing {
+            from: "one".to_owned(),
+            to: "other".to_owned(),
+            client_addresses: client.addresses.clone(),
+            server_addresses: server.addresses.clone(),
+            client_addresses_cut: client.cut.addresses,
+            server_addresses_cut: server.cut.addresses,
+            link: Link::of(view, edge),
+        }
+    });
+    cut.crossing = edges.collect();
+    answer
+}
 
 /// The rules or units of all that is between any two nodes of `view`.
 fn document(view: &View, format: AnswerFormat) -> String {
@@ -127,10 +141,7 @@ fn document(view: &View, format: AnswerFormat) -> String {
         AnswerFormat::Systemd | AnswerFormat::Compose => {
             answers::order(&recovery_order::recovery_order(view, 1), view, format)
         }
-        _ => {
-            let cut = groups::groups(view, &groups::Shared::default(), Some(&SPLIT));
-            answers::rules(&cut, view, format)
-        }
+        _ => answers::rules(&crossing(view), view, format),
     };
     let text = text.expect("a document");
     for line in text.lines() {
