@@ -104,12 +104,12 @@ fn main() -> ExitCode {
     if has("identity") {
         themes.extend([
             services::tests(),
+            nameless(pretenders::tests()),
             resolver::tests(),
             scope::tests(),
             asking::tests(),
             nameless(translated::tests()),
             nameless(workloads::tests()),
-            nameless(pretenders::tests()),
         ]);
     }
     if has("general") {

@@ -32,23 +32,6 @@ fn suggestions(names: &[String]) -> String {
     }
 }
 
-fn ids(all: &[String]) -> String {
-    let mut ids: Vec<String> = all.iter().take(SUGGESTIONS).map(|it| brief(it)).collect();
-    if all.len() > SUGGESTIONS {
-        ids.push(format!("{} others", all.len() - SUGGESTIONS));
-    }
-    ids.join(" or ")
-}
-
-/// `name`, but none so long that it hides the others.
-fn brief(name: &str) -> String {
-    let mut out: String = name.chars().take(MAX_SUGGESTION).collect();
-    if out.len() < name.len() {
-        out.push('…');
-    }
-    out
-}
-
 /// The index of the node whose id or name is `who`.
 ///
 /// # Errors
@@ -103,4 +86,21 @@ fn nearest(view: &View, who: &str) -> Vec<String> {
         }
     }
     names
+}
+
+fn ids(all: &[String]) -> String {
+    let mut ids: Vec<String> = all.iter().take(SUGGESTIONS).map(|it| brief(it)).collect();
+    if all.len() > SUGGESTIONS {
+        ids.push(format!("{} others", all.len() - SUGGESTIONS));
+    }
+    ids.join(" or ")
+}
+
+/// `name`, but none so long that it hides the others.
+fn brief(name: &str) -> String {
+    let mut out: String = name.chars().take(MAX_SUGGESTION).collect();
+    if out.len() < name.len() {
+        out.push('…');
+    }
+    out
 }
