@@ -37,6 +37,7 @@ mod moments;
 mod names;
 mod older;
 mod pins;
+mod pretenders;
 mod privileges;
 mod processes;
 mod programs;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
     if has("identity") {
         themes.extend([
             services::tests(),
+            nameless(pretenders::tests()),
             resolver::tests(),
             scope::tests(),
             asking::tests(),

@@ -2,7 +2,7 @@
 //! and a browser. What `-o json` says is what the others must say.
 //!
 //! A reader that is not on this machine is a skip that shows. `TRACER_REQUIRE` makes it a failure:
-//! `dot`, `python3`, `networkx`, `chromium`, `mermaid`.
+//! `dot`, `python3`, `networkx`, `yaml`, `chromium`, `mermaid`, `nft`, `systemd-analyze`.
 
 use std::{
     collections::BTreeSet,
@@ -31,7 +31,7 @@ const DATABASE: &str = "db\"]|%%{init:{}}%%&lt;`x`\\n.internal";
 const MERMAID: &str = "mermaid@11.17.2";
 
 /// Says that a reader is missing, as libtest knows no skip at run time.
-fn or_skip(result: Result<()>) -> Result<()> {
+pub(super) fn or_skip(result: Result<()>) -> Result<()> {
     let Err(error) = result else { return Ok(()) };
     let skip = error.downcast::<Skip>()?;
     // Unlike `eprintln!`, libtest does not swallow this line.
@@ -373,8 +373,22 @@ fn quietly(command: &mut Command) -> Result<Run> {
     Ok(run)
 }
 
+/// A Python that has this module. Those of Debian are for Debian's Python, which need not be the first one
+/// in `PATH`.
+pub(super) fn python_with(module: &str) -> Result<PathBuf> {
+    let pythons = [need("python3")?, PathBuf::from("/usr/bin/python3")];
+    let has_module = |python: &PathBuf| {
+        let run = output(Command::new(python).args(["-c", &format!("import {module}")]));
+        run.is_ok_and(|run| run.status.success())
+    };
+    match pythons.into_iter().find(has_module) {
+        Some(python) => Ok(python),
+        None => skip(module, "Python has no such module"),
+    }
+}
+
 /// A Python, and this script's answer about a file.
-fn python(python: &Path, script: &str, file: &Path) -> Result<Value> {
+pub(super) fn python(python: &Path, script: &str, file: &Path) -> Result<Value> {
     let run = quietly(Command::new(python).args(["-c", script]).arg(file))?;
     serde_json::from_slice(&run.stdout).context("read what Python said")
 }
@@ -422,18 +436,10 @@ graph = networkx.read_graphml(sys.argv[1])
 print(json.dumps({'graph': graph.graph, 'nodes': [data for _, data in graph.nodes(data=True)],
   'edges': [dict(data, client=graph.nodes[a]['id'], server=graph.nodes[b]['id']) for a, b, data in graph.edges(data=True)]}))";
     or_skip((|| {
-        // Debian's networkx is for Debian's Python, which need not be the first one in PATH.
-        let pythons = [need("python3")?, PathBuf::from("/usr/bin/python3")];
-        let has_networkx = |python: &&PathBuf| {
-            let run = output(Command::new(python).args(["-c", "import networkx"]));
-            run.is_ok_and(|run| run.status.success())
-        };
-        let Some(with_networkx) = pythons.iter().find(has_networkx) else {
-            return skip("networkx", "Python has no such module");
-        };
+        let with_networkx = python_with("networkx")?;
         let folder = TempDir::new()?;
         let map = Map::of(&folder)?;
-        let read = python(with_networkx, SCRIPT, &export(&folder, "graphml")?)?;
+        let read = python(&with_networkx, SCRIPT, &export(&folder, "graphml")?)?;
         ensure!(read["graph"]["generated"] == map.0["generated"], "{read:#}");
         let nodes = read["nodes"].as_array().context("nodes")?;
         ensure!(nodes.len() == map.nodes().len(), "{nodes:#?}");

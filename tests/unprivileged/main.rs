@@ -3,6 +3,7 @@
 mod formats;
 mod questions;
 mod recordings;
+mod rules;
 
 use std::{io::Write as _, process::Command};
 

@@ -11,7 +11,7 @@ use crate::{
     cli::DoctorOptions,
     exit::Exit,
     model::{Blind, Cost, ProgramCost, Told},
-    outputs::Format,
+    outputs::{self, Format},
     sink,
 };
 
@@ -84,10 +84,10 @@ pub fn run(options: &DoctorOptions) -> Result<Exit> {
     let mut out = Vec::new();
     match options.format.unwrap_or_else(Format::for_stdout) {
         Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &report).context("writing the report")?;
-            out.push(b'\n');
+            outputs::pretty_json(&report, &mut out);
         }
-        Format::Text => out.extend_from_slice(text(&report).as_bytes()),
+        // What the kernel says of a program may quote anything.
+        Format::Text => out.extend_from_slice((outputs::lines(&text(&report)) + "\n").as_bytes()),
     }
     sink::print(&out).context("writing the report")?;
     Ok(exit)

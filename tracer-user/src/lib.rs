@@ -19,6 +19,12 @@
 //! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich),
 //! [`packages`] (who uses the files of a package).
 
+// What is printed passes `sink`, and what is complained of `outputs::complaint`: both make it harmless.
+#![cfg_attr(
+    not(any(test, feature = "fuzzing")),
+    deny(clippy::print_stdout, clippy::print_stderr)
+)]
+
 pub mod anonymise;
 pub mod ask;
 #[cfg(feature = "bench")]

@@ -1,6 +1,15 @@
 //! tracer: see `tracer --help`.
 
-use std::{io::Write, process::ExitCode, sync::mpsc, thread, time::Duration};
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::Write,
+    process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use tracer_user::{
@@ -8,14 +17,24 @@ use tracer_user::{
     cli::{Cli, Command, UsageError},
     doctor,
     exit::Exit,
+    outputs::complaint,
     pipeline, sink,
 };
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        // A fault of ours, which may quote what we fell over.
+        let trace = Backtrace::capture();
+        let trace = match trace.status() {
+            BacktraceStatus::Captured => format!("\n{trace}"),
+            _ => "; RUST_BACKTRACE=1 shows more".to_owned(),
+        };
+        complain(complaint(&format!("tracer: {panic}{trace}")) + "\n");
+    }));
     let cli = Cli::parse_or_exit();
     let _log = cli.start_log();
     let exit = run(cli.command).unwrap_or_else(|error| {
-        complain(format!("tracer: {error:#}\n"));
+        complain(complaint(&format!("tracer: {error:#}")) + "\n");
         if error.is::<UsageError>() {
             return Exit::Usage;
         }

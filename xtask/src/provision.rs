@@ -20,10 +20,14 @@ pub(crate) const SUITES: &[Needed] = &[
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("pg_ctlcluster", "postgresql"),
-    // No program, but a module of Debian's Python.
+    // No programs, but modules of Debian's Python.
     (
         "/usr/lib/python3/dist-packages/networkx/__init__.py",
         "python3-networkx",
+    ),
+    (
+        "/usr/lib/python3/dist-packages/yaml/__init__.py",
+        "python3-yaml",
     ),
     ("haproxy", "haproxy"),
     ("redis-server", "redis-server"),

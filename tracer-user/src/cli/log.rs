@@ -1,9 +1,20 @@
 //! tracer's own log: to standard error, quiet unless asked.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    fmt,
+    io::{IsTerminal, stderr},
+};
 
+use tracing::field::Field;
 use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter,
+    field::MakeExt as _,
+    filter::LevelFilter,
+    fmt::format::{Writer, debug_fn},
+};
+
+use crate::outputs::complaint;
 
 /// Names what the log shows, in the syntax of `tracing_subscriber::EnvFilter`; wins over `-v`.
 const VARIABLE: &str = "TRACER_LOG";
@@ -24,6 +35,7 @@ pub(super) fn start(verbose: u8) -> Guard {
     };
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .fmt_fields(debug_fn(field).delimited(" "))
         .with_writer(writer)
         .with_ansi(stderr().is_terminal())
         .with_target(verbose > 1)
@@ -32,6 +44,17 @@ pub(super) fn start(verbose: u8) -> Guard {
         tracing::warn!("{VARIABLE} is ignored: {error}. Write for example {VARIABLE}=debug");
     }
     guard
+}
+
+/// Writes a field of a message, whatever it quotes.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = complaint(&format!("{value:?}"));
+    match field.name() {
+        // Where a library logged that.
+        name if name.starts_with("log.") => Ok(()),
+        "message" => write!(writer, "{text}"),
+        name => write!(writer, "{}={text}", name.trim_start_matches("r#")),
+    }
 }
 
 fn default_filter(verbose: u8) -> EnvFilter {

@@ -9,12 +9,19 @@ mod map;
 mod source;
 mod value;
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    io::{IsTerminal, Write as _},
+    time::Duration,
+};
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{exit::Exit, filter, outputs::Format};
+use crate::{
+    exit::Exit,
+    filter,
+    outputs::{self, Format},
+};
 
 pub use ask::{
     About, Asked, BalanceOptions, DiffOptions, FailuresOptions, GroupsOptions, IdleOptions,
@@ -145,10 +152,13 @@ impl Cli {
     pub fn parse_or_exit() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
             // Nothing is left to be done if even this cannot be written.
-            let _ = error.print();
             let exit = if error.use_stderr() {
+                // It quotes the arguments, which a script may have from anywhere.
+                let text = outputs::lines(&error.render().to_string()) + "\n";
+                let _ = std::io::stderr().write_all(text.as_bytes());
                 Exit::Usage
             } else {
+                let _ = error.print();
                 Exit::Done
             };
             std::process::exit(exit.code().into());

@@ -5,6 +5,9 @@ use super::{Node, NodeKind, View};
 /// How many names are suggested in place of one that is not known.
 const SUGGESTIONS: usize = 5;
 
+/// How much of each is shown, characters.
+const MAX_SUGGESTION: usize = 160;
+
 /// Why there is no such part.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum WhoError {
@@ -15,14 +18,17 @@ pub enum WhoError {
     #[error("nothing in this map runs that{}", suggestions(.0))]
     Nobody(Vec<String>),
     /// Several do.
-    #[error("{} things in this map are called that: name one by its id, {}", .0.len(), .0.join(" or "))]
+    #[error("{} things in this map are called that: name one by its id, {}", .0.len(), ids(.0))]
     Ambiguous(Vec<String>),
 }
 
 fn suggestions(names: &[String]) -> String {
     match names {
         [] => "; it is empty".to_owned(),
-        names => format!("; what comes nearest: {}", names.join(", ")),
+        names => {
+            let names: Vec<String> = names.iter().map(|it| brief(it)).collect();
+            format!("; what comes nearest: {}", names.join(", "))
+        }
     }
 }
 
@@ -102,4 +108,21 @@ fn nearest(view: &View, who: &str) -> Vec<String> {
         }
     }
     names
+}
+
+fn ids(all: &[String]) -> String {
+    let mut ids: Vec<String> = all.iter().take(SUGGESTIONS).map(|it| brief(it)).collect();
+    if all.len() > SUGGESTIONS {
+        ids.push(format!("{} others", all.len() - SUGGESTIONS));
+    }
+    ids.join(" or ")
+}
+
+/// `name`, but none so long that it hides the others.
+fn brief(name: &str) -> String {
+    let mut out: String = name.chars().take(MAX_SUGGESTION).collect();
+    if out.len() < name.len() {
+        out.push('…');
+    }
+    out
 }

@@ -7,11 +7,13 @@
 pub mod answers;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod checks;
+mod complaint;
 mod grid;
 mod json;
 pub mod map;
 mod row;
 mod sanitise;
+mod strict;
 mod text;
 pub(crate) mod units;
 
@@ -21,7 +23,13 @@ use clap::ValueEnum;
 
 use crate::model::Event;
 
+pub use complaint::{complaint, lines};
 pub use sanitise::sanitise;
+
+/// Appends any value as JSON over several lines, harmless on a terminal.
+pub fn pretty_json(value: &impl serde::Serialize, buf: &mut Vec<u8>) {
+    json::pretty(value, buf);
+}
 
 /// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -91,3 +99,5 @@ pub(crate) mod specimens;
 
 #[cfg(test)]
 mod documentation;
+#[cfg(test)]
+pub(crate) mod readers;

@@ -44,12 +44,12 @@ impl<'a> Row<'a> {
     /// A cell of text from outside.
     pub(super) fn text(&mut self, text: &str) {
         self.comma();
-        let text = sanitise(text, usize::MAX).to_string();
-        let guard = if is_formula(&text) { "'" } else { "" };
-        let _ = if text.contains([',', '"']) {
-            write!(self.buf, "\"{guard}{}\"", text.replace('"', "\"\""))
-        } else {
-            write!(self.buf, "{guard}{text}")
+        let text = defused(&sanitise(text, usize::MAX).to_string());
+        let is_bare = |it: char| !matches!(it, ',' | ';' | '|' | '"' | '\'' | ' ');
+        // Writing to memory does not fail.
+        let _ = match text.chars().all(is_bare) {
+            true => write!(self.buf, "{text}"),
+            false => write!(self.buf, "\"{}\"", text.replace('"', "\"\"")),
         };
     }
 
@@ -64,8 +64,82 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Whether a spreadsheet may take `cell` for a formula, which could start programs.
-fn is_formula(cell: &str) -> bool {
-    const BEGINNINGS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
-    cell.starts_with(BEGINNINGS)
+/// `text` with an apostrophe before whatever a spreadsheet may take for the beginning of a formula, which
+/// could start programs (<https://owasp.org/www-community/attacks/CSV_Injection>): at its beginning, and, as
+/// others than commas end cells where a comma is in numbers, behind whatever ends a cell somewhere.
+fn defused(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut may_begin = true;
+    for char in text.chars() {
+        match char {
+            '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' if may_begin => {
+                out.push('\'');
+                may_begin = false;
+            }
+            ',' | ';' | '|' | '\t' => may_begin = true,
+            // Which readers drop in front of a cell.
+            ' ' | '"' | '\'' => {}
+            _ => may_begin = false,
+        }
+        out.push(char);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(text: &str) -> String {
+        let mut buf = Vec::new();
+        Row::new(&mut buf).text(text);
+        String::from_utf8(buf).expect("UTF-8")
+    }
+
+    #[test]
+    fn leaves_ordinary_text_alone() {
+        for text in [
+            "",
+            "nginx.service",
+            "app@1.service",
+            "web-1",
+            "größe",
+            "2001:db8::1",
+        ] {
+            assert_eq!(cell(text), text);
+        }
+        assert_eq!(cell("app.py (/srv/shop)"), "\"app.py (/srv/shop)\"");
+        assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+    }
+
+    /// However a sheet is taken apart, no cell of it begins as a formula does.
+    #[test]
+    fn no_cell_is_a_formula_wherever_it_ends() {
+        let formula = "=cmd|' /C calc'!A0";
+        let before = [
+            "", " ", "\"", "'", "a;", "a; ", "a,", "a\t", "a|", "a;\"", "a\";\"", "\",\"", "a;'\"",
+            "a\r", "a\n", "a;;", ";",
+        ];
+        for before in before {
+            for sign in ["=", "+", "-", "@", "＝", "＋", "－", "＠", "=+-"] {
+                let mut buf = Vec::new();
+                let mut row = Row::new(&mut buf);
+                row.plain(7);
+                row.text(&format!("{before}{sign}{formula}"));
+                row.text(&format!("{before}{sign}{formula}"));
+                row.end();
+                let text = String::from_utf8(buf).expect("UTF-8");
+                for separator in [',', ';', '|', '\t'] {
+                    for cell in text.trim_end().split(separator) {
+                        let cell = cell.trim_start_matches([' ', '"']);
+                        let first = cell.chars().next();
+                        assert!(
+                            !first.is_some_and(|it| "=+-@＝＋－＠".contains(it)),
+                            "{text:?} by {separator:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }

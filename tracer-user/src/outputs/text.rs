@@ -24,6 +24,8 @@ use crate::model::{
 const NAME_COLUMNS: usize = 24;
 /// Columns that a longer text from outside may take.
 const TEXT_COLUMNS: usize = 120;
+/// Columns that something unseen may take: a sentence of ours, but of a recording it may be any text.
+const BLIND_COLUMNS: usize = 240;
 
 /// Appends `event` to `buf` as one or more whole lines.
 pub(super) fn write(event: &Event, colour: bool, buf: &mut Vec<u8>) {
@@ -97,7 +99,8 @@ fn start(start: &Start, event: &Event, date: &str, buf: &mut Vec<u8>) {
         );
     }
     for blind in &start.blind {
-        put(buf, format_args!("\n{:13}- {}", "", blind.what));
+        let what = sanitise(&blind.what, BLIND_COLUMNS);
+        put(buf, format_args!("\n{:13}- {what}", ""));
     }
 }
 

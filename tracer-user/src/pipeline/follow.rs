@@ -6,10 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::seen::watch_for;
 use crate::{
-    ask::{
-        Answer,
-        failures::{self, Failing, Failures},
-    },
+    ask::failures::{self, Failing},
     cli::{FailuresOptions, UsageError},
     exit::Exit,
     model::{EdgeState, View},
@@ -46,7 +43,7 @@ pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
             // Oldest first, as they happened.
             for failing in answer.found.edges.iter().rev() {
                 if told.is_news(failing) {
-                    write(failing, &answer, format, &mut waiting);
+                    answers::line(failing, &answer, format, &mut waiting);
                 }
             }
         }
@@ -80,17 +77,5 @@ impl Told {
             None => true,
             Some((before, failed)) => failed != fails || (!fails && before != failures),
         }
-    }
-}
-
-/// A line about an edge.
-fn write(failing: &Failing, of: &Answer<Failures>, format: AnswerFormat, out: &mut Vec<u8>) {
-    match format {
-        AnswerFormat::Json => {
-            // Writing to memory does not fail, and every key is text.
-            let _ = serde_json::to_writer(&mut *out, failing);
-            out.push(b'\n');
-        }
-        _ => answers::line(failing, of, out),
     }
 }

@@ -1,75 +1,89 @@
 //! An order of recovery as an override file for compose.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    ask::{Who, recovery_order::RecoveryOrder},
-    model::View,
+use super::{
+    party::{Parties, Party},
+    rules::Rules,
+    yaml::Quoted,
 };
+use crate::ask::recovery_order::RecoveryOrder;
 
-/// The file, for the services that containers say they are of. What would close a cycle is left out.
-pub(super) fn write(found: &RecoveryOrder, view: &View) -> String {
-    let service = |who: &Who| -> Option<(String, String)> {
-        let node = view.nodes.iter().find(|it| it.id == who.id)?;
-        let labels = &node.workload.as_deref()?.container.as_ref()?.labels;
-        let project = labels.get("com.docker.compose.project")?;
-        Some((
-            project.to_string(),
-            labels.get("com.docker.compose.service")?.to_string(),
-        ))
-    };
-    let mut projects: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+/// The file, for the services that containers say they are of; a document for each project. What would
+/// close a cycle is left out.
+pub(super) fn write(found: &RecoveryOrder, parties: &Parties) -> Rules {
+    let mut projects: BTreeMap<&str, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
+    let mut out = Rules::default();
     for step in found.waves.iter().flat_map(|it| &it.steps) {
         for need in &step.needs {
             let link = &need.link;
-            let is_left_out = step.weakest.iter().any(|it| it == link);
-            if let (Some((project, client)), Some((other, server)), false) =
-                (service(&link.client), service(&link.server), is_left_out)
-                && project == other
-                && client != server
-            {
-                let services = projects.entry(project).or_default();
-                services.entry(client).or_default().insert(server);
+            let ends = parties.ends(link).and_then(|[client, server]| {
+                let not = "not both are containers of services of compose";
+                let client = service(client).ok_or(not)?;
+                let server = service(server).ok_or(not)?;
+                match () {
+                    () if client.0 != server.0 => Err("the services are of two projects"),
+                    () if step.weakest.contains(link) => Err("it would close a cycle"),
+                    () => Ok((client.0, client.1, server.1)),
+                }
+            });
+            match ends {
+                // Replicas of one service.
+                Ok((_, client, server)) if client == server => {}
+                Ok((project, client, server)) => {
+                    let services = projects.entry(project).or_default();
+                    services.entry(client).or_default().insert(server);
+                }
+                Err(why) => out.leave_out(parties.edge(link), why),
             }
         }
     }
-    let mut out = String::new();
     if projects.is_empty() {
-        out.push_str("# No container here says that it is of a service of compose which depends on another.\n");
+        out.comment(
+            0,
+            format_args!(
+                "No container here says that it is of a service of compose which depends on another."
+            ),
+        );
     }
     for (project, services) in projects {
-        // Writing to memory does not fail.
-        let _ = writeln!(
-            out,
-            "# compose.override.yaml of {}\nservices:",
-            quoted(&project)
-        );
+        out.line(format_args!("---"));
+        out.comment(0, format_args!("compose.override.yaml of {project}"));
+        out.line(format_args!("services:"));
         for (client, servers) in services {
-            let _ = writeln!(out, "  {}:\n    depends_on:", quoted(&client));
+            out.line(format_args!("  {}:", Quoted(client)));
+            out.line(format_args!("    depends_on:"));
             for server in servers {
-                let _ = writeln!(out, "      - {}", quoted(&server));
+                out.line(format_args!("      - {}", Quoted(server)));
             }
         }
     }
     out
 }
 
-/// A YAML scalar; JSON's strings are some, with everything escaped that could end them.
-pub(super) fn quoted(text: &str) -> String {
-    let is_plain = |it: u8| it.is_ascii_alphanumeric() || b"-_".contains(&it);
-    let begins = text
-        .bytes()
-        .next()
-        .is_some_and(|it| it.is_ascii_alphabetic());
-    let is_word = matches!(
-        text,
-        "true" | "false" | "yes" | "no" | "on" | "off" | "null" | "y" | "n"
-    );
-    match begins && !is_word && text.bytes().all(is_plain) {
-        true => text.to_owned(),
-        false => serde_json::Value::from(text).to_string(),
-    }
+/// The project and the service that a container says it is of, as far as compose allows such names.
+fn service(party: Party<'_>) -> Option<(&str, &str)> {
+    let labels = &party.workload()?.container.as_ref()?.labels;
+    let of = |label: &str| labels.get(label).map(|it| &**it);
+    let project = of("com.docker.compose.project")?;
+    let service = of("com.docker.compose.service")?;
+    (is_project(project) && is_service(service)).then_some((project, service))
 }
+
+/// Whether compose takes it for the name of a project (`^[a-z0-9][a-z0-9_-]*$` of its specification).
+fn is_project(name: &str) -> bool {
+    let is_word = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit();
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(is_word)
+        && bytes.all(|it| is_word(it) || b"_-".contains(&it))
+        && name.len() <= MAX_NAME
+}
+
+/// Whether compose takes it for the name of a service (`^[a-zA-Z0-9._-]+$`).
+fn is_service(name: &str) -> bool {
+    let allowed = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
+    !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(allowed)
+}
+
+/// Compose has no bound of its own; its services are names of hosts, too.
+const MAX_NAME: usize = 253;

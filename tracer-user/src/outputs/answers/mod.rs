@@ -13,10 +13,13 @@ mod impact;
 mod networkpolicy;
 mod nftables;
 mod page;
+mod party;
 mod proof;
 mod recovery_order;
+mod rules;
 mod systemd;
 mod verify;
+mod yaml;
 
 use serde::Serialize;
 
@@ -32,6 +35,8 @@ use crate::{
 };
 
 pub use page::Shown;
+
+use party::Parties;
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
@@ -83,16 +88,17 @@ pub fn write<T: Shown + Serialize>(answer: &T, format: AnswerFormat, buf: &mut V
             page::table(answer, colour_for_stdout(), width_of_stdout(), buf);
         }
         _ => {
-            // Writing to memory does not fail, and every key is text.
-            let _ = serde_json::to_writer(&mut *buf, answer);
-            buf.push(b'\n');
+            super::json::line(answer, buf);
         }
     }
 }
 
-/// A line about an edge with failures, for people.
-pub fn line(failing: &Failing, of: &Answer<Failures>, buf: &mut Vec<u8>) {
-    failures::line(failing, of, colour_for_stdout(), buf);
+/// A line about an edge with failures: as JSON, or for people.
+pub fn line(failing: &Failing, of: &Answer<Failures>, format: AnswerFormat, buf: &mut Vec<u8>) {
+    match format {
+        AnswerFormat::Json => super::json::line(failing, buf),
+        _ => failures::line(failing, of, colour_for_stdout(), buf),
+    }
 }
 
 /// A picture of the part of a map that an answer is about; none if `format` is no picture.
@@ -105,34 +111,32 @@ pub fn picture(view: &View, format: AnswerFormat) -> Option<Vec<u8>> {
 
 /// An order of recovery for systemd or compose; none if `format` is neither.
 pub fn order(answer: &Answer<RecoveryOrder>, view: &View, format: AnswerFormat) -> Option<String> {
-    let text = match format {
-        AnswerFormat::Systemd => systemd::write(&answer.found, view),
-        AnswerFormat::Compose => compose::write(&answer.found, view),
+    let write = match format {
+        AnswerFormat::Systemd => systemd::write,
+        AnswerFormat::Compose => compose::write,
         _ => return None,
     };
-    Some(with_proof(text, answer))
-}
-
-/// `text` with what it rests on, as comments.
-fn with_proof(mut text: String, answer: &impl Shown) -> String {
-    for line in proof::lines(answer.proof(), answer.page().absent) {
-        text.push_str("# ");
-        text.push_str(&page::inert(&line));
-        text.push('\n');
-    }
-    text
+    let rules = write(&answer.found, &Parties::of(view));
+    Some(rules.end(answer.proof(), answer.page().absent))
 }
 
 /// What crosses a division as rules that let it through; none if `format` has no rules.
 pub fn rules(answer: &Answer<Groups>, view: &View, format: AnswerFormat) -> Option<String> {
     let split = answer.found.split.as_ref();
     let crossing = split.map_or(&[][..], |it| &it.crossing);
-    let text = match format {
-        AnswerFormat::Nftables => nftables::write(crossing),
-        AnswerFormat::Networkpolicy => networkpolicy::write(crossing, view),
+    let write = match format {
+        AnswerFormat::Nftables => nftables::write,
+        AnswerFormat::Networkpolicy => networkpolicy::write,
         _ => return None,
     };
-    Some(with_proof(text, answer))
+    let rules = write(crossing, &Parties::of(view));
+    Some(rules.end(answer.proof(), answer.page().absent))
+}
+
+/// `text` as the formats that are YAML write it.
+#[cfg(test)]
+pub(crate) fn quoted_yaml(text: &str) -> String {
+    yaml::Quoted(text).to_string()
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! What an answer rests on, in words.
 
+use std::sync::Arc;
+
 use super::super::{
     map::{coverage, words::clock},
     sanitise,
+    strict::Strict,
     units::{Count, Nanos},
 };
 use crate::ask::{Doubt, Proof, Unseen, Verdict};
@@ -13,20 +16,74 @@ const FEW: usize = 3;
 /// Who was watched, and what it means that something is not listed: the first of `absent` where that
 /// is proven, else why not and the second.
 pub(super) fn lines(proof: &Proof, absent: [&'static str; 2]) -> Vec<String> {
+    told(proof, absent, &listed(&proof.but_for), None)
+}
+
+/// The same for a document that a program obeys: names are [`Strict`], other texts from outside are counted.
+/// If something is `missing` in the document, it proves nothing.
+pub(super) fn strict_lines(
+    proof: &Proof,
+    absent: [&'static str; 2],
+    missing: Option<String>,
+) -> Vec<String> {
+    let mut proof = proof.clone();
+    let strict = |name: &mut String| *name = Strict::of(name).to_string();
+    for host in proof.hosts.iter_mut().chain(&mut proof.baseline) {
+        strict(&mut Arc::make_mut(&mut host.host).name);
+        host.twins.iter_mut().for_each(strict);
+    }
+    proof.doubts.iter_mut().filter_map(name).for_each(strict);
+    told(&proof, absent, &short(&proof.but_for), missing)
+}
+
+/// The name in a doubt.
+fn name(doubt: &mut Doubt) -> Option<&mut String> {
+    match doubt {
+        Doubt::Unwatched { host } => host.as_mut(),
+        Doubt::Cut { of, .. } => Some(of),
+        Doubt::Lost { host, .. }
+        | Doubt::Gap { host, .. }
+        | Doubt::NoStart { host, .. }
+        | Doubt::NoStop { host, .. }
+        | Doubt::Absent { host, .. }
+        | Doubt::Untracked { host, .. }
+        | Doubt::Recounted { host, .. }
+        | Doubt::StepsBack { host, .. }
+        | Doubt::Strays { host, .. }
+        | Doubt::TakenForOne { host }
+        | Doubt::HostMissing { host } => Some(host),
+        Doubt::Apart
+        | Doubt::Skipped { .. }
+        | Doubt::Interrupted
+        | Doubt::Filtered
+        | Doubt::Undirected { .. }
+        | Doubt::NotRunning { .. }
+        | Doubt::Unanswered { .. }
+        | Doubt::Unmatched { .. }
+        | Doubt::Shorter { .. } => None,
+    }
+}
+
+fn told(
+    proof: &Proof,
+    absent: [&'static str; 2],
+    but_for: &str,
+    missing: Option<String>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     if !proof.baseline.is_empty() {
         lines.push(format!("baseline: {}", coverage::short(&proof.baseline)));
     }
     lines.push(coverage::line(&proof.hosts));
     let [proven, unproven] = absent;
-    lines.push(match proof.verdict {
-        Verdict::Proven => format!("Proven for that time: {proven}."),
-        Verdict::ProvenButFor => format!(
-            "Proven but for {}: {proven}, in that time.",
-            listed(&proof.but_for)
-        ),
-        Verdict::NotProven => {
-            let mut doubts = doubts(&proof.doubts);
+    lines.push(match (proof.verdict, missing) {
+        (Verdict::Proven, None) => format!("Proven for that time: {proven}."),
+        (Verdict::ProvenButFor, None) => {
+            format!("Proven but for {but_for}: {proven}, in that time.")
+        }
+        (_, missing) => {
+            let mut doubts: Vec<String> =
+                missing.into_iter().chain(doubts(&proof.doubts)).collect();
             if !proof.but_for.is_empty() {
                 doubts.push(format!(
                     "nor would {} have been seen",

@@ -217,6 +217,50 @@ fn name(name: &str, buf: &mut Vec<u8>) {
     buf.extend_from_slice(b"\":");
 }
 
+/// Appends any value as JSON on a line of its own, harmless on a terminal.
+pub(super) fn line(of: &(impl Serialize + ?Sized), buf: &mut Vec<u8>) {
+    let start = buf.len();
+    match value(of, buf) {
+        Ok(()) => buf.push(b'\n'),
+        Err(error) => {
+            // Writing to memory does not fail, and every key is text. Should it happen all the same,
+            // half an object must not go out.
+            buf.truncate(start);
+            tracing::error!("cannot write as JSON: {error}");
+        }
+    }
+}
+
+/// The same over several lines, for people.
+pub(super) fn pretty(of: &impl Serialize, buf: &mut Vec<u8>) {
+    let mut lines = serde_json::to_string_pretty(of).unwrap_or_else(|error| {
+        tracing::error!("cannot write as JSON: {error}");
+        String::new()
+    });
+    lines.push('\n');
+    // What is not printable can only be within a text, but for the ends of lines.
+    let mut rest = &*lines;
+    while let Some(at) = rest.find(|it| it != '\n' && !is_printable(it)) {
+        let (plain, tail) = rest.split_at(at);
+        buf.extend_from_slice(plain.as_bytes());
+        let mut chars = tail.chars();
+        if let Some(char) = chars.next() {
+            // Writing to memory does not fail.
+            let _ = escape(char, buf);
+        }
+        rest = chars.as_str();
+    }
+    buf.extend_from_slice(rest.as_bytes());
+}
+
+/// Appends `char` as JSON's escapes.
+fn escape(char: char, out: &mut (impl io::Write + ?Sized)) -> io::Result<()> {
+    for unit in char.encode_utf16(&mut [0; 2]) {
+        write!(out, "\\u{unit:04x}")?;
+    }
+    Ok(())
+}
+
 /// Appends any value as JSON that is harmless on a terminal.
 pub(super) fn value(
     value: &(impl Serialize + ?Sized),
@@ -247,9 +291,7 @@ impl Formatter for Printable {
             self.0.write_string_fragment(writer, plain)?;
             let mut chars = tail.chars();
             if let Some(char) = chars.next() {
-                for unit in char.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
+                escape(char, writer)?;
             }
             rest = chars.as_str();
         }

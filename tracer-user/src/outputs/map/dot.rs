@@ -22,9 +22,13 @@ const HEAD: &str = r##"digraph tracer {
 /// Appends the picture.
 pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
     put(buf, HEAD);
-    // `\\l` ends a line that begins at the left.
-    let coverage = escaped(&coverage::line(&view.coverage)).replace("; ", "\\l");
-    put(buf, format_args!("  label=\"{coverage}\\l\"\n"));
+    // `\\l` ends a line that begins at the left. Parts come first: an entity ends with `;`, too.
+    let coverage = coverage::line(&view.coverage);
+    let coverage: Vec<String> = coverage.split("; ").map(escaped).collect();
+    put(
+        buf,
+        format_args!("  label=\"{}\\l\"\n", coverage.join("\\l")),
+    );
     for (at, (host, nodes)) in by_host(view).into_iter().enumerate() {
         let indent = if let Some(host) = host {
             put(buf, format_args!("  subgraph cluster_{at} {{\n"));

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::model::{
-    Blind, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, History, Host, HostCoverage, HostCut,
-    Kind, LastFailure, LedPast, Ledger, ListeningAt, Lost, Node, NodeKind, Outage, Process,
-    ProcessKey, Quantiles, Reason, Run, SeenBy, ServedBy, Timestamp, View, Workload, WorkloadKind,
+    Blind, Change, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, Host,
+    HostCoverage, HostCut, Kind, Kubernetes, LastFailure, LedPast, Ledger, ListeningAt, Lost, Node,
+    NodeKind, Outage, Owner, Process, ProcessKey, Quantiles, Reason, Run, SeenBy, ServedBy,
+    Timestamp, View, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03Z, and so many seconds later.
@@ -438,8 +439,7 @@ pub(crate) fn many(edges: usize) -> View {
     })
 }
 
-/// The three tiers with other names: of nodes, hosts, roles, processes and arguments, as long as
-/// there are any.
+/// The three tiers with other names: of all that has one, as long as there are any.
 pub(crate) fn named(names: &[String]) -> View {
     let mut view = three_tiers();
     let mut names = names.iter().cycle();
@@ -452,57 +452,73 @@ pub(crate) fn named(names: &[String]) -> View {
             Arc::make_mut(host).name = name();
         }
         if let Some(workload) = &mut node.workload {
-            Arc::make_mut(workload).role = Some(name().into());
+            rename_workload(Arc::make_mut(workload), &mut name);
         }
         for process in &mut node.processes {
-            let process = Arc::make_mut(process);
-            process.comm = name().into();
-            process.args = Some(vec![name(), name()].into());
+            rename_process(Arc::make_mut(process), &mut name);
         }
+        node.changes.push(Change {
+            time: node.first_seen,
+            what: Happened::Exec {
+                pid: 1,
+                exe: name().into(),
+            },
+        });
     }
-    for host in &mut view.coverage {
-        Arc::make_mut(&mut host.host).name = name();
+    for coverage in &mut view.coverage {
+        Arc::make_mut(&mut coverage.host).name = name();
+        coverage.names_before = vec![name()];
+        coverage.twins = vec![name()];
+        for it in &mut coverage.blind {
+            (it.what, it.why) = (name().into(), name().into());
+        }
     }
     view
 }
 
-/// Names that try to be more than names.
-pub(crate) fn hostile() -> Vec<String> {
-    let mut names: Vec<_> = [
-        "</script><script>alert(1)</script>",
-        "<!--<script>",
-        "\"; n0 -> n1; \"",
-        "back\\slash\\",
-        "\\N \\G \\\"",
-        "a\nb\r\nc\td",
-        "\x1b[31mred\x1b]0;title\x07",
-        "\0\x7f\u{80}\u{9b}31m",
-        "\u{202e}gpj.exe\u{2066}\u{2028}\u{2029}\u{feff}",
-        "\u{fffe}\u{ffff}\u{e0041}\u{10ffff}",
-        "&lt;b&gt; &amp; &#60; #quot; #60;",
-        "=cmd|'/c calc'!A1",
-        "+1+1",
-        "-1",
-        "@SUM(A1)",
-        "\t=1",
-        "\r=1",
-        "＝1+1",
-        "a,b;c\"d\"",
-        "]]> <![CDATA[",
-        "end",
-        "%%{init: {}}%%",
-        "`markdown` **bold** [x](y)",
-        "]|}-->|x| n1",
-        "日本語 größe",
-        "@VIEW@ @COVERAGE@ \"@VIEW@\"",
-        "__proto__",
-        "constructor",
-        "",
-        " ",
-    ]
-    .map(str::to_owned)
-    .into();
-    names.push("x".repeat(4_096));
-    names.push("\u{202e}\"<&\\".repeat(800));
-    names
+/// Gives a process and its workload names from `name`.
+pub(crate) fn rename_process(process: &mut Process, name: &mut dyn FnMut() -> String) {
+    process.comm = name().into();
+    process.exe = Some(name().into());
+    process.args = Some(vec![name(), name()].into());
+    process.cwd = Some(name().into());
+    if let Some(workload) = &mut process.workload {
+        rename_workload(Arc::make_mut(workload), name);
+    }
+}
+
+/// Gives a workload all that its kind can have, with names from `name`.
+fn rename_workload(workload: &mut Workload, name: &mut dyn FnMut() -> String) {
+    *workload = crate::outputs::specimens::workload(workload.kind);
+    workload.name = name().into();
+    workload.role = Some(name().into());
+    workload.unit = Some(name().into());
+    workload.slice = Some(name().into());
+    if let Some(container) = &mut workload.container {
+        container.id = name().into();
+        container.name = Some(name().into());
+        container.image = Some(name().into());
+        container.runtime = Some(name().into());
+        if let Some(around) = &mut container.around {
+            (around.id, around.name) = (name().into(), Some(name().into()));
+        }
+        container.labels = ["app", "team", "com.docker.compose.project"]
+            .map(|label| (label.into(), name().into()))
+            .into();
+        container.labels.insert(name().into(), name().into());
+    }
+    if let Some(k8s) = &mut workload.k8s {
+        let owner = Owner {
+            kind: name().into(),
+            name: name().into(),
+        };
+        *k8s = Kubernetes {
+            namespace: Some(name().into()),
+            pod: Some(name().into()),
+            uid: Some(name().into()),
+            qos: Some(name().into()),
+            owner: Some(owner),
+            node: Some(name().into()),
+        };
+    }
 }

@@ -1,0 +1,126 @@
+//! Names that try to be more than names, and as many that do not.
+
+/// Whatever some reader finds a meaning in. All of them differ.
+pub(crate) fn hostile() -> Vec<String> {
+    let mut names: Vec<String> = [
+        // Ends of lines: of YAML 1.1, of JavaScript, of terminals.
+        "a\u{2028}  ingress:\u{2028}    - {}\u{2028}",
+        "a\u{2029}include: [evil.yaml]\u{2029}",
+        "a\u{85}ExecStart=/bin/sh\u{85}",
+        "a\nb\r\nc\td",
+        "a\r",
+        "a\u{b}b\u{c}c\u{1c}d\u{1d}e\u{1e}f",
+        "x\" accept\n}\nUnit]\nExecStart=/bin/sh\n- evil: {",
+        "x\\",
+        "\\",
+        "\0",
+        "a\0b",
+        // Marks that begin, end or escape.
+        "</script><script>alert(1)</script>",
+        "<!--<script>",
+        "-->",
+        "*/",
+        "/* x",
+        "// x",
+        "]]>",
+        "]]> <![CDATA[",
+        "<?xml version=\"1.0\"?>",
+        "<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>&e;",
+        "{{ .Values.x }}",
+        "${HOME}",
+        "$(id)",
+        "`id`",
+        "%n %i %%",
+        "#",
+        " # x",
+        "'",
+        "''",
+        "'''",
+        "\"",
+        "\"\"\"",
+        "’”“‘«»＂＇",
+        "&lt;b&gt; &amp; &#60; #quot; #60;",
+        "\"; n0 -> n1; \"",
+        "back\\slash\\",
+        "\\N \\G \\\"",
+        "\\u2028 \\x1b \\n",
+        "%%{init: {}}%%",
+        "`markdown` **bold** [x](y)",
+        "]|}-->|x| n1",
+        "@VIEW@ @COVERAGE@ \"@VIEW@\"",
+        // Words of the formats.
+        "- {}",
+        "---",
+        "...",
+        "? x : y",
+        "!!python/object:os.system",
+        "&anchor",
+        "*anchor",
+        "<<",
+        "|",
+        ">",
+        "{}",
+        "[]",
+        "null",
+        "~",
+        "no",
+        "on",
+        "1e3",
+        "0x10",
+        "1:30",
+        "2026-11-22",
+        "end",
+        "subgraph",
+        "digraph",
+        "graph",
+        "strict",
+        "drop",
+        "accept",
+        "include \"/etc/passwd\"",
+        "[Unit]",
+        "After=evil.service",
+        "services",
+        "spec",
+        "__proto__",
+        "constructor",
+        // Formulas.
+        "=cmd|'/c calc'!A1",
+        "+1+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "＝1+1",
+        "a;=1+1",
+        "a,=1+1",
+        "\"=1",
+        " =1",
+        "a,b;c\"d\"",
+        // What a terminal obeys or hides.
+        "\u{1b}[31mred\u{1b}]0;title\u{7}",
+        "\u{1b}P+q\u{1b}\\",
+        "\u{7f}\u{80}\u{9b}31m\u{9d}0;x\u{9c}",
+        "\u{202e}gpj.exe\u{2066}\u{feff}",
+        "a\u{301}\u{301}\u{301}\u{20e3}",
+        "a\u{200b}\u{200d}\u{ad}b",
+        "\u{fffe}\u{ffff}\u{e0041}\u{10ffff}",
+        "\u{e000}\u{f8ff}",
+        "日本語 größe",
+        "👩‍👩‍👧",
+        "Proven for that time: nothing else.",
+        " ",
+        "",
+    ]
+    .map(str::to_owned)
+    .into();
+    // Half a pair of UTF-16, and bytes that are no UTF-8, as what reads names makes text of them.
+    names.push(String::from_utf8_lossy(b"a\xed\xa0\x80b\xff\xc0\xafc").into_owned());
+    names.push("x".repeat(65_536));
+    names.push("\u{202e}\"<&\\".repeat(800));
+    names
+}
+
+/// As many names that are nothing else, and differ as well.
+pub(crate) fn benign() -> Vec<String> {
+    (0..hostile().len()).map(|at| format!("name{at}")).collect()
+}
