@@ -13,6 +13,7 @@ use crate::{
         names::{Networks, Reverse},
         workload::Roles,
     },
+    files,
     filter::Filter,
     model::{Body, Event, Kind, Told},
 };
@@ -36,13 +37,17 @@ const RESOLVERS: &str = "/etc/resolv.conf";
 /// be refused.
 pub(super) fn enricher(options: &LiveOptions) -> Result<Enricher> {
     let networks = match &options.names {
-        Some(path) => Networks::read(path)
-            .with_context(|| format!("--names: cannot use {}", path.display()))?,
+        Some(path) => {
+            let text = files::read(path, Networks::MAX_BYTES).context("--names: cannot use")?;
+            Networks::parse(&text)
+                .with_context(|| format!("--names: cannot use {}", path.display()))?
+        }
         None => Networks::default(),
     };
     let roles = match &options.roles {
         Some(path) => {
-            Roles::read(path).with_context(|| format!("--roles: cannot use {}", path.display()))?
+            let text = files::read_text(path, Roles::MAX_BYTES).context("--roles: cannot use")?;
+            Roles::with(&text).with_context(|| format!("--roles: cannot use {}", path.display()))?
         }
         None => Roles::builtin(),
     };
