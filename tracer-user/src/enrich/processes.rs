@@ -10,7 +10,7 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 use foldhash::HashMap;
 use lru::LruCache;
 
-use super::workloads::Workloads;
+use super::{secrets::Arguments, workloads::Workloads};
 use crate::{
     model::{Cgroup, Fork, Process, ProgramKey, program},
     procfs::{Entry, Proc},
@@ -71,6 +71,7 @@ pub(super) struct Processes {
     known: LruCache<Key, Arc<Process>>,
     /// What processes run.
     programs: LruCache<ProgramKey, Program>,
+    arguments: Arguments,
 }
 
 impl Processes {
@@ -82,7 +83,13 @@ impl Processes {
             completed: HashMap::default(),
             known: LruCache::new(CAPACITY),
             programs: LruCache::new(PROGRAMS),
+            arguments: Arguments::default(),
         }
+    }
+
+    /// Keeps and tells this of the arguments of programs.
+    pub(super) fn tell_arguments(&mut self, arguments: Arguments) {
+        self.arguments = arguments;
     }
 
     /// Remembers a control group that was made.
@@ -167,6 +174,7 @@ impl Processes {
                 continue;
             }
             new.workload = Some(workload);
+            self.arguments.tell_of(&mut new);
             let new = Arc::new(new);
             self.known.put(key, Arc::clone(&new));
             changed.push((old, new));
@@ -215,6 +223,8 @@ impl Processes {
                 let (mut found, named, is_same) = self.looked_up(entry.as_ref(), process);
                 let entry = entry.filter(|_| is_same);
                 found.workload = Some(self.workloads.of(&named, entry.as_ref()));
+                // Here at last: they name it.
+                self.arguments.tell_of(&mut found);
                 let found = Arc::new(found);
                 if is_same && found.exe.is_none() {
                     // It has just got another name, or runs another program by now: when it is told
@@ -256,7 +266,10 @@ impl Processes {
         let (exe, args) = if is_known {
             (None, None)
         } else {
-            (entry.exe(), entry.args())
+            let exe = entry.exe();
+            let args = entry.args();
+            let args = args.map(|it| self.arguments.keep(exe.as_deref(), it));
+            (exe, args)
         };
         // Last, for it vouches for the rest: had the process been another one, or executed
         // another program before or between the reads above, it would show here.

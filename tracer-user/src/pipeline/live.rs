@@ -54,6 +54,7 @@ pub(super) fn enricher(options: &LiveOptions) -> Result<Enricher> {
     // A pod's variable whose source has nothing is set, and empty.
     let node = options.k8s_node.as_deref().filter(|name| !name.is_empty());
     let mut enricher = Enricher::new(Path::new("/proc"), networks, roles, node.map(Arc::from));
+    enricher.tell_arguments(options.args);
     if options.reverse_dns {
         let reverse = Reverse::new(RESOLVERS.as_ref())
             .with_context(|| format!("--reverse-dns: cannot use {RESOLVERS}"))?;

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Deserialize;
 
 use super::owner;
+use crate::enrich::secrets;
 use crate::model::{Container, Kubernetes};
 
 /// How many labels of a container are kept; the first ones by their keys.
@@ -139,7 +140,11 @@ pub(super) fn labels(all: &Texts) -> BTreeMap<Arc<str>, Arc<str>> {
         .filter(|(key, _)| (1..=MAX_KEY_BYTES).contains(&key.len()))
         .filter(|(key, _)| !OWN.iter().any(|own| key.starts_with(own)))
         .take(MAX_LABELS)
-        .map(|(key, value)| (key.as_str().into(), cut(value, MAX_VALUE_BYTES)))
+        .filter_map(|(key, value)| {
+            // A mask may be longer than what it stands for.
+            let value = secrets::label(key, &cut(value, MAX_VALUE_BYTES))?;
+            Some((key.as_str().into(), cut(&value, MAX_VALUE_BYTES)))
+        })
         .collect()
 }
 
