@@ -131,6 +131,7 @@ impl Anonymiser {
         let Workload {
             kind,
             name,
+            uid,
             unit,
             slice,
             container,
@@ -140,6 +141,7 @@ impl Anonymiser {
         Workload {
             kind: *kind,
             name: self.name(name),
+            uid: *uid,
             unit: self.some(unit),
             slice: self.some(slice),
             container: container.as_ref().map(|it| Container {

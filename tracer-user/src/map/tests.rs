@@ -45,6 +45,7 @@ fn process(name: &str, pid: u32) -> Arc<Process> {
         workload: Some(Arc::new(Workload {
             kind: WorkloadKind::Systemd,
             name: name.into(),
+            uid: None,
             unit: Some(name.into()),
             slice: None,
             container: None,

@@ -39,6 +39,10 @@ pub struct Workload {
     /// Its name: the unit; the container's name, or the short form of its id; the pod's owner or
     /// the pod; the file name of the executable.
     pub name: Arc<str>,
+    /// The user, not root, who owns the control group or the network namespace that it is in: whoever
+    /// that is chose the name, and may choose the addresses. The name ends with it, `NAME@UID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
     /// Unit of systemd that it runs in, where systemd runs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<Arc<str>>,

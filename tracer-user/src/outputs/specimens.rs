@@ -57,11 +57,12 @@ pub(crate) fn workload(kind: WorkloadKind) -> Workload {
     let name = match kind {
         WorkloadKind::Systemd => "nginx.service",
         WorkloadKind::Container | WorkloadKind::Pod => "web",
-        WorkloadKind::Executable => "nginx",
+        WorkloadKind::Executable => "nginx@1000",
     };
     let mut workload = Workload {
         kind,
         name: name.into(),
+        uid: (kind == WorkloadKind::Executable).then_some(1000),
         unit: None,
         slice: None,
         container: None,

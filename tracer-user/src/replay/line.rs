@@ -574,6 +574,7 @@ fn read_workload(text: &str) -> Result<Workload, Fault> {
     Ok(Workload {
         kind: wire.kind,
         name: Arc::from(&*wire.name),
+        uid: wire.uid,
         unit: shared(wire.unit),
         slice: shared(wire.slice),
         container: wire.container,

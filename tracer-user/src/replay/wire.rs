@@ -155,6 +155,7 @@ pub(super) struct Workload<'a> {
     pub(super) kind: WorkloadKind,
     #[serde(borrow)]
     pub(super) name: Text<'a>,
+    pub(super) uid: Option<u32>,
     #[serde(borrow)]
     pub(super) unit: Option<Text<'a>>,
     #[serde(borrow)]

@@ -59,6 +59,7 @@ pub(super) fn service(on: &str, kind: WorkloadKind, name: &str, role: &str) -> N
     let workload = Workload {
         kind,
         name: name.into(),
+        uid: None,
         unit: (kind == WorkloadKind::Systemd).then(|| name.into()),
         slice: None,
         container: None,

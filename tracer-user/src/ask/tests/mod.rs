@@ -222,6 +222,7 @@ fn workload(kind: WorkloadKind, name: &str) -> Workload {
     Workload {
         kind,
         name: name.into(),
+        uid: None,
         unit: None,
         slice: None,
         container: None,

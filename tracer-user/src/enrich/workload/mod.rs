@@ -75,6 +75,7 @@ pub fn workload(clues: &Clues<'_>, roles: &Roles) -> Workload {
         return Workload {
             kind: WorkloadKind::Executable,
             name: telling,
+            uid: None,
             unit: None,
             slice: None,
             container: None,
@@ -85,6 +86,7 @@ pub fn workload(clues: &Clues<'_>, roles: &Roles) -> Workload {
     Workload {
         kind,
         name,
+        uid: None,
         unit: found.unit.clone(),
         slice: found.slice.clone(),
         container,

@@ -207,6 +207,7 @@ fn a_policy_does_not_replace_another() {
         Some(std::sync::Arc::new(crate::model::Workload {
             kind: crate::model::WorkloadKind::Pod,
             name: name.into(),
+            uid: None,
             unit: None,
             slice: None,
             container: None,

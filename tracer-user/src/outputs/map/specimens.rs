@@ -31,6 +31,7 @@ fn workload(
     let workload = Arc::new(Workload {
         kind,
         name: name.into(),
+        uid: None,
         unit: None,
         slice: None,
         container: None,
