@@ -172,7 +172,7 @@ fn rows_of(word: &str) -> impl Iterator<Item = &'static Row> {
             Some(beginning) => file.starts_with(beginning),
             None => file == *it,
         };
-        row.programs.iter().any(|it| is(&it))
+        row.programs.iter().any(is)
     })
 }
 
