@@ -297,6 +297,21 @@ fn a_secret_that_was_cut_is_still_one() {
     assert_eq!(cut(&["app", "http://host:80…"]), "app http://host:80…");
 }
 
+/// Whoever fills arguments with what takes long to look at hides nothing by that, and shows nothing.
+#[test]
+fn what_is_too_much_to_look_at_is_masked() {
+    for (part, count) in [
+        ("token=S3cret ", 300),
+        ("a://b:S3cret@c ", 250),
+        ("x password 'S3cret' ", 200),
+        ("{\"token\":\"S3cret\"} ", 190),
+        ("mysql -pS3cret ", 270),
+    ] {
+        let told = masked(&["sh", "-c", &part.repeat(count)]);
+        assert!(!told[2].contains("S3cret"), "{}", &told[2][..99]);
+    }
+}
+
 #[test]
 fn all_or_nothing_is_told_if_asked_for() {
     let args: Arc<[String]> = ["app".to_owned(), "--password=x1".to_owned()].into();

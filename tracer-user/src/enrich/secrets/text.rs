@@ -13,6 +13,10 @@ const MAX_NAME: usize = 64;
 /// No token is shorter, bytes.
 const MIN_TOKEN: usize = 16;
 
+/// So many assignments, and as many URLs, are looked at in one text. What is after the last of them is
+/// masked as a whole: whoever writes more of them wants this to take long.
+const MAX_FOUND: usize = 32;
+
 /// What a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Context {
@@ -25,9 +29,13 @@ pub(super) enum Context {
 /// Finds the secrets in `text`; they may overlap.
 pub(super) fn find(text: &str, context: Context, found: &mut Vec<Range<usize>>) {
     assignments(text, context, found);
-    urls(text, found);
-    tokens(text, found);
-    keys(text, found);
+    if memchr::memchr(b':', text.as_bytes()).is_some() {
+        urls(text, found);
+    }
+    if text.len() >= MIN_TOKEN {
+        tokens(text, found);
+        keys(text, found);
+    }
 }
 
 /// `text` with a mask in the place of what was `found`; none if there is nothing to replace.
@@ -133,7 +141,12 @@ fn is_quote(byte: u8) -> bool {
 /// `NAME=VALUE`, `NAME: VALUE`, `"NAME": "VALUE"`, `PASSWORD 'VALUE'`.
 fn assignments(text: &str, context: Context, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
+    let before = found.len();
     for at in memchr2_iter(b'=', b':', bytes) {
+        if found.len() - before >= MAX_FOUND {
+            found.push(at..bytes.len());
+            break;
+        }
         let next = bytes.get(at + 1).copied();
         if bytes[at] == b':' && bytes[at + 1..].starts_with(b"//") {
             continue;
@@ -149,12 +162,12 @@ fn assignments(text: &str, context: Context, found: &mut Vec<Range<usize>>) {
             end -= usize::from(escaped(end));
         }
         let start = name_before(bytes, end);
-        let before = start.checked_sub(1).map(|it| bytes[it]);
+        let previous = start.checked_sub(1).map(|it| bytes[it]);
         let name = text[start..end].trim_start_matches(['-', '.']);
         if name.is_empty() {
             continue;
         }
-        let is_query = bytes[at] == b'=' && matches!(before, Some(b'?' | b'&'));
+        let is_query = bytes[at] == b'=' && matches!(previous, Some(b'?' | b'&'));
         if !(is_secret(name) || is_query && is_in_query(name)) {
             continue;
         }
@@ -165,7 +178,7 @@ fn assignments(text: &str, context: Context, found: &mut Vec<Range<usize>>) {
         }
         let (is_space, is_word) = (
             next.is_some_and(|it| it.is_ascii_whitespace()),
-            is_first || before.is_some_and(|it| it.is_ascii_whitespace() || is_quote(it)),
+            is_first || previous.is_some_and(|it| it.is_ascii_whitespace() || is_quote(it)),
         );
         // `registry/token:v1` is an image.
         if bytes[at] == b':' && !(is_quoted || is_space || is_word) {
@@ -189,6 +202,10 @@ fn assignments(text: &str, context: Context, found: &mut Vec<Range<usize>>) {
     }
     // SQL, and options in commands: `IDENTIFIED BY 'x'`, `--password "x"`.
     for at in memchr2_iter(b'\'', b'"', bytes) {
+        if found.len() - before >= 2 * MAX_FOUND {
+            found.push(at..bytes.len());
+            break;
+        }
         let end = bytes[..at].trim_ascii_end().len();
         let name = &text[name_before(bytes, end)..end];
         let is_sql = name.eq_ignore_ascii_case("by")
@@ -265,9 +282,13 @@ fn begins_another(bytes: &[u8], from: usize) -> bool {
 /// `SCHEME://USER:PASSWORD@HOST`, and `SCHEME://TOKEN@HOST`.
 fn urls(text: &str, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
-    let mut has_any = false;
+    let mut count = 0;
     for at in memmem::find_iter(bytes, "://") {
-        has_any = true;
+        count += 1;
+        if count > MAX_FOUND {
+            found.push(at..bytes.len());
+            break;
+        }
         let from = at + 3;
         let ends = |it: &u8| is_quote(*it) || matches!(it, b'<' | b'>') || it.is_ascii_whitespace();
         let len = bytes[from..].iter().take_while(|it| !ends(it)).count();
@@ -285,7 +306,7 @@ fn urls(text: &str, found: &mut Vec<Range<usize>>) {
             None => {}
         }
     }
-    if has_any {
+    if count > 0 {
         secrets_of_hooks(bytes, found);
     }
 }
@@ -308,7 +329,7 @@ fn user_info(url: &[u8], authority: usize, reaches_end: bool) -> Option<usize> {
 /// The path of a web hook is all that it takes to use it.
 fn secrets_of_hooks(bytes: &[u8], found: &mut Vec<Range<usize>>) {
     for hook in ["hooks.slack.com/services/", "discord.com/api/webhooks/"] {
-        for at in memmem::find_iter(bytes, hook) {
+        for at in memmem::find_iter(bytes, hook).take(MAX_FOUND) {
             let from = at + hook.len();
             found.push(query_value(bytes, from));
         }
@@ -327,22 +348,32 @@ fn tokens(text: &str, found: &mut Vec<Range<usize>>) {
         }
         let len = bytes[at..].iter().take_while(|it| is_part(it)).count();
         let run = &bytes[at..at + len];
-        let begins = |start: usize| start == 0 || !run[start - 1].is_ascii_alphanumeric();
+        let begins = |start: usize| {
+            let is_part = |at: usize| run[at].is_ascii_alphanumeric();
+            is_part(start) && (start == 0 || !is_part(start - 1))
+        };
+        let digit = run.iter().rposition(u8::is_ascii_digit).unwrap_or(0);
         // The shortest of them, as most words are shorter.
         let starts = 0..(len + 1).saturating_sub(MIN_TOKEN);
         let token = starts
             .filter(|it| begins(*it))
-            .find(|it| is_token(&run[*it..]));
+            .find(|it| is_token(&run[*it..], digit.saturating_sub(*it)));
         found.extend(token.map(|start| at + start..at + len));
         at += len;
     }
 }
 
-fn is_token(run: &[u8]) -> bool {
-    rules::TOKENS.iter().any(|(prefix, least)| {
-        let rest = run.strip_prefix(prefix.as_bytes());
-        rest.is_some_and(|it| it.len() >= *least && it.iter().any(u8::is_ascii_digit))
-    })
+/// Whether `run`, of which the last digit is at `digit`, is one.
+fn is_token(run: &[u8], digit: usize) -> bool {
+    let is = |(prefix, least): &(&str, usize)| {
+        let prefix = prefix.as_bytes();
+        // Most differ in the first byte.
+        prefix[0] == run[0]
+            && run.len() >= prefix.len() + least
+            && digit >= prefix.len()
+            && run.starts_with(prefix)
+    };
+    rules::TOKENS.iter().any(is)
 }
 
 /// `-----BEGIN PRIVATE KEY-----`, to the end of it or of the text.

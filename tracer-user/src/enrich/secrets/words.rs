@@ -10,6 +10,8 @@ use super::{
 
 /// Commands within arguments within arguments, such as `ssh host "sh -c 'mysql -p…'"`.
 const MAX_DEPTH: u32 = 3;
+/// How far a value is looked for after the word that says what it is.
+const MAX_LATER: usize = 16;
 /// What the last argument ends with if there are more.
 const CUT: char = '…';
 
@@ -26,9 +28,8 @@ pub(super) fn masked(exe: Option<&str>, args: &[String]) -> Option<Vec<String>> 
             None => false,
         });
     let mut found = Found::new(words.len());
-    let mut rows = Vec::new();
-    rows.extend(exe.into_iter().flat_map(rows_of));
-    search(&words, &mut rows, 0, &mut found);
+    let rows = exe.map_or(0, rows_of);
+    search(&words, rows, 0, &mut found);
     if found.0.iter().all(Vec::is_empty) {
         return None;
     }
@@ -68,16 +69,25 @@ impl Found {
     }
 }
 
+/// Rows of the table, a bit each.
+type Rows = u64;
+
+const _: () = assert!(ROWS.len() <= Rows::BITS as usize, "a row has no bit");
+
+/// A row that is looked for from one word to before another one.
+struct Active {
+    row: &'static Row,
+    within: Range<usize>,
+}
+
 /// `rows` are those of the programs that run all this.
-fn search(words: &[&str], rows: &mut Vec<&'static Row>, depth: u32, found: &mut Found) {
+fn search(words: &[&str], rows: Rows, depth: u32, found: &mut Found) {
     // Whatever is started by something else is a word of it.
-    let named = words
-        .iter()
-        .filter(|it| !it.starts_with('-') && !it.contains('='));
-    rows.extend(named.flat_map(|word| rows_of(word)));
+    let rows = words.iter().fold(rows, |rows, word| rows | rows_of(word));
+    let active = active(words, rows);
     let mut is_command = false;
     for (at, word) in words.iter().enumerate() {
-        let has_space = word.contains(|it: char| it.is_ascii_whitespace());
+        let has_space = word.bytes().any(|it| it.is_ascii_whitespace());
         let context = match is_command && has_space {
             true => Context::Prose,
             false => Context::Word,
@@ -85,8 +95,8 @@ fn search(words: &[&str], rows: &mut Vec<&'static Row>, depth: u32, found: &mut 
         text::find(word, context, &mut found.0[at]);
         pair(word, &mut found.0[at]);
         option(words, at, found);
-        for row in rows.iter() {
-            apply(row, words, at, found);
+        for it in active.iter().filter(|it| it.within.contains(&at)) {
+            apply(it.row, words, at, found);
         }
         if has_space && depth < MAX_DEPTH {
             within(word, rows, depth, &mut found.0[at]);
@@ -96,15 +106,41 @@ fn search(words: &[&str], rows: &mut Vec<&'static Row>, depth: u32, found: &mut 
 }
 
 /// The same of the words of one.
-fn within(text: &str, rows: &[&'static Row], depth: u32, found: &mut Vec<Range<usize>>) {
+fn within(text: &str, rows: Rows, depth: u32, found: &mut Vec<Range<usize>>) {
     let parts = text::words(text);
     let words: Vec<&str> = parts.iter().map(|it| &text[it.clone()]).collect();
     let mut inner = Found::new(words.len());
-    search(&words, &mut rows.to_vec(), depth + 1, &mut inner);
+    search(&words, rows, depth + 1, &mut inner);
     for (part, ranges) in parts.iter().zip(inner.0) {
         let moved = ranges.into_iter();
         found.extend(moved.map(|it| part.start + it.start..part.start + it.end));
     }
+}
+
+fn active(words: &[&str], rows: Rows) -> Vec<Active> {
+    let mut active = Vec::with_capacity(rows.count_ones() as usize);
+    let meant = ROWS
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| rows >> at & 1 == 1);
+    for (_, row) in meant {
+        let begin = match row.command {
+            None => 0,
+            Some(command) => words
+                .iter()
+                .position(|it| *it == command)
+                .unwrap_or(words.len()),
+        };
+        let end = match row.leads {
+            true => command_after(row, words),
+            false => words.len(),
+        };
+        active.push(Active {
+            row,
+            within: begin..end,
+        });
+    }
+    active
 }
 
 /// Whether commands follow: `-c`, `-lc`, `--command`.
@@ -165,15 +201,26 @@ fn is_option(word: &str) -> bool {
     name.bytes().all(|it| it.is_ascii_lowercase() || it == b'-') || name.len() == 1
 }
 
-fn rows_of(word: &str) -> impl Iterator<Item = &'static Row> {
+/// Those of the program that `word` may be.
+fn rows_of(word: &str) -> Rows {
     let file = file_name(word);
-    ROWS.iter().filter(move |row| {
-        let is = |it: &&str| match it.strip_suffix('*') {
-            Some(beginning) => file.starts_with(beginning),
-            None => file == *it,
-        };
-        row.programs.iter().any(is)
-    })
+    // No program in the table begins otherwise.
+    let Some(first) = file.bytes().next().filter(u8::is_ascii_alphanumeric) else {
+        return 0;
+    };
+    if word.starts_with('-') || word.contains('=') {
+        return 0;
+    }
+    let is = |it: &&str| {
+        it.as_bytes()[0] == first
+            && match it.strip_suffix('*') {
+                Some(beginning) => file.starts_with(beginning),
+                None => file == *it,
+            }
+    };
+    let rows = ROWS.iter().enumerate();
+    let rows = rows.filter(|(_, row)| row.programs.iter().any(is));
+    rows.fold(0, |rows, (at, _)| rows | 1 << at)
 }
 
 fn file_name(word: &str) -> &str {
@@ -182,14 +229,6 @@ fn file_name(word: &str) -> &str {
 
 /// What `row` says of word `at`.
 fn apply(row: &Row, words: &[&str], at: usize, found: &mut Found) {
-    if let Some(command) = row.command
-        && !words[..at].contains(&command)
-    {
-        return;
-    }
-    if row.leads && at >= command_after(row, words) {
-        return;
-    }
     let word = words[at];
     for option in row.options {
         if option.is_empty() {
@@ -295,8 +334,9 @@ fn after(words: &[&str], at: usize, from: usize, separator: char, found: &mut Fo
 
 /// The word `count` after word `at`, without options.
 fn later(words: &[&str], at: usize, count: usize, found: &mut Found) {
-    let plain = (at + 1..words.len()).filter(|it| !words[*it].starts_with('-'));
-    if let Some(place) = plain.take(count).nth(count - 1) {
+    let next = (at + 1..words.len()).take(MAX_LATER);
+    let mut plain = next.filter(|it| !words[*it].starts_with('-'));
+    if let Some(place) = plain.nth(count - 1) {
         found.add(words, place, 0);
     }
 }
