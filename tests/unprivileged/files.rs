@@ -95,6 +95,25 @@ fn nothing_is_saved_where_others_want_it() {
     }
 }
 
+/// Whoever calls by `sudo` can do what root does: a file in their home is where they want it.
+#[test]
+fn a_folder_of_somebody_else_is_refused_but_to_who_called_sudo() {
+    if !is_root() {
+        return;
+    }
+    let folder = folder();
+    chown(folder.path(), Some(NOBODY), None).expect("we are root");
+    let path = folder.path().join("new.jsonl");
+    refused(&path, "its folder belongs to user 65534");
+    let mut command = tracer::command().expect("there is a tracer");
+    command.env("SUDO_UID", NOBODY.to_string());
+    command.args(["map", "-o", "json", "--from"]);
+    command.arg(recording()).arg("--save").arg(&path);
+    let run = output(&mut command).expect("it runs and ends");
+    run.expect_code(0).expect("it is saved");
+    assert_eq!(fs::metadata(&path).expect("it is there").uid(), 0);
+}
+
 /// As without the rights to watch: the old recording is worth more than an empty one.
 #[test]
 fn a_watch_that_is_refused_costs_no_recording() {
