@@ -93,6 +93,8 @@ fn secrets_are_masked() {
         // Headers and bodies.
         &["curl", "-H", "Authorization: Bearer S3cret", "http://a/"],
         &["curl", "-H", "X-Api-Key:S3cret", "http://a/"],
+        &["wget", "--header=Authorization: Bearer S3cret", "http://a/"],
+        &["app", "--header", "Bearer S3cretS3cretS3cret"],
         &["curl", "-H", "Cookie: id=S3cret; theme=S3cret"],
         &[
             "curl",
@@ -115,6 +117,7 @@ fn secrets_are_masked() {
             "https://S3cretS3cretS3cretS3cret@host/a.git",
         ],
         &["app", "me:S3cret@tcp(db:3306)/shop"],
+        &["app", "jdbc:oracle:thin:me/S3cret@db:1521/shop"],
         &["psql", "host=db user=me password=S3cret dbname=shop"],
         &["app", "Server=db;User Id=me;Password=S3cret;Database=shop"],
         &["app", "cache:6379,password=S3cret,ssl=True"],
@@ -251,6 +254,7 @@ fn what_is_no_secret_stays() {
         &["grep", "-e", "password", "file"],
         &["passenger", "start", "--environment", "production"],
         &["app", "--compass", "north", "--bypass", "x"],
+        &["app", "the bearer of news", "note: token of thanks"],
         &["env", "PWD=/srv/shop", "HOME=/root", "app"],
         &["openssl", "s_client", "-connect", "host:443"],
         &["openssl", "rsa", "-passin", "file:/etc/key.pass"],
@@ -342,7 +346,7 @@ fn labels_lose_their_secrets() {
 }
 
 proptest! {
-    /// Whatever arguments are: as many, no longer but for masks, and the same once more.
+    /// Whatever arguments are: as many, no longer but for masks, and what was cut is told to be.
     #[test]
     fn any_arguments_are_masked_once(
         args in proptest::collection::vec(

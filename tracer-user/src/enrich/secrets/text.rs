@@ -35,6 +35,7 @@ pub(super) fn find(text: &str, context: Context, found: &mut Vec<Range<usize>>) 
     if text.len() >= MIN_TOKEN {
         tokens(text, found);
         keys(text, found);
+        bearers(text, found);
     }
 }
 
@@ -186,7 +187,7 @@ fn assignments(text: &str, context: Context, found: &mut Vec<Range<usize>>) {
         }
         // `-Dname=value` begins with an option as well.
         let reaches_end = is_first && context == Context::Word;
-        let is_header = bytes[at] == b':' && is_word && !is_quoted;
+        let is_header = bytes[at] == b':' && !is_quoted;
         let value = match (is_query, is_header) {
             (true, _) => query_value(bytes, at + 1),
             (_, true) => header_value(bytes, start, at + 1),
@@ -388,6 +389,19 @@ fn keys(text: &str, found: &mut Vec<Range<usize>>) {
         found.push(start..end);
         from = memmem::find(&bytes[end..], MARK.as_bytes())
             .map_or(bytes.len(), |it| end + it + MARK.len());
+    }
+}
+
+/// `Bearer TOKEN`, as a header has it, without the header's name.
+fn bearers(text: &str, found: &mut Vec<Range<usize>>) {
+    let bytes = text.as_bytes();
+    for at in memmem::find_iter(bytes, "earer ").take(MAX_FOUND) {
+        let is_word = at > 0 && bytes[at - 1].eq_ignore_ascii_case(&b'b');
+        let token = value(bytes, at + "earer ".len());
+        // Words are shorter.
+        if is_word && token.len() >= MIN_TOKEN {
+            found.push(token);
+        }
     }
 }
 

@@ -157,6 +157,10 @@ fn is_command_option(word: &str) -> bool {
 fn pair(word: &str, found: &mut Vec<Range<usize>>) {
     let Some(at) = word.find('@') else { return };
     let (user, host) = (&word[..at], &word[at + 1..]);
+    if let Some(slash) = user.find('/').filter(|_| user.starts_with("jdbc:oracle:")) {
+        found.push(slash + 1..at);
+        return;
+    }
     let Some((name, password)) = user.split_once(':') else {
         return;
     };
