@@ -1,6 +1,6 @@
 //! What processes run, and how they end.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ tests!("programs":
     each_is_told_with_its_arguments_and_its_end,
     arguments_are_cut_and_hostile_ones_are_harmless,
     they_are_not_printed_unless_asked_for,
+    secrets_in_arguments_are_not_told_unless_asked_for,
 );
 
 /// Runs `sh` and waits for it; returns its process id.
@@ -114,5 +115,47 @@ fn they_are_not_printed_unless_asked_for() -> Result<()> {
     )?;
     let stop = run.only("stop")?;
     ensure!(stop["totals"]["exec"]["seen"].as_u64() >= Some(1), "{stop}");
+    Ok(())
+}
+
+fn secrets_in_arguments_are_not_told_unless_asked_for() -> Result<()> {
+    const SECRET: &str = "S3cret-of-somebody";
+    skip::need("sh")?;
+    let option = format!("--password={SECRET}");
+    // One that is there before, of which /proc tells, and one that is seen to begin.
+    let mut older = Command::new("sh")
+        .args(["-c", "read line; exec sleep 0", "sh", &option, "-p", "8080"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("start a shell")?;
+    for (asked, told) in [
+        (&[][..], json!(["--password=***", "-p", "8080"])),
+        (&["--args", "full"], json!([option, "-p", "8080"])),
+        (&["--args", "none"], Value::Null),
+    ] {
+        let mut args = vec!["--event", "exec,exit"];
+        args.extend(asked);
+        let tracer = Tracer::stream(&args)?;
+        let pid = shell("exit 0", &[&option, "-p", "8080"])?;
+        if asked.is_empty() {
+            drop(older.stdin.take());
+            older.wait().context("wait for the shell")?;
+        }
+        let run = tracer.stop()?;
+        run.expect_code(0)?;
+        let is_told = run.text()?.contains(SECRET);
+        ensure!(
+            is_told == (asked == ["--args", "full"]),
+            "{asked:?}: {}",
+            run.text()?
+        );
+        for event in of(pid, &run.events()?) {
+            let found = match event["process"]["args"].as_array() {
+                Some(args) => args.iter().skip(4).cloned().collect(),
+                None => Value::Null,
+            };
+            ensure!(found == told, "{asked:?}: {event}");
+        }
+    }
     Ok(())
 }

@@ -16,7 +16,7 @@
 //! - [`tui`]: snapshots of a map → a live view on a terminal
 //!
 //! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
-//! [`exit`] and [`signals`] (how they end), [`procfs`] (what /proc says, for capture and enrich),
+//! [`exit`] and [`signals`] (how they end), [`files`] (those that the user names), [`procfs`] (what /proc says, for capture and enrich),
 //! [`packages`] (who uses the files of a package).
 
 // What is printed passes `sink`, and what is complained of `outputs::complaint`: both make it harmless.
@@ -35,6 +35,7 @@ pub mod cli;
 pub mod doctor;
 pub mod enrich;
 pub mod exit;
+pub mod files;
 pub mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

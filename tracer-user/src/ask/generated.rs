@@ -84,6 +84,21 @@ pub(super) fn container<'a>(name: &'a str, id: Option<&str>) -> Name<'a> {
     }
 }
 
+/// Whether a program made up `name` of a container.
+pub(crate) fn is_made_up(name: &str) -> bool {
+    container(name, None) == Name::MadeUp
+}
+
+/// What kind of name `name` of a container is, and which part of it lasts whatever it is called.
+#[cfg(test)]
+pub(crate) fn kind(name: &str) -> (u8, Option<&str>) {
+    match container(name, None) {
+        Name::Given => (0, None),
+        Name::With { instance, .. } => (1, instance),
+        Name::MadeUp => (2, None),
+    }
+}
+
 /// `name` without the hash or the UUID at its end, or without `id`.
 pub(super) fn without_id<'a>(name: &'a str, id: Option<&str>) -> &'a str {
     let cut = |end: &str| {

@@ -26,9 +26,13 @@ mod tests;
 mod unseen;
 mod who;
 
+pub(crate) use generated::is_made_up as is_made_up_name;
+#[cfg(test)]
+pub(crate) use generated::kind as kind_of_name;
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
 pub use proof::{Doubt, Proof, Verdict};
 pub use unseen::Unseen;
+pub(crate) use unseen::is_known as is_known_blind;
 pub use who::{Link, Who};
 
 use serde::Serialize;

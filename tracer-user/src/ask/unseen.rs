@@ -188,6 +188,11 @@ pub(super) fn of_two(
     blind(differing.into_iter(), question)
 }
 
+/// Whether `what` is something that a tracer of this version says it is blind to.
+pub(crate) fn is_known(what: &str) -> bool {
+    BLIND.iter().any(|(known, _)| *known == what)
+}
+
 /// What is blind in `one` and is not so in `other`: of the same host, or, of one that is only in `one`, of any
 /// that is only in `other`.
 fn differing<'a>(one: &'a [HostCoverage], other: &'a [HostCoverage]) -> Vec<(&'a str, &'a Blind)> {

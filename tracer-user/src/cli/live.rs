@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum, value_parser};
 
 use super::value;
-use crate::capture::HookSet;
+use crate::{capture::HookSet, enrich::Arguments};
 
 /// What every command that watches this host can be told.
 #[derive(Args, Clone, Debug)]
@@ -51,6 +51,11 @@ pub struct LiveOptions {
     /// What programs are for, a line each, besides what is known: 'exe shopd web'
     #[arg(long, value_name = "FILE")]
     pub roles: Option<PathBuf>,
+
+    /// What to tell of the arguments of processes: masked shows *** for the passwords and tokens that
+    /// are known as such
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub args: Arguments,
 
     /// What Kubernetes calls this host: the node of its pods (in a pod: spec.nodeName)
     #[arg(long, value_name = "NAME", env = "K8S_NODE_NAME")]

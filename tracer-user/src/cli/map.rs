@@ -38,8 +38,8 @@ pub struct MapOptions {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub max_edges: Option<u32>,
 
-    /// Write the events to this file as well, as `tracer stream -o json` does, and with them how
-    /// processes begin and end
+    /// Write the events to this file as well, for you alone, as `tracer stream -o json` does, and with
+    /// them how processes begin and end
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
 

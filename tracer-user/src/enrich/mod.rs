@@ -12,6 +12,7 @@ mod owners;
 mod peers;
 mod processes;
 pub mod runtimes;
+mod secrets;
 mod translations;
 pub mod workload;
 mod workloads;
@@ -26,7 +27,6 @@ use std::{
 use lru::LruCache;
 use rustix::time::{ClockId, clock_gettime};
 
-pub use self::translations::AskObservers;
 use self::{
     names::{Names, Networks, Reverse},
     peers::Peers,
@@ -36,6 +36,7 @@ use self::{
     workload::Roles,
     workloads::Workloads,
 };
+pub use self::{secrets::Arguments, translations::AskObservers};
 use crate::{
     model::{
         Blind, Body, ConnectionEvent, ConnectionId, Direction, Event, Fact, Kind, Name, NameSource,
@@ -53,6 +54,7 @@ pub struct Enricher {
     called: LruCache<ConnectionId, Arc<Name>>,
     translations: Translations,
     proc_root: PathBuf,
+    arguments: Arguments,
 }
 
 /// How many connections keep the name that they began with. Those that were not heard of for longest
@@ -78,6 +80,7 @@ impl Enricher {
             called: LruCache::new(MAX_CALLED),
             translations: Translations::new(),
             proc_root: proc_root.to_owned(),
+            arguments: Arguments::default(),
         };
         enricher.refresh();
         enricher
@@ -104,6 +107,12 @@ impl Enricher {
     /// Whether it knows what was translated before it listened.
     pub fn is_settled(&mut self) -> bool {
         self.translations.is_settled()
+    }
+
+    /// Tells this of the arguments of processes.
+    pub fn tell_arguments(&mut self, arguments: Arguments) {
+        self.arguments = arguments;
+        self.processes.tell_arguments(arguments);
     }
 
     /// Has name servers asked what servers are called of which nothing else has a name.
@@ -175,6 +184,7 @@ impl Enricher {
                 self.processes.complete_if_known(&mut it.process);
             }
             Body::Exec(it) => {
+                it.process = self.arguments.keep_of(&it.process);
                 self.processes.learn_executed(&it.process);
                 it.process = self.processes.complete(&it.process);
             }
@@ -238,7 +248,7 @@ fn home(proc_root: &Path) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::{
-        model::{DnsPiece, DnsTransport},
+        model::{DnsPiece, DnsTransport, Process, ProcessEvent},
         outputs::specimens,
     };
 
@@ -289,6 +299,46 @@ mod tests {
         for body in [Body::Totals, Body::Totals, Body::Close] {
             assert_eq!(name(&mut enricher, body(opened.clone())), expected);
         }
+    }
+
+    /// As the kernel told them; and a script has its name whatever is told.
+    #[test]
+    fn secrets_are_masked_where_arguments_are_told() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let told = |arguments| {
+            let mut enricher =
+                Enricher::new(root.path(), Networks::default(), Roles::builtin(), None);
+            enricher.tell_arguments(arguments);
+            let mut process = Process::clone(&specimens::process("python3"));
+            process.exe = Some("/usr/bin/python3".into());
+            let args = ["python3", "/srv/shop/app.py", "--password", "S3cret"];
+            process.args = Some(args.map(str::to_owned).into());
+            let mut events = [process.clone(), process].map(Arc::new).map(|process| {
+                specimens::event(Body::Exec(ProcessEvent {
+                    process,
+                    exit: None,
+                }))
+            });
+            // A later event has no arguments of its own.
+            if let Body::Exec(later) = &mut events[1].body {
+                Arc::make_mut(&mut later.process).args = None;
+                events[1].body = Body::Exit(later.clone());
+            }
+            let told = events.each_mut().map(|event| {
+                enricher.complete(event);
+                let process = event.body.process().expect("it has one");
+                let workload = process.workload.as_ref().expect("it has one");
+                assert_eq!(&*workload.name, "app.py");
+                process.args.as_ref().map(|it| it.join(" "))
+            });
+            assert_eq!(told[0], told[1]);
+            told[0].clone()
+        };
+        let masked = "python3 /srv/shop/app.py --password ***";
+        assert_eq!(told(Arguments::default()).as_deref(), Some(masked));
+        let full = "python3 /srv/shop/app.py --password S3cret";
+        assert_eq!(told(Arguments::Full).as_deref(), Some(full));
+        assert_eq!(told(Arguments::None), None);
     }
 
     #[test]

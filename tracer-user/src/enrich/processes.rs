@@ -17,6 +17,7 @@ use lru::LruCache;
 
 use super::{
     looks::{Look, Looks, Want},
+    secrets::Arguments,
     workloads::Workloads,
 };
 use crate::model::{Blind, Cgroup, Fork, Process, ProgramKey, program};
@@ -90,6 +91,7 @@ pub(super) struct Processes {
     known: LruCache<Key, Known>,
     /// What processes run.
     programs: LruCache<ProgramKey, Program>,
+    arguments: Arguments,
 }
 
 impl Processes {
@@ -102,6 +104,7 @@ impl Processes {
             completed: HashMap::default(),
             known: LruCache::new(CAPACITY),
             programs: LruCache::new(PROGRAMS),
+            arguments: Arguments::default(),
         }
     }
 
@@ -118,6 +121,11 @@ impl Processes {
     /// What cannot be seen of whose the control groups are.
     pub(super) fn blind(&self) -> Option<Blind> {
         self.workloads.blind()
+    }
+
+    /// Keeps and tells this of the arguments of programs.
+    pub(super) fn tell_arguments(&mut self, arguments: Arguments) {
+        self.arguments = arguments;
     }
 
     /// Remembers a control group that was made.
@@ -333,6 +341,8 @@ impl Processes {
             (found.cwd, named.cwd) = (None, None);
         }
         found.workload = Some(self.workloads.of(&named, cgroups));
+        // Here at last: they name it.
+        self.arguments.tell_of(&mut found);
         found
     }
 
@@ -367,9 +377,14 @@ impl Processes {
         }
         let before = known.map(|it| Arc::clone(&it.run));
         let run = before.as_deref().unwrap_or(process);
+        let exe = run.exe.clone().or_else(|| look.exe.clone());
+        let args = run.args.clone().or_else(|| {
+            let args = look.args.clone()?;
+            Some(self.arguments.keep(exe.as_deref(), args))
+        });
         let run = Arc::new(Process {
-            exe: run.exe.clone().or_else(|| look.exe.clone()),
-            args: run.args.clone().or_else(|| look.args.clone()),
+            exe,
+            args,
             ..run.clone()
         });
         let Some(before) = before else {

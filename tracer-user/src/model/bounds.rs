@@ -99,7 +99,8 @@ pub fn labels<'a>(
     (kept, cut)
 }
 
-fn value_of(text: &str) -> Arc<str> {
+/// What is kept of the value of a label.
+pub fn value_of(text: &str) -> Arc<str> {
     if text.len() <= MAX_VALUE_BYTES {
         return text.into();
     }

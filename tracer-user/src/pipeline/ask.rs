@@ -1,8 +1,8 @@
 //! The questions: a map → an answer.
 
-use std::{fs::File, io::Read as _, ops::ControlFlow, path::Path, str::FromStr};
+use std::{ops::ControlFlow, path::Path, str::FromStr};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
 use super::{
@@ -21,6 +21,7 @@ use crate::{
         RecoveryOrderOptions, Source, Sources, UsageError, VerifyOptions,
     },
     exit::Exit,
+    files,
     model::View,
     outputs::answers::{self, AnswerFormat, Shown},
     packages, sink,
@@ -276,15 +277,10 @@ fn rules<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     option: &str,
 ) -> Result<Option<T>> {
     let Some(path) = path else { return Ok(None) };
-    let name = path.display();
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_RULES + 1).read_to_string(&mut text));
-    read.with_context(|| format!("{option}: cannot read {name}"))?;
-    ensure!(
-        text.len() as u64 <= MAX_RULES,
-        "{option}: {name} has more than {} MiB, so it is no file of rules",
-        MAX_RULES >> 20
-    );
-    let rules = text.parse().with_context(|| format!("{option} {name}"))?;
+    let text =
+        files::read_text(path, MAX_RULES).with_context(|| format!("{option}: cannot read"))?;
+    let rules = text
+        .parse()
+        .with_context(|| format!("{option} {}", path.display()))?;
     Ok(Some(rules))
 }

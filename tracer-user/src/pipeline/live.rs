@@ -14,6 +14,7 @@ use crate::{
         names::{Networks, Reverse},
         workload::Roles,
     },
+    files,
     filter::Filter,
     model::{Body, Event, Kind, Told},
 };
@@ -37,19 +38,24 @@ const RESOLVERS: &str = "/etc/resolv.conf";
 /// be refused.
 pub(super) fn enricher(options: &LiveOptions) -> Result<Enricher> {
     let networks = match &options.names {
-        Some(path) => Networks::read(path)
-            .with_context(|| format!("--names: cannot use {}", path.display()))?,
+        Some(path) => {
+            let text = files::read(path, Networks::MAX_BYTES).context("--names: cannot use")?;
+            Networks::parse(&text)
+                .with_context(|| format!("--names: cannot use {}", path.display()))?
+        }
         None => Networks::default(),
     };
     let roles = match &options.roles {
         Some(path) => {
-            Roles::read(path).with_context(|| format!("--roles: cannot use {}", path.display()))?
+            let text = files::read_text(path, Roles::MAX_BYTES).context("--roles: cannot use")?;
+            Roles::with(&text).with_context(|| format!("--roles: cannot use {}", path.display()))?
         }
         None => Roles::builtin(),
     };
     // A pod's variable whose source has nothing is set, and empty.
     let node = options.k8s_node.as_deref().filter(|name| !name.is_empty());
     let mut enricher = Enricher::new(Path::new("/proc"), networks, roles, node.map(Arc::from));
+    enricher.tell_arguments(options.args);
     if options.reverse_dns {
         let reverse = Reverse::new(RESOLVERS.as_ref())
             .with_context(|| format!("--reverse-dns: cannot use {RESOLVERS}"))?;

@@ -33,11 +33,11 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
         false => filter,
     };
     let mut save = match &options.save {
-        // Before anything is created: that would empty the recording.
+        // It would be emptied while it is read.
         Some(path) if recorded::is_one_of(path, recordings.as_deref().unwrap_or_default()) => {
             return Err(UsageError("--save would overwrite the recording that is read").into());
         }
-        path => path.as_deref().map(Save::create).transpose()?,
+        path => path.as_deref().map(Save::open).transpose()?,
     };
     let mut map = seen::empty(&options.about, recordings.as_ref().map(Vec::len));
     let on_screen = options.takes_terminal();

@@ -1,6 +1,6 @@
 //! This host, watched for a map.
 
-use std::{fs::File, io::Write, ops::ControlFlow, path::Path, time::Duration};
+use std::{ops::ControlFlow, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     cli::LiveOptions,
+    files::Output,
     filter::Filter,
     map::Map,
     model::{Body, Event, Kind, View},
@@ -209,19 +210,18 @@ impl Intake<'_> {
 /// Events, written to a file as they come.
 pub(super) struct Save {
     name: String,
-    file: File,
+    file: Output,
     writer: Writer,
     buffer: Vec<u8>,
 }
 
 impl Save {
-    /// Empties the file at `path`.
-    pub(super) fn create(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let file = File::create(path).with_context(|| format!("--save: cannot write {name}"))?;
+    /// To the file at `path`, of which nothing is lost before there are events: a watch that is refused
+    /// costs no recording.
+    pub(super) fn open(path: &Path) -> Result<Self> {
         Ok(Self {
-            name,
-            file,
+            name: path.display().to_string(),
+            file: Output::open(path).context("--save: cannot write")?,
             writer: Writer::new(Format::Json, false),
             buffer: Vec::new(),
         })

@@ -16,7 +16,10 @@ mod wire;
 use std::{cmp::Reverse, collections::BinaryHeap, path::PathBuf};
 
 use self::repeated::Repeated;
-use crate::model::{Event, Timestamp};
+use crate::{
+    files::FileError,
+    model::{Event, Timestamp},
+};
 
 pub use line::{Fault, Parser};
 pub use recording::Recording;
@@ -25,13 +28,8 @@ pub use recording::Recording;
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// It cannot be opened.
-    #[error("cannot open {name}")]
-    Open {
-        /// The file.
-        name: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error("cannot open")]
+    Open(#[from] FileError),
     /// It cannot be read.
     #[error("cannot read {name}, line {line}")]
     Read {

@@ -1,7 +1,6 @@
 //! One recorded stream: a file or standard input, line by line.
 
 use std::{
-    fs::File,
     io::{self, BufRead, BufReader, Read},
     path::Path,
 };
@@ -10,7 +9,7 @@ use super::{
     ReplayError,
     line::{Fault, Parser},
 };
-use crate::model::Event;
+use crate::{files, model::Event};
 
 /// The longest line that is read: tracer's own are a hundredth of it.
 const MAX_LINE: usize = 1 << 20;
@@ -50,13 +49,8 @@ impl Recording {
             return Ok(Self::new("standard input", Box::new(io::stdin()), skip_bad));
         }
         let name = path.display().to_string();
-        match File::open(path).and_then(|file| match file.metadata()?.is_dir() {
-            true => Err(io::ErrorKind::IsADirectory.into()),
-            false => Ok(file),
-        }) {
-            Ok(file) => Ok(Self::new(&name, Box::new(file), skip_bad)),
-            Err(source) => Err(ReplayError::Open { name, source }),
-        }
+        let file = files::open_recording(path)?;
+        Ok(Self::new(&name, Box::new(file), skip_bad))
     }
 
     /// What `reader` gives, under a name for errors.

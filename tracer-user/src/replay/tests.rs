@@ -202,7 +202,7 @@ fn recordings_are_merged_by_time() {
 
     paths.push(folder.path().join("c"));
     let error = Merge::open(&paths, false).expect_err("there is no c");
-    assert!(error.to_string().starts_with("cannot open "), "{error}");
+    assert!(error.to_string().starts_with("cannot open"), "{error}");
     paths[2] = folder.path().to_owned();
     Merge::open(&paths, false).expect_err("a folder");
 }

@@ -7,15 +7,13 @@
 //! 2001:db8::/32  lab
 //! ```
 
-use std::{collections::HashMap, fs::File, io::Read, net::IpAddr, path::Path, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
 use super::message::MAX_NAME;
 
-/// How many bytes the file may have.
-const MAX_BYTES: u64 = 8 << 20;
 /// How many networks may be named.
 const MAX_NETWORKS: usize = 65_536;
 
@@ -30,12 +28,6 @@ pub struct Networks {
 /// What is wrong with such a file.
 #[derive(Debug, Error)]
 pub enum NetworksError {
-    /// It cannot be read.
-    #[error("cannot be read: {0}")]
-    Read(#[from] std::io::Error),
-    /// It has too many bytes.
-    #[error("has more than {} MiB", MAX_BYTES >> 20)]
-    Large,
     /// It names too many networks.
     #[error("line {line}: more than {MAX_NETWORKS} networks")]
     Many {
@@ -82,25 +74,13 @@ pub enum LineError {
 }
 
 impl Networks {
-    /// Reads the file at `path`.
-    ///
-    /// # Errors
-    /// If it cannot be read, is too large, or has a line that is wrong: none is skipped.
-    pub fn read(path: &Path) -> Result<Self, NetworksError> {
-        let mut bytes = Vec::new();
-        File::open(path)?
-            .take(MAX_BYTES + 1)
-            .read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(NetworksError::Large);
-        }
-        Self::parse(&bytes)
-    }
+    /// How many bytes such a file may have.
+    pub const MAX_BYTES: u64 = 8 << 20;
 
     /// Reads such lines. Empty ones, and what follows a `#`, are left out.
     ///
     /// # Errors
-    /// If a line is wrong, or there are too many.
+    /// If a line is wrong, or there are too many: none is skipped.
     pub fn parse(bytes: &[u8]) -> Result<Self, NetworksError> {
         let mut out = Self::default();
         for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {

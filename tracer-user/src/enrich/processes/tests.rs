@@ -392,3 +392,19 @@ fn what_comes_late_is_in_what_is_told_later() {
     };
     assert_eq!(workload(&enriched(&mut processes, child)), "app.py");
 }
+
+#[test]
+fn secrets_are_masked_where_arguments_are_read() {
+    let root = proc_with("app", START_TICKS, "app\0--token=S3cret\0-p\08080\0");
+    let told = |arguments| {
+        let mut processes = processes(&root);
+        processes.tell_arguments(arguments);
+        let args = enriched(&mut processes, bare("app")).args.clone();
+        args.map(|it| it.join(" "))
+    };
+    let masked = "app --token=*** -p 8080";
+    assert_eq!(told(Arguments::default()).as_deref(), Some(masked));
+    let full = "app --token=S3cret -p 8080";
+    assert_eq!(told(Arguments::Full).as_deref(), Some(full));
+    assert_eq!(told(Arguments::None), None);
+}

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Deserialize;
 
 use super::owner;
+use crate::enrich::secrets;
 use crate::model::{Container, Kubernetes, bounds};
 
 /// Pairs of texts, as JSON has them; anything else in them is passed over.
@@ -132,7 +133,13 @@ pub(super) fn labels(all: &Texts) -> Labels {
     ];
     let own = |key: &str| OWN.iter().any(|own| key.starts_with(own));
     let others = all.0.iter().filter(|(key, _)| !own(key));
-    bounds::labels(others.map(|(key, value)| (&**key, &**value)))
+    let others = others.filter_map(|(key, value)| {
+        // What is beyond is not told: it need not be looked at. A mask may be longer than what it stands for.
+        let value = secrets::label(key, &bounds::value_of(value))?;
+        Some((&**key, value))
+    });
+    let others: Vec<_> = others.collect();
+    bounds::labels(others.iter().map(|(key, value)| (*key, &**value)))
 }
 
 /// Checks what holds of any facts.

@@ -95,6 +95,7 @@ pub fn workload(clues: &Clues<'_>, roles: &Roles) -> Workload {
         uid,
         uid: None,
         uid: None,
+        uid: None,
         unit: found.unit.clone().map(|it| of_user(it, found.unit_uid)),
         slice: found.slice.clone(),
         container,

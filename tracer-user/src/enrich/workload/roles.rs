@@ -109,22 +109,8 @@ impl Roles {
         Self::parse([BUILTIN, text])
     }
 
-    /// [`Self::with`] the text of a file.
-    ///
-    /// # Errors
-    /// If it cannot be read, is larger than any such table, or has a line that is no hint.
-    pub fn read(path: &std::path::Path) -> std::io::Result<Self> {
-        use std::io::{Error, ErrorKind, Read as _};
-        const MAX_BYTES: u64 = 1 << 20;
-        let mut text = String::new();
-        std::fs::File::open(path)?
-            .take(MAX_BYTES + 1)
-            .read_to_string(&mut text)?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(ErrorKind::FileTooLarge.into());
-        }
-        Self::with(&text).map_err(|error| Error::new(ErrorKind::InvalidData, error))
-    }
+    /// How many bytes the user's table may have.
+    pub const MAX_BYTES: u64 = 1 << 20;
 
     /// Of `tables`, which stand one after the other; lines are numbered in each.
     pub(super) fn parse<const N: usize>(tables: [&str; N]) -> Result<Self, RolesError> {

@@ -84,9 +84,4 @@ fn what_is_wrong_is_said_with_its_line() {
         .collect();
     let error = Networks::parse(many.as_bytes()).expect_err("too many");
     assert_eq!(error.to_string(), "line 65537: more than 65536 networks");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("names");
-    assert!(matches!(Networks::read(&path), Err(NetworksError::Read(_))));
-    std::fs::write(&path, vec![b'\n'; (8 << 20) + 1]).expect("written");
-    assert!(matches!(Networks::read(&path), Err(NetworksError::Large)));
 }
