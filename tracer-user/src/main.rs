@@ -8,12 +8,23 @@ use tracer_user::{
     cli::{Cli, Command, UsageError},
     doctor,
     exit::Exit,
-    pipeline, sink,
+    pipeline, sandbox, sink,
 };
 
 fn main() -> ExitCode {
     let cli = Cli::parse_or_exit();
+    // Before there are threads, as of the log: each has rights of its own.
+    let refused = match cli.no_sandbox {
+        true => {
+            sandbox::raise_limits();
+            Vec::new()
+        }
+        false => sandbox::begin(cli.command.watches()),
+    };
     let _log = cli.start_log();
+    for what in refused {
+        tracing::warn!("{what}: this process keeps more than it needs");
+    }
     let exit = run(cli.command).unwrap_or_else(|error| {
         complain(format!("tracer: {error:#}\n"));
         if error.is::<UsageError>() {

@@ -18,6 +18,7 @@ use crate::{
     map::Map,
     model::{Body, Event, Kind, View},
     outputs::{Format, Writer},
+    sandbox,
     signals::Signals,
     tui::Input,
 };
@@ -69,6 +70,8 @@ pub(super) async fn watch(
         }
         _ => None,
     };
+    // All that is to be attached, opened or created is.
+    sandbox::close(live::needs(options, display.is_some()));
     let mut check = interval(CHECK);
     let mut frame = interval(FRAME);
     let mut more = false;
