@@ -39,6 +39,7 @@ mod privileges;
 mod processes;
 mod programs;
 mod resolver;
+mod rights;
 mod scope;
 mod services;
 mod sharing;
@@ -115,6 +116,7 @@ fn main() -> ExitCode {
             doctor::tests(),
             lifecycle::tests(),
             privileges::tests(),
+            rights::tests(),
             clock::tests(),
             names::tests(),
             pins::tests(),
