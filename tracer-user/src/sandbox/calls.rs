@@ -197,19 +197,19 @@ pub(super) fn allowed(needs: Needs) -> Result<Rules, BackendError> {
     if !needs.opens_terminal {
         writing |= OFlags::RWMODE.bits() & 3;
     }
-    let reading = |flags: u8| any_of(flags, SeccompCmpOp::MaskedEq(u64::from(writing)), &[0]);
+    let reading = |flags: u8| any_of(flags, &SeccompCmpOp::MaskedEq(writing.into()), &[0]);
     rules.insert(libc::SYS_openat, reading(2)?);
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, reading(1)?);
     // Nothing that was written becomes code.
     let executable = SeccompCmpOp::MaskedEq(libc::PROT_EXEC.cast_unsigned().into());
-    let data = || any_of(2, executable.clone(), &[0]);
+    let data = || any_of(2, &executable, &[0]);
     rules.insert(libc::SYS_mmap, data()?);
     rules.insert(libc::SYS_mprotect, data()?);
     // Threads, not processes. What `clone3` is asked for lies in memory, which a filter cannot read: it is
     // let through here and refused as if the kernel had none (see `missing`), so that libraries use `clone`.
     let thread = u64::from(libc::CLONE_THREAD.cast_unsigned());
-    let threads = any_of(0, SeccompCmpOp::MaskedEq(thread), &[thread])?;
+    let threads = any_of(0, &SeccompCmpOp::MaskedEq(thread), &[thread])?;
     rules.insert(libc::SYS_clone, threads);
     rules.extend(missing());
     // Limits and signals of our own.
@@ -227,10 +227,14 @@ pub(super) fn allowed(needs: Needs) -> Result<Rules, BackendError> {
         sockets.extend(equal(0, &local)?);
         // What is translated is told by netfilter; no other protocol of netlink is spoken.
         sockets.push(SeccompRule::new(vec![
-            condition(0, SeccompCmpOp::Eq, libc::AF_NETLINK.cast_unsigned().into())?,
+            condition(
+                0,
+                &SeccompCmpOp::Eq,
+                libc::AF_NETLINK.cast_unsigned().into(),
+            )?,
             condition(
                 2,
-                SeccompCmpOp::Eq,
+                &SeccompCmpOp::Eq,
                 libc::NETLINK_NETFILTER.cast_unsigned().into(),
             )?,
         ])?);
@@ -247,8 +251,8 @@ pub(super) fn allowed(needs: Needs) -> Result<Rules, BackendError> {
             // A stream or datagrams, whatever flags go with it: no raw packets.
             for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
                 sockets.push(SeccompRule::new(vec![
-                    condition(0, SeccompCmpOp::Eq, family)?,
-                    condition(1, SeccompCmpOp::MaskedEq(0xf), kind.cast_unsigned().into())?,
+                    condition(0, &SeccompCmpOp::Eq, family)?,
+                    condition(1, &SeccompCmpOp::MaskedEq(0xf), kind.cast_unsigned().into())?,
                 ])?);
             }
         }
@@ -296,23 +300,23 @@ pub(super) fn hostile() -> Rules {
 
 /// A rule for each of `values`: the argument of this number is it.
 fn equal(argument: u8, values: &[u64]) -> Result<Vec<SeccompRule>, BackendError> {
-    any_of(argument, SeccompCmpOp::Eq, values)
+    any_of(argument, &SeccompCmpOp::Eq, values)
 }
 
 fn any_of(
     argument: u8,
-    how: SeccompCmpOp,
+    how: &SeccompCmpOp,
     values: &[u64],
 ) -> Result<Vec<SeccompRule>, BackendError> {
-    let rule = |value: &u64| SeccompRule::new(vec![condition(argument, how.clone(), *value)?]);
+    let rule = |value: &u64| SeccompRule::new(vec![condition(argument, how, *value)?]);
     values.iter().map(rule).collect()
 }
 
 /// The kernel takes the lower half of each of these arguments, as they are of C's type `int`.
 fn condition(
     argument: u8,
-    how: SeccompCmpOp,
+    how: &SeccompCmpOp,
     value: u64,
 ) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(argument, Dword, how, value)
+    SeccompCondition::new(argument, Dword, how.clone(), value)
 }
