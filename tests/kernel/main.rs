@@ -43,6 +43,7 @@ mod processes;
 mod programs;
 mod reads;
 mod resolver;
+mod rights;
 mod scope;
 mod services;
 mod sharing;
@@ -123,6 +124,7 @@ fn main() -> ExitCode {
             doctor::tests(),
             lifecycle::tests(),
             privileges::tests(),
+            rights::tests(),
             clock::tests(),
             names::tests(),
             pins::tests(),

@@ -24,7 +24,7 @@ tests!("privileges":
 );
 
 /// The capabilities in the page's table.
-fn named() -> Result<CapabilitySet> {
+pub(crate) fn named() -> Result<CapabilitySet> {
     let page = include_str!("../../docs/privileges.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `CAP_"));
     let mut all = CapabilitySet::empty();
@@ -46,7 +46,7 @@ fn as_other_distributions() -> Result<()> {
 }
 
 /// `tracer stream` with no capabilities but these.
-fn stream_with(capabilities: CapabilitySet, args: &[&str]) -> Result<Command> {
+pub(crate) fn stream_with(capabilities: CapabilitySet, args: &[&str]) -> Result<Command> {
     let mut command = stream_command(args)?;
     let drop_others = move || {
         // Before Linux 5.11 maps count as locked memory, as the page says.

@@ -12,6 +12,7 @@ use crate::{
     exit::Exit,
     model::{Blind, Cost, ProgramCost, Told},
     outputs::{self, Format},
+    sandbox::{self, Needs},
     sink,
 };
 
@@ -165,6 +166,10 @@ fn measure(options: &DoctorOptions, duration: Duration) -> Result<CostReport> {
         })?;
         let _counting = capture::count_runs()
             .map_err(|why| anyhow!("the kernel does not count runs of programs: {why}"))?;
+        sandbox::close(Needs {
+            watches: true,
+            ..Needs::default()
+        });
         let (before, begun) = (capture.cost(), Instant::now());
         let mut events = 0_u64;
         while begun.elapsed() < duration {

@@ -17,7 +17,7 @@
 //!
 //! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
 //! [`exit`] and [`signals`] (how they end), [`files`] (those that the user names), [`procfs`] (what /proc says, for capture and enrich),
-//! [`packages`] (who uses the files of a package).
+//! [`packages`] (who uses the files of a package), [`sandbox`] (what is given up).
 
 // What is printed passes `sink`, and what is complained of `outputs::complaint`: both make it harmless.
 #![cfg_attr(
@@ -47,6 +47,7 @@ pub mod packages;
 pub mod pipeline;
 pub mod procfs;
 pub mod replay;
+pub mod sandbox;
 pub mod signals;
 pub mod sink;
 pub mod tui;

@@ -18,7 +18,7 @@ use tracer_user::{
     doctor,
     exit::Exit,
     outputs::complaint,
-    pipeline, sink,
+    pipeline, sandbox, sink,
 };
 
 fn main() -> ExitCode {
@@ -32,7 +32,18 @@ fn main() -> ExitCode {
         complain(complaint(&format!("tracer: {panic}{trace}")) + "\n");
     }));
     let cli = Cli::parse_or_exit();
+    // Before there are threads, as of the log: each has rights of its own.
+    let refused = match cli.no_sandbox {
+        true => {
+            sandbox::raise_limits();
+            Vec::new()
+        }
+        false => sandbox::begin(cli.command.watches()),
+    };
     let _log = cli.start_log();
+    for what in refused {
+        tracing::warn!("{what}: this process keeps more than it needs");
+    }
     let exit = run(cli.command).unwrap_or_else(|error| {
         complain(complaint(&format!("tracer: {error:#}")) + "\n");
         if error.is::<UsageError>() {

@@ -1,19 +1,29 @@
 //! A connection of our own at the start, of which everything is known: what the programs
 //! tell of it must be the truth. A hook set that gets it wrong is not used.
 //!
+//! **Nobody else can be taken for it, nor get in its way.** It is made in a network namespace of its own,
+//! by a thread that is there for nothing else; the namespace goes with it. Where that is not permitted,
+//! it is known by the addresses and ports of both its ends, which are held meanwhile, and what is known
+//! to be of another process does not count.
+//!
 //! It is over before the time begins that is told of. Other tracers on this host know it by its
 //! address, and tell nobody either.
 
 use std::{
     io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
+    thread,
     time::{Duration, Instant},
 };
 
 use aya::{Ebpf, maps::RingBuf};
-use rustix::net::{
-    AddressFamily, SocketType, bind, connect, listen, socket,
-    sockopt::{Timeout, set_socket_timeout},
+use rustix::{
+    net::{
+        AddressFamily, SocketType, bind, connect, listen, socket,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+    thread::{UnshareFlags, unshare_unsafe},
 };
 use tracer_common::{Connection, Direction, Flow, Kind, Process, Source};
 
@@ -34,6 +44,9 @@ const BACKLOG: u32 = 84;
 
 /// What really happened.
 struct Song {
+    netns: u32,
+    /// Nobody else is in that namespace.
+    is_alone: bool,
     client: SocketAddr,
     server: SocketAddr,
 }
@@ -76,23 +89,32 @@ pub(super) fn sing(ebpf: &mut Ebpf, facts: &Facts) -> Result<(), String> {
     let Some(truth) = Truth::of_this_process(facts) else {
         return Ok(());
     };
-    let mut wrong = String::new();
+    let mut last = Ok(String::new());
     for _ in 0..TRIES {
         // What others did while the programs were attached may have filled it.
         empty(ebpf)?;
-        let song = match converse() {
+        let song = match alone().or_else(|error| {
+            tracing::debug!(%error, "no network namespace for the start-up check");
+            among_others()
+        }) {
             Ok(song) => song,
             Err(error) => {
-                tracing::warn!(%error, "no connection over the loopback: the hooks are not checked");
-                return Ok(());
+                last = Err(error);
+                continue;
             }
         };
         match truth.compare(ebpf, &song)? {
             None => return Ok(()),
-            Some(missing) => wrong = missing,
+            Some(missing) => last = Ok(missing),
         }
     }
-    Err(wrong)
+    match last {
+        Ok(missing) => Err(missing),
+        Err(error) => {
+            tracing::warn!(%error, "no connection over the loopback: the hooks are not checked");
+            Ok(())
+        }
+    }
 }
 
 fn ring(ebpf: &mut Ebpf) -> Result<RingBuf<&mut aya::maps::MapData>, String> {
@@ -109,8 +131,58 @@ fn empty(ebpf: &mut Ebpf) -> Result<(), String> {
     Ok(())
 }
 
+/// In a network namespace that is made for it, and in which nobody else is.
+///
+/// # Errors
+/// If that is not permitted (it takes CAP_SYS_ADMIN and CAP_NET_ADMIN), or there can be none.
+fn alone() -> io::Result<Song> {
+    on_a_thread(|| {
+        // SAFETY: changes nothing that memory safety rests on, and only for this thread, which ends.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
+        raise_loopback()?;
+        converse(true)
+    })
+}
+
+/// In the namespace of this process.
+fn among_others() -> io::Result<Song> {
+    converse(false)
+}
+
+fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        // Without a name: it goes by that of the process, as everything that is told of it does.
+        let thread = thread::Builder::new().spawn_scoped(scope, work)?;
+        let broke = |_| io::Error::other("the thread of the start-up check broke down");
+        thread.join().map_err(broke)?
+    })
+}
+
+/// Sets `lo` of the calling thread's namespace up, with its addresses: it is down in a new one.
+fn raise_loopback() -> io::Result<()> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    // SAFETY: integers and bytes only, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: the request is for an `ifreq`, which outlives the call.
+    match unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw const request,
+        )
+    } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Listens, connects, says something, closes.
-fn converse() -> io::Result<Song> {
+fn converse(is_alone: bool) -> io::Result<Song> {
+    let netns = netns_of_this_thread().ok_or(io::ErrorKind::Unsupported)?;
     let at = SocketAddr::from((ADDRESS, 0));
     let socket = || socket(AddressFamily::INET, SocketType::STREAM, None);
     let listener = socket()?;
@@ -124,20 +196,26 @@ fn converse() -> io::Result<Song> {
     set_socket_timeout(&client, Timeout::Send, Some(LIMIT))?;
     connect(&client, &server)?;
     let mut client = TcpStream::from(client);
+    let from = client.local_addr()?;
     listener.set_nonblocking(true)?;
     let begun = Instant::now();
     let mut accepted = loop {
         match listener.accept() {
-            Ok((accepted, _)) => break accepted,
+            Ok((accepted, peer)) if peer == from => break accepted,
+            // Anybody may knock. This is no place where they are answered.
+            Ok(_) if begun.elapsed() > LIMIT => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => {}
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
             Err(error) if begun.elapsed() > LIMIT => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            Err(_) => thread::sleep(Duration::from_millis(1)),
         }
     };
     accepted.set_nonblocking(false)?;
     accepted.set_read_timeout(Some(LIMIT))?;
     let song = Song {
-        client: client.local_addr()?,
+        netns,
+        is_alone,
+        client: from,
         server,
     };
     client.write_all(SONG)?;
@@ -146,9 +224,14 @@ fn converse() -> io::Result<Song> {
     Ok(song)
 }
 
+fn netns_of_this_thread() -> Option<u32> {
+    let netns = std::fs::read_link("/proc/thread-self/ns/net").ok()?;
+    let netns = netns.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?;
+    netns.parse().ok()
+}
+
 /// What the programs must find out about this process.
 struct Truth {
-    netns: u32,
     /// None where /proc shows other ids than the kernel's.
     pid: Option<u32>,
     stat: Stat,
@@ -156,11 +239,8 @@ struct Truth {
 
 impl Truth {
     fn of_this_process(facts: &Facts) -> Option<Self> {
-        let netns = std::fs::read_link("/proc/self/ns/net").ok()?;
-        let netns = netns.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?;
         let stat = Proc::new("/proc").stat(std::process::id())?;
         Some(Self {
-            netns: netns.parse().ok()?,
             pid: facts.host_pids.then(std::process::id),
             stat,
         })
@@ -203,18 +283,23 @@ impl Truth {
                     kind.0
                 )));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Whether a record is about our own connection or listener.
+    /// Whether a record is about our own connection or listener. Where others are, too, only what has our
+    /// ends is, and not what they are known to have done there a moment before.
     fn is_of(&self, record: &Record<'_>, song: &Song) -> bool {
-        let flow = match record {
+        let (flow, process, is_listener) = match record {
             Record::Connect(opened) | Record::Accept(opened) | Record::Existing(opened) => {
-                &opened.connection.flow
+                let it = &opened.connection;
+                (&it.flow, &it.process, false)
             }
-            Record::Close(ended) | Record::Fail(ended) => &ended.connection.flow,
-            Record::Listen(listening) | Record::Unlisten(listening) => &listening.flow,
+            Record::Close(ended) | Record::Fail(ended) => {
+                let it = &ended.connection;
+                (&it.flow, &it.process, false)
+            }
+            Record::Listen(it) | Record::Unlisten(it) => (&it.flow, &it.process, true),
             Record::Exec(_)
             | Record::Exit(_)
             | Record::Fork(_)
@@ -223,8 +308,17 @@ impl Truth {
             | Record::Redirect(_)
             | Record::Totals(_) => return false,
         };
-        let port = song.server.port();
-        flow.netns == self.netns && (flow.local_port == port || flow.remote_port == port)
+        if flow.netns != song.netns || song.is_alone {
+            return flow.netns == song.netns;
+        }
+        let (client, server) = (song.client, song.server);
+        let has_our_ends = match is_listener {
+            true => is_end(flow, server, None),
+            false => is_end(flow, client, Some(server)) || is_end(flow, server, Some(client)),
+        };
+        let is_of_another =
+            process.source != Source::UNKNOWN && self.pid.is_some_and(|pid| pid != process.tgid);
+        has_our_ends && !is_of_another
     }
 
     fn check(&self, record: &Record<'_>, song: &Song) -> Result<(), &'static str> {

@@ -37,6 +37,27 @@ pub enum Question {
     Verify(VerifyOptions),
 }
 
+impl Question {
+    /// Whether it looks at this host: at what is recorded alone it does not.
+    pub fn watches(&self) -> bool {
+        let asked = match self {
+            Self::Diff(options) => {
+                return [&options.before, &options.after].contains(&&Source::Live);
+            }
+            // Who uses a package is found among the processes of this host.
+            Self::Impact(options) if options.package.is_some() => return true,
+            Self::Impact(options) => &options.asked,
+            Self::Groups(options) => &options.asked,
+            Self::RecoveryOrder(options) => &options.asked,
+            Self::Idle(options) => &options.asked,
+            Self::Failures(options) => &options.asked,
+            Self::Balance(options) => &options.asked,
+            Self::Verify(options) => &options.asked,
+        };
+        asked.sources.watches()
+    }
+}
+
 /// What a map, and every question about one, can be told of what is in it.
 #[derive(Args, Clone, Debug)]
 pub struct About {

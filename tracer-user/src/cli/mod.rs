@@ -57,6 +57,10 @@ pub struct Cli {
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 100)]
     pub verbose: u8,
 
+    /// Keep all rights and system calls after the start: to find out whether that is what fails
+    #[arg(long, global = true, display_order = 101)]
+    pub no_sandbox: bool,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -82,6 +86,19 @@ Example:
         /// The shell
         shell: Shell,
     },
+}
+
+impl Command {
+    /// Whether it looks at this host: else it reads what was recorded, or nothing.
+    pub fn watches(&self) -> bool {
+        match self {
+            Self::Stream(options) => options.sources.watches(),
+            Self::Map(options) => options.sources.watches(),
+            Self::Ask(question) => question.watches(),
+            Self::Doctor(_) => true,
+            Self::Completions { .. } => false,
+        }
+    }
 }
 
 /// What `tracer stream` can be told.

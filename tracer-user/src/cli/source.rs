@@ -41,6 +41,11 @@ impl fmt::Display for Source {
 pub struct UsageError(pub &'static str);
 
 impl Sources {
+    /// Whether this host is one.
+    pub fn watches(&self) -> bool {
+        self.from.contains(&Source::Live)
+    }
+
     /// The recordings to read; none to watch this host.
     ///
     /// # Errors

@@ -24,7 +24,9 @@ use crate::{
     files,
     model::View,
     outputs::answers::{self, AnswerFormat, Shown},
-    packages, sink,
+    packages,
+    sandbox::{self, Needs},
+    sink,
 };
 
 /// Files of rules are not larger than this.
@@ -140,6 +142,7 @@ async fn diff(options: &DiffOptions) -> Result<Exit> {
             )
             .into());
         }
+        (Source::File(_), Source::File(_)) => sandbox::close(Needs::default()),
         _ => {}
     }
     let before = see_one_of_two(&before, &options.about).await?;
@@ -210,6 +213,9 @@ async fn verify(options: &VerifyOptions) -> Result<Exit> {
     let recordings = asked.sources.recordings()?;
     if options.wait.is_some() && recordings.is_some() {
         return Err(UsageError("--wait watches this host: it does not go with --from").into());
+    }
+    if recordings.is_some() {
+        sandbox::close(Needs::default());
     }
     let baseline = see_one_of_two(&baseline, &asked.about).await?;
     let mut seen = match recordings {

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep_until};
 
-use super::{lost, pace::Pace};
+use super::{lost, pace::Pace, screen};
 use crate::{
     capture::{Capture, Options},
     cli::LiveOptions,
@@ -17,6 +17,7 @@ use crate::{
     files,
     filter::Filter,
     model::{Body, Event, Kind, Told},
+    sandbox::Needs,
 };
 
 /// How often losses are reported and a reader that went away is noticed.
@@ -33,6 +34,15 @@ const TRANSLATED: Duration = Duration::from_millis(100);
 
 /// Names the name servers of this host.
 const RESOLVERS: &str = "/etc/resolv.conf";
+
+/// What is left to do after the start of a watch; `on_screen` if the terminal was taken over.
+pub(super) fn needs(options: &LiveOptions, on_screen: bool) -> Needs {
+    Needs {
+        watches: true,
+        asks_names: options.reverse_dns,
+        opens_terminal: screen::opens_terminal(on_screen),
+    }
+}
 
 /// What completes events, as the user wants it: to be made before anything is attached, as it may
 /// be refused.

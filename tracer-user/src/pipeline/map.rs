@@ -17,6 +17,7 @@ use crate::{
     map::focus,
     model::{Event, View},
     outputs::{self, map::MapFormat},
+    sandbox::{self, Needs},
     sink,
 };
 
@@ -44,6 +45,10 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
     let mut events = 0;
     let lost = match &recordings {
         Some(paths) => {
+            sandbox::close(Needs {
+                opens_terminal: screen::opens_terminal(on_screen),
+                ..Needs::default()
+            });
             let take = |batch: &[Event]| {
                 for event in batch.iter().filter(|event| filter.admits(event)) {
                     events += 1;

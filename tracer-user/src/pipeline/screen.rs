@@ -1,5 +1,7 @@
 //! The terminal view of a map, fed with snapshots.
 
+use std::io::IsTerminal as _;
+
 use anyhow::{Context, Result};
 use tokio::time::Instant;
 
@@ -8,6 +10,11 @@ use crate::{
     signals::Signals,
     tui::{App, Command, Input, Screen, Status},
 };
+
+/// Whether the terminal is opened by its name, for writing: again at the end, to give it back.
+pub(super) fn opens_terminal(on_screen: bool) -> bool {
+    on_screen && !std::io::stdin().is_terminal()
+}
 
 /// What the status line is made of, beside the view.
 pub(super) struct Figures {

@@ -19,6 +19,7 @@ use crate::{
     filter::Filter,
     map::{self, Map},
     model::{Event, View},
+    sandbox::{self, Needs},
 };
 
 /// A map, and what is to be said of where it comes from.
@@ -77,6 +78,10 @@ pub(super) fn empty(about: &About, recordings: Option<usize>) -> Map {
 /// The map that a question is about.
 pub(super) async fn see(asked: &Asked) -> Result<Seen> {
     let recordings = recorded::paths(&asked.sources, &asked.about.live)?;
+    if recordings.is_some() {
+        // The answer to the question is all that comes after.
+        sandbox::close(Needs::default());
+    }
     see_all(recordings, asked.sources.skip_bad, &asked.about).await
 }
 

@@ -19,6 +19,7 @@ use crate::{
     filter::Filter,
     model::{Body, Event},
     outputs::{self, Format, Writer},
+    sandbox::{self, Needs},
     signals::Signals,
     sink::{self, Flushed, Sink},
 };
@@ -46,6 +47,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
                 false => ControlFlow::Break(()),
             })
         };
+        sandbox::close(Needs::default());
         let read = recorded::read(&paths, options.sources.skip_bad, take).await?;
         return Ok(Exit::of(options.strict && read.lost > 0));
     }
@@ -54,6 +56,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     let mut live = Live::start(&options.live, enricher, filter, true)?;
     let sink = Sink::stdout();
     lines.push(&live.start_event());
+    sandbox::close(live::needs(&options.live, false));
 
     let mut check = interval(CHECK);
     let mut more = false;

@@ -20,6 +20,7 @@ use crate::{
     map::Map,
     model::{Body, Event, Kind, View},
     outputs::{Format, Writer},
+    sandbox,
     signals::{self, Signals},
     tui::Input,
 };
@@ -74,6 +75,8 @@ pub(super) async fn watch(
         }
         _ => None,
     };
+    // All that is to be attached, opened or created is.
+    sandbox::close(live::needs(options, display.is_some()));
     let mut check = interval(CHECK);
     let mut frames = Pace::new(FRAME_PART, FRAME);
     let mut more = false;

@@ -74,15 +74,20 @@ impl Translations {
     fn hear(&mut self) {
         self.conntrack.poll();
         let troubles = self.conntrack.troubles();
-        if troubles != self.troubles {
+        if troubles.excess > self.troubles.excess {
+            let why = conntrack::too_many(troubles.excess);
+            tracing::warn!("translated addresses stay unseen: {why}");
+        }
+        if (troubles.overruns, troubles.failed_dumps)
+            != (self.troubles.overruns, self.troubles.failed_dumps)
+        {
             tracing::warn!(
                 overruns = troubles.overruns,
                 failed_dumps = troubles.failed_dumps,
-                namespaces_left_out = troubles.excess,
                 "some translations of addresses were missed: those connections show what was dialled"
             );
-            self.troubles = troubles;
         }
+        self.troubles = troubles;
     }
 
     /// Adds to an outbound connection what it was dialled as. `time` is that of the event.

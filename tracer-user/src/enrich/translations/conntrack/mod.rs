@@ -38,6 +38,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
+pub(super) use self::namespaces::too_many;
 use self::{
     holds::{Holds, Sockets},
     message::{Message, messages},
@@ -242,8 +243,7 @@ impl Conntrack {
             say(NEW, why.into());
         }
         if outcome.excess > 0 {
-            let why = format!("{} network namespaces are too many", outcome.excess);
-            say(part, why.into());
+            say(part, too_many(outcome.excess).into());
         }
         out
     }

@@ -402,6 +402,19 @@ fn inside<T>(file: OwnedFd, work: impl FnOnce() -> io::Result<T>) -> io::Result<
     result
 }
 
+/// Why so many are left out, and what helps.
+pub(in crate::enrich::translations) fn too_many(excess: usize) -> String {
+    let max = max_namespaces();
+    let help = match max < MAX_NAMESPACES {
+        true => {
+            ": that is half of the files that it may open; raise the hard limit (`ulimit -Hn`, `LimitNOFILE=` of \
+             systemd)"
+        }
+        false => "",
+    };
+    format!("{excess} network namespaces are left out, as tracer listens to {max} at most{help}")
+}
+
 fn max_namespaces() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit
