@@ -128,6 +128,7 @@ impl Anonymiser {
             key: process.key,
             exec_id: process.exec_id,
             cgroup: process.cgroup,
+            netns_owner: None,
             workload: process
                 .workload
                 .as_ref()
@@ -165,15 +166,26 @@ impl Anonymiser {
             WorkloadKind::Executable => program::place(process),
             WorkloadKind::Systemd | WorkloadKind::Container | WorkloadKind::Pod => None,
         };
+        // The user who chose it stands behind it.
+        let of_user = |name: &Arc<str>| {
+            let chosen = uid.and_then(|uid| Some((name.strip_suffix(&format!("@{uid}"))?, uid)));
+            match chosen {
+                Some((name, uid)) => {
+                    let name = self.key.name(name);
+                    format!("{name}@{}", self.key.user(uid)).into()
+                }
+                None => self.name(name),
+            }
+        };
         Workload {
             kind: *kind,
             name: match place {
                 // By name and place: the latter is left out.
                 Some(place) => self.key.word(&format!("{name} {}", place.text)).into(),
-                None => self.name(name),
+                None => of_user(name),
             },
             uid: uid.map(|it| self.key.user(it)),
-            unit: self.some(unit),
+            unit: unit.as_ref().map(of_user),
             slice: self.some(slice),
             container: container.as_ref().map(|it| self.container(it)),
             k8s: k8s.as_ref().map(|it| Kubernetes {
@@ -199,6 +211,7 @@ impl Anonymiser {
             runtime,
             around,
             labels,
+            labels_cut,
         } = container;
         Container {
             id: self.name(id),
@@ -210,6 +223,7 @@ impl Anonymiser {
                 name: self.some(&around.name),
             }),
             labels: self.labels(labels),
+            labels_cut: *labels_cut,
         }
     }
 

@@ -5,8 +5,8 @@
 //! an operator would name it by.
 
 mod cgroups;
-mod looks;
 mod fair;
+mod looks;
 pub mod names;
 mod owners;
 mod peers;

@@ -55,6 +55,7 @@ fn name(doubt: &mut Doubt) -> Option<&mut String> {
         Doubt::Apart
         | Doubt::Skipped { .. }
         | Doubt::Interrupted
+        | Doubt::Unread { .. }
         | Doubt::Filtered
         | Doubt::Undirected { .. }
         | Doubt::NotRunning { .. }
