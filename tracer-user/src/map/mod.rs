@@ -322,7 +322,8 @@ impl Map {
             listens,
             is_found,
         };
-        self.halves.facts.listener(place, word);
+        let is_users = self.nodes.is_users(node);
+        self.halves.facts.listener(place, word, is_users);
         let (address, port) = (place.address, place.port);
         let what = match listens {
             true => (!is_found).then_some(Happened::Listen { address, port }),
