@@ -33,6 +33,7 @@ tests!("lifecycle":
     it_stops_by_itself_in_time,
     a_reader_that_goes_away_is_a_clean_stop,
     sigterm_ends_it_though_nobody_reads,
+    sigint_ends_it_though_nobody_reads_the_answer,
     sigkill_leaves_nothing_attached,
     an_ordinary_end_leaves_nothing_attached,
     without_privilege_it_names_what_is_missing,
@@ -220,6 +221,26 @@ fn sigterm_ends_it_though_nobody_reads() -> Result<()> {
     let status = process.wait_exit()?;
     ensure!(status.code().is_some(), "it was killed: {status}");
     drop(reader);
+    Ok(())
+}
+
+/// The watch is over, and all that is left is to write what does not fit into the pipe.
+fn sigint_ends_it_though_nobody_reads_the_answer() -> Result<()> {
+    let args = ["-o", "html", "--for", "100ms"];
+    let mut process = Process::spawn(&mut tracer::live_command("map", &args)?, false)?;
+    let output = process.take_stdout().context("its output")?;
+    rustix::pipe::fcntl_setpipe_size(&output, 4096).context("shrink the pipe")?;
+    ensure!(
+        tracer_tests::traffic::readable(output.as_fd())?,
+        "no answer"
+    );
+    ensure!(process.exited()?.is_none(), "it has written all of it");
+    process.signal(Signal::INT)?;
+    let status = process.wait_exit()?;
+    ensure!(status.code() == Some(1), "{status}: {}", process.stderr());
+    let why = process.stderr();
+    ensure!(why.contains("before the answer was told"), "{why}");
+    drop(output);
     Ok(())
 }
 

@@ -201,11 +201,11 @@ impl Processes {
             .collect();
         let mut changed = Vec::new();
         for (key, old) in old {
-            let named = self.named(&old.process);
-            let workload = self.workloads.of(&named, old.cgroups.as_deref());
-            let before = old.process.workload.as_ref();
-            if workload.container.is_some() && before != Some(&workload) {
-                changed.push(self.change(key, old, |process| process.workload = Some(workload)));
+            let new = self.found(&old.process, old.cgroups.as_deref());
+            let workload = new.workload.as_ref();
+            let is_in_one = workload.is_some_and(|it| it.container.is_some());
+            if is_in_one && workload != old.process.workload.as_ref() {
+                changed.push(self.change(key, old, new));
             }
         }
         changed
@@ -233,23 +233,19 @@ impl Processes {
             }
             let new = self.found(&new, old.cgroups.as_deref());
             if new != *old.process {
-                changed.push(self.change(key, old, |process| *process = new));
+                changed.push(self.change(key, old, new));
             }
         }
         changed
     }
 
-    fn change(
-        &mut self,
-        key: Key,
-        mut known: Known,
-        change: impl FnOnce(&mut Process),
-    ) -> (Arc<Process>, Arc<Process>) {
-        let old = Arc::clone(&known.process);
-        change(Arc::make_mut(&mut known.process));
-        let new = Arc::clone(&known.process);
-        self.known.put(key, known);
-        (old, new)
+    /// `known` is `new` from here on.
+    fn change(&mut self, key: Key, known: Known, new: Process) -> (Arc<Process>, Arc<Process>) {
+        let new = Arc::new(new);
+        let cgroups = known.cgroups;
+        let process = Arc::clone(&new);
+        self.known.put(key, Known { process, cgroups });
+        (known.process, new)
     }
 
     /// Completes the process of an event, if it has one.
