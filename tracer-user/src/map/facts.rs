@@ -96,11 +96,12 @@ impl Default for Facts {
 }
 
 impl Facts {
-    /// A socket listens, or does so no more.
-    pub(super) fn listener(&mut self, place: Place, word: Word) {
+    /// A socket listens, or does so no more; `is_users` if it is of what a user may have given any address:
+    /// that does not say that its namespace has it.
+    pub(super) fn listener(&mut self, place: Place, word: Word, is_users: bool) {
         self.is_present((place.host, place.netns), word.time);
         // It may outlive the address.
-        if word.listens {
+        if word.listens && !is_users {
             self.owns((place.host, place.netns), place.address, [word.time; 2]);
         }
         self.listeners.tell(place, word);

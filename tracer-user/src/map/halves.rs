@@ -410,7 +410,11 @@ impl Halves {
         if self.halves.len() > known {
             nodes.stand(event.process.as_ref(), Standing::First);
         }
-        let owner = self.facts.owns((host, netns), local, times);
+        // In a network namespace of its own a user gives itself any address, which is nobody else's there.
+        let owner = match nodes.is_users(node) {
+            true => SightingId::NONE,
+            false => self.facts.owns((host, netns), local, times),
+        };
         let taker = match (half.came_in(), &event.process) {
             (Some(place), Some(_)) => self.facts.takes(place, node, times),
             _ => SightingId::NONE,

@@ -325,7 +325,8 @@ impl Map {
             is_found,
             payer: Payer::of(process.and_then(|it| it.uid), place.netns, 0),
         };
-        self.halves.facts.listener(place, word);
+        let is_users = self.nodes.is_users(node);
+        self.halves.facts.listener(place, word, is_users);
         let (address, port) = (place.address, place.port);
         let what = match listens {
             true => (!is_found).then_some(Happened::Listen { address, port }),

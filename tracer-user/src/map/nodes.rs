@@ -582,6 +582,12 @@ impl Nodes {
         matches!(self.get(id).key, Key::Remote(_, _, Dialled::Name(_)))
     }
 
+    /// Whether a user chose what it is called, and may choose its addresses.
+    pub(super) fn is_users(&self, id: NodeId) -> bool {
+        let workload = self.get(id).workload.as_ref();
+        workload.is_some_and(|it| it.uid.is_some())
+    }
+
     pub(super) fn is_unknown(&self, id: NodeId) -> bool {
         matches!(self.get(id).key, Key::Unknown(_))
     }

@@ -309,3 +309,26 @@ fn a_remote_that_was_dialled_by_the_id_of_a_workload_is_not_that_one() {
     let expected = [(NodeKind::Remote, &*remote), (NodeKind::Workload, id)];
     assert_eq!(found, expected);
 }
+
+/// In a network namespace of its own a user takes the address of the database, and listens there.
+#[test]
+fn an_address_that_a_user_gave_itself_is_nobodys_elsewhere() {
+    let forged = |uid: Option<u32>| {
+        let mut event = facts::listens("postgresql.service", "10.0.1.7:5432", 66, 1.0);
+        let Body::Listen(it) = &mut event.body else {
+            panic!("it listens");
+        };
+        let process = Arc::make_mut(it.process.as_mut().expect("it has one"));
+        Arc::make_mut(process.workload.as_mut().expect("it has one")).uid = uid;
+        let dial = facts::client(1, "app.service", "10.0.0.5:0", "10.0.1.7:5432");
+        let view = map_of(&[event, dial.fails(2.0, Reason::TimedOut)]);
+        let edge = view.edges.first().expect("an edge");
+        let server = &view.nodes[edge.server];
+        (server.kind, server.name.to_string())
+    };
+    let database = (NodeKind::Remote, "10.0.1.7".to_owned());
+    assert_eq!(forged(Some(1000)), database);
+    // A container of root's has the address that root gave it.
+    let container = (NodeKind::Workload, "postgresql.service".to_owned());
+    assert_eq!(forged(None), container);
+}
