@@ -88,7 +88,7 @@ impl<K: Hash + Eq + Clone, V> Fair<K, V> {
     /// Puts in what is not there.
     fn insert(&mut self, payer: Payer, key: K, value: V) {
         if self.payers.len() >= self.capacity {
-            self.make_room();
+            self.make_room_for(payer);
         }
         let of = self.of.entry(payer);
         of.or_insert_with(LruCache::unbounded)
@@ -96,9 +96,10 @@ impl<K: Hash + Eq + Clone, V> Fair<K, V> {
         self.payers.insert(key, payer);
     }
 
-    fn make_room(&mut self) {
-        // Few pay: users, and network namespaces.
-        let most = self.of.iter().max_by_key(|(_, of)| of.len());
+    fn make_room_for(&mut self, payer: Payer) {
+        // Few pay: users, and network namespaces. Nobody gives way to one who has as much.
+        let has = |(of, entries): &(&Payer, &LruCache<K, V>)| (entries.len(), **of == payer);
+        let most = self.of.iter().max_by_key(has);
         let Some(payer) = most.map(|(payer, _)| *payer) else {
             return;
         };
