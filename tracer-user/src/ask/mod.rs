@@ -26,6 +26,9 @@ mod tests;
 mod unseen;
 mod who;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod checks;
+
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
 pub use proof::{Doubt, Proof, Verdict};
 pub use unseen::Unseen;
