@@ -323,7 +323,7 @@ fn kinds() -> Vec<(&'static str, String)> {
                         n / 60_000,
                         process(n, "")
                     ),
-                )
+                );
             }),
         ),
         (

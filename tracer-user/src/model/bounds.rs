@@ -103,7 +103,10 @@ fn value_of(text: &str) -> Arc<str> {
     if text.len() <= MAX_VALUE_BYTES {
         return text.into();
     }
-    let end = text.floor_char_boundary(MAX_VALUE_BYTES - REST.len_utf8());
+    let mut end = MAX_VALUE_BYTES - REST.len_utf8();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     format!("{}{REST}", &text[..end]).into()
 }
 
