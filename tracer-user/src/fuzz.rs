@@ -4,6 +4,7 @@
 use std::{fs, sync::Arc};
 
 use crate::{
+    ask,
     capture::checks::{self, Run},
     enrich,
     model::{Workload, WorkloadKind},
@@ -108,6 +109,18 @@ pub fn replay(bytes: &[u8]) {
     replay::checks::recording(bytes);
 }
 
+/// Files of rules, of roles, and of names: whatever is in one, it is read or refused, and what is read can be used.
+///
+/// # Panics
+/// If something does not hold.
+pub fn rules(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return;
+    };
+    ask::checks::rules(text);
+    let _ = enrich::workload::Roles::with(text);
+}
+
 /// A recorded stream, and the map that is made of it, as `map --from` does: what takes memory.
 pub fn map_of(bytes: &[u8]) {
     replay::checks::map_of(bytes);
@@ -121,8 +134,8 @@ pub fn most_memory(length: usize) -> usize {
 }
 
 /// Bytes of memory for a byte of a recording, and those that are there for any.
-const MEMORY_FACTOR: usize = 8;
-const MEMORY_BASE: usize = 64 << 20;
+const MEMORY_FACTOR: usize = 32;
+const MEMORY_BASE: usize = 1 << 20;
 
 /// What to begin from: examples of what `target` reads, from this machine where it can.
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -154,7 +167,8 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         }
         "names" => enrich::names::checks::examples(),
         "labels" => enrich::runtimes::checks::examples(CONTAINER),
-        "replay" => replay::checks::examples(),
+        "replay" | "memory" => replay::checks::examples(),
+        "rules" => ask::checks::examples(),
         _ => Vec::new(),
     }
 }

@@ -57,6 +57,12 @@ enum Target {
     Names,
     /// Recorded streams, and the maps that are made of them
     Replay,
+    /// What recordings take in memory
+    Memory,
+    /// What container runtimes say of containers
+    Labels,
+    /// Files of rules and of roles
+    Rules,
 }
 
 impl Target {
@@ -67,6 +73,9 @@ impl Target {
             Self::Procfs => "procfs",
             Self::Names => "names",
             Self::Replay => "replay",
+            Self::Memory => "memory",
+            Self::Labels => "labels",
+            Self::Rules => "rules",
         }
     }
 }

@@ -29,6 +29,9 @@ mod who;
 pub(crate) use generated::is_made_up as is_made_up_name;
 #[cfg(test)]
 pub(crate) use generated::kind as kind_of_name;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod checks;
+
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
 pub use proof::{Doubt, Proof, Verdict};
 pub use unseen::Unseen;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use tracer_common::{Direction, EXE_LEN, Ended, Executed, Kind, Listening, Opened};
 
-use super::{btf, checks, decode, names, outputs, procfs, replay, seeds};
+use super::{btf, checks, decode, labels, names, outputs, procfs, replay, rules, seeds};
 
 /// This many cases in a debug build, and nothing is written into the sources: what fails
 /// becomes a test by hand.
@@ -301,6 +301,18 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(cases(64))]
+
+    #[test]
+    fn files_of_rules_are_understood_or_refused(
+        words in vec("(allow|deny|->|=|\\*|web|db\\*|10\\.0\\.0\\.0/8|\\[fd00::9\\]|:5432|exe|#|[{}\\[\\],!?\\\\]|[ \t\n]|.)", 0..40),
+    ) {
+        rules(words.concat().as_bytes());
+        rules(words.join(" ").as_bytes());
+    }
+}
+
+proptest! {
     #![proptest_config(cases(4))]
 
     /// Few, as they are large.
@@ -339,8 +351,12 @@ fn there_is_an_example_of_every_kind() {
         let example = examples.iter().find(is_of_kind);
         assert!(example.is_some(), "add a record of kind {kind}");
     }
-    for target in ["decode", "procfs", "names", "replay"] {
+    for target in [
+        "decode", "procfs", "names", "replay", "memory", "labels", "rules",
+    ] {
         assert!(!seeds(target).is_empty());
     }
+    seeds("labels").iter().for_each(|it| labels(it));
+    seeds("rules").iter().for_each(|it| rules(it));
     decode(&examples.concat());
 }

@@ -18,11 +18,13 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Who pays for what `process` has.
+    /// Who pays for what `process` has: the user who owns the place that it is in, who may run programs as many
+    /// others there; else the one that it runs as.
     pub(super) fn of(host: HostId, process: &Process) -> Self {
+        let place = process.workload.as_ref().and_then(|it| it.uid);
         Self {
             host,
-            user: process.uid.filter(|uid| *uid != 0),
+            user: place.or(process.uid).filter(|uid| *uid != 0),
         }
     }
 

@@ -104,7 +104,10 @@ pub fn value_of(text: &str) -> Arc<str> {
     if text.len() <= MAX_VALUE_BYTES {
         return text.into();
     }
-    let end = text.floor_char_boundary(MAX_VALUE_BYTES - REST.len_utf8());
+    let mut end = MAX_VALUE_BYTES - REST.len_utf8();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     format!("{}{REST}", &text[..end]).into()
 }
 

@@ -26,6 +26,17 @@ pub(crate) fn examples() -> Vec<Vec<u8>> {
     lines.chain([all.into_bytes()]).collect()
 }
 
+/// The map of the examples.
+pub(crate) fn view(options: Options) -> View {
+    let (mut parser, mut map) = (Parser::default(), Map::new(options));
+    for line in EXAMPLES {
+        if let Ok(Some(event)) = parser.parse(line.as_bytes()) {
+            map.push(&event);
+        }
+    }
+    map.view()
+}
+
 /// An event at both of whose ends is what `change` makes of a process.
 pub(crate) fn with_processes(change: impl Fn(&mut Process)) -> Event {
     let event = Parser::default().parse(EXAMPLES[1].as_bytes());
