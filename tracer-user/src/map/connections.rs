@@ -250,6 +250,8 @@ impl Connections {
             slot
         } else if self.by_id.len() < self.max_connections {
             let counted = self.given_up.counted(meeting, told.opened, self.patience);
+            // What was given up is a client's end: another client is another connection.
+            let counted = counted.filter(|_| halves.get(end.half).side == Side::Server);
             if let Some(counted) = counted {
                 self.complete(counted, &end, halves);
             } else if self
