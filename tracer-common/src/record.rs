@@ -379,8 +379,8 @@ pub struct Cgroup {
     pub id: u64,
     /// Id of its hierarchy (`cgroup_root.hierarchy_id`); 0 is that of v2.
     pub hierarchy: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Real uid of who made it and so chose its name, in the initial user namespace.
+    pub maker: u32,
     /// Its path from the root of its hierarchy, NUL-terminated.
     pub path: [u8; CGROUP_PATH_LEN],
 }
@@ -491,7 +491,7 @@ layout! {
     Executed: 6224, process @ 16, parent @ 64, args_bytes @ 68, exe_bytes @ 72, reserved @ 76, exe @ 80, args @ 2128;
     Forked: 80, process @ 16, child_start_ns @ 64, child @ 72, parent @ 76;
     Exited: 72, process @ 16, status @ 64, reserved @ 68;
-    Cgroup: 544, id @ 16, hierarchy @ 24, reserved @ 28, path @ 32;
+    Cgroup: 544, id @ 16, hierarchy @ 24, maker @ 28, path @ 32;
     Message: 1664, process @ 16, flow @ 64, sock @ 112, sent @ 120, stream @ 121, kept @ 122, length @ 124, bytes @ 128;
     Redirect: 88, flow @ 16, dialled_address @ 64, dialled_port @ 80, dialled_family @ 82, dialled_scope @ 84;
     Counts: 24, ring_full @ 8, table_full @ 16;

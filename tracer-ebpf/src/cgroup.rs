@@ -18,7 +18,7 @@ pub(crate) fn made(cgroup: kernel::Cgroup, path: u64) {
         unsafe {
             (&raw mut (*record).id).write(cgroup.id());
             (&raw mut (*record).hierarchy).write(cgroup.hierarchy());
-            (&raw mut (*record).reserved).write(0);
+            (&raw mut (*record).maker).write(kernel::current_uid());
             clear((&raw mut (*record).path).cast(), CGROUP_PATH_LEN / 8);
             kernel::Cgroup::read_path(path, &raw mut (*record).path);
         }

@@ -25,8 +25,8 @@ pub(crate) use netns::Node;
 pub(crate) use packet::{Packet, first_sequence};
 pub(crate) use sock::{Role, Sock, is_internet, of_socket, state};
 pub(crate) use task::{
-    exit_status, is_current, is_ending, is_kernel_thread, is_last_thread, is_of, parent,
-    read_arguments, read_child, read_current, read_netns_owner, read_task, started_ns,
+    current_uid, exit_status, is_current, is_ending, is_kernel_thread, is_last_thread, is_of,
+    parent, read_arguments, read_child, read_current, read_netns_owner, read_task, started_ns,
 };
 
 /// Nanoseconds of the clock that goes on during suspend, as the start times of processes do.

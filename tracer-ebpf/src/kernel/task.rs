@@ -39,6 +39,12 @@ pub(crate) fn read_current(source: Source, to: &mut Process) {
     to.exec_id = execs as u16;
 }
 
+/// Real user id of the current task.
+#[inline(always)]
+pub(crate) fn current_uid() -> u32 {
+    bpf_get_current_uid_gid() as u32
+}
+
 /// Writes to `to` who owns the network namespace of the current task. It has none once it is about to be
 /// gone: then nobody.
 #[inline(always)]

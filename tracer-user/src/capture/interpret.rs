@@ -517,6 +517,7 @@ fn cgroup(made: &abi::Cgroup) -> Option<Cgroup> {
     let is_whole = end + 1 < made.path.len();
     (made.hierarchy == 0 && is_whole).then(|| Cgroup {
         id: made.id,
+        maker: made.maker,
         path: String::from_utf8_lossy(&made.path[..end]).into(),
     })
 }

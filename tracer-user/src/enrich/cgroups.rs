@@ -76,6 +76,7 @@ impl Cgroups {
     /// Remembers one that was made, and whose its names are: who owns the folders around it may not be
     /// told any more when somebody asks.
     pub(super) fn learn(&mut self, made: &Cgroup) -> Names {
+        self.owners.made(&made.path, made.maker);
         let names = self.owners.names("", &made.path);
         let known = Known {
             path: Arc::clone(&made.path),

@@ -29,6 +29,8 @@ pub(super) struct Owners {
     hierarchies: Vec<Mount>,
     /// Owners of folders that others are in, by hierarchy and path.
     known: LruCache<(usize, Box<str>), u32>,
+    /// Who made groups of v2, by path, as the kernel told.
+    makers: LruCache<Box<str>, u32>,
 }
 
 impl Owners {
@@ -41,6 +43,7 @@ impl Owners {
         Self {
             hierarchies: mounts.into_iter().filter(is_whole).collect(),
             known: LruCache::new(CAPACITY),
+            makers: LruCache::new(CAPACITY),
         }
     }
 
@@ -53,6 +56,11 @@ impl Owners {
             why: "no hierarchy of control groups is mounted from its root on where tracer runs"
                 .into(),
         })
+    }
+
+    /// The user `uid` made the group of v2 at `path`, and so chose its name.
+    pub(super) fn made(&mut self, path: &str, uid: u32) {
+        self.makers.put(path.into(), uid);
     }
 
     fn hierarchy(&self, controllers: &str) -> Option<usize> {
@@ -97,6 +105,15 @@ impl Owners {
                 }
                 (None, Some(key)) => {
                     is_gone = true;
+                    let maker = self.makers.get(folder).copied();
+                    match maker.filter(|_| controllers.is_empty()) {
+                        Some(0) => {
+                            before = end;
+                            continue;
+                        }
+                        Some(uid) => return Names::of(path, before, Some(uid)),
+                        None => {}
+                    }
                     match self.known.get(&key).copied().or_else(|| user_of(folder)) {
                         Some(0) => {}
                         uid => return Names::of(path, end, uid),
@@ -224,6 +241,17 @@ mod tests {
         }
         assert_eq!(owners.names("", pod), names(pod, None));
         assert_eq!(owners.names("", within), names("/theirs/box", Some(1000)));
+        // Who made what is gone chose its name.
+        for (path, uid) in [
+            ("/new", 0),
+            ("/new/docker-1", 0),
+            ("/new/docker-1/forged.service", 1000),
+        ] {
+            owners.made(path, uid);
+        }
+        let (roots, forged) = ("/new/docker-1", "/new/docker-1/forged.service");
+        assert_eq!(owners.names("", roots), names(roots, None));
+        assert_eq!(owners.names("", forged), names(roots, Some(1000)));
         // Nobody knows whose that folder was; its own name is of a folder that is known.
         let unknown = "/pods/two/forged.service";
         assert_eq!(owners.names("", unknown), names("/pods/two", None));

@@ -43,6 +43,8 @@ pub struct Fork {
 pub struct Cgroup {
     /// Inode number of its folder.
     pub id: u64,
+    /// Real uid of who made it, and so chose its name.
+    pub maker: u32,
     /// Its path from the root.
     pub path: Arc<str>,
 }

@@ -337,6 +337,7 @@ fn what_is_known_of_a_program_is_not_looked_for() {
     let mut processes = processes(&root);
     processes.workloads.learn(&Cgroup {
         id: 1,
+        maker: 0,
         path: "/a".into(),
     });
     let has_v1 = processes.workloads.needs_list(&bare("x"));
