@@ -60,9 +60,7 @@ pub(super) fn read_listener(listener: Sock, to: &mut Process) -> Option<u32> {
     // SAFETY: an entry is replaced only when the kernel reuses the address for another
     // listener, which cannot be while this one has a clone in the making or a SYN in
     // its hands.
-    let Some(listening) = (unsafe { LISTENERS.get(listener.address) }) else {
-        return None;
-    };
+    let listening = (unsafe { LISTENERS.get(listener.address) })?;
     // SAFETY: both are valid, and the stack is not in a map. A plain assignment
     // becomes a call of a memmove that goes byte by byte.
     unsafe { (&raw mut *to).copy_from_nonoverlapping(&raw const listening.process, 1) };

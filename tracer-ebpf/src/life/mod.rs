@@ -186,7 +186,7 @@ fn replace(sock: Sock, connection: &mut Connection) -> bool {
     // SAFETY: a valid number, of this entry or of one that has its memory since.
     connection.payer = unsafe { (&raw const (*known).payer).read_volatile() };
     CONNECTIONS
-        .insert(sock.address, &*connection, u64::from(BPF_EXIST))
+        .insert(sock.address, connection, u64::from(BPF_EXIST))
         .is_ok()
 }
 
