@@ -181,7 +181,13 @@ impl Anonymiser {
             kind: *kind,
             name: match place {
                 // By name and place: the latter is left out.
-                Some(place) => self.key.word(&format!("{name} {}", place.text)).into(),
+                Some(place) => {
+                    let name = self.key.word(&format!("{name} {}", place.text));
+                    match uid {
+                        Some(uid) => format!("{name}@{}", self.key.user(*uid)).into(),
+                        None => name.into(),
+                    }
+                }
                 None => of_user(name),
             },
             uid: uid.map(|it| self.key.user(it)),

@@ -93,7 +93,8 @@ impl Pattern {
         match &self.what {
             What::All => true,
             What::Name(named) => named.means(node) && named.is_called(node),
-            What::Net(net) => node.addresses.iter().any(|it| net.contains(*it)),
+            // A user may choose the addresses of what is the user's.
+            What::Net(net) => uid(node).is_none() && is_in(*net, node),
         }
     }
 
@@ -102,7 +103,8 @@ impl Pattern {
     pub fn may_match(&self, node: &Node) -> bool {
         match &self.what {
             What::Name(named) => named.may_mean(node) && named.is_called(node),
-            What::All | What::Net(_) => self.matches(node),
+            What::All => true,
+            What::Net(net) => is_in(*net, node),
         }
     }
 
@@ -154,6 +156,10 @@ impl Named {
     }
 }
 
+fn is_in(net: Network, node: &Node) -> bool {
+    node.addresses.iter().any(|it| net.contains(*it))
+}
+
 /// The user who chose the name of a node.
 fn uid(node: &Node) -> Option<u32> {
     node.workload.as_ref().and_then(|it| it.uid)
@@ -190,6 +196,15 @@ impl FromStr for Pattern {
     }
 }
 
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_lowercase())
+}
+
+/// Whether `first:rest` is an IPv6 address, or an id of a remote that begins with one.
+fn is_address(first: &str, rest: &str) -> bool {
+    first.bytes().all(|it| it.is_ascii_hexdigit()) && rest.contains(':')
+}
+
 impl FromStr for Named {
     type Err = String;
 
@@ -199,8 +214,8 @@ impl FromStr for Named {
             Ok::<_, String>(glob.compile_matcher())
         };
         let (kind, name) = match text.split_once(':') {
-            // What is no word is a part of a name.
-            Some((kind, name)) if kind.bytes().all(|it| it.is_ascii_lowercase()) => {
+            // What is no word is a part of a name, and so is what an IPv6 address begins with.
+            Some((kind, name)) if is_word(kind) && !is_address(kind, name) => {
                 let known = Kind::ALL.into_iter().find(|it| it.name() == kind);
                 let known = known.ok_or_else(|| {
                     format!(
@@ -259,7 +274,8 @@ impl EdgePattern {
 
     /// Whether it may mean one: see [`Pattern::may_match`].
     pub fn may_match(&self, client: &Node, server: &Node, port: Option<u16>) -> bool {
-        (self.port.is_none() || self.port == port)
+        // Ports that are not told apart may be any.
+        (self.port.is_none() || port.is_none() || self.port == port)
             && self.client.may_match(client)
             && self.server.may_match(server)
     }
@@ -291,7 +307,10 @@ fn with_port(text: &str) -> Result<(&str, Option<u16>), String> {
     if text.parse::<Network>().is_ok() {
         return Ok((text, None));
     }
+    let is_kind = |name: &str| Kind::ALL.iter().any(|it| it.name() == name);
     let (name, port) = match text.rsplit_once(':') {
+        // A kind and a name, of any port.
+        Some((kind, _)) if is_kind(kind) => (text, None),
         Some((name, "*")) => (name, None),
         Some((name, port)) if port.bytes().all(|it| it.is_ascii_digit()) && !port.is_empty() => {
             let number = port.parse().ok().filter(|it| *it != 0);

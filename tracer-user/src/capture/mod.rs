@@ -350,11 +350,6 @@ impl Capture {
         observers.ok().flatten()
     }
 
-    /// Whether it is told what processes execute, and which inherit it.
-    pub fn tells_programs(&self) -> bool {
-        self.plan.has(Part::Processes)
-    }
-
     /// Begins to look for what is there that no hook told of.
     fn scan(&mut self) {
         if !self.plan.has(Part::Scan) {

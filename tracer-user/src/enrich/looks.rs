@@ -24,7 +24,7 @@ use std::{
 };
 
 use crate::{
-    model::Process,
+    model::{Payer, Process},
     procfs::{Entry, Proc, Stat},
 };
 
@@ -59,6 +59,11 @@ pub(super) struct Want {
     pub(super) cwd: bool,
     /// [`Look::cgroups`].
     pub(super) cgroups: bool,
+}
+
+/// Whose a process is: a user may have a block of user ids.
+fn block(process: &Process) -> Option<u32> {
+    process.uid.map(Payer::of_block)
 }
 
 impl Want {
@@ -220,7 +225,10 @@ impl Looks {
 
     /// Has it looked at later.
     fn put_off(&mut self, process: &Process, want: Want) {
-        let of_user = self.waiting.iter().filter(|it| it.0.uid == process.uid);
+        let of_user = self
+            .waiting
+            .iter()
+            .filter(|it| block(&it.0) == block(process));
         if self.waiting.len() < WAITING && of_user.count() < WAITING_OF_USER {
             self.waiting.push_back((process.clone(), want));
         } else {
@@ -231,7 +239,9 @@ impl Looks {
     /// Whether the arguments of `process` may keep a thread.
     fn may_read(&self, process: &Process) -> bool {
         let reading = self.doing.iter().filter(|it| it.reads);
-        let of_user = reading.clone().filter(|it| it.process.uid == process.uid);
+        let of_user = reading
+            .clone()
+            .filter(|it| block(&it.process) == block(process));
         reading.count() < THREADS - 1 && of_user.count() < OF_USER
     }
 

@@ -37,11 +37,8 @@ use self::{
     workloads::Workloads,
 };
 pub use self::{secrets::Arguments, translations::AskObservers};
-use crate::{
-    model::{
-        Blind, Body, ConnectionEvent, ConnectionId, Direction, Event, Fact, Kind, Name, NameSource,
-    },
-    procfs,
+use crate::model::{
+    Blind, Body, ConnectionEvent, ConnectionId, Direction, Event, Fact, Kind, Name, NameSource,
 };
 
 /// Knows who is who on this host.
@@ -90,13 +87,6 @@ impl Enricher {
     /// nobody else keeps them.
     pub fn listen(&mut self, ask: Option<AskObservers>) {
         self.translations.listen(self.proc_root.clone(), ask);
-    }
-
-    /// From here on, what processes execute is told. Without this call, /proc is believed on that.
-    pub fn begin(&mut self) {
-        let now_ns = i128::from(boottime_ns()) - i128::from(procfs::boot_offset_ns());
-        self.processes
-            .begin(u64::try_from(now_ns).unwrap_or_default());
     }
 
     /// How many processes were left unread in `/proc`, in all or in part, as that took too long.

@@ -7,8 +7,7 @@
 //! read it (`looks`), as that may take as long as the process wants.
 //!
 //! A process may write other arguments over those that it was executed with. So what was told of its
-//! execution is what counts, and /proc is asked for arguments only of processes that were there before we
-//! watched: what others were executed with was told, and is not known any more if it is not remembered.
+//! execution is what counts, and /proc is asked only where that is not known, or not remembered any more.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
@@ -83,8 +82,6 @@ impl Program {
 pub(super) struct Processes {
     looks: Looks,
     workloads: Workloads,
-    /// Since when it is told what processes execute, nanoseconds since boot; none while it is not.
-    told_since: Option<u64>,
     /// By address of what was to be completed, which is kept so that no other takes the
     /// address: the capture tells of a process by the same value as long as it is the same.
     completed: HashMap<usize, (Arc<Process>, Arc<Process>)>,
@@ -100,17 +97,11 @@ impl Processes {
         Self {
             looks: Looks::new(proc_root),
             workloads,
-            told_since: None,
             completed: HashMap::default(),
             known: LruCache::new(CAPACITY),
             programs: LruCache::new(PROGRAMS),
             arguments: Arguments::default(),
         }
-    }
-
-    /// From here on, nanoseconds since boot, it is told what processes execute.
-    pub(super) fn begin(&mut self, now_ns: u64) {
-        self.told_since = Some(now_ns);
     }
 
     /// How many processes were left unread, in all or in part.
@@ -351,7 +342,7 @@ impl Processes {
         match self.programs.get(&process.program()) {
             None => Want {
                 exe: true,
-                args: self.told_since.is_none_or(|at| process.key.start_ns < at),
+                args: true,
                 cwd: true,
                 ..Want::default()
             },

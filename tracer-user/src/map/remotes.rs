@@ -4,7 +4,7 @@
 //! Anybody may send from any address, and dial any: so remotes that never had a connection have room of their own,
 //! which is smaller, and push out none that had one.
 
-use std::net::IpAddr;
+use std::{collections::hash_map::Entry, net::IpAddr};
 
 use foldhash::HashMap;
 use ipnet::IpNet;
@@ -63,11 +63,12 @@ impl Remotes {
         self.strangers.insert(id, of);
     }
 
-    /// That one has a connection.
+    /// That one has a connection. If there is no room for it among those, it stays where it is.
     pub(super) fn has_connection(&mut self, id: NodeId) {
-        if let Some(of) = self.strangers.remove(&id) {
-            self.tried.give_back(of);
-            self.served.add(of);
+        if let Entry::Occupied(stranger) = self.strangers.entry(id)
+            && self.served.take(*stranger.get())
+        {
+            self.tried.give_back(stranger.remove());
         }
     }
 }
@@ -96,6 +97,22 @@ mod tests {
             let address: Address = address.parse().expect("an address");
             assert_eq!(network(address).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn what_failed_before_it_succeeded_takes_no_more_room() {
+        let mut remotes = Remotes::default();
+        let of = (HostId::at(0), Payer::User(1000));
+        let mut apart = 0;
+        for at in 0..2 * (MAX_SERVED + MAX_TRIED) {
+            if remotes.take(of, true) {
+                remotes.is_stranger(NodeId::at(at), of);
+                remotes.has_connection(NodeId::at(at));
+                apart += 1;
+            }
+        }
+        assert!(apart <= (MAX_SERVED + MAX_TRIED) / 8 * 7, "{apart}");
+        assert!(remotes.take((HostId::at(0), Payer::User(1)), false));
     }
 
     #[test]

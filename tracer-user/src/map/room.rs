@@ -7,7 +7,7 @@
 use foldhash::HashMap;
 
 use super::nodes::HostId;
-use crate::model::Process;
+use crate::model::{Payer, Process};
 
 /// Who fills it: root of a host, or one of its users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,10 @@ impl Owner {
         let place = process.workload.as_ref().and_then(|it| it.uid);
         Self {
             host,
-            user: place.or(process.uid).filter(|uid| *uid != 0),
+            user: place
+                .or(process.uid)
+                .filter(|uid| *uid != 0)
+                .map(Payer::of_block),
         }
     }
 
@@ -133,8 +136,11 @@ impl Room {
         if owner.user.is_some() {
             let users = self.users.entry(owner.host).or_default();
             *users = users.plus(more);
-            let user = self.user.entry(owner).or_default();
-            *user = user.plus(more);
+            if let Some(user) = self.user.get_mut(&owner) {
+                *user = user.plus(more);
+            } else if more.entries > 0 {
+                self.user.insert(owner, more);
+            }
         }
     }
 

@@ -41,7 +41,15 @@ impl Payer {
             None => Self::Nobody,
             Some(0) => Self::Root { netns, port },
             Some(uid) if uid < OWN => Self::User(uid),
-            Some(uid) => Self::Users(uid / OWN * OWN),
+            Some(uid) => Self::Users(Self::of_block(uid)),
+        }
+    }
+
+    /// The user that stands for `uid`: the first one of its block, if it is in one.
+    pub fn of_block(uid: u32) -> u32 {
+        match uid < OWN {
+            true => uid,
+            false => uid / OWN * OWN,
         }
     }
 

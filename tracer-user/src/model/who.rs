@@ -51,8 +51,12 @@ pub fn find(view: &View, who: &str) -> Result<usize, WhoError> {
     if found.is_empty() {
         found = by(&|it| it.common_name() == Some(who));
     }
-    if let (true, Some((kind, name))) = (found.is_empty(), who.split_once(':')) {
-        found = by(&|it| is_of(it, kind) && is_called(it, name));
+    // A program may be called as if it said of what kind it is.
+    if let Some((kind, name)) = who.split_once(':') {
+        let of_kind = by(&|it| is_of(it, kind) && is_called(it, name));
+        found.extend(of_kind);
+        found.sort_unstable();
+        found.dedup();
     }
     match found[..] {
         [one] => Ok(one),

@@ -111,9 +111,6 @@ impl Live {
             kernel_log: options.kernel_log,
         })?;
         tracing::info!(hooks = capture.hooks(), "watching this host");
-        if capture.tells_programs() {
-            enricher.begin();
-        }
         let observers = capture.take_observers();
         enricher.listen(observers.map(|it| Box::new(move |socket| it.ask(socket)) as _));
         capture.gather(TRANSLATED, || enricher.is_settled());

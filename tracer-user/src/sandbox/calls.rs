@@ -209,7 +209,16 @@ pub(super) fn allowed(needs: Needs) -> Result<Rules, BackendError> {
     // Threads, not processes. What `clone3` is asked for lies in memory, which a filter cannot read: it is
     // let through here and refused as if the kernel had none (see `missing`), so that libraries use `clone`.
     let thread = u64::from(libc::CLONE_THREAD.cast_unsigned());
-    let threads = any_of(0, &SeccompCmpOp::MaskedEq(thread), &[thread])?;
+    // In the namespaces that there are.
+    let namespaces = libc::CLONE_NEWNS
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUSER
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWCGROUP;
+    let looked_at = thread | u64::from(namespaces.cast_unsigned());
+    let threads = any_of(0, &SeccompCmpOp::MaskedEq(looked_at), &[thread])?;
     rules.insert(libc::SYS_clone, threads);
     rules.extend(missing());
     // Limits and signals of our own.

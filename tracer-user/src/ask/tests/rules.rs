@@ -331,3 +331,39 @@ fn who_is_asked_for_is_told_apart_by_kind() {
     assert!(find("pod:kube-system/coredns").is_err());
     assert!(find("systemd:nginx").is_err());
 }
+
+/// A kind is no server, whatever port follows it.
+#[test]
+fn all_of_a_kind_may_be_forbidden() {
+    let mut it = Draft::new();
+    it.unit("app");
+    it.remote("far", "198.51.100.7");
+    it.edge("app", "far", 443, 1);
+    let view = it.view();
+    let [app, far] = ["app", "far"].map(|name| node(&view, name));
+    let means = |text: &str| {
+        let pattern: EdgePattern = text.parse().expect(text);
+        pattern.may_match(app, far, Some(443))
+    };
+    assert!(means("* -> remote:*"));
+    assert!(means("* -> remote:*:443"));
+    assert!(!means("* -> remote:*:80"));
+    for kind in ["systemd", "container", "pod", "executable"] {
+        assert!(!means(&format!("* -> {kind}:*")), "{kind}");
+    }
+    // Of which port it was is not told apart any more.
+    let forbidden: EdgePattern = "* -> remote:far:443".parse().expect("a pattern");
+    assert!(forbidden.may_match(app, far, None));
+}
+
+#[test]
+fn a_user_is_in_no_network_by_an_address_of_its_own_choice() {
+    let mut it = Draft::new();
+    let node = it.unit("x");
+    node.addresses = vec!["10.0.5.9".parse().expect("an address")];
+    let mut theirs = node.clone();
+    let workload = Arc::make_mut(theirs.workload.as_mut().expect("it has one"));
+    workload.uid = Some(1000);
+    let net: Pattern = "10.0.5.0/24".parse().expect("a pattern");
+    assert!(net.matches(node) && !net.matches(&theirs) && net.may_match(&theirs));
+}
