@@ -108,6 +108,15 @@ impl Pattern {
         }
     }
 
+    /// Whether a division counts `node` as a part of what this means. Addresses that a user chose do count: else
+    /// what is behind them would cross nothing, proven. Rules are made of no user's workload.
+    fn holds(&self, node: &Node) -> bool {
+        match &self.what {
+            What::Net(net) => is_in(*net, node),
+            What::All | What::Name(_) => self.matches(node),
+        }
+    }
+
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text
@@ -450,7 +459,7 @@ impl Split {
     /// The part that `node` is in; none for what is beyond what was watched and is not named.
     pub fn part(&self, node: &Node) -> Option<&str> {
         let named =
-            |(_, patterns): &&(String, Vec<Pattern>)| patterns.iter().any(|it| it.matches(node));
+            |(_, patterns): &&(String, Vec<Pattern>)| patterns.iter().any(|it| it.holds(node));
         match self.0.iter().find(named) {
             Some((part, _)) => Some(part),
             None if node.kind == NodeKind::Remote => None,
@@ -461,7 +470,7 @@ impl Split {
     /// Patterns that mean none of these nodes: mistakes, as a rule.
     pub fn unused<'a>(&'a self, nodes: &[Node]) -> Vec<&'a str> {
         let patterns = self.0.iter().flat_map(|(_, patterns)| patterns);
-        let unused = patterns.filter(|it| !nodes.iter().any(|node| it.matches(node)));
+        let unused = patterns.filter(|it| !nodes.iter().any(|node| it.holds(node)));
         unused.map(Pattern::text).collect()
     }
 }

@@ -366,4 +366,7 @@ fn a_user_is_in_no_network_by_an_address_of_its_own_choice() {
     workload.uid = Some(1000);
     let net: Pattern = "10.0.5.0/24".parse().expect("a pattern");
     assert!(net.matches(node) && !net.matches(&theirs) && net.may_match(&theirs));
+    // Yet it is there, and what it crosses is told.
+    let split: Split = "a = 10.0.5.0/24".parse().expect("a division");
+    assert_eq!(split.part(&theirs), Some("a"));
 }
