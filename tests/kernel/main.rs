@@ -1,6 +1,6 @@
 //! The suite that needs privileges: tracer against the kernel it runs on.
 //!
-//! Each file has the tests of one theme. The same executable is process 1 of the test
+//! Each folder is a [`Scope`], and each file in it has the tests of one theme. The same executable is process 1 of the test
 //! machines ([`tracer_tests::init`]) and every process that makes traffic
 //! ([`tracer_tests::traffic`]).
 //!
@@ -10,57 +10,31 @@
 //! many connections a second), `TRACER_SEED`, `TRACER_KEEP` (their moments, and a folder for those that are
 //! wrong), `TRACER_CLOCK` (`instructions` on a machine whose clock
 //! counts those), `TRACER_REQUIRE` (features whose absence is a failure),
-//! `TRACER_SCOPE` (which themes, see below).
+//! `TRACER_SCOPE` (which folders, with commas between).
 
 use std::process::ExitCode;
 
-use tracer_tests::{init, suite, tracer, traffic};
+use tracer_test_scopes::Scope;
+use tracer_tests::{
+    init,
+    suite::{self, Test},
+    tracer,
+};
 
-mod asking;
-mod clock;
 mod cost;
-mod doctor;
-mod endings;
-mod executables;
-mod existing;
 mod failures;
-mod filters;
-mod hiding;
-mod hosts;
+mod general;
 mod identity;
-mod ledger;
-mod lifecycle;
-mod listeners;
-mod loss;
-mod mixed;
-mod moments;
-mod names;
-mod older;
-mod pins;
-mod pretenders;
-mod privileges;
-mod processes;
-mod programs;
-mod reads;
-mod resolver;
-mod rights;
-mod scope;
-mod services;
-mod sharing;
 mod sockets;
+mod start;
 mod storm;
-mod system;
-mod tiers;
-mod totals;
-mod translated;
+mod traffic;
 mod watch;
-mod ways;
-mod workloads;
 mod world;
 
 fn main() -> ExitCode {
     // First: these may be process 1 of a pid namespace, and must not take that for a machine.
-    if let Some(code) = traffic::run_if_asked() {
+    if let Some(code) = tracer_tests::traffic::run_if_asked() {
         return code;
     }
     init::run_if_first();
@@ -72,77 +46,35 @@ fn main() -> ExitCode {
             Err(error) => eprintln!("cannot ask the doctor: {error:#}"),
         }
     }
-    let scope = std::env::var("TRACER_SCOPE")
-        .unwrap_or_else(|_| "traffic,storm,start,failures,sockets,identity,general".to_owned());
+    let variable = std::env::var(tracer_test_scopes::VARIABLE).ok();
     // Asked for by name, a test runs whatever the scope.
-    let has = |part| std::env::args().len() > 1 || scope.split(',').any(|it| it == part);
-    let mut themes = Vec::new();
-    if has("traffic") {
-        themes.extend([ledger::tests(), mixed::tests()]);
+    let scopes = match std::env::args().len() {
+        0 | 1 => tracer_test_scopes::named(variable.as_deref()),
+        _ => Ok(Scope::ALL.to_vec()),
+    };
+    match scopes {
+        Ok(scopes) => suite::run(scopes.into_iter().flat_map(tests).collect()),
+        Err(why) => {
+            eprintln!("{}: {why}", tracer_test_scopes::VARIABLE);
+            ExitCode::FAILURE
+        }
     }
-    if has("storm") {
-        themes.push(storm::tests());
+}
+
+fn tests(scope: Scope) -> Vec<Test> {
+    match scope {
+        Scope::Traffic => traffic::tests(),
+        Scope::Storm => storm::tests(),
+        Scope::Start => nameless(start::tests()),
+        Scope::Failures => nameless(failures::tests()),
+        Scope::Sockets => nameless(sockets::tests()),
+        Scope::Identity => identity::tests(),
+        Scope::General => general::tests(),
+        Scope::Cost => cost::tests(),
     }
-    if has("start") {
-        themes.extend([
-            nameless(existing::tests()),
-            nameless(loss::tests()),
-            nameless(hiding::tests()),
-            nameless(moments::tests()),
-        ]);
-    }
-    if has("failures") {
-        themes.extend([nameless(failures::tests()), nameless(listeners::tests())]);
-    }
-    if has("sockets") {
-        themes.extend([
-            nameless(sockets::tests()),
-            nameless(endings::tests()),
-            nameless(older::tests()),
-            nameless(totals::tests()),
-            nameless(sharing::tests()),
-            nameless(processes::tests()),
-            nameless(executables::tests()),
-            nameless(ways::tests()),
-            nameless(reads::tests()),
-        ]);
-    }
-    if has("identity") {
-        themes.extend([
-            services::tests(),
-            nameless(pretenders::tests()),
-            resolver::tests(),
-            scope::tests(),
-            asking::tests(),
-            nameless(translated::tests()),
-            nameless(workloads::tests()),
-            nameless(identity::tests()),
-        ]);
-    }
-    if has("general") {
-        themes.extend([
-            doctor::tests(),
-            lifecycle::tests(),
-            privileges::tests(),
-            rights::tests(),
-            clock::tests(),
-            names::tests(),
-            pins::tests(),
-            programs::tests(),
-            filters::tests(),
-            hosts::tests(),
-            tiers::tests(),
-            system::tests(),
-        ]);
-    }
-    // Asked for by name alone: it takes long, and finds nothing wrong.
-    if has("cost") {
-        themes.push(cost::tests());
-    }
-    suite::run(themes.into_iter().flatten().collect())
 }
 
 /// Of whom no server has a name.
-fn nameless(tests: Vec<suite::Test>) -> Vec<suite::Test> {
-    tests.into_iter().map(suite::Test::without_dns).collect()
+fn nameless(tests: Vec<Test>) -> Vec<Test> {
+    tests.into_iter().map(Test::without_dns).collect()
 }

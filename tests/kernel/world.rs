@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
 use tracer_tests::{
     agent::{Agent, Answer, Dial, Listen, Slot},
@@ -128,4 +128,22 @@ pub(crate) fn failed_with(answer: &Answer, errno: Errno) -> Result<()> {
         "not {errno:?}: {answer:?}"
     );
     Ok(())
+}
+
+/// A counter of a file in `/proc/net`, whose tables have a row of names and one of values each.
+pub(crate) fn counter(netns: &Netns, file: &str, table: &str, name: &str) -> Result<u64> {
+    let text = netns.run(|| {
+        let path = format!("/proc/thread-self/net/{file}");
+        std::fs::read_to_string(path).context("read the counters")
+    })?;
+    let mut rows = text.lines().filter(|line| line.starts_with(table));
+    let (names, values) = (rows.next(), rows.next());
+    let (names, values) = names
+        .zip(values)
+        .with_context(|| format!("no table {table}"))?;
+    let mut both = names.split(' ').zip(values.split(' '));
+    let (_, value) = both
+        .find(|(one, _)| *one == name)
+        .with_context(|| format!("no counter {name}"))?;
+    Ok(value.parse()?)
 }

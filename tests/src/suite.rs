@@ -60,11 +60,16 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
                 }
             })
     };
-    let trials = tests
+    let trials: Vec<_> = tests
         .into_iter()
         .filter(|test| wanted(test.name))
         .map(trial)
         .collect();
+    // Whoever names tests may run several programs, one of which has them.
+    if trials.is_empty() && filters.is_empty() {
+        eprintln!("there is no test to run");
+        return ExitCode::FAILURE;
+    }
     let list = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
     if list {

@@ -15,7 +15,7 @@ use super::{
     ACCEPT_QUEUE_FULL, Attempt, ESTABLISHED, FAMILIES, Family, TIMED_OUT, Way, World, at_once,
     attempt, dead, nft, wait_for_state,
 };
-use crate::ways::counter;
+use crate::world::counter;
 
 tests!("failures::inbound":
     not_listening,

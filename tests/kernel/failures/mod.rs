@@ -9,6 +9,7 @@ mod afterwards;
 mod attempt;
 mod failure;
 mod inbound;
+mod listeners;
 mod local;
 mod network;
 mod place;
@@ -34,6 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
         abandoned::tests(),
         inbound::tests(),
         afterwards::tests(),
+        listeners::tests(),
     ]
     .concat()
 }

@@ -16,7 +16,7 @@ use super::{
     WAYS, Way, World, at_once, attempt, begin, dead, deaf, failure, is_blind_to, nft, nowhere,
     wait_for_state,
 };
-use crate::ways::counter;
+use crate::world::counter;
 
 tests!("failures::network":
     refused,

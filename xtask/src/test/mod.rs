@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::cargo::{self, Executable};
 use crate::process::{self, Ending};
@@ -109,6 +109,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         report.extend(matrix.run(here));
     }
     report.print();
+    if let Some(filter) = &options.filter {
+        ensure!(
+            report.has_run(),
+            "no test has `{filter}` in its name: `cargo xtask test` runs all"
+        );
+    }
     Ok(if report.total().failed == 0 {
         ExitCode::SUCCESS
     } else {

@@ -70,6 +70,15 @@ impl Report {
         self.rows.extend(rows);
     }
 
+    /// Whether there was a test to run in a suite that could run.
+    pub(super) fn has_run(&self) -> bool {
+        self.rows.iter().any(|row| match row.outcome {
+            Outcome::Ran(tally, _) => tally != Tally::default(),
+            Outcome::Skipped(_) => false,
+            Outcome::Broken(_) => true,
+        })
+    }
+
     /// Of all suites together.
     pub(super) fn total(&self) -> Tally {
         let mut total = Tally::default();
@@ -143,6 +152,28 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_of_no_test_is_known() {
+        let mut report = Report::default();
+        let mut run = |outcome| {
+            report.rows.push(Row {
+                suite: String::new(),
+                kernel: String::new(),
+                hooks: "",
+                outcome,
+                seconds: 0,
+            });
+            report.has_run()
+        };
+        assert!(!run(Outcome::Ran(Tally::default(), Vec::new())));
+        assert!(!run(Outcome::Skipped("no network".to_owned())));
+        let one = Tally {
+            skipped: 1,
+            ..Tally::default()
+        };
+        assert!(run(Outcome::Ran(one, Vec::new())));
+    }
 
     #[test]
     fn what_did_not_run_is_counted_and_explained() {

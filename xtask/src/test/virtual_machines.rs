@@ -75,7 +75,7 @@ impl Matrix<'_> {
     fn boot_all(&self, places: &[Place<'_>], here: impl FnOnce() -> Vec<Row> + Send) -> Vec<Row> {
         let mut order: Vec<_> = places.iter().enumerate().collect();
         // Those with most to do first, or one of them would be the only one in the end.
-        order.sort_by_key(|(_, place)| std::cmp::Reverse(place.run.scope.matches(',').count()));
+        order.sort_by_key(|(_, place)| std::cmp::Reverse(place.run.scope.len()));
         let waiting = Mutex::new(order.into_iter());
         let booted = Mutex::new(Vec::new());
         let work = || {

@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use tracer_test_scopes::Scope;
+
 use super::Hooks;
 use crate::process;
 
@@ -28,8 +30,8 @@ pub(crate) const SUITES: &[Suite] = &[
 pub(crate) struct Run {
     /// That the machine has.
     pub(crate) processors: u8,
-    /// The themes of the kernel suite to run, as in `tests/kernel/main.rs`.
-    pub(crate) scope: &'static str,
+    /// The parts of the kernel suite to run.
+    pub(crate) scope: &'static [Scope],
 }
 
 /// Where tracer rightly refuses a set of hooks: suite and set. As in `docs/kernels.md`.
@@ -82,37 +84,56 @@ impl Suite {
         match (self.0, hooks) {
             (_, Hooks::Auto) => &[Run {
                 processors: 1,
-                scope: "traffic,storm,start,failures,sockets,identity,general",
+                scope: &Scope::DEFAULT,
             }],
             ("bullseye", Hooks::Fentry) => &[Run {
                 processors: 1,
-                scope: "traffic,storm,start,failures,sockets,identity",
+                scope: &[
+                    Scope::Traffic,
+                    Scope::Storm,
+                    Scope::Start,
+                    Scope::Failures,
+                    Scope::Sockets,
+                    Scope::Identity,
+                ],
             }],
             ("bookworm", Hooks::Tracepoint) => &[Run {
                 processors: 1,
-                scope: "traffic,storm,start,failures,sockets,general",
+                scope: &[
+                    Scope::Traffic,
+                    Scope::Storm,
+                    Scope::Start,
+                    Scope::Failures,
+                    Scope::Sockets,
+                    Scope::General,
+                ],
             }],
             ("bookworm", Hooks::Fentry) => &[Run {
                 processors: 2,
-                scope: "traffic,storm",
+                scope: &[Scope::Traffic, Scope::Storm],
             }],
             ("bookworm-backports", Hooks::Fentry) => &[Run {
                 processors: 1,
-                scope: "traffic,storm,start",
+                scope: &[Scope::Traffic, Scope::Storm, Scope::Start],
             }],
             ("trixie-backports", Hooks::Kprobe) => &[
                 Run {
                     processors: 1,
-                    scope: "start,failures,sockets,identity",
+                    scope: &[
+                        Scope::Start,
+                        Scope::Failures,
+                        Scope::Sockets,
+                        Scope::Identity,
+                    ],
                 },
                 Run {
                     processors: 2,
-                    scope: "traffic,storm",
+                    scope: &[Scope::Traffic, Scope::Storm],
                 },
             ],
             _ => &[Run {
                 processors: 1,
-                scope: "traffic",
+                scope: &[Scope::Traffic],
             }],
         }
     }

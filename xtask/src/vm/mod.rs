@@ -15,6 +15,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use tracer_test_scopes::{Scope, VARIABLE};
 
 use crate::cargo;
 use crate::process::{self, Ending};
@@ -127,7 +128,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             .suite
             .runs(Hooks::Auto)
             .first()
-            .map_or("", |run| run.scope),
+            .map_or(&[], |run| run.scope),
         settings: &options.settings,
         arguments: &options.arguments,
     };
@@ -186,7 +187,7 @@ pub(crate) struct Orders<'a> {
     /// Emulated ones.
     pub(crate) processors: u8,
     /// The themes to run, unless tests are named.
-    pub(crate) scope: &'a str,
+    pub(crate) scope: &'a [Scope],
     /// `NAME=VALUE` each.
     pub(crate) settings: &'a [String],
     /// Of the test program.
@@ -368,8 +369,9 @@ fn command_line(hooks: Hooks, orders: Orders<'_>) -> OsString {
     let mut line = format!(
         "console=ttyS0 quiet panic=-1 {EMULATED} \
          PATH=/usr/sbin:/usr/bin RUST_BACKTRACE=1 TRACER=/bin/tracer TRACER_HOOKS={} \
-         TRACER_SCOPE={scope}",
-        hooks.name()
+         {VARIABLE}={}",
+        hooks.name(),
+        tracer_test_scopes::join(scope)
     );
     if processors == 1 {
         line.push_str(" TRACER_CLOCK=instructions");
@@ -429,7 +431,7 @@ mod tests {
                 (owned(settings), owned(arguments));
             let orders = Orders {
                 processors: 1,
-                scope: "traffic",
+                scope: &[Scope::Traffic],
                 settings: &settings,
                 arguments: &arguments,
             };

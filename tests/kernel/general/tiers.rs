@@ -20,7 +20,7 @@ use tracer_tests::{
     traffic, wait,
 };
 
-use crate::services::{Postgres, ask, start};
+use crate::identity::services::{Postgres, ask, start};
 
 tests!("tiers":
     live_and_from_the_file_it_is_the_same_map,

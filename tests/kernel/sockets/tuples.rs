@@ -19,7 +19,7 @@ use crate::{
     world::{Pair, World, exchanged, failed_with, namespace},
 };
 
-tests!("sockets":
+tests!("tuples":
     one_tuple_in_two_namespaces_at_once,
     one_tuple_again_while_the_server_remembers_it,
     one_tuple_twice_at_once_is_a_failure,

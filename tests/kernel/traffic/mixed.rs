@@ -23,7 +23,8 @@ use tracer_tests::{
 };
 
 use self::{failing::Places, truth::Truth};
-use crate::{ledger, world};
+use super::ledger;
+use crate::world;
 
 tests!("mixed": all_kinds_of_traffic_at_once);
 

@@ -17,7 +17,7 @@ use tracer_tests::{
 use crate::{
     failures,
     watch::told,
-    world::{World, exchanged, namespace},
+    world::{World, counter, exchanged, namespace},
 };
 
 tests!("ways":
@@ -136,24 +136,6 @@ fn deferred_accept() -> Result<()> {
 /// `net.ipv4.tcp_fastopen`: clients and servers may.
 fn allow_fast_open(netns: &Netns) -> Result<()> {
     netns.set("ipv4/tcp_fastopen", "3")
-}
-
-/// A counter of a file in `/proc/net`, whose tables have a row of names and one of values each.
-pub(crate) fn counter(netns: &Netns, file: &str, table: &str, name: &str) -> Result<u64> {
-    let text = netns.run(|| {
-        let path = format!("/proc/thread-self/net/{file}");
-        std::fs::read_to_string(path).context("read the counters")
-    })?;
-    let mut rows = text.lines().filter(|line| line.starts_with(table));
-    let (names, values) = (rows.next(), rows.next());
-    let (names, values) = names
-        .zip(values)
-        .with_context(|| format!("no table {table}"))?;
-    let mut both = names.split(' ').zip(values.split(' '));
-    let (_, value) = both
-        .find(|(one, _)| *one == name)
-        .with_context(|| format!("no counter {name}"))?;
-    Ok(value.parse()?)
 }
 
 fn fast_open() -> Result<()> {

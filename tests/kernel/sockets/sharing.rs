@@ -20,7 +20,7 @@ use tracer_tests::{
 };
 
 use crate::{
-    services::{self, PORT},
+    identity::services::{self, PORT},
     watch::told,
     world::{exchanged, namespace},
 };

@@ -23,7 +23,7 @@ use tracer_tests::{
     traffic,
 };
 
-tests!("identity":
+tests!("owners":
     what_a_user_makes_in_a_control_group_is_the_users,
     what_a_user_makes_in_a_group_of_v1_is_the_users,
     what_runs_in_a_users_network_namespace_is_the_users,

@@ -25,7 +25,7 @@ tests!("privileges":
 
 /// The capabilities in the page's table.
 pub(crate) fn named() -> Result<CapabilitySet> {
-    let page = include_str!("../../docs/privileges.md");
+    let page = include_str!("../../../docs/privileges.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `CAP_"));
     let mut all = CapabilitySet::empty();
     for row in rows {

@@ -23,7 +23,7 @@ use tracer_tests::{
     traffic,
 };
 
-use crate::services::Postgres;
+use crate::identity::services::Postgres;
 
 tests!("system":
     the_recorded_system_is_what_was_built,

@@ -28,7 +28,7 @@ use tracer_tests::{
     wait,
 };
 
-use crate::privileges::{named, stream_with};
+use super::privileges::{named, stream_with};
 
 tests!("rights":
     threads_keep_what_they_need_and_no_more,

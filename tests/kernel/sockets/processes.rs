@@ -16,7 +16,7 @@ use tracer_tests::{
 };
 
 use crate::{
-    services,
+    identity::services,
     watch::told,
     world::{World, exchanged, namespace},
 };

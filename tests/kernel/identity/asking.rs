@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tracer_tests::{expect, netns::Netns, tests, wait};
 
-use crate::resolver::{answer, question, start};
+use super::resolver::{answer, question, start};
 
 tests!("asking":
     every_way_of_asking_has_its_name,
