@@ -1,7 +1,10 @@
 //! What may have come in somewhere, though no edge says so: what was led to an address of which nobody knows
 //! whose it is, and what came in where nobody was known to listen.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::{IpAddr, Ipv4Addr},
+};
 
 use super::{Doubt, Proof};
 use crate::model::{Address, AddressClass, Edge, Happened, ListeningAt, Node, NodeKind, View};
@@ -82,6 +85,11 @@ impl Arrivals {
                 self.add_at(view, address, port);
             }
         }
+    }
+
+    /// So may whoever took connections at that port, and is not known to listen.
+    pub(super) fn add_anywhere(&mut self, view: &View, port: u16) {
+        self.add_at(view, Address::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port);
     }
 
     fn add_at(&mut self, view: &View, address: Address, port: u16) {

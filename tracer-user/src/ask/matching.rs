@@ -105,13 +105,16 @@ impl<'a> Matching<'a> {
             for (server, there, port) in servers {
                 // Where it is not a node, it may have listened as it does in the map that has it.
                 let node = there.map_or(server, |at| &view.nodes[at]);
-                let listeners = node.listeners.iter();
-                for listener in listeners.filter(|it| Some(it.port) == port) {
+                let Some(port) = port else { continue };
+                let listeners = node.listeners.iter().filter(|it| it.port == port);
+                if listeners.clone().next().is_none() {
+                    // What is still open it took before, at whatever address.
+                    arrivals.add_anywhere(view, port);
+                }
+                for listener in listeners {
                     arrivals.add(view, node, listener);
                 }
-                if port.is_some() {
-                    arrivals.add_past(view, node, port);
-                }
+                arrivals.add_past(view, node, Some(port));
             }
             arrivals.tell(view, proof);
         }

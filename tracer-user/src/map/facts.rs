@@ -323,7 +323,7 @@ impl Facts {
             None => self.owner(here, (address, client.port), time, realms),
         };
         let owned = |time| self.last_owner(here, address, time, realms);
-        let is_apart = |(host, _): (HostId, u32)| asked.is_found && host != client.host;
+        let is_apart = |owner: (HostId, u32)| asked.is_found && owner != here;
         if server.is_none()
             && netns
                 .or_else(|| owned(time).flatten())

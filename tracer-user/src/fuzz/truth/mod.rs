@@ -2,6 +2,7 @@
 //! itself proven is wrong.
 
 mod check;
+mod found;
 mod tell;
 mod world;
 

@@ -1,0 +1,91 @@
+//! What the search has found, as small as it became.
+
+use proptest::{prelude::*, sample::Index, strategy::ValueTree as _, test_runner::TestRunner};
+
+use super::{
+    check::{check, compare, view_of},
+    tell::told,
+    world::{Bind, Deed, Fate, How, Pause, Service, Space, World},
+};
+
+fn service(space: Space, outage: Option<(f64, f64)>) -> Service {
+    Service {
+        space,
+        bind: Bind::Any,
+        port: 8000,
+        begins: None,
+        outage,
+        is_activated: false,
+    }
+}
+
+/// Chooses that one of three.
+fn index(n: usize) -> Index {
+    let mut runner = TestRunner::deterministic();
+    let mut any = std::iter::repeat_with(|| any::<Index>().new_tree(&mut runner));
+    any.find_map(|it| it.ok().map(|it| it.current()).filter(|it| it.index(3) == n))
+        .expect("any of them")
+}
+
+fn deed(client: usize, service: usize, how: How, (time, lasts): (f64, f64)) -> Deed {
+    Deed {
+        client,
+        service: index(service),
+        address: index(0),
+        how,
+        time,
+        lasts,
+    }
+}
+
+/// Two namespaces of a host have one address, and one of them was seen to have it. What a client holds open whose
+/// other end is over may be of either.
+#[test]
+fn a_half_that_was_found_is_nobodys_by_its_address() {
+    let spaces = [Space::Root(0), Space::Island(1, 0), Space::Bridged(1, 0)];
+    let world = World {
+        services: spaces.map(|it| service(it, None)).to_vec(),
+        clients: vec![Space::Root(1), Space::Island(1, 0)],
+        deeds: vec![
+            deed(1, 1, How::Used, (2.0, 0.001)),
+            deed(0, 1, How::ClosedLate, (852.0, 159.0)),
+        ],
+        pauses: vec![Pause {
+            host: 1,
+            from: 783.0,
+            lasts: 95.0,
+            is_killed: false,
+        }],
+        part: Some((914.0, 983.0)),
+        fate: Fate::Whole,
+    };
+    let (events, truth) = told(&world);
+    check(&world, &view_of(&events, world.part), &truth);
+}
+
+/// A server that does not listen any more still holds a connection. In one of two maps its ends are not known to be
+/// of one.
+#[test]
+fn who_listens_no_more_may_hold_what_is_not_told_apart() {
+    let held = deed(0, 0, How::Held, (2.0, 0.001));
+    let used = deed(0, 0, How::Used, (2.0, 0.001));
+    let world = World {
+        services: vec![
+            service(Space::Pod(1), Some((500.0, 185.0))),
+            service(Space::Root(0), None),
+        ],
+        clients: vec![Space::Root(0)],
+        deeds: vec![used.clone(), held.clone(), used],
+        pauses: Vec::new(),
+        part: Some((617.0, 663.0)),
+        fate: Fate::Whole,
+    };
+    let less = World {
+        deeds: vec![held],
+        ..world.clone()
+    };
+    let (events, before) = told(&world);
+    let (fewer, after) = told(&less);
+    let [events, fewer] = [events, fewer].map(|it| view_of(&it, world.part));
+    compare(&world, (&events, &before), (&fewer, &after));
+}
