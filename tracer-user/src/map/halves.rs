@@ -18,6 +18,7 @@ use super::{
     presence::PresenceId,
     realms::Realms,
     remotes::Charged,
+    room::Owner,
     sightings::SightingId,
 };
 use crate::model::{Address, ConnectionEvent, Direction, Name, Payer, Process, Shares, Timestamp};
@@ -376,7 +377,9 @@ impl Halves {
         let node = nodes.local(host, event.process.as_ref(), time);
         nodes.uses(node, local);
         let of = (host, payer_of(asked, event));
-        let remote = nodes.remote((of, asked.fails), connection, time);
+        let process = event.process.as_deref();
+        let owner = process.map_or(Owner::root(host), |it| Owner::of(host, it));
+        let remote = nodes.remote((of, asked.fails), owner, connection, time);
         let at = match side {
             Side::Server => Some(At {
                 address: local,

@@ -140,6 +140,11 @@ pub(super) enum Heard {
     Several,
 }
 
+/// Who dialled by a name, if that is a user: it is the name of what this user dials, and of nothing that others
+/// do, as whoever runs a name server gives any address any name. What root dialled by a name, or what has it
+/// from a file, has it for all.
+pub(super) type By = Option<Owner>;
+
 /// What was folded as there was no room for it.
 #[derive(Hash)]
 enum Folded<'a> {
@@ -162,8 +167,8 @@ pub(super) enum Realm {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) key: Key,
-    /// Who pays for what is kept of it.
-    owner: Owner,
+    /// Who pays for what is kept of it; of a remote, who alone has to do with it, else root.
+    pub(super) owner: Owner,
     pub(super) workload: Option<Arc<Workload>>,
     pub(super) processes: Processes,
     /// Its own addresses, but for loopback.
@@ -205,8 +210,8 @@ pub(super) struct Nodes {
     folded: HashSet<u64>,
     /// Those that there was no room for.
     cut_addresses: HashSet<(NodeId, Address)>,
-    /// At most as many as nodes, and whose these are.
-    heard: HashMap<(Realm, Address), Heard>,
+    /// At most as many as nodes, and who pays for these.
+    heard: HashMap<(Realm, Address, By), Heard>,
     heard_by: Shares<Charged>,
     /// How many nodes were folded as they came, and how often a name had no room there.
     cut_nodes: HashMap<HostId, u64>,
@@ -449,11 +454,12 @@ impl Nodes {
         }
     }
 
-    /// The node of the other end of `connection`, beyond what was watched; `of` is who has to do with it, and
+    /// The node of the other end of `connection` of `owner`, beyond what was watched; `of` is who pays for it, and
     /// whether the attempt failed.
     pub(super) fn remote(
         &mut self,
         (of, fails): (Charged, bool),
+        owner: Owner,
         connection: &Connection,
         time: Timestamp,
     ) -> NodeId {
@@ -467,7 +473,9 @@ impl Nodes {
         };
         let name = connection.name.as_deref();
         if let Some(name) = name {
-            self.hear(of, dialled, name);
+            let is_asked = matches!(name.source, NameSource::Dns | NameSource::DnsOther);
+            let by = Some(owner).filter(|it| is_asked && it.user.is_some());
+            self.hear(of, (dialled.0, dialled.1, by), name);
         }
         // What others asked for is not what this client meant: see `heard`.
         let own = name.filter(|it| it.source != NameSource::DnsOther);
@@ -480,6 +488,10 @@ impl Nodes {
         if let Some(id) = self.by_key.get(&key) {
             let id = *id;
             self.see(id, time);
+            let known = &mut self.nodes[id.index()];
+            if known.owner != owner {
+                known.owner = Owner::root(of.0);
+            }
             if !fails {
                 self.remotes.has_connection(id);
             }
@@ -487,6 +499,7 @@ impl Nodes {
         }
         if self.remotes.take(of, fails) {
             let id = self.node(key, time);
+            self.nodes[id.index()].owner = owner;
             if fails {
                 self.remotes.is_stranger(id, of);
             }
@@ -512,8 +525,8 @@ impl Nodes {
         (count(&self.cut_nodes), count(&self.cut_names))
     }
 
-    /// `address` was dialled by this name.
-    fn hear(&mut self, of: Charged, place: (Realm, Address), name: &Name) {
+    /// An address was dialled by this name, for which `of` pays.
+    fn hear(&mut self, of: Charged, place: (Realm, Address, By), name: &Name) {
         let new = match name.only() {
             Some(name) => Heard::Only(Arc::clone(name)),
             None => Heard::Several,
@@ -528,11 +541,11 @@ impl Nodes {
         }
     }
 
-    /// The names that addresses were dialled by.
-    pub(super) fn heard(&self) -> impl Iterator<Item = (Realm, Address, &Heard)> {
+    /// The names that addresses were dialled by, and who did so.
+    pub(super) fn heard(&self) -> impl Iterator<Item = (Realm, Address, By, &Heard)> {
         self.heard
             .iter()
-            .map(|((realm, address), heard)| (*realm, *address, heard))
+            .map(|((realm, address, by), heard)| (*realm, *address, *by, heard))
     }
 
     fn node(&mut self, key: Key, time: Timestamp) -> NodeId {

@@ -17,8 +17,9 @@ use super::{
     kept::{self, Changes, Processes},
     listeners::Unkept,
     namespaces::Split,
-    nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Realm},
+    nodes::{By, Dialled, Heard, HostId, Key, Known, NodeId, Realm},
     realms::Shared,
+    room::Owner,
     uses::Uses,
 };
 use crate::model::{
@@ -530,8 +531,8 @@ struct Labels {
     identity: Identity,
     /// Which hosts share which addresses.
     shared: Shared,
-    /// The name of an address, where all who dialled it by a name used the same.
-    names: HashMap<(Around, Address), Heard>,
+    /// The name of an address, where all who dialled it by a name used the same: root, or a user.
+    names: HashMap<(Around, Address, By), Heard>,
     /// Addresses of a link, each with the network namespace it is in; none if it is in several.
     links: HashMap<(HostId, Address), Option<u32>>,
 }
@@ -558,8 +559,9 @@ impl Labels {
                 *only = only.filter(|it| it == netns);
             }
         }
-        for (realm, address, heard) in map.nodes.heard() {
-            let place = (labels.around(realm, address), address);
+        for (realm, address, by, heard) in map.nodes.heard() {
+            let by = by.map(|it| labels.lasting(it));
+            let place = (labels.around(realm, address), address, by);
             let known = labels.names.entry(place);
             let known = known.or_insert_with(|| heard.clone());
             if known != heard {
@@ -585,6 +587,25 @@ impl Labels {
                     _ => Around::Host(host.index()),
                 }
             }
+        }
+    }
+
+    /// The same user by the last name of its host.
+    fn lasting(&self, owner: Owner) -> Owner {
+        Owner {
+            host: self.identity.last(owner.host),
+            ..owner
+        }
+    }
+
+    /// The one name of an address for `owner`: what root calls it, and what that user does.
+    fn heard(&self, around: Around, address: Address, owner: Owner) -> Option<&Arc<str>> {
+        let by = owner.user.map(|_| self.lasting(owner));
+        let own = by.and_then(|_| self.names.get(&(around, address, by)));
+        match (self.names.get(&(around, address, None)), own) {
+            (Some(one), Some(other)) if one != other => None,
+            (Some(Heard::Only(name)), _) | (None, Some(Heard::Only(name))) => Some(name),
+            (Some(Heard::Several), _) | (None, Some(Heard::Several) | None) => None,
         }
     }
 
@@ -657,10 +678,7 @@ impl Labels {
             Key::Remote(realm, address, dialled) => {
                 let around = self.around(*realm, *address);
                 // By what was dialled alone: behind it may be what serves other names.
-                let heard = |around, address| match self.names.get(&(around, address)) {
-                    Some(Heard::Only(name)) => Some(name),
-                    Some(Heard::Several) | None => None,
-                };
+                let heard = |around, address| self.heard(around, address, known.owner);
                 let name = match dialled {
                     Dialled::Name(name) => Some(name),
                     Dialled::Itself => heard(around, *address),

@@ -175,3 +175,91 @@ fn a_users_listeners_hide_nobody_elses() {
     assert_eq!(all, 160_000, "what is not kept is counted");
     assert!(squatter.cut.listeners > 0);
 }
+
+/// The same event of an end that was dialled by `name`.
+fn called(mut event: Event, name: &str, source: NameSource) -> Event {
+    let (Body::Connect(it) | Body::Close(it) | Body::Fail(it)) = &mut event.body else {
+        panic!("of a connection");
+    };
+    it.connection.name = Some(Arc::new(Name {
+        called: Called::One {
+            name: name.into(),
+            canonical: None,
+        },
+        source,
+    }));
+    event
+}
+
+#[test]
+fn what_a_user_calls_an_address_is_no_name_of_it_for_others() {
+    let at = address("198.51.100.7:443");
+    let (root, user) = (of_user(0, "web.service"), of_user(1000, "evil"));
+    let other = of_user(999, "postgresql.service");
+    // Who dials it by a name, who by number, and what that is called then.
+    let rows = [
+        (&user, &[&root][..], "198.51.100.7"),
+        (&user, &[&other], "198.51.100.7"),
+        (&user, &[&user], "bank.test"),
+        (&user, &[&user, &other], "198.51.100.7"),
+        (&user, &[&root, &user], "198.51.100.7"),
+        (&other, &[&user, &other, &root], "198.51.100.7"),
+        (&root, &[&user], "bank.test"),
+        (&root, &[&other, &root], "bank.test"),
+    ];
+    for source in [NameSource::Dns, NameSource::DnsOther] {
+        for (by, dialling, expected) in &rows {
+            let mut events = vec![called(
+                dials(by, at, 1).closes(1.0, 1, 1),
+                "bank.test",
+                source,
+            )];
+            let numbers = dialling.iter().zip(2..);
+            events.extend(numbers.map(|(who, n)| dials(who, at, n).closes(2.0, 1, 1)));
+            let back: Vec<Event> = events.iter().rev().cloned().collect();
+            for events in [events, back] {
+                let view = map_of(&events);
+                for who in *dialling {
+                    // What others asked for is no name of what `by` dials either: it may go by number.
+                    let is_by = Arc::ptr_eq(who, by) && source == NameSource::Dns;
+                    let name = &who.workload.as_ref().expect("a workload").name;
+                    let edge = format!("{name} -> {expected}:443");
+                    assert!(
+                        is_by || edges(&view).contains_key(&edge),
+                        "{edge}: {:?}",
+                        edges(&view)
+                    );
+                }
+            }
+        }
+    }
+    // A file is nobody's to say otherwise; a second name of a user's takes none from others.
+    let events = [
+        called(
+            dials(&user, at, 1).closes(1.0, 1, 1),
+            "file.test",
+            NameSource::Hosts,
+        ),
+        called(
+            dials(&user, at, 2).closes(1.0, 1, 1),
+            "bank.test",
+            NameSource::Dns,
+        ),
+        dials(&root, at, 3).closes(1.0, 1, 1),
+    ];
+    let view = map_of(&events);
+    assert!(edges(&view).contains_key("web.service -> file.test:443"));
+}
+
+#[test]
+fn who_has_its_name_from_others_goes_by_number_where_a_remote_comes_in() {
+    let (web, user) = (of_user(0, "web.service"), of_user(1000, "evil"));
+    let at = address("198.51.100.7:40000");
+    let named = called(
+        dials(&user, at, 1).closes(1.0, 1, 1),
+        "bank.test",
+        NameSource::Dns,
+    );
+    let view = map_of(&[named, comes(Some(&web), 80, at, 2).closes(1.0, 1, 1)]);
+    assert!(edges(&view).contains_key("198.51.100.7 -> web.service:80"));
+}
