@@ -96,12 +96,12 @@ impl Default for Facts {
 }
 
 impl Facts {
-    /// A socket listens, or does so no more; `is_users` if it is of what a user may have given any address:
-    /// that does not say that its namespace has it.
-    pub(super) fn listener(&mut self, place: Place, word: Word, is_users: bool) {
-        self.is_present((place.host, place.netns), word.time);
+    /// A socket listens, or does so no more; `is_users` says, if it is known whose it is, whether a user may have
+    /// given it any address: that does not say that its namespace has it.
+    pub(super) fn listener(&mut self, place: Place, word: Word, is_users: Option<bool>) {
+        self.is_present((place.host, place.netns), is_users, word.time);
         // It may outlive the address.
-        if word.listens && !is_users {
+        if word.listens && is_users != Some(true) {
             self.owns((place.host, place.netns), place.address, [word.time; 2]);
         }
         self.listeners.tell(place, word);
@@ -126,9 +126,14 @@ impl Facts {
         known
     }
 
-    /// That network namespace is there.
-    pub(super) fn is_present(&mut self, netns: (HostId, u32), time: Timestamp) -> PresenceId {
-        let known = self.present.tell(netns, time);
+    /// That network namespace is there, for what `is_users` or not, if that is known.
+    pub(super) fn is_present(
+        &mut self,
+        netns: (HostId, u32),
+        is_users: Option<bool>,
+        time: Timestamp,
+    ) -> PresenceId {
+        let known = self.present.tell(netns, is_users, time);
         if known.is_none() {
             self.cut.entry(netns.0).or_default().owners += 1;
         }
@@ -193,7 +198,8 @@ impl Facts {
 
     /// Which network namespaces have which addresses, and when that was seen.
     pub(super) fn owners(&self) -> impl Iterator<Item = (&Address, &Sighting<(HostId, u32)>)> {
-        self.owners.all()
+        let owners = self.owners.all();
+        owners.filter(|(_, it)| !self.present.is_users(it.who))
     }
 
     /// Who was seen to serve what is dialled where, and when connections were opened that show it.
@@ -395,7 +401,7 @@ impl Facts {
         if self.has_itself(from, address, time) {
             return Some(from);
         }
-        let counts = |netns| is_reached(from, netns, address, realms);
+        let counts = |netns| self.is_reached(from, netns, address, realms);
         let owner = self.owners.at(&address, time, counts)?;
         (!self.is_contested(owner, (address, port), time)).then_some(owner)
     }
@@ -433,7 +439,8 @@ impl Facts {
                 port,
             };
             let is_there = || self.present.last(it.who) >= Some(since);
-            it.first <= time && (is_there() || self.listeners.takes(place, time))
+            let is_roots = !self.present.is_users(it.who);
+            is_roots && it.first <= time && (is_there() || self.listeners.takes(place, time))
         })
     }
 
@@ -449,7 +456,7 @@ impl Facts {
         if self.has_itself(from, address, time) {
             return Some(Some(from));
         }
-        let counts = |netns| is_reached(from, netns, address, realms);
+        let counts = |netns| self.is_reached(from, netns, address, realms);
         match self.owners.last(&address, time, counts) {
             Some(last) => Some(Some(last.who)),
             None => (!self.owners.is_seen(&address, time, counts)).then_some(None),
@@ -460,15 +467,17 @@ impl Facts {
     fn has_itself(&self, from: (HostId, u32), address: Address, time: Timestamp) -> bool {
         address.ip().is_loopback() || self.owners.covers(&address, from, time)
     }
-}
 
-/// Whether who dials `address` in one network namespace may come to another one that has it. Of a link it
-/// is not known which other namespaces are on it.
-fn is_reached(
-    from: (HostId, u32),
-    netns: (HostId, u32),
-    address: Address,
-    realms: &Realms,
-) -> bool {
-    netns == from || address.scope().is_none() && realms.meets(from.0, netns.0, address.ip())
+    /// Whether who dials `address` in one network namespace may come to another one that has it. Of a link it
+    /// is not known which other namespaces are on it; one of a user's may have any address.
+    fn is_reached(
+        &self,
+        from: (HostId, u32),
+        netns: (HostId, u32),
+        address: Address,
+        realms: &Realms,
+    ) -> bool {
+        let is_apart = || address.scope().is_some() || self.present.is_users(netns);
+        netns == from || !is_apart() && realms.meets(from.0, netns.0, address.ip())
+    }
 }

@@ -375,10 +375,10 @@ impl Halves {
         } = *asked;
         let connection = &event.connection;
         let node = nodes.local(host, event.process.as_ref(), time);
-        nodes.uses(node, local);
-        let of = (host, payer_of(asked, event));
         let process = event.process.as_deref();
         let owner = process.map_or(Owner::root(host), |it| Owner::of(host, it));
+        nodes.uses(node, owner, local);
+        let of = (host, payer_of(asked, event));
         let remote = nodes.remote((of, asked.fails), owner, connection, time);
         let at = match side {
             Side::Server => Some(At {
@@ -414,9 +414,10 @@ impl Halves {
             nodes.stand(event.process.as_ref(), Standing::First);
         }
         // In a network namespace of its own a user gives itself any address, which is nobody else's there.
-        let owner = match nodes.is_users(node) {
-            true => SightingId::NONE,
-            false => self.facts.owns((host, netns), local, times),
+        let is_users = process.map(Process::is_in_users_place);
+        let owner = match is_users {
+            Some(true) => SightingId::NONE,
+            Some(false) | None => self.facts.owns((host, netns), local, times),
         };
         let taker = match (half.came_in(), &event.process) {
             (Some(place), Some(_)) => self.facts.takes(place, node, times),
@@ -426,7 +427,7 @@ impl Halves {
             half: number,
             owner,
             taker,
-            present: self.facts.is_present((host, netns), time),
+            present: self.facts.is_present((host, netns), is_users, time),
             process: event.process.as_ref().and(nodes.asked()),
             _kept: (event.process.clone(), connection.name.clone()),
         }

@@ -85,7 +85,7 @@ impl NodeId {
 
 impl HostId {
     /// The one with this index.
-    pub(super) fn at(index: usize) -> Self {
+    pub(super) const fn at(index: usize) -> Self {
         Self(index as u32)
     }
 
@@ -167,7 +167,7 @@ pub(super) enum Realm {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) key: Key,
-    /// Who pays for what is kept of it; of a remote, who alone has to do with it, else root.
+    /// Who pays for it; of a remote, who alone has to do with it, else root.
     pub(super) owner: Owner,
     pub(super) workload: Option<Arc<Workload>>,
     pub(super) processes: Processes,
@@ -315,17 +315,18 @@ impl Nodes {
         let (node, is_new) = self.workload(host, process, time);
         let Self { nodes, room, .. } = self;
         let known = &mut nodes[node.index()];
-        let owner = known.owner;
         if let Some(workload) = &process.workload {
             // The newest is the most complete: names of containers come later.
             let old = known.workload.as_deref().map_or(0, Workload::bytes);
-            if is_new || room.swap(owner, old, workload.bytes()) {
+            let [old, new] = [old, workload.bytes()].map(|bytes| (known.owner, bytes));
+            if is_new || room.swap(Some(old), new) {
                 known.workload = Some(Arc::clone(workload));
             }
         }
         let processes = &mut known.processes;
-        let swap = |old, new| is_new || room.swap(owner, old, new);
-        let place = processes.add(process, time, swap);
+        let swap = |old, new| is_new || room.swap(old, new);
+        let owner = Owner::of(host, process);
+        let place = processes.add(process, owner, time, swap);
         let bytes = process.bytes();
         if self.by_process.len() >= MAX_REMEMBERED || self.remembered + bytes > MAX_REMEMBERED_BYTES
         {
@@ -595,28 +596,20 @@ impl Nodes {
         matches!(self.get(id).key, Key::Remote(_, _, Dialled::Name(_)))
     }
 
-    /// Whether a user chose what it is called, and may choose its addresses.
-    pub(super) fn is_users(&self, id: NodeId) -> bool {
-        let workload = self.get(id).workload.as_ref();
-        workload.is_some_and(|it| it.uid.is_some())
-    }
-
     pub(super) fn is_unknown(&self, id: NodeId) -> bool {
         matches!(self.get(id).key, Key::Unknown(_))
     }
 
-    /// The workload uses that address itself.
-    pub(super) fn uses(&mut self, id: NodeId, address: Address) {
-        let Known {
-            addresses, owner, ..
-        } = &mut self.nodes[id.index()];
+    /// The workload uses that address itself, for which `owner` pays.
+    pub(super) fn uses(&mut self, id: NodeId, owner: Owner, address: Address) {
+        let Known { addresses, .. } = &mut self.nodes[id.index()];
         let Err(at) = addresses.find(address) else {
             return;
         };
         if address.ip().is_loopback() || address.ip().is_unspecified() {
             return;
         }
-        if addresses.has_room() && self.addresses.take(*owner, 0) {
+        if addresses.has_room() && self.addresses.take(owner, 0) {
             addresses.insert(at, address);
         } else if self.cut_addresses.len() < MAX_ALL_ADDRESSES {
             addresses.cut += u64::from(self.cut_addresses.insert((id, address)));
@@ -635,9 +628,10 @@ impl Nodes {
             (Happened::Exit { .. }, Some(process)) => known.processes.end(process),
             (_, None) => false,
         };
-        let (room, owner) = (&mut self.room, known.owner);
-        let swap = |old, new| room.swap(owner, old, new);
-        known.changes.add(change, is_major, swap);
+        let host = known.owner.host;
+        let owner = process.map_or(known.owner, |it| Owner::of(host, it));
+        let swap = |old, new| self.room.swap(old, new);
+        known.changes.add(change, is_major, owner, swap);
     }
 
     /// The node of a process, if there is one already.

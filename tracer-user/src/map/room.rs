@@ -4,6 +4,8 @@
 //! fill is that user's own: other users, and root before all, have room left whatever one of them does. What
 //! does not fit is for the caller to fold, to count and to tell.
 
+use std::collections::hash_map::Entry;
+
 use foldhash::HashMap;
 
 use super::nodes::HostId;
@@ -36,6 +38,9 @@ impl Owner {
         Self { host, user: None }
     }
 }
+
+/// What someone pays for: so many bytes.
+pub(super) type Paid = (Owner, usize);
 
 /// So many entries, and so many bytes in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +86,7 @@ pub(super) struct Room {
     bounds: Bounds,
     all: Amount,
     users: HashMap<HostId, Amount>,
-    /// At most as many as entries: who has nothing is not in it.
+    /// Who has nothing is not in it.
     user: HashMap<Owner, Amount>,
 }
 
@@ -105,21 +110,26 @@ impl Room {
         fits
     }
 
-    /// Whether there is room for `new` bytes in the place of `old` ones in an entry of `owner`; then the place
-    /// is taken. What does not grow always fits.
-    pub(super) fn swap(&mut self, owner: Owner, old: usize, new: usize) -> bool {
-        let bytes = |bytes| Amount { entries: 0, bytes };
-        let fits = new <= old || self.fits(owner, bytes(new - old));
-        if fits {
-            self.remove(owner, bytes(old));
-            self.add(owner, bytes(new));
+    /// Whether there is room for `new` in the place of `old`, in an entry of whomever; then the place is taken.
+    /// What does not grow always fits.
+    pub(super) fn swap(&mut self, old: Option<Paid>, new: Paid) -> bool {
+        let amount = |bytes| Amount { entries: 0, bytes };
+        if let Some((owner, bytes)) = old {
+            self.remove(owner, amount(bytes));
+        }
+        let is_less = old.is_some_and(|(owner, bytes)| owner == new.0 && new.1 <= bytes);
+        let fits = is_less || self.fits(new.0, amount(new.1));
+        if let Some((owner, bytes)) = old.filter(|_| !fits) {
+            self.add(owner, amount(bytes));
+        } else if fits {
+            self.add(new.0, amount(new.1));
         }
         fits
     }
 
-    /// Whether `owner` has anything here.
+    /// Whether `owner` has any entry here.
     pub(super) fn has(&self, owner: Owner) -> bool {
-        self.user.contains_key(&owner)
+        self.user.get(&owner).is_some_and(|it| it.entries > 0)
     }
 
     fn fits(&self, owner: Owner, more: Amount) -> bool {
@@ -136,10 +146,9 @@ impl Room {
         if owner.user.is_some() {
             let users = self.users.entry(owner.host).or_default();
             *users = users.plus(more);
-            if let Some(user) = self.user.get_mut(&owner) {
+            if more != Amount::default() {
+                let user = self.user.entry(owner).or_default();
                 *user = user.plus(more);
-            } else if more.entries > 0 {
-                self.user.insert(owner, more);
             }
         }
     }
@@ -153,8 +162,11 @@ impl Room {
         {
             *users = users.minus(less);
         }
-        if let Some(user) = self.user.get_mut(&owner) {
-            *user = user.minus(less);
+        if let Entry::Occupied(mut user) = self.user.entry(owner) {
+            *user.get_mut() = user.get().minus(less);
+            if *user.get() == Amount::default() {
+                user.remove();
+            }
         }
     }
 }
@@ -215,12 +227,28 @@ mod tests {
         assert!(!room.take(user(1), 101));
         assert!(room.take(user(1), 100));
         // Full: what grows does not fit, what does not grow does.
-        assert!(!room.swap(user(1), 100, 101));
-        assert!(room.swap(user(1), 100, 100));
-        assert!(room.swap(user(1), 100, 40));
-        assert!(room.swap(user(1), 0, 60) && !room.swap(user(1), 0, 1));
+        let mut swap = |old, new| room.swap(Some((user(1), old)), (user(1), new));
+        assert!(!swap(100, 101));
+        assert!(swap(100, 100));
+        assert!(swap(100, 40));
+        assert!(room.swap(None, (user(1), 60)) && !room.swap(None, (user(1), 1)));
         assert!(room.take(user(2), 300) && !room.take(user(3), 101));
         assert!(room.take(Owner::root(HostId::at(0)), 400));
         assert!(!room.take(Owner::root(HostId::at(0)), 1));
+    }
+
+    #[test]
+    fn whose_bytes_are_in_an_entry_pays_for_them() {
+        let mut room = Room::new(BOUNDS);
+        let root = Owner::root(HostId::at(0));
+        assert!(room.take(root, 100));
+        // In an entry of root's a user fills his own part, and has no entry by that.
+        assert!(room.swap(Some((root, 50)), (user(1), 300)));
+        assert!(!room.swap(None, (user(1), 1)) && !room.has(user(1)));
+        assert_eq!((room.all.bytes, room.user[&user(1)].bytes), (350, 300));
+        // What does not fit changes nothing; what another one had is given back to him.
+        assert!(!room.swap(Some((root, 50)), (user(1), 1)));
+        assert!(room.swap(Some((user(1), 300)), (root, 50)));
+        assert_eq!((room.all.bytes, room.user.len()), (100, 0));
     }
 }

@@ -263,3 +263,107 @@ fn who_has_its_name_from_others_goes_by_number_where_a_remote_comes_in() {
     let view = map_of(&[named, comes(Some(&web), 80, at, 2).closes(1.0, 1, 1)]);
     assert!(edges(&view).contains_key("198.51.100.7 -> web.service:80"));
 }
+
+/// The same event in another network namespace.
+fn within(mut event: Event, netns: u32) -> Event {
+    match &mut event.body {
+        Body::Listen(it) | Body::Unlisten(it) => it.listener.netns = netns,
+        Body::Connect(it) | Body::Accept(it) | Body::Close(it) | Body::Fail(it) => {
+            it.connection.netns = netns;
+        }
+        _ => {}
+    }
+    event
+}
+
+/// `process` in a place that the user `uid` owns.
+fn in_place_of(uid: u32, process: &Arc<Process>) -> Arc<Process> {
+    let mut process = Arc::unwrap_or_clone(Arc::clone(process));
+    let workload = process.workload.as_mut().map(Arc::make_mut);
+    workload.expect("a workload").uid = Some(uid);
+    Arc::new(process)
+}
+
+/// `process` listens there, at any address.
+fn listens(process: &Arc<Process>, netns: u32, port: u16) -> Event {
+    let event = ListenerEvent {
+        listener: Listener {
+            local: SocketAddr::new([0, 0, 0, 0].into(), port),
+            backlog: Some(1),
+            netns,
+        },
+        process: Some(Arc::clone(process)),
+        evidence: Evidence {
+            process: ProcessEvidence::Hook,
+            direction: None,
+            end: None,
+        },
+    };
+    Event {
+        time: at(1.0),
+        host: host("web-1"),
+        body: Body::Listen(event),
+    }
+}
+
+#[test]
+fn a_users_network_namespace_takes_nobodys_address() {
+    let web = of_user(0, "web.service");
+    let evil = in_place_of(1000, &of_user(1000, "evil"));
+    let db = address("10.0.0.9:5432");
+    // It has the address of another machine, and what is refused there is of no process that is known.
+    let mut refused = comes(None, 81, stranger(1), 3);
+    refused.local = SocketAddr::new(db.ip(), 81);
+    let events = [
+        listens(&evil, 66, 5432),
+        within(refused.fails(2.0, Reason::NotListening), 66),
+        dials(&web, db, 1).closes(3.0, 1, 1),
+    ];
+    let back: Vec<Event> = events.iter().rev().cloned().collect();
+    for events in [&events[..], &back[..]] {
+        let edges = edges(&map_of(events));
+        assert!(
+            edges.contains_key("web.service -> 10.0.0.9:5432"),
+            "{edges:?}"
+        );
+    }
+    // By workloads of all of a host it is the same, whoever was seen last.
+    let by_host = Options {
+        group_by: GroupBy::Host,
+        ..Options::ONE_HOST
+    };
+    let mut own = comes(Some(&evil), 5432, stranger(1), 4);
+    own.local = db;
+    let events = [
+        within(own.closes(2.0, 1, 1), 66),
+        listens(&evil, 66, 5432),
+        dials(&web, db, 1).closes(3.0, 1, 1),
+        within(own.closes(2.0, 1, 1), 66),
+    ];
+    let edges = edges(&map_with(by_host, &events));
+    assert!(edges.contains_key("web-1 -> 10.0.0.9:5432"), "{edges:?}");
+}
+
+#[test]
+fn a_users_programs_in_units_of_root_leave_room_for_roots() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let args: Arc<[String]> = vec!["x".repeat(4000)].into();
+    let mut n = 0;
+    for session in 0..1000 {
+        let unit = format!("session-{session}.scope");
+        n += 1;
+        map.push(&dials(&of_user(0, &unit), stranger(1), n).closes(1.0, 1, 1));
+        for pid in 0..60 {
+            let mut process = Arc::unwrap_or_clone(of_user(1000, &unit));
+            (process.pid, process.args) = (100_000 + pid, Some(Arc::clone(&args)));
+            n += 1;
+            map.push(&dials(&Arc::new(process), stranger(1), n).closes(1.0, 1, 1));
+        }
+    }
+    map.push(&dials(&of_user(0, "late.service"), stranger(1), n + 1).closes(1.0, 1, 1));
+    let view = map.view();
+    assert!(find(&view, "late.service").is_some(), "root's have room");
+    assert_eq!(view.coverage[0].cut.nodes, 0);
+    let cut: u64 = view.nodes.iter().map(|it| it.cut.processes).sum();
+    assert!(cut > 50_000, "a user fills what is his: {cut}");
+}
