@@ -10,9 +10,10 @@ use super::{
     nodes::{HostId, NodeId, Nodes},
     presence::{Presence, PresenceId},
     realms::Realms,
+    remotes::Charged,
     sightings::{Sighting, SightingId, Sightings},
 };
-use crate::model::{Address, Reason, Timestamp};
+use crate::model::{Address, Payer, Reason, Timestamp};
 
 /// Most of who has an address, of who accepts, and of who serves.
 const MAX_SEEN: usize = 131_072;
@@ -99,18 +100,20 @@ impl Facts {
     /// A socket listens, or does so no more; `is_users` says, if it is known whose it is, whether a user may have
     /// given it any address: that does not say that its namespace has it.
     pub(super) fn listener(&mut self, place: Place, word: Word, is_users: Option<bool>) {
-        self.is_present((place.host, place.netns), is_users, word.time);
+        let netns = (place.host, place.netns);
+        self.is_present(netns, word.payer, is_users, word.time);
         // It may outlive the address.
         if word.listens && is_users != Some(true) {
-            self.owns((place.host, place.netns), place.address, [word.time; 2]);
+            self.owns(netns, word.payer, place.address, [word.time; 2]);
         }
         self.listeners.tell(place, word);
     }
 
-    /// That network namespace has `address`.
+    /// That network namespace has `address`; `payer` pays for what is kept of it.
     pub(super) fn owns(
         &mut self,
         netns: (HostId, u32),
+        payer: Payer,
         address: Address,
         times: [Timestamp; 2],
     ) -> SightingId {
@@ -119,35 +122,37 @@ impl Facts {
         if ip.is_loopback() || ip.is_unspecified() {
             return SightingId::NONE;
         }
-        let known = self.owners.tell(address, netns, times);
+        let known = self.owners.tell((netns.0, payer), address, netns, times);
         if known == SightingId::NONE {
             self.cut.entry(netns.0).or_default().owners += 1;
         }
         known
     }
 
-    /// That network namespace is there, for what `is_users` or not, if that is known.
+    /// That network namespace is there, for what `is_users` or not, if that is known; `payer` pays for it.
     pub(super) fn is_present(
         &mut self,
         netns: (HostId, u32),
+        payer: Payer,
         is_users: Option<bool>,
         time: Timestamp,
     ) -> PresenceId {
-        let known = self.present.tell(netns, is_users, time);
+        let known = self.present.tell(netns, payer, is_users, time);
         if known.is_none() {
             self.cut.entry(netns.0).or_default().owners += 1;
         }
         known.unwrap_or(PresenceId::NONE)
     }
 
-    /// `node` has what came in at `place`.
+    /// `node` has what came in at `place`; `payer` pays for what is kept of it.
     pub(super) fn takes(
         &mut self,
         place: Place,
+        payer: Payer,
         node: NodeId,
         times: [Timestamp; 2],
     ) -> SightingId {
-        let known = self.takers.tell(place, node, times);
+        let known = self.takers.tell((place.host, payer), place, node, times);
         if known == SightingId::NONE {
             self.cut.entry(place.host).or_default().servers += 1;
         }
@@ -167,16 +172,19 @@ impl Facts {
         self.takers.see(taker, times) && is_kept
     }
 
-    /// These two are the ends of one connection, opened then. Returns where that is kept, if there was
-    /// room.
+    /// These two are the ends of one connection, opened then; `of` has the client's. Returns where that is kept,
+    /// if there was room.
     pub(super) fn join(
         &mut self,
+        of: Charged,
         client: &Half,
         server: &Half,
         opened: Timestamp,
     ) -> Option<SightingId> {
         let dialled = (client.host, client.netns, client.remote, client.port);
-        let known = self.servers.tell(dialled, Server::of(server), [opened; 2]);
+        let known = self
+            .servers
+            .tell(of, dialled, Server::of(server), [opened; 2]);
         if known == SightingId::NONE {
             self.cut.entry(client.host).or_default().servers += 1;
             return None;

@@ -2,8 +2,8 @@
 
 use foldhash::HashMap;
 
-use super::nodes::HostId;
-use crate::model::Timestamp;
+use super::{nodes::HostId, remotes::Charged};
+use crate::model::{Payer, Shares, Timestamp};
 
 /// Number of a namespace, for those who see it again; there may be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,8 @@ struct Seen {
 pub(super) struct Presence {
     numbers: HashMap<(HostId, u32), PresenceId>,
     seen: Vec<Seen>,
-    max: usize,
+    /// Whose these are.
+    shares: Shares<Charged>,
 }
 
 impl Presence {
@@ -35,20 +36,21 @@ impl Presence {
         Self {
             numbers: HashMap::default(),
             seen: Vec::new(),
-            max,
+            shares: Shares::new(max),
         }
     }
 
-    /// That namespace is there, with a process in it that is in a place of a user's or not, if that is known. None
-    /// if there is no room for it.
+    /// That namespace is there, with a process in it that is in a place of a user's or not, if that is known;
+    /// `payer` pays for it. None if there is no room for it.
     pub(super) fn tell(
         &mut self,
         netns: (HostId, u32),
+        payer: Payer,
         is_users: Option<bool>,
         time: Timestamp,
     ) -> Option<PresenceId> {
         let known = self.numbers.get(&netns).copied();
-        if known.is_none() && self.seen.len() >= self.max {
+        if known.is_none() && !self.shares.take((netns.0, payer)) {
             return None;
         }
         let id = known.unwrap_or_else(|| {

@@ -367,3 +367,58 @@ fn a_users_programs_in_units_of_root_leave_room_for_roots() {
     let cut: u64 = view.nodes.iter().map(|it| it.cut.processes).sum();
     assert!(cut > 50_000, "a user fills what is his: {cut}");
 }
+
+/// What `map` had no room for on its only host, before and after what root's services do.
+fn cuts_nothing_of_roots(map: &mut Map, time: f64) {
+    let before = map.view().coverage[0].cut;
+    let web = of_user(0, "web.service");
+    let mut events = vec![listens(&web, 1, 80)];
+    for n in 0..10 {
+        let at = |port| SocketAddr::new([10, 9, 9, n as u8].into(), port);
+        let mut comes_in = comes(Some(&web), 80, stranger(1), 2_000_000 + n);
+        comes_in.local = at(80);
+        let own = dials(&web, at(9000 + n as u16), 2_000_100 + n);
+        events.extend([comes_in.closes(time, 1, 1), own.closes(time, 1, 1)]);
+    }
+    events.iter().for_each(|it| map.push(it));
+    assert_eq!(map.view().coverage[0].cut, before);
+}
+
+#[test]
+fn a_users_own_addresses_hide_nobody_elses() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let evil = of_user(1000, "evil");
+    // As many places as there is room for, and more, at which it accepts.
+    for n in 0..halves::MAX_PLACES as u32 + 1000 {
+        let mut comes_in = comes(Some(&evil), 1, stranger(n % 8), n);
+        comes_in.local = stranger(n);
+        map.push(&comes_in.closes(1.0, 1, 1));
+    }
+    assert!(map.view().coverage[0].cut.servers > 1000);
+    cuts_nothing_of_roots(&mut map, 2.0);
+}
+
+#[test]
+fn a_users_scans_hide_nobody_elses() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let (evil, web) = (of_user(1000, "evil"), of_user(0, "web.service"));
+    let scan = |map: &mut Map, who, to: u32, n: &mut u32| {
+        for port in 1..=halves::MAX_FAILING_PORTS as u16 + 10 {
+            let mut at = stranger(to);
+            at.set_port(port);
+            *n += 1;
+            map.push(&dials(who, at, *n).fails(1.0, Reason::Refused));
+        }
+    };
+    let mut n = 0;
+    (0..1200).for_each(|to| scan(&mut map, &evil, to, &mut n));
+    scan(&mut map, &web, 5000, &mut n);
+    let view = map.view();
+    let place = view.nodes.iter().position(|it| &*it.name == "web.service");
+    let mut own = view.edges.iter().filter(|it| Some(it.client) == place);
+    assert_eq!(
+        own.next().map(|it| it.history.ports),
+        Some(26),
+        "all its ports"
+    );
+}
