@@ -1,4 +1,4 @@
-//! How much of a map each may fill: entries and bytes, of all, of the users of a host, and of one user.
+//! How much of a map each may fill: entries and bytes, of all, of all users, of those of a host, and of one user.
 //!
 //! Whoever may run programs may run many, and give them long names and arguments. So what one user's programs
 //! fill is that user's own: other users, and root before all, have room left whatever one of them does. What
@@ -64,17 +64,28 @@ impl Amount {
         }
     }
 
+    /// So many times as much.
+    fn times(self, times: usize) -> Self {
+        Self {
+            entries: self.entries.saturating_mul(times),
+            bytes: self.bytes.saturating_mul(times),
+        }
+    }
+
     fn is_within(self, bound: Self) -> bool {
         self.entries <= bound.entries && self.bytes <= bound.bytes
     }
 }
+
+/// How many times as much as is free for users those of one host may have: alone that is seven eighths of it.
+const PART: usize = 7;
 
 /// How much there is room for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// Of all hosts.
     pub(super) all: Amount,
-    /// Of all users of one host but root.
+    /// Of all users of all hosts but root.
     pub(super) users: Amount,
     /// Of one of them.
     pub(super) user: Amount,
@@ -85,6 +96,8 @@ pub(super) struct Bounds {
 pub(super) struct Room {
     bounds: Bounds,
     all: Amount,
+    all_users: Amount,
+    /// Of those of one host.
     users: HashMap<HostId, Amount>,
     /// Who has nothing is not in it.
     user: HashMap<Owner, Amount>,
@@ -95,6 +108,7 @@ impl Room {
         Self {
             bounds,
             all: Amount::default(),
+            all_users: Amount::default(),
             users: HashMap::default(),
             user: HashMap::default(),
         }
@@ -137,13 +151,18 @@ impl Room {
         let is_root = owner.user.is_none();
         let of_users = self.users.get(&owner.host).copied().unwrap_or_default();
         let own = self.user.get(&owner).copied().unwrap_or_default();
+        let free = users.minus(self.all_users);
         self.all.plus(more).is_within(all)
-            && (is_root || of_users.plus(more).is_within(users) && own.plus(more).is_within(user))
+            && (is_root
+                || more.is_within(free)
+                    && of_users.plus(more).is_within(free.times(PART))
+                    && own.plus(more).is_within(user))
     }
 
     fn add(&mut self, owner: Owner, more: Amount) {
         self.all = self.all.plus(more);
         if owner.user.is_some() {
+            self.all_users = self.all_users.plus(more);
             let users = self.users.entry(owner.host).or_default();
             *users = users.plus(more);
             if more != Amount::default() {
@@ -161,6 +180,7 @@ impl Room {
             .filter(|_| owner.user.is_some())
         {
             *users = users.minus(less);
+            self.all_users = self.all_users.minus(less);
         }
         if let Entry::Occupied(mut user) = self.user.entry(owner) {
             *user.get_mut() = user.get().minus(less);
@@ -218,6 +238,42 @@ mod tests {
             user: Some(1),
         };
         assert_eq!(taken(&mut room, elsewhere, 1), 0);
+    }
+
+    #[test]
+    fn users_of_many_hosts_leave_room_for_root_and_for_one_another() {
+        let amount = |n: usize| Amount {
+            entries: n,
+            bytes: 100 * n,
+        };
+        let mut room = Room::new(Bounds {
+            all: amount(1000),
+            users: amount(800),
+            user: amount(100),
+        });
+        let of = |host, user: Option<u32>| Owner {
+            host: HostId::at(host),
+            user,
+        };
+        let mut users = Vec::new();
+        for host in 1..=16 {
+            let each = (1..50).map(|uid| taken(&mut room, of(host, Some(uid)), 10));
+            users.push(each.sum::<usize>());
+        }
+        assert_eq!(users[..3], [700, 88, 11]);
+        assert!(users.iter().sum::<usize>() <= 800);
+        assert_eq!(taken(&mut room, of(16, None), 10), 100);
+        assert_eq!(taken(&mut room, of(0, None), 10), 100);
+
+        // Of bytes it is the same.
+        let mut room = Room::new(Bounds {
+            all: amount(1000),
+            users: amount(800),
+            user: amount(800),
+        });
+        let each = (1..=3).map(|host| taken(&mut room, of(host, Some(1)), 10_000));
+        assert_eq!(each.collect::<Vec<_>>(), [7, 1, 0]);
+        assert_eq!(taken(&mut room, of(0, None), 10_000), 2);
     }
 
     #[test]
