@@ -2,7 +2,7 @@
 //! time. The same in whatever order it is told; what is told late counts for its own time.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -258,8 +258,8 @@ pub(super) type Unkept = HashMap<NodeId, u64>;
 pub(super) struct Listeners {
     places: HashMap<Place, Here>,
     hosts: HashMap<HostId, OfHost>,
-    /// When runs began, and where, in order.
-    began: Vec<(Timestamp, HostId)>,
+    /// When runs began, and where.
+    began: BTreeSet<(Timestamp, HostId)>,
     words: usize,
 }
 
@@ -290,19 +290,19 @@ impl Listeners {
             unkept.clear();
         }
         runs.insert(at, time);
-        let began = (time, host);
-        let at = self.began.partition_point(|it| *it < began);
-        self.began.insert(at, began);
+        self.began.insert((time, host));
     }
 
     /// Whether a run began on another host than `host` between these: it found what was open then, and did not
     /// see it begin.
     pub(super) fn began_elsewhere(&self, host: HostId, [from, to]: [Timestamp; 2]) -> bool {
-        let until = self.began.partition_point(|(time, _)| *time < to);
-        let mut between = self.began[..until]
-            .iter()
-            .rev()
-            .take_while(|it| it.0 > from);
+        // As many as one host has at most are looked at in vain.
+        let from = Timestamp::from_ns(from.as_ns().saturating_add(1));
+        let first = HostId::at(0);
+        let mut between = match from < to {
+            true => self.began.range((from, first)..(to, first)),
+            false => return false,
+        };
         between.any(|it| it.1 != host)
     }
 

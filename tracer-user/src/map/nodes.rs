@@ -175,6 +175,8 @@ pub(super) struct Known {
     pub(super) addresses: Addresses,
     pub(super) changes: Changes,
     pub(super) members: u64,
+    /// It is among those that have processes which listen or have connections.
+    is_active: bool,
     pub(super) first_seen: Timestamp,
     pub(super) last_seen: Timestamp,
 }
@@ -193,8 +195,8 @@ pub(super) struct Nodes {
     surplus_host: bool,
     nodes: Vec<Known>,
     by_key: HashMap<Key, NodeId>,
-    /// What runs on each host.
-    of_host: HashMap<HostId, Vec<NodeId>>,
+    /// By host, what has processes that listen or have connections, as far as is known.
+    active: HashMap<HostId, Vec<NodeId>>,
     /// By address of the value, which is kept so that no other takes the address.
     by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId, Place)>,
     /// The process that was asked for last.
@@ -216,6 +218,9 @@ pub(super) struct Nodes {
     /// How many nodes were folded as they came, and how often a name had no room there.
     cut_nodes: HashMap<HostId, u64>,
     cut_names: HashMap<HostId, u64>,
+    /// How many nodes were looked at as runs ended.
+    #[cfg(test)]
+    pub(super) looked_at: usize,
 }
 
 impl Nodes {
@@ -228,7 +233,7 @@ impl Nodes {
             surplus_host: false,
             nodes: Vec::new(),
             by_key: HashMap::default(),
-            of_host: HashMap::default(),
+            active: HashMap::default(),
             by_process: HashMap::default(),
             latest: None,
             remotes: Remotes::default(),
@@ -242,6 +247,8 @@ impl Nodes {
             heard_by: Shares::new(MAX_NODES),
             cut_nodes: HashMap::default(),
             cut_names: HashMap::default(),
+            #[cfg(test)]
+            looked_at: 0,
         }
     }
 
@@ -399,6 +406,18 @@ impl Nodes {
     pub(super) fn hold(&mut self, process: Option<&Arc<Process>>, is_end: bool) {
         if let (Some(process), Some((processes, place))) = (process, self.latest(process)) {
             processes.hold(place, process, is_end);
+            if let Some((_, node, _)) = self.latest {
+                self.is_active(node);
+            }
+        }
+    }
+
+    /// A process of it listens or has a connection.
+    fn is_active(&mut self, id: NodeId) {
+        let known = &mut self.nodes[id.index()];
+        if let Some(host) = known.key.host().filter(|_| !known.is_active) {
+            known.is_active = true;
+            self.active.entry(host).or_default().push(id);
         }
     }
 
@@ -556,9 +575,6 @@ impl Nodes {
             return id;
         }
         let id = NodeId(self.nodes.len() as u32);
-        if let Some(host) = key.host() {
-            self.of_host.entry(host).or_default().push(id);
-        }
         self.nodes.push(Known {
             owner: Owner::root(key.host().unwrap_or(HostId(0))),
             key: key.clone(),
@@ -567,6 +583,7 @@ impl Nodes {
             addresses: Addresses::default(),
             changes: Changes::default(),
             members: 0,
+            is_active: false,
             first_seen: time,
             last_seen: time,
         });
@@ -643,13 +660,21 @@ impl Nodes {
     pub(super) fn listen(&mut self, id: NodeId, process: Option<&Process>, listens: bool) {
         if let Some(process) = process {
             self.nodes[id.index()].processes.listen(process, listens);
+            self.is_active(id);
         }
     }
 
     /// Who listens on `host` is told anew: another run of the tracer begins.
     pub(super) fn forget_listeners(&mut self, host: HostId) {
-        for id in self.of_host.get(&host).into_iter().flatten() {
-            self.nodes[id.index()].processes.forget();
+        let active = self.active.remove(&host).unwrap_or_default();
+        for id in &active {
+            let known = &mut self.nodes[id.index()];
+            known.processes.forget();
+            known.is_active = false;
+        }
+        #[cfg(test)]
+        {
+            self.looked_at += active.len();
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Draft {
     /// Where who listens, and what came in elsewhere.
     listening: HashMap<NodeId, Vec<ListeningAt>>,
     strays: Vec<Stray>,
+    /// Network namespaces of each host that it is not known of which others they are one with.
+    unheld: foldhash::HashMap<HostId, u64>,
 }
 
 /// Client and server of an edge, and its port.
@@ -129,7 +131,7 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
     edges.sort_by_key(|edge| (edge.client, edge.server, edge.port));
     View {
         generated: map.now,
-        coverage: coverage(map, identity),
+        coverage: coverage(map, identity, &draft.unheld),
         nodes: nodes.into_iter().map(|(_, node)| node).collect(),
         edges,
         strays: draft.strays,
@@ -228,6 +230,7 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     }
     courses(map, edges, parts);
     scans(edges);
+    draft.unheld = split.into_cut();
     draft.listening = uses.listening(&draft.nodes);
     draft.strays = uses.strays(map, &labels.identity);
     draft
@@ -350,7 +353,11 @@ fn scans(edges: &mut BTreeMap<EdgeKey, Counters>) {
     }
 }
 
-fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
+fn coverage(
+    map: &Map,
+    identity: &Identity,
+    unheld: &foldhash::HashMap<HostId, u64>,
+) -> Vec<HostCoverage> {
     let hosts = map.nodes.hosts();
     let mut told: Vec<(HostId, HostCoverage)> = Vec::new();
     for (at, watched) in map.watched.iter().enumerate() {
@@ -359,7 +366,7 @@ fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
         let watched = watched.snapshot(&hosts[at]);
         let (twins, twins_cut) = identity.twins(host);
         let watched = HostCoverage {
-            cut: cut(map, host),
+            cut: cut(map, host, unheld.get(&host).copied().unwrap_or(0)),
             twins: twins.to_vec(),
             twins_cut,
             taken_for_one: watched.taken_for_one || is_surplus,
@@ -382,8 +389,8 @@ fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
     coverage
 }
 
-/// What of `host` there was no room for.
-fn cut(map: &Map, host: HostId) -> HostCut {
+/// What of `host` there was no room for; so many network namespaces of it are `unheld`.
+fn cut(map: &Map, host: HostId, unheld: u64) -> HostCut {
     let (nodes, names) = map.nodes.cut(host);
     let halves = map.halves.cut(host);
     HostCut {
@@ -391,7 +398,11 @@ fn cut(map: &Map, host: HostId) -> HostCut {
         edges: halves.edges,
         servers: halves.servers,
         names,
-        networks: map.realms.cut(host).saturating_add(halves.owners),
+        networks: map
+            .realms
+            .cut(host)
+            .saturating_add(halves.owners)
+            .saturating_add(unheld),
     }
 }
 
