@@ -434,7 +434,7 @@ fn files_name_what_nobody_asked_for() {
     assert_eq!(at(HOME, [11, 0, 0, 1]), None);
     // What was asked for says more than any file.
     TALK.resolve(&mut names, "a.test", SHARED, 1);
-    let name = names.name(HOME, (None, None), SHARED.into(), 2 * SECOND_NS);
+    let name = names.name(HOME, (None, Some(TALK.uid)), SHARED.into(), 2 * SECOND_NS);
     assert_eq!(name.map(|name| name.source), Some(NameSource::DnsOther));
 }
 
