@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Proof,
+    Doubt, Proof,
     arrivals::Arrivals,
     instances::{self, Instances},
     ports::Ports,
+    service,
 };
 use crate::model::{Address, Node, NodeKind, View};
 
@@ -118,6 +119,31 @@ impl<'a> Matching<'a> {
             }
             arrivals.tell(view, proof);
         }
+        let workloads = self.ownerless();
+        if workloads > 0 {
+            proof.doubt(Doubt::Ownerless { workloads });
+        }
+    }
+
+    /// How many new workloads of users are like one that is gone, as who knows no users tells it: they are no
+    /// less theirs, but what was recorded before there was `workload.uid` cannot say so.
+    fn ownerless(&self) -> u64 {
+        let uid = |node: &Node| node.workload.as_ref().and_then(|it| it.uid);
+        if self.before.nodes.iter().any(|it| uid(it).is_some()) {
+            return 0;
+        }
+        let host = |node: &'a Node| node.host.as_ref().map(|it| &it.name);
+        let gone = self.nodes.iter().zip(&self.before.nodes);
+        let gone = gone.filter(|(same, node)| same.is_none() && node.kind == NodeKind::Workload);
+        let gone: HashSet<_> = gone
+            .map(|(_, node)| (host(node), service::of(node)))
+            .collect();
+        let new = self.new_nodes.iter().map(|at| &self.after.nodes[*at]);
+        let alike = new.filter(|node| {
+            let lasting = service::ownerless(node);
+            lasting.is_some_and(|it| gone.contains(&(host(node), it)))
+        });
+        alike.count() as u64
     }
 
     fn match_edges(&mut self) {

@@ -190,6 +190,12 @@ pub enum Doubt {
         /// The host's name.
         host: String,
     },
+    /// Workloads of users are new, and the first of two maps, which knows no users, has the like of them: they may
+    /// be the same.
+    Ownerless {
+        /// How many.
+        workloads: u64,
+    },
     /// A host of the first of two maps was not watched for the second one.
     HostMissing {
         /// The host's name.

@@ -3,7 +3,7 @@
 //! is made of. Numbers and hashes that a runtime makes up (of a task, an allocation, a machine, a
 //! transient unit) are no part of it: they are others after each start.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::generated;
 use crate::model::{Container, Node, NodeKind, Outer, Workload, WorkloadKind, program};
@@ -79,6 +79,16 @@ pub(super) fn of(node: &Node) -> Lasting {
     lasting
 }
 
+/// What lasts of `node` as who knows no users would have it; none if it is no user's.
+pub(super) fn ownerless(node: &Node) -> Option<Lasting> {
+    let workload = plain(node.workload.as_deref()?)?;
+    let workload = Some(Arc::new(workload));
+    Some(of(&Node {
+        workload,
+        ..node.clone()
+    }))
+}
+
 /// Where an interpreter has the program of `node` from.
 pub(super) fn place(node: &Node) -> Option<program::Place> {
     node.processes.iter().find_map(|it| program::place(it))
@@ -113,21 +123,32 @@ pub(super) fn made_of(node: &Node) -> BTreeSet<String> {
 /// What lasts of a workload that runs `programs`; what is a user's is no service of root's nor of another
 /// user's, whatever it is called.
 fn of_owned(workload: &Workload, programs: &BTreeSet<String>) -> Lasting {
-    let Some(uid) = workload.uid else {
+    let (Some(uid), Some(plain)) = (workload.uid, plain(workload)) else {
         return of_workload(workload, programs);
     };
-    let suffix = format!("@{uid}");
-    let name = workload.name.strip_suffix(&suffix).map(Into::into);
-    let plain = Workload {
-        name: name.unwrap_or_else(|| workload.name.clone()),
-        ..workload.clone()
-    };
+    let suffix = suffix(uid);
     let mut lasting = of_workload(&plain, programs);
     if let Some(at) = lasting.service.find('/') {
         lasting.service.insert_str(at, &suffix);
     }
     lasting.service.push_str(&suffix);
     lasting
+}
+
+/// What the name of a workload of that user ends with.
+fn suffix(uid: u32) -> String {
+    format!("@{uid}")
+}
+
+/// `workload` as that user calls it; none if it is no user's.
+fn plain(workload: &Workload) -> Option<Workload> {
+    let suffix = suffix(workload.uid?);
+    let name = workload.name.strip_suffix(&suffix).map(Into::into);
+    Some(Workload {
+        name: name.unwrap_or_else(|| workload.name.clone()),
+        uid: None,
+        ..workload.clone()
+    })
 }
 
 /// What lasts of a workload that runs `programs`, whosever it is.

@@ -200,12 +200,11 @@ impl Enricher {
             connection.name = called;
             return;
         }
-        let process = event.process.as_ref().map(|it| it.key);
+        let process = event.process.as_deref();
+        let who = (process.map(|it| it.key), process.and_then(|it| it.uid));
         let now_ns = connection.id.begun_ns;
         let dialled = connection.dialled();
-        let name = self
-            .names
-            .name(connection.netns, process, dialled.ip(), now_ns);
+        let name = self.names.name(connection.netns, who, dialled.ip(), now_ns);
         connection.name = name.map(Arc::new);
         let is_opening = matches!(kind, Kind::Connect | Kind::Existing);
         if let Some(name) = connection.name.as_ref().filter(|_| is_opening)

@@ -23,6 +23,8 @@ use crate::model::{ConnectionEvent, ConnectionId, Timestamp};
 
 /// Of those with a single end, which is over, so many wait for the other one however long that takes.
 const ALWAYS_WAITING: usize = 4096;
+/// Of so many it does not matter that some are over.
+const MIN_OPEN: usize = 1024;
 /// Of those that were given up, so many are remembered by the client's end that was counted.
 pub(super) const REMEMBERED: usize = 65_536;
 
@@ -128,7 +130,30 @@ pub(super) struct Connections {
     waiting_at: HashMap<u64, Slot>,
     /// Those that were open when a run ended, by host and addresses.
     unwatched: HashMap<(HostId, u64), Slot>,
+    /// By number of the host.
+    open: Vec<Open>,
     given_up: GivenUp,
+    /// How many were looked at as runs ended.
+    #[cfg(test)]
+    pub(super) looked_at: usize,
+}
+
+/// Connections that may have an end on one host which is not over: all that have, some that had, each at least
+/// once.
+#[derive(Debug)]
+struct Open {
+    slots: Vec<Slot>,
+    /// With so many it is time to leave out those that had.
+    most: usize,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            most: MIN_OPEN,
+        }
+    }
 }
 
 /// Where a client's end was counted without its server's.
@@ -162,7 +187,10 @@ impl Connections {
             waiting: VecDeque::new(),
             waiting_at: HashMap::default(),
             unwatched: HashMap::default(),
+            open: Vec::new(),
             given_up: GivenUp::default(),
+            #[cfg(test)]
+            looked_at: 0,
         }
     }
 
@@ -276,6 +304,9 @@ impl Connections {
             }
             return (None, true);
         };
+        if !told.is_end {
+            self.is_open(told.host, slot);
+        }
         (self.judge(slot, halves, realms, nodes), true)
     }
 
@@ -289,9 +320,42 @@ impl Connections {
         is_before: bool,
     ) -> Option<HalfId> {
         let kept = self.find(host, event)?;
+        self.is_found(kept);
         let end = self.end_mut(kept)?;
         end.carry(event, time, is_before);
         Some(end.half)
+    }
+
+    /// One end of that connection is on `host`, and not over.
+    fn is_open(&mut self, host: HostId, slot: Slot) {
+        if self.open.len() <= host.index() {
+            self.open.resize_with(host.index() + 1, Open::default);
+        }
+        let open = &mut self.open[host.index()];
+        open.slots.push(slot);
+        if open.slots.len() > open.most {
+            let has = |slot: &Slot| {
+                let connection = self.slots[*slot as usize].as_ref();
+                let mut ends = connection
+                    .iter()
+                    .flat_map(|it| it.ends().into_iter().flatten());
+                ends.any(|end| end.host == host && !end.is_over)
+            };
+            open.slots.retain(has);
+            open.slots.sort_unstable();
+            open.slots.dedup();
+            open.most = MIN_OPEN.max(2 * open.slots.len());
+        }
+    }
+
+    /// That end is watched again, if it was not.
+    fn is_found(&mut self, kept: Kept) {
+        let place = self.end(kept).filter(|it| it.is_unwatched);
+        if let Some(place) = place.map(|it| (it.host, it.addresses.own))
+            && self.unwatched.get(&place) == Some(&kept.slot)
+        {
+            self.unwatched.remove(&place);
+        }
     }
 
     /// Looks at a connection after something was told of it. Returns the half at the server's end.
@@ -369,6 +433,7 @@ impl Connections {
     }
 
     fn renew(&mut self, kept: Kept, told: Told<'_>) {
+        self.is_found(kept);
         if let Some(end) = self.end_mut(kept) {
             end.renew(told);
         }
@@ -616,9 +681,19 @@ impl Connections {
         realms: &Realms,
         nodes: &Nodes,
     ) {
-        self.unwatched.retain(|(of, _), _| *of != host);
-        for slot in 0..self.slots.len() as Slot {
-            let Some(ends) = self.ends_mut(slot) else {
+        let open = self.open.get_mut(host.index()).map(std::mem::take);
+        let mut slots = open.unwrap_or_default().slots;
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in &slots {
+            let ends = self.slots[*slot as usize].as_ref().map(Connection::ends);
+            let ends = ends.into_iter().flatten().flatten();
+            for end in ends.filter(|it| it.host == host && it.is_unwatched) {
+                self.unwatched.remove(&(host, end.addresses.own));
+            }
+        }
+        for slot in &slots {
+            let Some(ends) = self.ends_mut(*slot) else {
                 continue;
             };
             let mut left = Vec::new();
@@ -629,9 +704,14 @@ impl Connections {
                 }
             }
             for place in left {
-                self.unwatched.insert(place, slot);
+                self.unwatched.insert(place, *slot);
+                self.is_open(host, *slot);
             }
-            self.judge(slot, halves, realms, nodes);
+            self.judge(*slot, halves, realms, nodes);
+        }
+        #[cfg(test)]
+        {
+            self.looked_at += slots.len();
         }
     }
 

@@ -10,9 +10,10 @@ use super::{
     nodes::{HostId, NodeId, Nodes},
     presence::{Presence, PresenceId},
     realms::Realms,
+    remotes::Charged,
     sightings::{Sighting, SightingId, Sightings},
 };
-use crate::model::{Address, Reason, Timestamp};
+use crate::model::{Address, Payer, Reason, Timestamp};
 
 /// Most of who has an address, of who accepts, and of who serves.
 const MAX_SEEN: usize = 131_072;
@@ -96,21 +97,23 @@ impl Default for Facts {
 }
 
 impl Facts {
-    /// A socket listens, or does so no more; `is_users` if it is of what a user may have given any address:
-    /// that does not say that its namespace has it.
-    pub(super) fn listener(&mut self, place: Place, word: Word, is_users: bool) {
-        self.is_present((place.host, place.netns), word.time);
+    /// A socket listens, or does so no more; `is_users` says, if it is known whose it is, whether a user may have
+    /// given it any address: that does not say that its namespace has it.
+    pub(super) fn listener(&mut self, place: Place, word: Word, is_users: Option<bool>) {
+        let netns = (place.host, place.netns);
+        self.is_present(netns, word.payer, is_users, word.time);
         // It may outlive the address.
-        if word.listens && !is_users {
-            self.owns((place.host, place.netns), place.address, [word.time; 2]);
+        if word.listens && is_users != Some(true) {
+            self.owns(netns, word.payer, place.address, [word.time; 2]);
         }
         self.listeners.tell(place, word);
     }
 
-    /// That network namespace has `address`.
+    /// That network namespace has `address`; `payer` pays for what is kept of it.
     pub(super) fn owns(
         &mut self,
         netns: (HostId, u32),
+        payer: Payer,
         address: Address,
         times: [Timestamp; 2],
     ) -> SightingId {
@@ -119,30 +122,37 @@ impl Facts {
         if ip.is_loopback() || ip.is_unspecified() {
             return SightingId::NONE;
         }
-        let known = self.owners.tell(address, netns, times);
+        let known = self.owners.tell((netns.0, payer), address, netns, times);
         if known == SightingId::NONE {
             self.cut.entry(netns.0).or_default().owners += 1;
         }
         known
     }
 
-    /// That network namespace is there.
-    pub(super) fn is_present(&mut self, netns: (HostId, u32), time: Timestamp) -> PresenceId {
-        let known = self.present.tell(netns, time);
+    /// That network namespace is there, for what `is_users` or not, if that is known; `payer` pays for it.
+    pub(super) fn is_present(
+        &mut self,
+        netns: (HostId, u32),
+        payer: Payer,
+        is_users: Option<bool>,
+        time: Timestamp,
+    ) -> PresenceId {
+        let known = self.present.tell(netns, payer, is_users, time);
         if known.is_none() {
             self.cut.entry(netns.0).or_default().owners += 1;
         }
         known.unwrap_or(PresenceId::NONE)
     }
 
-    /// `node` has what came in at `place`.
+    /// `node` has what came in at `place`; `payer` pays for what is kept of it.
     pub(super) fn takes(
         &mut self,
         place: Place,
+        payer: Payer,
         node: NodeId,
         times: [Timestamp; 2],
     ) -> SightingId {
-        let known = self.takers.tell(place, node, times);
+        let known = self.takers.tell((place.host, payer), place, node, times);
         if known == SightingId::NONE {
             self.cut.entry(place.host).or_default().servers += 1;
         }
@@ -162,16 +172,19 @@ impl Facts {
         self.takers.see(taker, times) && is_kept
     }
 
-    /// These two are the ends of one connection, opened then. Returns where that is kept, if there was
-    /// room.
+    /// These two are the ends of one connection, opened then; `of` has the client's. Returns where that is kept,
+    /// if there was room.
     pub(super) fn join(
         &mut self,
+        of: Charged,
         client: &Half,
         server: &Half,
         opened: Timestamp,
     ) -> Option<SightingId> {
         let dialled = (client.host, client.netns, client.remote, client.port);
-        let known = self.servers.tell(dialled, Server::of(server), [opened; 2]);
+        let known = self
+            .servers
+            .tell(of, dialled, Server::of(server), [opened; 2]);
         if known == SightingId::NONE {
             self.cut.entry(client.host).or_default().servers += 1;
             return None;
@@ -193,7 +206,8 @@ impl Facts {
 
     /// Which network namespaces have which addresses, and when that was seen.
     pub(super) fn owners(&self) -> impl Iterator<Item = (&Address, &Sighting<(HostId, u32)>)> {
-        self.owners.all()
+        let owners = self.owners.all();
+        owners.filter(|(_, it)| !self.present.is_users(it.who))
     }
 
     /// Who was seen to serve what is dialled where, and when connections were opened that show it.
@@ -395,7 +409,7 @@ impl Facts {
         if self.has_itself(from, address, time) {
             return Some(from);
         }
-        let counts = |netns| is_reached(from, netns, address, realms);
+        let counts = |netns| self.is_reached(from, netns, address, realms);
         let owner = self.owners.at(&address, time, counts)?;
         (!self.is_contested(owner, (address, port), time)).then_some(owner)
     }
@@ -433,7 +447,8 @@ impl Facts {
                 port,
             };
             let is_there = || self.present.last(it.who) >= Some(since);
-            it.first <= time && (is_there() || self.listeners.takes(place, time))
+            let is_roots = !self.present.is_users(it.who);
+            is_roots && it.first <= time && (is_there() || self.listeners.takes(place, time))
         })
     }
 
@@ -449,7 +464,7 @@ impl Facts {
         if self.has_itself(from, address, time) {
             return Some(Some(from));
         }
-        let counts = |netns| is_reached(from, netns, address, realms);
+        let counts = |netns| self.is_reached(from, netns, address, realms);
         match self.owners.last(&address, time, counts) {
             Some(last) => Some(Some(last.who)),
             None => (!self.owners.is_seen(&address, time, counts)).then_some(None),
@@ -460,15 +475,17 @@ impl Facts {
     fn has_itself(&self, from: (HostId, u32), address: Address, time: Timestamp) -> bool {
         address.ip().is_loopback() || self.owners.covers(&address, from, time)
     }
-}
 
-/// Whether who dials `address` in one network namespace may come to another one that has it. Of a link it
-/// is not known which other namespaces are on it.
-fn is_reached(
-    from: (HostId, u32),
-    netns: (HostId, u32),
-    address: Address,
-    realms: &Realms,
-) -> bool {
-    netns == from || address.scope().is_none() && realms.meets(from.0, netns.0, address.ip())
+    /// Whether who dials `address` in one network namespace may come to another one that has it. Of a link it
+    /// is not known which other namespaces are on it; one of a user's may have any address.
+    fn is_reached(
+        &self,
+        from: (HostId, u32),
+        netns: (HostId, u32),
+        address: Address,
+        realms: &Realms,
+    ) -> bool {
+        let is_apart = || address.scope().is_some() || self.present.is_users(netns);
+        netns == from || !is_apart() && realms.meets(from.0, netns.0, address.ip())
+    }
 }

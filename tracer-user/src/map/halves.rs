@@ -18,6 +18,7 @@ use super::{
     presence::PresenceId,
     realms::Realms,
     remotes::Charged,
+    room::Owner,
     sightings::SightingId,
 };
 use crate::model::{Address, ConnectionEvent, Direction, Name, Payer, Process, Shares, Timestamp};
@@ -27,7 +28,7 @@ pub(super) const MAX_HALVES: usize = 262_144;
 /// Most pairs of halves; beyond, what is between them is counted by one of them alone.
 const MAX_LINKS: usize = 2 * MAX_HALVES;
 /// Most addresses with ports that halves are told apart by.
-const MAX_PLACES: usize = 65_536;
+pub(super) const MAX_PLACES: usize = 65_536;
 /// What was told of ends that is remembered, so that the next event of the same is quick.
 const MAX_ASKED: usize = 65_536;
 /// What only one end told of, and who was meant is asked of what is known then: this much waits for
@@ -208,7 +209,10 @@ pub(super) type Unknown = Vec<usize>;
 #[derive(Debug, Default)]
 pub(super) struct Halves {
     halves: IndexSet<Half>,
+    /// By half, who pays for it.
+    payers: Vec<Payer>,
     places: HashSet<At>,
+    of_places: Room<MAX_PLACES>,
     asked: IndexMap<Hashed, Found>,
     /// See [`Nodes::forgotten`].
     forgotten: u64,
@@ -224,21 +228,22 @@ pub(super) struct Halves {
     /// What there was no room for, by host.
     cut: HashMap<HostId, NoRoom>,
     /// Whose halves are told apart by ports, and whose by remotes alone.
-    of_ports: Room,
-    of_remotes: Room,
+    of_ports: Room<MAX_HALVES>,
+    of_remotes: Room<MAX_HALVES>,
     /// Where attempts failed, by the half without its port.
     tried: HashMap<Half, Tried>,
+    of_tried: Room<MAX_TRIED>,
     /// Those that know their other ports.
-    scans: usize,
+    scans: Room<MAX_SCANS>,
 }
 
-/// Room for halves, shared by those who have them.
+/// Room for so many, shared by those who have them.
 #[derive(Debug)]
-struct Room(Shares<Charged>);
+struct Room<const MAX: usize>(Shares<Charged>);
 
-impl Default for Room {
+impl<const MAX: usize> Default for Room<MAX> {
     fn default() -> Self {
-        Self(Shares::new(MAX_HALVES))
+        Self(Shares::new(MAX))
     }
 }
 
@@ -374,9 +379,11 @@ impl Halves {
         } = *asked;
         let connection = &event.connection;
         let node = nodes.local(host, event.process.as_ref(), time);
-        nodes.uses(node, local);
+        let process = event.process.as_deref();
+        let owner = process.map_or(Owner::root(host), |it| Owner::of(host, it));
+        nodes.uses(node, owner, local);
         let of = (host, payer_of(asked, event));
-        let remote = nodes.remote((of, asked.fails), connection, time);
+        let remote = nodes.remote((of, asked.fails), owner, connection, time);
         let at = match side {
             Side::Server => Some(At {
                 address: local,
@@ -392,7 +399,7 @@ impl Halves {
             node,
             remote,
             port,
-            at: at.filter(|at| self.has_place(host, *at)),
+            at: at.filter(|at| self.has_place(of, *at)),
             is_unknown: nodes.is_unknown(node),
         };
         let known = self.halves.len();
@@ -411,19 +418,20 @@ impl Halves {
             nodes.stand(event.process.as_ref(), Standing::First);
         }
         // In a network namespace of its own a user gives itself any address, which is nobody else's there.
-        let owner = match nodes.is_users(node) {
-            true => SightingId::NONE,
-            false => self.facts.owns((host, netns), local, times),
+        let is_users = process.map(Process::is_in_users_place);
+        let owner = match is_users {
+            Some(true) => SightingId::NONE,
+            Some(false) | None => self.facts.owns((host, netns), of.1, local, times),
         };
         let taker = match (half.came_in(), &event.process) {
-            (Some(place), Some(_)) => self.facts.takes(place, node, times),
+            (Some(place), Some(_)) => self.facts.takes(place, of.1, node, times),
             _ => SightingId::NONE,
         };
         Found {
             half: number,
             owner,
             taker,
-            present: self.facts.is_present((host, netns), time),
+            present: self.facts.is_present((host, netns), of.1, is_users, time),
             process: event.process.as_ref().and(nodes.asked()),
             _kept: (event.process.clone(), connection.name.clone()),
         }
@@ -442,8 +450,7 @@ impl Halves {
             at: None,
             ..*half
         };
-        let has_room = self.tried.len() < MAX_TRIED || self.tried.contains_key(&all);
-        if half.port == 0 || !has_room {
+        if half.port == 0 || !self.tried.contains_key(&all) && !self.of_tried.0.take(of) {
             return self.number(of, half, others);
         }
         let tried = self.tried.entry(all).or_default();
@@ -451,8 +458,7 @@ impl Halves {
             tried.own += 1;
             return self.number(of, half, others);
         }
-        if tried.others.is_none() && self.scans < MAX_SCANS {
-            self.scans += 1;
+        if tried.others.is_none() && self.scans.0.take(of) {
             tried.others = Some(Box::new(Ports {
                 bits: [0; 1024],
                 count: 0,
@@ -474,16 +480,15 @@ impl Halves {
         })
     }
 
-    /// Whether halves are told apart by `at`.
-    fn has_place(&mut self, host: HostId, at: At) -> bool {
-        if self.places.len() < MAX_PLACES {
-            self.places.insert(at);
-            return true;
-        }
+    /// Whether halves are told apart by `at`, where `of` has one.
+    fn has_place(&mut self, of: Charged, at: At) -> bool {
         if self.places.contains(&at) {
             return true;
         }
-        self.cut.entry(host).or_default().servers += 1;
+        if self.of_places.0.take(of) {
+            return self.places.insert(at);
+        }
+        self.cut.entry(of.0).or_default().servers += 1;
         false
     }
 
@@ -506,6 +511,7 @@ impl Halves {
         let (at, is_new) = self.halves.insert_full(*half);
         if is_new {
             self.unknown.push(usize::MAX);
+            self.payers.push(of.1);
         }
         HalfId(at as u32)
     }
@@ -540,8 +546,10 @@ impl Halves {
             return;
         }
         let ends = (client, server);
+        let payer = self.payers[client.index()];
         let [client, server] = [client, server].map(|id| self.halves[id.0 as usize]);
-        let known = self.facts.join(&client, &server, opened);
+        let of = (client.host, payer);
+        let known = self.facts.join(of, &client, &server, opened);
         self.joined = known.map(|known| (ends, known));
     }
 

@@ -3,6 +3,7 @@
 
 use std::{cmp::Reverse, sync::Arc};
 
+use super::room::{Owner, Paid};
 use crate::model::{Address, Change, ExitStatus, Happened, Process, Timestamp};
 
 /// Processes of a workload that are kept.
@@ -35,6 +36,8 @@ pub(super) enum Standing {
 #[derive(Clone, Debug)]
 struct Kept {
     process: Arc<Process>,
+    /// Who pays for it: what runs in a unit of root's may be a user's.
+    owner: Owner,
     /// Sockets that it listens with.
     listens: u32,
     /// Connections that it opened and that were not told to be over.
@@ -81,23 +84,26 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    /// Keeps `process`, if `swap` has room for it: for so many bytes in the place of so many. What has the
-    /// least makes room for it, as it may be about to have more. Returns its place.
+    /// Keeps `process` of `owner`, if `swap` has room for it: for so many bytes in the place of so many. What has
+    /// the least makes room for it, as it may be about to have more. Returns its place.
     pub(super) fn add(
         &mut self,
         process: &Arc<Process>,
+        owner: Owner,
         time: Timestamp,
-        mut swap: impl FnMut(usize, usize) -> bool,
+        mut swap: impl FnMut(Option<Paid>, Paid) -> bool,
     ) -> Place {
         let known = self.find(process);
         let new = match known {
             Some(at) => Kept {
                 process: Arc::clone(process),
+                owner,
                 last_seen: self.kept[at].last_seen.max(time),
                 ..self.kept[at]
             },
             None => Kept {
                 process: Arc::clone(process),
+                owner,
                 listens: 0,
                 holds: 0,
                 standing: Standing::default(),
@@ -107,11 +113,15 @@ impl Processes {
         };
         let is_full = self.kept.len() >= MAX_PROCESSES;
         let mut place = known.or_else(|| self.least().filter(|_| is_full));
-        let old = |at: Option<usize>| at.map_or(0, |at| self.kept[at].process.bytes());
-        if !swap(old(place), process.bytes()) {
+        let old = |at: Option<usize>| {
+            let old = &self.kept[at?];
+            Some((old.owner, old.process.bytes()))
+        };
+        let paid = (owner, process.bytes());
+        if !swap(old(place), paid) {
             // What has the least makes room if that is enough.
             let least = place.or_else(|| self.least()).filter(|_| known.is_none());
-            match least.filter(|at| swap(old(Some(*at)), process.bytes())) {
+            match least.filter(|at| swap(old(Some(*at)), paid)) {
                 Some(at) => place = Some(at),
                 None => return self.leave_out(known, process, time),
             }
@@ -259,6 +269,7 @@ impl Processes {
                     };
                     self.kept[at] = Kept {
                         process: Arc::clone(&newest.process),
+                        owner: newest.owner,
                         listens: known.listens.saturating_add(it.listens),
                         holds: known.holds.saturating_add(it.holds),
                         standing: known.standing.max(it.standing),
@@ -339,8 +350,8 @@ pub(super) fn bounded(mut addresses: Vec<Address>) -> (Vec<Address>, u64) {
 /// What happened to a workload.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
-    /// Each with whether it concerns who listens.
-    kept: Vec<(Change, bool)>,
+    /// Each with whether it concerns who listens, and who pays for it.
+    kept: Vec<(Change, bool, Owner)>,
     /// Those that were left out.
     pub(super) cut: u64,
 }
@@ -366,7 +377,7 @@ fn alike(what: &Happened) -> Alike<'_> {
 /// Kinds of changes, in places of a table: those of who listens, then those of others.
 const KINDS: usize = 8;
 
-fn kind((change, is_major): &(Change, bool)) -> usize {
+fn kind((change, is_major, _): &(Change, bool, Owner)) -> usize {
     let kind = match change.what {
         Happened::Listen { .. } => 0,
         Happened::Unlisten { .. } => 1,
@@ -382,11 +393,11 @@ fn bytes(change: &Change) -> usize {
         Happened::Exec { exe, .. } => exe.len(),
         Happened::Exit { .. } | Happened::Listen { .. } | Happened::Unlisten { .. } => 0,
     };
-    size_of::<(Change, bool)>() + text
+    size_of::<(Change, bool, Owner)>() + text
 }
 
 impl Changes {
-    /// Keeps `change`, if `swap` has room for it: for so many bytes in the place of so many. It is major
+    /// Keeps `change`, if `swap` has room for it: for so many bytes of `owner` in the place of so many. It is major
     /// if it concerns who listens. What came again and again makes room for it: first what is alike, then
     /// the kind of which there is most. So neither the runs of a health check push out the end of a
     /// server, nor many listeners that of a process.
@@ -394,14 +405,16 @@ impl Changes {
         &mut self,
         change: Change,
         is_major: bool,
-        mut swap: impl FnMut(usize, usize) -> bool,
+        owner: Owner,
+        mut swap: impl FnMut(Option<Paid>, Paid) -> bool,
     ) {
         let max = match is_major {
             true => MAX_ALIKE,
             false => MAX_ALIKE_MINOR,
         };
-        let is_alike =
-            |it: &(Change, bool)| it.1 == is_major && alike(&it.0.what) == alike(&change.what);
+        let is_alike = |it: &(Change, bool, Owner)| {
+            it.1 == is_major && alike(&it.0.what) == alike(&change.what)
+        };
         let alike = self.kept.iter().filter(|it| is_alike(it)).count();
         let first = if alike >= max {
             self.kept.iter().position(is_alike)
@@ -410,12 +423,16 @@ impl Changes {
         } else {
             None
         };
-        let old = |at: Option<usize>| at.map_or(0, |at| bytes(&self.kept[at].0));
-        let first = if swap(old(first), bytes(&change)) {
+        let old = |at: Option<usize>| {
+            let (change, _, owner) = &self.kept[at?];
+            Some((*owner, bytes(change)))
+        };
+        let paid = (owner, bytes(&change));
+        let first = if swap(old(first), paid) {
             first
         } else {
             let first = first.or_else(|| self.first_of_most());
-            if !swap(old(first), bytes(&change)) {
+            if !swap(old(first), paid) {
                 self.cut = self.cut.saturating_add(1);
                 return;
             }
@@ -425,7 +442,7 @@ impl Changes {
             self.kept.remove(first);
             self.cut = self.cut.saturating_add(1);
         }
-        self.kept.push((change, is_major));
+        self.kept.push((change, is_major, owner));
     }
 
     /// The oldest one of the kind of which there is most.
@@ -441,16 +458,16 @@ impl Changes {
         self.cut = self.cut.saturating_add(other.cut);
         let mut all = std::mem::take(&mut self.kept);
         all.extend(other.kept.iter().cloned());
-        all.sort_by_key(|(change, _)| change.time);
-        for (change, is_major) in all {
-            self.add(change, is_major, |_, _| true);
+        all.sort_by_key(|(change, ..)| change.time);
+        for (change, is_major, owner) in all {
+            self.add(change, is_major, owner, |_, _| true);
         }
     }
 
     /// Oldest first.
     pub(super) fn list(&self) -> Vec<Change> {
         let kept = self.kept.iter();
-        let mut all: Vec<_> = kept.map(|(change, _)| change.clone()).collect();
+        let mut all: Vec<_> = kept.map(|(change, ..)| change.clone()).collect();
         all.sort_by_key(|it| it.time);
         all
     }

@@ -2,7 +2,7 @@
 //! time. The same in whatever order it is told; what is told late counts for its own time.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -15,7 +15,7 @@ use crate::model::{Address, Payer, Shares, Timestamp};
 pub(super) const MAX_WORDS: usize = 131_072;
 /// The same of all hosts.
 const MAX_ALL_WORDS: usize = 16 * MAX_WORDS;
-/// Of one place; then nothing is said of it.
+/// Of one place; then the older half gives way.
 const MAX_HERE: usize = 1024;
 /// Words of one place that are remembered though they tell of one that came again.
 const MAX_RESTARTS: usize = 16;
@@ -88,8 +88,37 @@ pub(super) struct Socket {
 struct Here {
     /// In order of time.
     words: Vec<Word>,
-    /// There was more.
-    is_cut: bool,
+    /// What was told until then is not here, but for who listened at that time.
+    cut: Option<Timestamp>,
+}
+
+impl Here {
+    /// Forgets the older half of what was told, where `runs` began, but for who listened at the end of it. Returns
+    /// what is forgotten and what is in its place; nothing if that is as much.
+    fn shorten(&mut self, runs: &[Timestamp]) -> Option<(Vec<Word>, Vec<Word>)> {
+        let until = self.words.get(self.words.len() / 2)?.time;
+        let gone = self.words.partition_point(|it| it.time <= until);
+        let from = begin(&self.words, runs, until);
+        let (open, _) = tally(&self.words[from..gone], until);
+        let before = &self.words[..gone];
+        let base = open.iter().flat_map(|(node, sockets)| {
+            let last = before.iter().rfind(|it| it.node == *node);
+            let found = last.map(|it| Word {
+                time: until,
+                listens: true,
+                is_found: true,
+                ..*it
+            });
+            std::iter::repeat_n(found, *sockets as usize).flatten()
+        });
+        let base: Vec<Word> = base.collect();
+        if base.len() >= gone {
+            return None;
+        }
+        self.cut = Some(until);
+        let gone = self.words.splice(..gone, base.iter().copied()).collect();
+        Some((gone, base))
+    }
 }
 
 /// What is known of one host.
@@ -131,10 +160,34 @@ impl OfHost {
         }
     }
 
+    /// Whether one more word of that time is kept of `place`; what is older makes room for it.
+    fn has_room_in(
+        &mut self,
+        places: &mut HashMap<Place, Here>,
+        place: Place,
+        time: Timestamp,
+    ) -> bool {
+        let Some(here) = places.get_mut(&place) else {
+            return true;
+        };
+        if here.words.len() < MAX_HERE {
+            return here.cut.is_none_or(|cut| cut < time);
+        }
+        let Some((gone, base)) = here.shorten(&self.runs) else {
+            return false;
+        };
+        self.words -= gone.len() - base.len();
+        self.cut += (gone.len() - base.len()) as u64;
+        gone.iter().for_each(|it| self.shares.give_back(it.payer));
+        base.iter().for_each(|it| self.shares.add(it.payer));
+        here.cut.is_none_or(|cut| cut < time)
+    }
+
     /// Takes in what is told of a socket in `place` of this host; for no more than what makes room where
     /// `is_full`.
     fn tell(&mut self, places: &mut HashMap<Place, Here>, place: Place, word: Word, is_full: bool) {
-        let is_full = is_full || !self.shares.take(word.payer);
+        let is_full =
+            is_full || !self.has_room_in(places, place, word.time) || !self.shares.take(word.payer);
         if is_full && (word.listens || !places.contains_key(&place)) {
             self.cut += 1;
             self.leave_out(word.node, word.listens);
@@ -151,7 +204,7 @@ impl OfHost {
                     let gone = words.remove(at);
                     self.shares.give_back(gone.payer);
                     self.words -= 1;
-                    if words.is_empty() && !here.is_cut {
+                    if words.is_empty() {
                         places.remove(&place);
                     }
                 }
@@ -159,23 +212,15 @@ impl OfHost {
             }
             return;
         }
-        if !here.is_cut && words.len() >= MAX_HERE {
-            here.is_cut = true;
-            let run = self.runs.last();
-            let from = run.map_or(0, |run| words.partition_point(|it| it.time < *run));
-            let (open, _) = tally(&words[from..], Timestamp::from_ns(u64::MAX));
-            for (node, sockets) in open {
-                *self.unkept.entry(node).or_default() += u64::from(sockets);
+        let has_unkept = |it: &Self| it.unkept.get(&word.node).is_some_and(|it| *it > 0);
+        if !word.listens && !words.is_empty() && has_unkept(self) {
+            let from = begin(words, &self.runs, word.time);
+            if !tally(&words[from..], word.time).0.contains_key(&word.node) {
+                // All of it that are kept are over: its beginning is not kept.
+                self.shares.give_back(word.payer);
+                self.leave_out(word.node, false);
+                return;
             }
-            self.words -= words.len();
-            let gone = words.drain(..);
-            gone.for_each(|it| self.shares.give_back(it.payer));
-        }
-        if here.is_cut {
-            self.shares.give_back(word.payer);
-            self.cut += 1;
-            self.leave_out(word.node, word.listens);
-            return;
         }
         if words.is_empty() && !word.listens {
             // One that was not kept, as a rule.
@@ -189,10 +234,10 @@ impl OfHost {
         // what is started over and over takes no more room.
         let is_pair = |two: &[Word]| {
             let [ends, begins] = [two[0], two[1]];
-            let mut runs = runs.iter();
+            let run = |time| runs.partition_point(|run| *run <= time);
             ends.node == begins.node
                 && (ends.listens, begins.listens) == (false, true)
-                && !runs.any(|run| ends.time < *run && *run <= begins.time)
+                && run(ends.time) == run(begins.time)
         };
         if words.len() > MAX_RESTARTS {
             let last = (at + 1).min(words.len() - 1);
@@ -213,8 +258,8 @@ pub(super) type Unkept = HashMap<NodeId, u64>;
 pub(super) struct Listeners {
     places: HashMap<Place, Here>,
     hosts: HashMap<HostId, OfHost>,
-    /// When runs began, and where, in order.
-    began: Vec<(Timestamp, HostId)>,
+    /// When runs began, and where.
+    began: BTreeSet<(Timestamp, HostId)>,
     words: usize,
 }
 
@@ -245,19 +290,19 @@ impl Listeners {
             unkept.clear();
         }
         runs.insert(at, time);
-        let began = (time, host);
-        let at = self.began.partition_point(|it| *it < began);
-        self.began.insert(at, began);
+        self.began.insert((time, host));
     }
 
     /// Whether a run began on another host than `host` between these: it found what was open then, and did not
     /// see it begin.
     pub(super) fn began_elsewhere(&self, host: HostId, [from, to]: [Timestamp; 2]) -> bool {
-        let until = self.began.partition_point(|(time, _)| *time < to);
-        let mut between = self.began[..until]
-            .iter()
-            .rev()
-            .take_while(|it| it.0 > from);
+        // As many as one host has at most are looked at in vain.
+        let from = Timestamp::from_ns(from.as_ns().saturating_add(1));
+        let first = HostId::at(0);
+        let mut between = match from < to {
+            true => self.began.range((from, first)..(to, first)),
+            false => return false,
+        };
         between.any(|it| it.1 != host)
     }
 
@@ -279,7 +324,8 @@ impl Listeners {
 
     /// What was told of a place in the run that `time` is in.
     fn words(&self, place: Place, time: Timestamp) -> &[Word] {
-        let Some(Here { words, .. }) = self.places.get(&place).filter(|it| !it.is_cut) else {
+        let is_kept = |it: &&Here| it.cut.is_none_or(|cut| cut <= time);
+        let Some(Here { words, .. }) = self.places.get(&place).filter(is_kept) else {
             return &[];
         };
         let Some(OfHost { runs, .. }) = self.hosts.get(&place.host) else {
@@ -429,6 +475,12 @@ impl Listeners {
     }
 }
 
+/// Where in `words` the run that `time` is in begins.
+fn begin(words: &[Word], runs: &[Timestamp], time: Timestamp) -> usize {
+    let run = runs[..runs.partition_point(|run| *run <= time)].last();
+    run.map_or(0, |run| words.partition_point(|it| it.time < *run))
+}
+
 /// How many sockets each has at `time`, of those that have any, and who stopped listening when.
 fn tally(words: &[Word], time: Timestamp) -> (BTreeMap<NodeId, u32>, BTreeMap<NodeId, Timestamp>) {
     let mut open: BTreeMap<NodeId, u32> = BTreeMap::new();
@@ -472,4 +524,109 @@ fn holders(words: &[Word], time: Timestamp) -> Vec<NodeId> {
         nodes.dedup();
     }
     nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OTHERS: [usize; 2] = [7, 8];
+
+    fn at(second: usize) -> Timestamp {
+        Timestamp::from_ns(second as u64 * 1_000_000_000)
+    }
+
+    fn place(port: u16) -> Place {
+        Place {
+            host: HostId::at(0),
+            netns: 1,
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED).into(),
+            port,
+        }
+    }
+
+    fn word(node: usize, second: usize, listens: bool) -> Word {
+        Word {
+            time: at(second),
+            node: NodeId::at(node),
+            listens,
+            is_found: false,
+            payer: Payer::User(1000),
+        }
+    }
+
+    /// Two programs that listen by turns, so many times.
+    fn by_turns(all: &mut Listeners, port: u16, times: usize) -> usize {
+        for n in 0..times {
+            all.tell(place(port), word(OTHERS[n % 2], 2 * n + 10, true));
+            all.tell(place(port), word(OTHERS[n % 2], 2 * n + 11, false));
+        }
+        2 * times + 10
+    }
+
+    #[test]
+    fn of_a_place_the_newest_is_known_however_much_came_before() {
+        let mut all = Listeners::default();
+        // One that listens all the time, beside others that come and go.
+        all.tell(place(80), word(1, 1, true));
+        let now = by_turns(&mut all, 80, 5000);
+        assert!(all.places[&place(80)].words.len() <= MAX_HERE);
+        assert_eq!(all.hosts[&HostId::at(0)].words, all.words);
+        assert!(all.cut(HostId::at(0)) > 0, "what is forgotten is counted");
+        all.tell(place(80), word(2, now, true));
+        let who = holders(all.words(place(80), at(now)), at(now));
+        assert_eq!(who, [NodeId::at(1), NodeId::at(2)]);
+        // What it is not known of, nothing is said of.
+        assert!(all.words(place(80), at(20)).is_empty());
+        assert!(!all.holds(place(80), NodeId::at(1), at(20)));
+        let open: Vec<NodeId> = all.open().map(|(socket, _)| socket.node).collect();
+        assert_eq!(open, [NodeId::at(1), NodeId::at(2)]);
+        // What is told late of that time is left out.
+        all.tell(place(80), word(1, 30, false));
+        all.tell(place(80), word(2, now + 1, false));
+        assert_eq!(all.open().count(), 0);
+    }
+
+    #[test]
+    fn sockets_of_one_place_that_all_listen_are_counted() {
+        let mut all = Listeners::default();
+        for n in 0..MAX_HERE + 10 {
+            all.tell(place(80), word(1, n, true));
+        }
+        let unkept = |all: &Listeners| all.unkept(|_| true).get(&NodeId::at(1)).copied();
+        assert_eq!(unkept(&all), Some(10));
+        for n in 0..MAX_HERE + 10 {
+            let is_known = all.holds(place(80), NodeId::at(1), at(9_000 + n));
+            assert_eq!(is_known, n < MAX_HERE, "{n}");
+            all.tell(place(80), word(1, 9_000 + n, false));
+        }
+        assert_eq!((all.open().count(), unkept(&all)), (0, Some(0)));
+        all.tell(place(80), word(1, 20_000, true));
+        assert_eq!(all.open().count(), 1);
+    }
+
+    #[test]
+    fn what_a_place_forgets_is_given_back() {
+        let mut all = Listeners::default();
+        // Many more words than there is room for, of a few places.
+        for port in 1..=100 {
+            by_turns(&mut all, port, MAX_WORDS / 50);
+        }
+        let words: usize = all.places.values().map(|it| it.words.len()).sum();
+        assert_eq!(all.words, words);
+        assert!(words <= 100 * MAX_HERE);
+        // Nothing but what is kept takes room.
+        let left = (0..MAX_WORDS).filter(|n| {
+            let before = all.words;
+            let port = 1_000 + n % 60_000;
+            let netns = 2 + (n / 60_000) as u32;
+            let place = Place {
+                netns,
+                ..place(port as u16)
+            };
+            all.tell(place, word(1, 1, true));
+            all.words > before
+        });
+        assert!(left.count() + words >= MAX_WORDS / 2);
+    }
 }

@@ -325,7 +325,7 @@ impl Map {
             is_found,
             payer: Payer::of(process.and_then(|it| it.uid), place.netns, 0),
         };
-        let is_users = self.nodes.is_users(node);
+        let is_users = process.map(Process::is_in_users_place);
         self.halves.facts.listener(place, word, is_users);
         let (address, port) = (place.address, place.port);
         let what = match listens {

@@ -60,7 +60,11 @@ fn at_once(one: Span, other: Span) -> bool {
 
 /// Remotes that are several machines: for each namespace, the one that stands for all that mean the same.
 #[derive(Debug, Default)]
-pub(super) struct Split(HashMap<(NodeId, u32), u32>);
+pub(super) struct Split {
+    groups: HashMap<(NodeId, u32), u32>,
+    /// How many namespaces of each host were not held against others.
+    cut: HashMap<HostId, u64>,
+}
 
 impl Split {
     /// Of the remotes of `map`, with what is not counted for good yet.
@@ -113,8 +117,14 @@ impl Split {
             let is_known = |netns: &u32| {
                 suspect.served.contains_key(netns) || alike.is_some_and(|it| it.contains_key(netns))
             };
-            for (netns, group) in groups(&suspect.namespaces, is_known, differ) {
-                split.0.insert((remote, netns), group);
+            let (groups, cut) = groups(&suspect.namespaces, is_known, differ);
+            let groups = groups.into_iter();
+            split
+                .groups
+                .extend(groups.map(|(netns, group)| ((remote, netns), group)));
+            if cut > 0 {
+                let sum = split.cut.entry(suspect.host).or_default();
+                *sum = sum.saturating_add(cut);
             }
         }
         split
@@ -122,7 +132,12 @@ impl Split {
 
     /// The namespace that stands for those which mean by `remote` what `netns` does; none if all do.
     pub(super) fn get(&self, remote: NodeId, netns: u32) -> Option<u32> {
-        self.0.get(&(remote, netns)).copied()
+        self.groups.get(&(remote, netns)).copied()
+    }
+
+    /// How many namespaces of each host stand alone as they were not held against others, once for each remote.
+    pub(super) fn into_cut(self) -> HashMap<HostId, u64> {
+        self.cut
     }
 }
 
@@ -158,20 +173,20 @@ impl Suspect {
 /// its own, as nobody knows which it is one with.
 const MAX_HELD: usize = 1024;
 
-/// Each of `namespaces` with the first one of its group: what differs from none of it. None if they are
-/// one group. Of which nothing `is_known` differs from none.
+/// Each of `namespaces` with the first one of its group: what differs from none of it; and how many are not held
+/// against others. None if they are one group. Of which nothing `is_known` differs from none.
 fn groups(
     namespaces: &BTreeSet<u32>,
     is_known: impl Fn(&u32) -> bool,
     differ: impl Fn(u32, u32) -> bool,
-) -> BTreeMap<u32, u32> {
+) -> (BTreeMap<u32, u32>, u64) {
     let Some(first) = namespaces.first() else {
-        return BTreeMap::new();
+        return (BTreeMap::new(), 0);
     };
     let mut named = BTreeMap::new();
     // Each with those of it of which something is known.
     let mut groups: Vec<(u32, Vec<u32>)> = vec![(*first, Vec::new())];
-    let mut held = 0;
+    let mut held = 0_usize;
     for netns in namespaces {
         if !is_known(netns) {
             named.insert(*netns, *first);
@@ -196,9 +211,10 @@ fn groups(
         };
         named.insert(*netns, group);
     }
-    match groups.len() > 1 || held > MAX_HELD {
-        true => named,
-        false => BTreeMap::new(),
+    let cut = held.saturating_sub(MAX_HELD) as u64;
+    match groups.len() > 1 || cut > 0 {
+        true => (named, cut),
+        false => (BTreeMap::new(), 0),
     }
 }
 
@@ -300,9 +316,9 @@ mod tests {
     #[test]
     fn namespaces_that_differ_are_in_groups_of_their_own() {
         let all: BTreeSet<u32> = (1..=6).collect();
-        assert!(groups(&all, |_| true, |_, _| false).is_empty());
+        assert!(groups(&all, |_| true, |_, _| false).0.is_empty());
         // Odd ones are in one network, even ones in another.
-        let odd_and_even = groups(&all, |_| true, |one, other| one % 2 != other % 2);
+        let odd_and_even = groups(&all, |_| true, |one, other| one % 2 != other % 2).0;
         assert_eq!(
             odd_and_even,
             [(1, 1), (3, 1), (5, 1), (2, 2), (4, 2), (6, 2)].into()
@@ -313,6 +329,13 @@ mod tests {
             |_| true,
             |one, other| (one.min(other), one.max(other)) == (1, 2),
         );
-        assert_eq!(two, [(1, 1), (2, 2), (3, 1), (4, 1), (5, 1), (6, 1)].into());
+        assert_eq!(
+            two,
+            ([(1, 1), (2, 2), (3, 1), (4, 1), (5, 1), (6, 1)].into(), 0)
+        );
+        // Of more than are held each is alone, and counted.
+        let many: BTreeSet<u32> = (1..=MAX_HELD as u32 + 5).collect();
+        let (named, cut) = groups(&many, |_| true, |_, _| false);
+        assert_eq!((named.len(), cut), (many.len(), 5));
     }
 }

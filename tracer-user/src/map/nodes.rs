@@ -85,7 +85,7 @@ impl NodeId {
 
 impl HostId {
     /// The one with this index.
-    pub(super) fn at(index: usize) -> Self {
+    pub(super) const fn at(index: usize) -> Self {
         Self(index as u32)
     }
 
@@ -140,6 +140,11 @@ pub(super) enum Heard {
     Several,
 }
 
+/// Who dialled by a name, if that is a user: it is the name of what this user dials, and of nothing that others
+/// do, as whoever runs a name server gives any address any name. What root dialled by a name, or what has it
+/// from a file, has it for all.
+pub(super) type By = Option<Owner>;
+
 /// What was folded as there was no room for it.
 #[derive(Hash)]
 enum Folded<'a> {
@@ -162,14 +167,16 @@ pub(super) enum Realm {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) key: Key,
-    /// Who pays for what is kept of it.
-    owner: Owner,
+    /// Who pays for it; of a remote, who alone has to do with it, else root.
+    pub(super) owner: Owner,
     pub(super) workload: Option<Arc<Workload>>,
     pub(super) processes: Processes,
     /// Its own addresses, but for loopback.
     pub(super) addresses: Addresses,
     pub(super) changes: Changes,
     pub(super) members: u64,
+    /// It is among those that have processes which listen or have connections.
+    is_active: bool,
     pub(super) first_seen: Timestamp,
     pub(super) last_seen: Timestamp,
 }
@@ -188,8 +195,8 @@ pub(super) struct Nodes {
     surplus_host: bool,
     nodes: Vec<Known>,
     by_key: HashMap<Key, NodeId>,
-    /// What runs on each host.
-    of_host: HashMap<HostId, Vec<NodeId>>,
+    /// By host, what has processes that listen or have connections, as far as is known.
+    active: HashMap<HostId, Vec<NodeId>>,
     /// By address of the value, which is kept so that no other takes the address.
     by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId, Place)>,
     /// The process that was asked for last.
@@ -205,12 +212,15 @@ pub(super) struct Nodes {
     folded: HashSet<u64>,
     /// Those that there was no room for.
     cut_addresses: HashSet<(NodeId, Address)>,
-    /// At most as many as nodes, and whose these are.
-    heard: HashMap<(Realm, Address), Heard>,
+    /// At most as many as nodes, and who pays for these.
+    heard: HashMap<(Realm, Address, By), Heard>,
     heard_by: Shares<Charged>,
     /// How many nodes were folded as they came, and how often a name had no room there.
     cut_nodes: HashMap<HostId, u64>,
     cut_names: HashMap<HostId, u64>,
+    /// How many nodes were looked at as runs ended.
+    #[cfg(test)]
+    pub(super) looked_at: usize,
 }
 
 impl Nodes {
@@ -223,7 +233,7 @@ impl Nodes {
             surplus_host: false,
             nodes: Vec::new(),
             by_key: HashMap::default(),
-            of_host: HashMap::default(),
+            active: HashMap::default(),
             by_process: HashMap::default(),
             latest: None,
             remotes: Remotes::default(),
@@ -237,6 +247,8 @@ impl Nodes {
             heard_by: Shares::new(MAX_NODES),
             cut_nodes: HashMap::default(),
             cut_names: HashMap::default(),
+            #[cfg(test)]
+            looked_at: 0,
         }
     }
 
@@ -310,17 +322,18 @@ impl Nodes {
         let (node, is_new) = self.workload(host, process, time);
         let Self { nodes, room, .. } = self;
         let known = &mut nodes[node.index()];
-        let owner = known.owner;
         if let Some(workload) = &process.workload {
             // The newest is the most complete: names of containers come later.
             let old = known.workload.as_deref().map_or(0, Workload::bytes);
-            if is_new || room.swap(owner, old, workload.bytes()) {
+            let [old, new] = [old, workload.bytes()].map(|bytes| (known.owner, bytes));
+            if is_new || room.swap(Some(old), new) {
                 known.workload = Some(Arc::clone(workload));
             }
         }
         let processes = &mut known.processes;
-        let swap = |old, new| is_new || room.swap(owner, old, new);
-        let place = processes.add(process, time, swap);
+        let swap = |old, new| is_new || room.swap(old, new);
+        let owner = Owner::of(host, process);
+        let place = processes.add(process, owner, time, swap);
         let bytes = process.bytes();
         if self.by_process.len() >= MAX_REMEMBERED || self.remembered + bytes > MAX_REMEMBERED_BYTES
         {
@@ -393,6 +406,18 @@ impl Nodes {
     pub(super) fn hold(&mut self, process: Option<&Arc<Process>>, is_end: bool) {
         if let (Some(process), Some((processes, place))) = (process, self.latest(process)) {
             processes.hold(place, process, is_end);
+            if let Some((_, node, _)) = self.latest {
+                self.is_active(node);
+            }
+        }
+    }
+
+    /// A process of it listens or has a connection.
+    fn is_active(&mut self, id: NodeId) {
+        let known = &mut self.nodes[id.index()];
+        if let Some(host) = known.key.host().filter(|_| !known.is_active) {
+            known.is_active = true;
+            self.active.entry(host).or_default().push(id);
         }
     }
 
@@ -449,11 +474,12 @@ impl Nodes {
         }
     }
 
-    /// The node of the other end of `connection`, beyond what was watched; `of` is who has to do with it, and
+    /// The node of the other end of `connection` of `owner`, beyond what was watched; `of` is who pays for it, and
     /// whether the attempt failed.
     pub(super) fn remote(
         &mut self,
         (of, fails): (Charged, bool),
+        owner: Owner,
         connection: &Connection,
         time: Timestamp,
     ) -> NodeId {
@@ -467,7 +493,9 @@ impl Nodes {
         };
         let name = connection.name.as_deref();
         if let Some(name) = name {
-            self.hear(of, dialled, name);
+            let is_asked = matches!(name.source, NameSource::Dns | NameSource::DnsOther);
+            let by = Some(owner).filter(|it| is_asked && it.user.is_some());
+            self.hear(of, (dialled.0, dialled.1, by), name);
         }
         // What others asked for is not what this client meant: see `heard`.
         let own = name.filter(|it| it.source != NameSource::DnsOther);
@@ -480,6 +508,10 @@ impl Nodes {
         if let Some(id) = self.by_key.get(&key) {
             let id = *id;
             self.see(id, time);
+            let known = &mut self.nodes[id.index()];
+            if known.owner != owner {
+                known.owner = Owner::root(of.0);
+            }
             if !fails {
                 self.remotes.has_connection(id);
             }
@@ -487,6 +519,7 @@ impl Nodes {
         }
         if self.remotes.take(of, fails) {
             let id = self.node(key, time);
+            self.nodes[id.index()].owner = owner;
             if fails {
                 self.remotes.is_stranger(id, of);
             }
@@ -512,8 +545,8 @@ impl Nodes {
         (count(&self.cut_nodes), count(&self.cut_names))
     }
 
-    /// `address` was dialled by this name.
-    fn hear(&mut self, of: Charged, place: (Realm, Address), name: &Name) {
+    /// An address was dialled by this name, for which `of` pays.
+    fn hear(&mut self, of: Charged, place: (Realm, Address, By), name: &Name) {
         let new = match name.only() {
             Some(name) => Heard::Only(Arc::clone(name)),
             None => Heard::Several,
@@ -528,11 +561,11 @@ impl Nodes {
         }
     }
 
-    /// The names that addresses were dialled by.
-    pub(super) fn heard(&self) -> impl Iterator<Item = (Realm, Address, &Heard)> {
+    /// The names that addresses were dialled by, and who did so.
+    pub(super) fn heard(&self) -> impl Iterator<Item = (Realm, Address, By, &Heard)> {
         self.heard
             .iter()
-            .map(|((realm, address), heard)| (*realm, *address, heard))
+            .map(|((realm, address, by), heard)| (*realm, *address, *by, heard))
     }
 
     fn node(&mut self, key: Key, time: Timestamp) -> NodeId {
@@ -542,9 +575,6 @@ impl Nodes {
             return id;
         }
         let id = NodeId(self.nodes.len() as u32);
-        if let Some(host) = key.host() {
-            self.of_host.entry(host).or_default().push(id);
-        }
         self.nodes.push(Known {
             owner: Owner::root(key.host().unwrap_or(HostId(0))),
             key: key.clone(),
@@ -553,6 +583,7 @@ impl Nodes {
             addresses: Addresses::default(),
             changes: Changes::default(),
             members: 0,
+            is_active: false,
             first_seen: time,
             last_seen: time,
         });
@@ -582,28 +613,20 @@ impl Nodes {
         matches!(self.get(id).key, Key::Remote(_, _, Dialled::Name(_)))
     }
 
-    /// Whether a user chose what it is called, and may choose its addresses.
-    pub(super) fn is_users(&self, id: NodeId) -> bool {
-        let workload = self.get(id).workload.as_ref();
-        workload.is_some_and(|it| it.uid.is_some())
-    }
-
     pub(super) fn is_unknown(&self, id: NodeId) -> bool {
         matches!(self.get(id).key, Key::Unknown(_))
     }
 
-    /// The workload uses that address itself.
-    pub(super) fn uses(&mut self, id: NodeId, address: Address) {
-        let Known {
-            addresses, owner, ..
-        } = &mut self.nodes[id.index()];
+    /// The workload uses that address itself, for which `owner` pays.
+    pub(super) fn uses(&mut self, id: NodeId, owner: Owner, address: Address) {
+        let Known { addresses, .. } = &mut self.nodes[id.index()];
         let Err(at) = addresses.find(address) else {
             return;
         };
         if address.ip().is_loopback() || address.ip().is_unspecified() {
             return;
         }
-        if addresses.has_room() && self.addresses.take(*owner, 0) {
+        if addresses.has_room() && self.addresses.take(owner, 0) {
             addresses.insert(at, address);
         } else if self.cut_addresses.len() < MAX_ALL_ADDRESSES {
             addresses.cut += u64::from(self.cut_addresses.insert((id, address)));
@@ -622,9 +645,10 @@ impl Nodes {
             (Happened::Exit { .. }, Some(process)) => known.processes.end(process),
             (_, None) => false,
         };
-        let (room, owner) = (&mut self.room, known.owner);
-        let swap = |old, new| room.swap(owner, old, new);
-        known.changes.add(change, is_major, swap);
+        let host = known.owner.host;
+        let owner = process.map_or(known.owner, |it| Owner::of(host, it));
+        let swap = |old, new| self.room.swap(old, new);
+        known.changes.add(change, is_major, owner, swap);
     }
 
     /// The node of a process, if there is one already.
@@ -636,13 +660,21 @@ impl Nodes {
     pub(super) fn listen(&mut self, id: NodeId, process: Option<&Process>, listens: bool) {
         if let Some(process) = process {
             self.nodes[id.index()].processes.listen(process, listens);
+            self.is_active(id);
         }
     }
 
     /// Who listens on `host` is told anew: another run of the tracer begins.
     pub(super) fn forget_listeners(&mut self, host: HostId) {
-        for id in self.of_host.get(&host).into_iter().flatten() {
-            self.nodes[id.index()].processes.forget();
+        let active = self.active.remove(&host).unwrap_or_default();
+        for id in &active {
+            let known = &mut self.nodes[id.index()];
+            known.processes.forget();
+            known.is_active = false;
+        }
+        #[cfg(test)]
+        {
+            self.looked_at += active.len();
         }
     }
 }

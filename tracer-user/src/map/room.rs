@@ -1,8 +1,10 @@
-//! How much of a map each may fill: entries and bytes, of all, of the users of a host, and of one user.
+//! How much of a map each may fill: entries and bytes, of all, of all users, of those of a host, and of one user.
 //!
 //! Whoever may run programs may run many, and give them long names and arguments. So what one user's programs
 //! fill is that user's own: other users, and root before all, have room left whatever one of them does. What
 //! does not fit is for the caller to fold, to count and to tell.
+
+use std::collections::hash_map::Entry;
 
 use foldhash::HashMap;
 
@@ -37,6 +39,9 @@ impl Owner {
     }
 }
 
+/// What someone pays for: so many bytes.
+pub(super) type Paid = (Owner, usize);
+
 /// So many entries, and so many bytes in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
@@ -59,17 +64,28 @@ impl Amount {
         }
     }
 
+    /// So many times as much.
+    fn times(self, times: usize) -> Self {
+        Self {
+            entries: self.entries.saturating_mul(times),
+            bytes: self.bytes.saturating_mul(times),
+        }
+    }
+
     fn is_within(self, bound: Self) -> bool {
         self.entries <= bound.entries && self.bytes <= bound.bytes
     }
 }
+
+/// How many times as much as is free for users those of one host may have: alone that is seven eighths of it.
+const PART: usize = 7;
 
 /// How much there is room for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// Of all hosts.
     pub(super) all: Amount,
-    /// Of all users of one host but root.
+    /// Of all users of all hosts but root.
     pub(super) users: Amount,
     /// Of one of them.
     pub(super) user: Amount,
@@ -80,8 +96,10 @@ pub(super) struct Bounds {
 pub(super) struct Room {
     bounds: Bounds,
     all: Amount,
+    all_users: Amount,
+    /// Of those of one host.
     users: HashMap<HostId, Amount>,
-    /// At most as many as entries: who has nothing is not in it.
+    /// Who has nothing is not in it.
     user: HashMap<Owner, Amount>,
 }
 
@@ -90,6 +108,7 @@ impl Room {
         Self {
             bounds,
             all: Amount::default(),
+            all_users: Amount::default(),
             users: HashMap::default(),
             user: HashMap::default(),
         }
@@ -105,21 +124,26 @@ impl Room {
         fits
     }
 
-    /// Whether there is room for `new` bytes in the place of `old` ones in an entry of `owner`; then the place
-    /// is taken. What does not grow always fits.
-    pub(super) fn swap(&mut self, owner: Owner, old: usize, new: usize) -> bool {
-        let bytes = |bytes| Amount { entries: 0, bytes };
-        let fits = new <= old || self.fits(owner, bytes(new - old));
-        if fits {
-            self.remove(owner, bytes(old));
-            self.add(owner, bytes(new));
+    /// Whether there is room for `new` in the place of `old`, in an entry of whomever; then the place is taken.
+    /// What does not grow always fits.
+    pub(super) fn swap(&mut self, old: Option<Paid>, new: Paid) -> bool {
+        let amount = |bytes| Amount { entries: 0, bytes };
+        if let Some((owner, bytes)) = old {
+            self.remove(owner, amount(bytes));
+        }
+        let is_less = old.is_some_and(|(owner, bytes)| owner == new.0 && new.1 <= bytes);
+        let fits = is_less || self.fits(new.0, amount(new.1));
+        if let Some((owner, bytes)) = old.filter(|_| !fits) {
+            self.add(owner, amount(bytes));
+        } else if fits {
+            self.add(new.0, amount(new.1));
         }
         fits
     }
 
-    /// Whether `owner` has anything here.
+    /// Whether `owner` has any entry here.
     pub(super) fn has(&self, owner: Owner) -> bool {
-        self.user.contains_key(&owner)
+        self.user.get(&owner).is_some_and(|it| it.entries > 0)
     }
 
     fn fits(&self, owner: Owner, more: Amount) -> bool {
@@ -127,19 +151,23 @@ impl Room {
         let is_root = owner.user.is_none();
         let of_users = self.users.get(&owner.host).copied().unwrap_or_default();
         let own = self.user.get(&owner).copied().unwrap_or_default();
+        let free = users.minus(self.all_users);
         self.all.plus(more).is_within(all)
-            && (is_root || of_users.plus(more).is_within(users) && own.plus(more).is_within(user))
+            && (is_root
+                || more.is_within(free)
+                    && of_users.plus(more).is_within(free.times(PART))
+                    && own.plus(more).is_within(user))
     }
 
     fn add(&mut self, owner: Owner, more: Amount) {
         self.all = self.all.plus(more);
         if owner.user.is_some() {
+            self.all_users = self.all_users.plus(more);
             let users = self.users.entry(owner.host).or_default();
             *users = users.plus(more);
-            if let Some(user) = self.user.get_mut(&owner) {
+            if more != Amount::default() {
+                let user = self.user.entry(owner).or_default();
                 *user = user.plus(more);
-            } else if more.entries > 0 {
-                self.user.insert(owner, more);
             }
         }
     }
@@ -152,9 +180,13 @@ impl Room {
             .filter(|_| owner.user.is_some())
         {
             *users = users.minus(less);
+            self.all_users = self.all_users.minus(less);
         }
-        if let Some(user) = self.user.get_mut(&owner) {
-            *user = user.minus(less);
+        if let Entry::Occupied(mut user) = self.user.entry(owner) {
+            *user.get_mut() = user.get().minus(less);
+            if *user.get() == Amount::default() {
+                user.remove();
+            }
         }
     }
 }
@@ -209,18 +241,70 @@ mod tests {
     }
 
     #[test]
+    fn users_of_many_hosts_leave_room_for_root_and_for_one_another() {
+        let amount = |n: usize| Amount {
+            entries: n,
+            bytes: 100 * n,
+        };
+        let mut room = Room::new(Bounds {
+            all: amount(1000),
+            users: amount(800),
+            user: amount(100),
+        });
+        let of = |host, user: Option<u32>| Owner {
+            host: HostId::at(host),
+            user,
+        };
+        let mut users = Vec::new();
+        for host in 1..=16 {
+            let each = (1..50).map(|uid| taken(&mut room, of(host, Some(uid)), 10));
+            users.push(each.sum::<usize>());
+        }
+        assert_eq!(users[..3], [700, 88, 11]);
+        assert!(users.iter().sum::<usize>() <= 800);
+        assert_eq!(taken(&mut room, of(16, None), 10), 100);
+        assert_eq!(taken(&mut room, of(0, None), 10), 100);
+
+        // Of bytes it is the same.
+        let mut room = Room::new(Bounds {
+            all: amount(1000),
+            users: amount(800),
+            user: amount(800),
+        });
+        let each = (1..=3).map(|host| taken(&mut room, of(host, Some(1)), 10_000));
+        assert_eq!(each.collect::<Vec<_>>(), [7, 1, 0]);
+        assert_eq!(taken(&mut room, of(0, None), 10_000), 2);
+    }
+
+    #[test]
     fn bytes_are_bounded_at_the_bound_and_not_before() {
         let mut room = Room::new(BOUNDS);
         assert!(room.take(user(1), 200));
         assert!(!room.take(user(1), 101));
         assert!(room.take(user(1), 100));
         // Full: what grows does not fit, what does not grow does.
-        assert!(!room.swap(user(1), 100, 101));
-        assert!(room.swap(user(1), 100, 100));
-        assert!(room.swap(user(1), 100, 40));
-        assert!(room.swap(user(1), 0, 60) && !room.swap(user(1), 0, 1));
+        let mut swap = |old, new| room.swap(Some((user(1), old)), (user(1), new));
+        assert!(!swap(100, 101));
+        assert!(swap(100, 100));
+        assert!(swap(100, 40));
+        assert!(room.swap(None, (user(1), 60)) && !room.swap(None, (user(1), 1)));
         assert!(room.take(user(2), 300) && !room.take(user(3), 101));
         assert!(room.take(Owner::root(HostId::at(0)), 400));
         assert!(!room.take(Owner::root(HostId::at(0)), 1));
+    }
+
+    #[test]
+    fn whose_bytes_are_in_an_entry_pays_for_them() {
+        let mut room = Room::new(BOUNDS);
+        let root = Owner::root(HostId::at(0));
+        assert!(room.take(root, 100));
+        // In an entry of root's a user fills his own part, and has no entry by that.
+        assert!(room.swap(Some((root, 50)), (user(1), 300)));
+        assert!(!room.swap(None, (user(1), 1)) && !room.has(user(1)));
+        assert_eq!((room.all.bytes, room.user[&user(1)].bytes), (350, 300));
+        // What does not fit changes nothing; what another one had is given back to him.
+        assert!(!room.swap(Some((root, 50)), (user(1), 1)));
+        assert!(room.swap(Some((user(1), 300)), (root, 50)));
+        assert_eq!((room.all.bytes, room.user.len()), (100, 0));
     }
 }

@@ -6,7 +6,8 @@ use std::hash::Hash;
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
-use crate::model::Timestamp;
+use super::remotes::Charged;
+use crate::model::{Shares, Timestamp};
 
 /// Of one place. The first gives way if it was gone when the next one came, as with pods that have an
 /// address one after the other; else nobody is named.
@@ -47,7 +48,8 @@ impl<W> Sighting<W> {
 pub(super) struct Sightings<P, W> {
     all: Vec<Sighting<W>>,
     places: HashMap<P, Here>,
-    max: usize,
+    /// Whose these are.
+    shares: Shares<Charged>,
 }
 
 #[derive(Debug, Default)]
@@ -64,17 +66,36 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         Self {
             all: Vec::new(),
             places: HashMap::default(),
-            max,
+            shares: Shares::new(max),
         }
     }
 
-    /// `who` is seen in `place`, all the time from `first` to `last`. None if there is no room for it.
-    pub(super) fn tell(&mut self, place: P, who: W, [first, last]: [Timestamp; 2]) -> SightingId {
-        let has_room = self.all.len() < self.max;
-        let here = match self.places.get_mut(&place) {
-            Some(here) => here,
-            None if has_room => self.places.entry(place).or_default(),
-            None => return SightingId::NONE,
+    /// `who` is seen in `place`, all the time from `first` to `last`, and `of` pays for it. None if there is no
+    /// room for it.
+    pub(super) fn tell(
+        &mut self,
+        of: Charged,
+        place: P,
+        who: W,
+        [first, last]: [Timestamp; 2],
+    ) -> SightingId {
+        let Some(here) = self.places.get_mut(&place) else {
+            if !self.shares.take(of) {
+                return SightingId::NONE;
+            }
+            let number = self.all.len() as u32;
+            self.all.push(Sighting {
+                who,
+                first,
+                last,
+                generation: 0,
+            });
+            let here = self.places.entry(place).or_default();
+            here.numbers.push(number);
+            return SightingId {
+                number,
+                generation: 0,
+            };
         };
         let mut numbers = here.numbers.iter().copied();
         if let Some(number) = numbers.find(|number| self.all[*number as usize].who == who) {
@@ -105,7 +126,7 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
                 };
             }
         }
-        if !has_room || here.numbers.len() >= MAX_HERE {
+        if here.numbers.len() >= MAX_HERE || !self.shares.take(of) {
             here.cut = Some(Timestamp::from_ns(u64::MAX));
             return SightingId::NONE;
         }
@@ -212,16 +233,20 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::nodes::HostId, *};
+    use crate::model::Payer;
 
     fn at(second: u64) -> Timestamp {
         Timestamp::from_ns(second * 1_000_000_000)
     }
 
+    /// Who pays.
+    const OF: Charged = (HostId::at(0), Payer::Nobody);
+
     fn seen(sightings: &[(char, u64)]) -> Sightings<(), char> {
         let mut all = Sightings::new(100);
         for (who, second) in sightings {
-            all.tell((), *who, [at(*second); 2]);
+            all.tell(OF, (), *who, [at(*second); 2]);
         }
         all
     }
@@ -261,14 +286,30 @@ mod tests {
         let mut all = Sightings::new(usize::MAX);
         let more = at(MAX_HERE as u64);
         let ids: Vec<_> = (0..=MAX_HERE)
-            .map(|who| all.tell((), who, [at(1), more]))
+            .map(|who| all.tell(OF, (), who, [at(1), more]))
             .collect();
         assert!(ids[MAX_HERE] == SightingId::NONE && ids[0] != SightingId::NONE);
         assert!(all.last(&(), at(99), |_| true).is_none());
         let mut all = Sightings::new(1);
-        all.tell(1, 'a', [at(1); 2]);
-        assert_eq!(all.tell(2, 'a', [at(1); 2]), SightingId::NONE);
+        all.tell(OF, 1, 'a', [at(1); 2]);
+        assert_eq!(all.tell(OF, 2, 'a', [at(1); 2]), SightingId::NONE);
         assert_eq!(all.len(), 1);
+    }
+
+    #[test]
+    fn one_who_fills_it_leaves_room_for_others() {
+        let mut all = Sightings::new(80);
+        let user = (HostId::at(0), Payer::User(1000));
+        let told = (0..200).filter(|place| {
+            let id = all.tell(user, *place, 'a', [at(1); 2]);
+            id != SightingId::NONE
+        });
+        assert!((40..=70).contains(&told.count()), "most of it, and not all");
+        let root = (HostId::at(0), Payer::Root { netns: 1, port: 0 });
+        assert_ne!(all.tell(root, 300, 'b', [at(1); 2]), SightingId::NONE);
+        assert!(all.has(&300) && !all.has(&199));
+        // What he sees that is known already takes no room.
+        assert_ne!(all.tell(user, 300, 'b', [at(2); 2]), SightingId::NONE);
     }
 
     #[test]
@@ -278,7 +319,7 @@ mod tests {
             let last = all.last(&(), at(second as u64), |_| true);
             last.map(|it| it.who)
         };
-        let tell = |all: &mut Sightings<_, _>, who| all.tell((), who, [at(who as u64); 2]);
+        let tell = |all: &mut Sightings<_, _>, who| all.tell(OF, (), who, [at(who as u64); 2]);
         let first = tell(&mut all, 0);
         (1..=MAX_HERE).for_each(|who| _ = tell(&mut all, who));
         assert_eq!(last(&all, MAX_HERE), Some(MAX_HERE));
@@ -287,7 +328,7 @@ mod tests {
         assert!(!all.see(first, [at(500); 2]) && all.see(SightingId::NONE, [at(500); 2]));
         assert_eq!(last(&all, 501), Some(MAX_HERE));
         // Somebody who comes back is told again.
-        all.tell((), 0, [at(600); 2]);
+        all.tell(OF, (), 0, [at(600); 2]);
         assert_eq!(last(&all, 600), Some(0));
     }
 }

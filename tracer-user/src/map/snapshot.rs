@@ -17,8 +17,9 @@ use super::{
     kept::{self, Changes, Processes},
     listeners::Unkept,
     namespaces::Split,
-    nodes::{Dialled, Heard, HostId, Key, Known, NodeId, Realm},
+    nodes::{By, Dialled, Heard, HostId, Key, Known, NodeId, Realm},
     realms::Shared,
+    room::Owner,
     uses::Uses,
 };
 use crate::model::{
@@ -39,6 +40,8 @@ pub(super) struct Draft {
     /// Where who listens, and what came in elsewhere.
     listening: HashMap<NodeId, Vec<ListeningAt>>,
     strays: Vec<Stray>,
+    /// Network namespaces of each host that it is not known of which others they are one with.
+    unheld: foldhash::HashMap<HostId, u64>,
 }
 
 /// Client and server of an edge, and its port.
@@ -128,7 +131,7 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
     edges.sort_by_key(|edge| (edge.client, edge.server, edge.port));
     View {
         generated: map.now,
-        coverage: coverage(map, identity),
+        coverage: coverage(map, identity, &draft.unheld),
         nodes: nodes.into_iter().map(|(_, node)| node).collect(),
         edges,
         strays: draft.strays,
@@ -227,6 +230,7 @@ fn draft(map: &Map, labels: &Labels) -> Draft {
     }
     courses(map, edges, parts);
     scans(edges);
+    draft.unheld = split.into_cut();
     draft.listening = uses.listening(&draft.nodes);
     draft.strays = uses.strays(map, &labels.identity);
     draft
@@ -349,7 +353,11 @@ fn scans(edges: &mut BTreeMap<EdgeKey, Counters>) {
     }
 }
 
-fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
+fn coverage(
+    map: &Map,
+    identity: &Identity,
+    unheld: &foldhash::HashMap<HostId, u64>,
+) -> Vec<HostCoverage> {
     let hosts = map.nodes.hosts();
     let mut told: Vec<(HostId, HostCoverage)> = Vec::new();
     for (at, watched) in map.watched.iter().enumerate() {
@@ -358,7 +366,7 @@ fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
         let watched = watched.snapshot(&hosts[at]);
         let (twins, twins_cut) = identity.twins(host);
         let watched = HostCoverage {
-            cut: cut(map, host),
+            cut: cut(map, host, unheld.get(&host).copied().unwrap_or(0)),
             twins: twins.to_vec(),
             twins_cut,
             taken_for_one: watched.taken_for_one || is_surplus,
@@ -381,8 +389,8 @@ fn coverage(map: &Map, identity: &Identity) -> Vec<HostCoverage> {
     coverage
 }
 
-/// What of `host` there was no room for.
-fn cut(map: &Map, host: HostId) -> HostCut {
+/// What of `host` there was no room for; so many network namespaces of it are `unheld`.
+fn cut(map: &Map, host: HostId, unheld: u64) -> HostCut {
     let (nodes, names) = map.nodes.cut(host);
     let halves = map.halves.cut(host);
     HostCut {
@@ -390,7 +398,11 @@ fn cut(map: &Map, host: HostId) -> HostCut {
         edges: halves.edges,
         servers: halves.servers,
         names,
-        networks: map.realms.cut(host).saturating_add(halves.owners),
+        networks: map
+            .realms
+            .cut(host)
+            .saturating_add(halves.owners)
+            .saturating_add(unheld),
     }
 }
 
@@ -530,8 +542,8 @@ struct Labels {
     identity: Identity,
     /// Which hosts share which addresses.
     shared: Shared,
-    /// The name of an address, where all who dialled it by a name used the same.
-    names: HashMap<(Around, Address), Heard>,
+    /// The name of an address, where all who dialled it by a name used the same: root, or a user.
+    names: HashMap<(Around, Address, By), Heard>,
     /// Addresses of a link, each with the network namespace it is in; none if it is in several.
     links: HashMap<(HostId, Address), Option<u32>>,
 }
@@ -558,8 +570,9 @@ impl Labels {
                 *only = only.filter(|it| it == netns);
             }
         }
-        for (realm, address, heard) in map.nodes.heard() {
-            let place = (labels.around(realm, address), address);
+        for (realm, address, by, heard) in map.nodes.heard() {
+            let by = by.map(|it| labels.lasting(it));
+            let place = (labels.around(realm, address), address, by);
             let known = labels.names.entry(place);
             let known = known.or_insert_with(|| heard.clone());
             if known != heard {
@@ -585,6 +598,25 @@ impl Labels {
                     _ => Around::Host(host.index()),
                 }
             }
+        }
+    }
+
+    /// The same user by the last name of its host.
+    fn lasting(&self, owner: Owner) -> Owner {
+        Owner {
+            host: self.identity.last(owner.host),
+            ..owner
+        }
+    }
+
+    /// The one name of an address for `owner`: what root calls it, and what that user does.
+    fn heard(&self, around: Around, address: Address, owner: Owner) -> Option<&Arc<str>> {
+        let by = owner.user.map(|_| self.lasting(owner));
+        let own = by.and_then(|_| self.names.get(&(around, address, by)));
+        match (self.names.get(&(around, address, None)), own) {
+            (Some(one), Some(other)) if one != other => None,
+            (Some(Heard::Only(name)), _) | (None, Some(Heard::Only(name))) => Some(name),
+            (Some(Heard::Several), _) | (None, Some(Heard::Several) | None) => None,
         }
     }
 
@@ -657,10 +689,7 @@ impl Labels {
             Key::Remote(realm, address, dialled) => {
                 let around = self.around(*realm, *address);
                 // By what was dialled alone: behind it may be what serves other names.
-                let heard = |around, address| match self.names.get(&(around, address)) {
-                    Some(Heard::Only(name)) => Some(name),
-                    Some(Heard::Several) | None => None,
-                };
+                let heard = |around, address| self.heard(around, address, known.owner);
                 let name = match dialled {
                     Dialled::Name(name) => Some(name),
                     Dialled::Itself => heard(around, *address),

@@ -99,6 +99,12 @@ impl Process {
         size_of::<Self>() + texts.chain(args).sum::<usize>()
     }
 
+    /// Whether the control group or the network namespace that it is in is a user's, who may choose its name and
+    /// its addresses.
+    pub fn is_in_users_place(&self) -> bool {
+        self.workload.as_ref().is_some_and(|it| it.uid.is_some())
+    }
+
     /// The program that it runs.
     pub fn program(&self) -> ProgramKey {
         ProgramKey {

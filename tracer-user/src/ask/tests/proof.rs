@@ -143,6 +143,57 @@ fn a_comparison_with_less_time_or_fewer_hosts_is_not_proven() {
 }
 
 #[test]
+fn a_baseline_that_knows_no_users_may_have_what_is_new() {
+    let draft = |uid: Option<u32>, others: Option<u32>| {
+        let mut it = small();
+        for (name, uid) in [("job.service", uid), ("other.service", others)] {
+            let node = it.unit(name).listens(9_000);
+            let workload = node.workload.as_mut().map(Arc::make_mut);
+            let workload = workload.expect("a workload");
+            if let Some(uid) = uid {
+                (node.name, node.id) = (
+                    format!("{name}@{uid}").into(),
+                    format!("one/systemd@{uid}/{name}").into(),
+                );
+                (workload.uid, workload.name) = (Some(uid), node.name.clone());
+            }
+        }
+        it.view()
+    };
+    let ask = |before: &View, after: &View| {
+        let doubts = diff(before, after, &Allowed::default()).proof.doubts;
+        assert_eq!(verify(before, after).proof.doubts, doubts);
+        doubts
+    };
+    let ownerless = [Doubt::Ownerless { workloads: 1 }];
+    let (old, new) = (draft(None, None), draft(Some(1000), None));
+    assert_eq!(ask(&old, &new), ownerless);
+    // It is not taken for the same: root's may be gone, and the user's have its name.
+    let changes = diff(&old, &new, &Allowed::default()).found.changes;
+    assert!(changes.iter().any(|it| it.change == diff::How::Gone));
+    // One that knows users says whose each is.
+    assert_eq!(
+        ask(&draft(None, Some(1001)), &draft(Some(1000), Some(1001))),
+        []
+    );
+    // Nothing like it is gone.
+    let both = |mut it: View| {
+        let own = draft(Some(1000), None).nodes;
+        it.nodes
+            .extend(own.into_iter().filter(|it| it.id.contains("@1000")));
+        it.nodes.sort_by(|one, other| one.id.cmp(&other.id));
+        it
+    };
+    let mut same = Draft {
+        view: both(old.clone()),
+    };
+    same.view.edges.clear();
+    let mut baseline = old.clone();
+    baseline.edges.clear();
+    assert_eq!(ask(&baseline, &same.view()), []);
+}
+
+#[test]
 fn a_doubt_of_both_sides_is_told_once() {
     let mut it = small();
     it.view.coverage[0].untracked = 1;

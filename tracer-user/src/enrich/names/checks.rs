@@ -102,13 +102,13 @@ fn datagram(bytes: &[u8]) {
     assert_eq!((counts.asked, counts.answered, counts.unasked), (1, 1, 1));
     assert_eq!(names.questions.len(), 0);
     for (address, _) in answer.addresses {
-        let found = names.name(NETNS, Some(PROCESS), address, NOW_NS);
+        let found = names.name(NETNS, (Some(PROCESS), Some(0)), address, NOW_NS);
         assert_eq!(found.is_some(), is_nameable(address));
         if let Some(found) = found {
             assert_eq!(found.only(), Some(&message.question.name));
             assert_eq!(found.source, NameSource::Dns);
         }
-        let elsewhere = names.name(NETNS + 1, Some(PROCESS), address, NOW_NS);
+        let elsewhere = names.name(NETNS + 1, (Some(PROCESS), Some(0)), address, NOW_NS);
         assert_eq!(elsewhere, None);
     }
 }

@@ -10,8 +10,8 @@
 //! before tracer began.
 //!
 //! What can be forged: a program that is its own name server may give any address any name. It
-//! can deceive about its own connections, and about those of programs in its network namespace
-//! that did not ask for themselves ([`NameSource::DnsOther`] tells these apart).
+//! can deceive about its own connections, and about those of its user's programs in its network namespace
+//! that did not ask for themselves ([`NameSource::DnsOther`] tells these apart); root's about those of all.
 
 mod hosts;
 mod message;
@@ -33,7 +33,9 @@ use self::{
     streams::Streams,
     table::Table,
 };
-use crate::model::{AddressClass, Called, DnsPiece, DnsTransport, Name, NameSource, ProcessKey};
+use crate::model::{
+    AddressClass, Called, DnsPiece, DnsTransport, Name, NameSource, Payer, ProcessKey,
+};
 
 /// What came of the messages so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,11 +118,11 @@ impl Names {
         self.hosts.refresh(now_ns);
     }
 
-    /// What the server at `address` is called, for a connection that `process` began at `now_ns` in
-    /// the network namespace `netns`. The first of these that is known:
+    /// What the server at `address` is called, for a connection that `process`, which is of the user `uid`, began
+    /// at `now_ns` in the network namespace `netns`. The first of these that is known:
     ///
     /// 1. what the process itself asked for that has this address: all names that were living then;
-    /// 2. if it asked for none: the one name that others in `netns` asked for that has it;
+    /// 2. if it asked for none: the one name that others of root or of that user in `netns` asked for that has it;
     /// 3. its name in `/etc/hosts`;
     /// 4. the name of its network in the user's file;
     /// 5. what name servers call it, once they have answered, if they are to be asked.
@@ -130,7 +132,7 @@ impl Names {
     pub fn name(
         &mut self,
         netns: u32,
-        process: Option<ProcessKey>,
+        (process, uid): (Option<ProcessKey>, Option<u32>),
         address: IpAddr,
         now_ns: u64,
     ) -> Option<Name> {
@@ -139,10 +141,14 @@ impl Names {
             called: Called::One { name, canonical },
             source,
         };
-        let own = process.and_then(|process| self.table.own(netns, process, address, now_ns));
+        let payer = Payer::of(uid, netns, 0);
+        let own = process.and_then(|process| {
+            let who = (netns, process, payer);
+            self.table.own(who, address, now_ns)
+        });
         match own {
             None => {
-                if let Some(known) = self.table.shared(netns, address, now_ns) {
+                if let Some(known) = self.table.shared((netns, payer), address, now_ns) {
                     return Some(one(known, NameSource::DnsOther));
                 }
             }

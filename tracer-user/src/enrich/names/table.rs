@@ -7,7 +7,8 @@
 //! kept, and none is preferred.
 //!
 //! What others of the network namespace asked for is kept beside that, for processes that did not
-//! ask themselves: see [`Table::shared`]. Network namespaces never mix.
+//! ask themselves: see [`Table::shared`]. Network namespaces never mix, and what a user's processes asked
+//! for names nothing that others dial: whoever runs a name server gives any address any name.
 
 use std::{net::IpAddr, num::NonZeroUsize, sync::Arc};
 
@@ -41,7 +42,8 @@ fn life_ns(ttl: u32) -> u64 {
 #[derive(Debug)]
 pub(super) struct Table {
     own: Fair<(u32, ProcessKey, IpAddr), Names>,
-    shared: Fair<(u32, IpAddr), Names>,
+    /// By who asked.
+    shared: Fair<(u32, Payer, IpAddr), Names>,
     /// Which addresses a process was told last of a name.
     answers: Fair<(u32, ProcessKey, Arc<str>, Wanted), Vec<IpAddr>>,
 }
@@ -200,7 +202,7 @@ impl Table {
             let place = (netns, process, *address);
             let own = self.own.get_or_insert_mut(payer, &place, Names::default);
             own.into_iter().for_each(|it| it.learn(lives.clone()));
-            let place = (netns, *address);
+            let place = (netns, payer, *address);
             let shared = &mut self.shared;
             let shared = shared.get_or_insert_mut(payer, &place, Names::default);
             shared.into_iter().for_each(|it| it.learn(lives.clone()));
@@ -215,7 +217,7 @@ impl Table {
                 continue;
             }
             if answer.is_whole {
-                self.end((netns, process), address, name, time_ns);
+                self.end((netns, process, payer), address, name, time_ns);
             } else if told.len() < MAX_ADDRESSES {
                 told.push(address);
             }
@@ -228,7 +230,7 @@ impl Table {
     /// `name` has `address` no more, as `process` was told.
     fn end(
         &mut self,
-        (netns, process): (u32, ProcessKey),
+        (netns, process, payer): (u32, ProcessKey, Payer),
         address: IpAddr,
         name: &str,
         time_ns: u64,
@@ -236,17 +238,16 @@ impl Table {
         if let Some(own) = self.own.peek_mut(&(netns, process, address)) {
             own.end(name, process, time_ns);
         }
-        if let Some(shared) = self.shared.peek_mut(&(netns, address)) {
+        if let Some(shared) = self.shared.peek_mut(&(netns, payer, address)) {
             shared.end(name, process, time_ns);
         }
     }
 
-    /// What `process` itself asked for that has this address, and was living at `time_ns`, when it
-    /// dialled it. None if it never asked for anything that has it.
+    /// What `process`, which is of `payer`, itself asked for that has this address, and was living at `time_ns`,
+    /// when it dialled it. None if it never asked for anything that has it.
     pub(super) fn own(
         &mut self,
-        netns: u32,
-        process: ProcessKey,
+        (netns, process, payer): (u32, ProcessKey, Payer),
         address: IpAddr,
         time_ns: u64,
     ) -> Option<Living> {
@@ -254,7 +255,7 @@ impl Table {
         let living = own.living(time_ns);
         own.is_used(time_ns);
         // It lives on for others as well.
-        if let Some(shared) = self.shared.peek_mut(&(netns, address)) {
+        if let Some(shared) = self.shared.peek_mut(&(netns, payer, address)) {
             for own in own.kept.iter().filter(|it| it.span.has(time_ns)) {
                 let same = shared.kept.iter_mut().find(|it| it.name == own.name);
                 if let Some(known) = same {
@@ -265,20 +266,33 @@ impl Table {
         Some(living)
     }
 
-    /// The one name that this address has for all in the network namespace who asked for any; none
-    /// if it has several: it is not known which one is meant by who did not ask.
+    /// The one name that this address has for all in the network namespace who asked for any and count for
+    /// `payer`: root, and `payer` itself. None if it has several: it is not known which one is meant by who
+    /// did not ask.
     pub(super) fn shared(
         &mut self,
-        netns: u32,
+        (netns, payer): (u32, Payer),
         address: IpAddr,
         time_ns: u64,
     ) -> Option<(Arc<str>, Option<Arc<str>>)> {
-        let shared = self.shared.get_mut(&(netns, address))?;
-        let mut living = shared.kept.iter().filter(|it| it.span.has(time_ns));
-        let only = living.next()?;
-        let is_clear = living.next().is_none() && !only.is_over;
-        let is_cut = shared.cut.is_some_and(|cut| cut.has(time_ns));
-        (is_clear && !is_cut).then(|| (Arc::clone(&only.name), only.canonical.clone()))
+        let root = Payer::of(Some(0), netns, 0);
+        let own = Some(payer).filter(|it| *it != root);
+        let mut only: Option<(Arc<str>, Option<Arc<str>>)> = None;
+        for who in [Some(root), own].into_iter().flatten() {
+            let Some(shared) = self.shared.get_mut(&(netns, who, address)) else {
+                continue;
+            };
+            if shared.cut.is_some_and(|cut| cut.has(time_ns)) {
+                return None;
+            }
+            for known in shared.kept.iter().filter(|it| it.span.has(time_ns)) {
+                if known.is_over || only.as_ref().is_some_and(|(name, _)| *name != known.name) {
+                    return None;
+                }
+                only = Some((Arc::clone(&known.name), known.canonical.clone()));
+            }
+        }
+        only
     }
 
     #[cfg(any(test, feature = "fuzzing"))]

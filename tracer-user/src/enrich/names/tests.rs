@@ -99,7 +99,12 @@ fn names() -> Names {
 
 fn found(names: &mut Names, netns: u32, pid: u32, address: Ipv4Addr, now_s: u64) -> Option<String> {
     let now_ns = now_s * SECOND_NS;
-    let name = names.name(netns, Some(process(pid)), address.into(), now_ns);
+    let name = names.name(
+        netns,
+        (Some(process(pid)), Some(TALK.uid)),
+        address.into(),
+        now_ns,
+    );
     name.and_then(|name| name.only().map(ToString::to_string))
 }
 
@@ -126,8 +131,42 @@ fn each_process_has_the_name_it_asked_for() {
         start_ns: 6,
         ..process(7)
     };
-    let name = names.name(HOME, Some(other), SHARED.into(), 201 * SECOND_NS);
+    let name = names.name(
+        HOME,
+        (Some(other), Some(TALK.uid)),
+        SHARED.into(),
+        201 * SECOND_NS,
+    );
     assert_eq!(name.map(|name| name.source), Some(NameSource::DnsOther));
+}
+
+#[test]
+fn what_a_user_asked_for_names_nothing_that_others_dial() {
+    let mut names = names();
+    let of = |uid| Talk { uid, ..TALK };
+    let dials = |names: &mut Names, uid, at_s| {
+        let who = (Some(process(9)), uid);
+        let name = names.name(HOME, who, SHARED.into(), at_s * SECOND_NS);
+        name.and_then(|name| name.only().map(ToString::to_string))
+    };
+    of(1000).resolve(&mut names, "bank.test", SHARED, 100);
+    let own = Some("bank.test");
+    assert_eq!(dials(&mut names, Some(1000), 101).as_deref(), own);
+    for other in [Some(0), Some(1001), None] {
+        assert_eq!(dials(&mut names, other, 101), None, "{other:?}");
+    }
+    // What root asked for is for all, and a user takes it from nobody else.
+    let root = Talk { pid: 8, ..of(0) };
+    root.resolve(&mut names, "db.test", SHARED, 102);
+    for other in [Some(0), Some(1001), None] {
+        let name = dials(&mut names, other, 103);
+        assert_eq!(name.as_deref(), Some("db.test"), "{other:?}");
+    }
+    assert_eq!(dials(&mut names, Some(1000), 103), None, "either is meant");
+    of(1000).resolve(&mut names, "db.test", SHARED, 200);
+    root.resolve(&mut names, "db.test", SHARED, 200);
+    let name = dials(&mut names, Some(1000), 201);
+    assert_eq!(name.as_deref(), Some("db.test"), "both mean the same");
 }
 
 #[test]
@@ -135,7 +174,12 @@ fn several_names_of_a_process_are_told_and_none_is_claimed() {
     let mut names = names();
     TALK.resolve(&mut names, "shop.test", SHARED, 100);
     TALK.resolve(&mut names, "blog.test", SHARED, 101);
-    let name = names.name(HOME, Some(process(7)), SHARED.into(), 102 * SECOND_NS);
+    let name = names.name(
+        HOME,
+        (Some(process(7)), Some(TALK.uid)),
+        SHARED.into(),
+        102 * SECOND_NS,
+    );
     let expected = Name {
         called: Called::OneOf {
             names: vec!["blog.test".into(), "shop.test".into()],
@@ -147,7 +191,12 @@ fn several_names_of_a_process_are_told_and_none_is_claimed() {
     for number in 0..100 {
         TALK.resolve(&mut names, &format!("n{number}.test"), SHARED, 103);
     }
-    let name = names.name(HOME, Some(process(7)), SHARED.into(), 104 * SECOND_NS);
+    let name = names.name(
+        HOME,
+        (Some(process(7)), Some(TALK.uid)),
+        SHARED.into(),
+        104 * SECOND_NS,
+    );
     let name = name.expect("names");
     assert_eq!(name.all().len(), table::MAX_NAMES);
     assert!(matches!(name.called, Called::OneOf { is_cut: true, .. }));
@@ -174,7 +223,12 @@ fn the_name_that_was_asked_for_is_kept_with_what_it_stands_for() {
     TALK.resolve(&mut names, "WWW.a.test", SHARED, 100);
     let mapped = IpAddr::V6(SHARED.to_ipv6_mapped());
     for address in [SHARED.into(), mapped] {
-        let name = names.name(HOME, Some(process(7)), address, 101 * SECOND_NS);
+        let name = names.name(
+            HOME,
+            (Some(process(7)), Some(TALK.uid)),
+            address,
+            101 * SECOND_NS,
+        );
         let expected = Name {
             called: Called::One {
                 name: "www.a.test".into(),
@@ -368,7 +422,7 @@ fn files_name_what_nobody_asked_for() {
     let mut names = Names::new(Some(HOME), Some(path), networks);
     names.refresh(0);
     let mut at = |netns, address: [u8; 4]| {
-        let name = names.name(netns, None, address.into(), SECOND_NS);
+        let name = names.name(netns, (None, None), address.into(), SECOND_NS);
         name.and_then(|name| Some((name.only()?.to_string(), name.source)))
     };
     let file = |name: &str| Some((name.to_owned(), NameSource::File));
@@ -380,7 +434,7 @@ fn files_name_what_nobody_asked_for() {
     assert_eq!(at(HOME, [11, 0, 0, 1]), None);
     // What was asked for says more than any file.
     TALK.resolve(&mut names, "a.test", SHARED, 1);
-    let name = names.name(HOME, None, SHARED.into(), 2 * SECOND_NS);
+    let name = names.name(HOME, (None, Some(TALK.uid)), SHARED.into(), 2 * SECOND_NS);
     assert_eq!(name.map(|name| name.source), Some(NameSource::DnsOther));
 }
 

@@ -2,12 +2,18 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::nodes::HostId, *};
 use crate::model::{ProcessKey, Signal};
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_ns(second * 1_000_000_000)
 }
+
+/// Who pays.
+const ROOT: Owner = Owner {
+    host: HostId::at(0),
+    user: None,
+};
 
 fn process(pid: u32, exe: &str) -> Arc<Process> {
     Arc::new(Process {
@@ -31,7 +37,7 @@ fn process(pid: u32, exe: &str) -> Arc<Process> {
 fn helpers(processes: &mut Processes, pids: std::ops::Range<u32>, exe: impl Fn(u32) -> String) {
     for pid in pids {
         let helper = process(pid, &exe(pid));
-        let place = processes.add(&helper, at(u64::from(pid)), |_, _| true);
+        let place = processes.add(&helper, ROOT, at(u64::from(pid)), |_, _| true);
         processes.hold(place, &helper, false);
         processes.hold(place, &helper, true);
     }
@@ -46,9 +52,9 @@ fn who_listens_or_has_connections_outlasts_any_number_of_helpers() {
     for exe in ["/bin/helper", "/bin/daemon"] {
         let mut processes = Processes::default();
         let (listens, holds) = (process(1, "/bin/daemon"), process(2, "/bin/daemon"));
-        processes.add(&listens, at(1), |_, _| true);
+        processes.add(&listens, ROOT, at(1), |_, _| true);
         processes.listen(&listens, true);
-        let place = processes.add(&holds, at(2), |_, _| true);
+        let place = processes.add(&holds, ROOT, at(2), |_, _| true);
         processes.hold(place, &holds, false);
         helpers(&mut processes, 100..1_100, |_| exe.to_owned());
         let kept = pids(&processes);
@@ -65,7 +71,7 @@ fn a_listener_outlasts_helpers_of_a_program_each() {
     let mut processes = Processes::default();
     for pid in 1..=3 {
         let listens = process(pid, "/bin/daemon");
-        processes.add(&listens, at(1), |_, _| true);
+        processes.add(&listens, ROOT, at(1), |_, _| true);
         processes.listen(&listens, true);
     }
     helpers(&mut processes, 100..300, |pid| format!("/bin/{pid}"));
@@ -81,7 +87,7 @@ fn one_of_each_program_outlasts_many_of_one() {
     helpers(&mut processes, 1..4, |pid| format!("/bin/{pid}"));
     for pid in 100..400 {
         let worker = process(pid, "/bin/worker");
-        let place = processes.add(&worker, at(u64::from(pid)), |_, _| true);
+        let place = processes.add(&worker, ROOT, at(u64::from(pid)), |_, _| true);
         processes.hold(place, &worker, false);
     }
     assert_eq!(pids(&processes)[..3], [1, 2, 3]);
@@ -92,11 +98,11 @@ fn one_of_each_program_outlasts_many_of_one() {
 fn who_was_first_outlasts_who_failed_and_who_came_later() {
     let mut processes = Processes::default();
     let first = process(1, "/bin/helper");
-    let place = processes.add(&first, at(1), |_, _| true);
+    let place = processes.add(&first, ROOT, at(1), |_, _| true);
     processes.stand(place, &first, Standing::First);
     for pid in 100..300 {
         let fails = process(pid, "/bin/helper");
-        let place = processes.add(&fails, at(u64::from(pid)), |_, _| true);
+        let place = processes.add(&fails, ROOT, at(u64::from(pid)), |_, _| true);
         processes.stand(place, &fails, Standing::Failed);
     }
     assert_eq!(pids(&processes)[0], 1);
@@ -106,7 +112,7 @@ fn who_was_first_outlasts_who_failed_and_who_came_later() {
 fn who_stopped_to_listen_is_known_by_it_when_it_ends() {
     let mut processes = Processes::default();
     let daemon = process(1, "/bin/daemon");
-    processes.add(&daemon, at(1), |_, _| true);
+    processes.add(&daemon, ROOT, at(1), |_, _| true);
     assert!(!processes.has_listened(&daemon));
     processes.listen(&daemon, true);
     processes.listen(&daemon, false);
@@ -121,10 +127,10 @@ fn who_stopped_to_listen_is_known_by_it_when_it_ends() {
 fn another_program_in_the_same_process_takes_its_place() {
     let mut processes = Processes::default();
     let shell = process(1, "/bin/sh");
-    let place = processes.add(&shell, at(1), |_, _| true);
+    let place = processes.add(&shell, ROOT, at(1), |_, _| true);
     processes.hold(place, &shell, false);
     let daemon = process(1, "/bin/daemon");
-    assert_eq!(processes.add(&daemon, at(2), |_, _| true), place);
+    assert_eq!(processes.add(&daemon, ROOT, at(2), |_, _| true), place);
     assert_eq!(processes.list(), std::slice::from_ref(&daemon));
     // What it holds stays, and whoever else comes to its place later has nothing of it.
     let other = process(2, "/bin/sh");
@@ -140,7 +146,7 @@ fn parts_of_one_workload_are_ranked_together() {
     let part = |pids: std::ops::Range<u32>, listener: u32| {
         let mut part = Processes::default();
         let listens = process(listener, "/bin/daemon");
-        part.add(&listens, at(1), |_, _| true);
+        part.add(&listens, ROOT, at(1), |_, _| true);
         part.listen(&listens, true);
         helpers(&mut part, pids, |_| "/bin/helper".to_owned());
         part
@@ -187,7 +193,7 @@ fn the_end_of_a_server_outlasts_health_checks() {
     let mut changes = Changes::default();
     let mut add = |second, what, is_major| {
         let time = at(second);
-        changes.add(Change { time, what }, is_major, |_, _| true);
+        changes.add(Change { time, what }, is_major, ROOT, |_, _| true);
     };
     let killed = ExitStatus::Signal(Signal::Name("SIGKILL"));
     let crashed = ExitStatus::Signal(Signal::Name("SIGSEGV"));
@@ -218,17 +224,18 @@ fn many_listeners_do_not_push_out_the_end_of_their_process() {
             what: killed.clone(),
         },
         true,
+        ROOT,
         |_, _| true,
     );
     for port in 10_000..12_000 {
         let what = unlisten(port);
-        changes.add(Change { time: at(2), what }, true, |_, _| true);
+        changes.add(Change { time: at(2), what }, true, ROOT, |_, _| true);
     }
     assert_eq!(changes.list()[0].what, killed);
     // One that comes and goes again and again leaves room for others.
     for n in 0..2_000 {
         let (time, what) = (at(3 + n), unlisten(80));
-        changes.add(Change { time, what }, true, |_, _| true);
+        changes.add(Change { time, what }, true, ROOT, |_, _| true);
     }
     let kept = changes.list();
     let ports: std::collections::BTreeSet<_> = kept
@@ -265,11 +272,11 @@ proptest! {
         for (n, (pid, exe, what)) in steps.into_iter().enumerate() {
             let process = process(pid, &format!("/bin/{exe}"));
             if what == 5 {
-                other.add(&process, at(n as u64), |_, _| true);
+                other.add(&process, ROOT, at(n as u64), |_, _| true);
                 continue;
             }
             known.insert(pid);
-            let place = processes.add(&process, at(n as u64), |_, _| true);
+            let place = processes.add(&process, ROOT, at(n as u64), |_, _| true);
             match what {
                 // Fewer than there is room for.
                 0 if listening.len() < MAX_PROCESSES / 2 => {

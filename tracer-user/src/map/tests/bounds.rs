@@ -386,7 +386,8 @@ fn long_texts_of_one_user_displace_nobody_elses() {
 #[test]
 fn users_however_many_leave_room_for_root() {
     let mut map = Map::new(Options::ONE_HOST);
-    let most = nodes::WORKLOADS.users.entries as u32;
+    // Those of one host.
+    let most = nodes::WORKLOADS.users.entries as u32 / 8 * 7;
     for n in 0..most + 9 {
         map.push(&of_user(n, 1 + n % 50, &format!("/tmp/x{n}"), None));
     }

@@ -175,3 +175,250 @@ fn a_users_listeners_hide_nobody_elses() {
     assert_eq!(all, 160_000, "what is not kept is counted");
     assert!(squatter.cut.listeners > 0);
 }
+
+/// The same event of an end that was dialled by `name`.
+fn called(mut event: Event, name: &str, source: NameSource) -> Event {
+    let (Body::Connect(it) | Body::Close(it) | Body::Fail(it)) = &mut event.body else {
+        panic!("of a connection");
+    };
+    it.connection.name = Some(Arc::new(Name {
+        called: Called::One {
+            name: name.into(),
+            canonical: None,
+        },
+        source,
+    }));
+    event
+}
+
+#[test]
+fn what_a_user_calls_an_address_is_no_name_of_it_for_others() {
+    let at = address("198.51.100.7:443");
+    let (root, user) = (of_user(0, "web.service"), of_user(1000, "evil"));
+    let other = of_user(999, "postgresql.service");
+    // Who dials it by a name, who by number, and what that is called then.
+    let rows = [
+        (&user, &[&root][..], "198.51.100.7"),
+        (&user, &[&other], "198.51.100.7"),
+        (&user, &[&user], "bank.test"),
+        (&user, &[&user, &other], "198.51.100.7"),
+        (&user, &[&root, &user], "198.51.100.7"),
+        (&other, &[&user, &other, &root], "198.51.100.7"),
+        (&root, &[&user], "bank.test"),
+        (&root, &[&other, &root], "bank.test"),
+    ];
+    for source in [NameSource::Dns, NameSource::DnsOther] {
+        for (by, dialling, expected) in &rows {
+            let mut events = vec![called(
+                dials(by, at, 1).closes(1.0, 1, 1),
+                "bank.test",
+                source,
+            )];
+            let numbers = dialling.iter().zip(2..);
+            events.extend(numbers.map(|(who, n)| dials(who, at, n).closes(2.0, 1, 1)));
+            let back: Vec<Event> = events.iter().rev().cloned().collect();
+            for events in [events, back] {
+                let view = map_of(&events);
+                for who in *dialling {
+                    // What others asked for is no name of what `by` dials either: it may go by number.
+                    let is_by = Arc::ptr_eq(who, by) && source == NameSource::Dns;
+                    let name = &who.workload.as_ref().expect("a workload").name;
+                    let edge = format!("{name} -> {expected}:443");
+                    assert!(
+                        is_by || edges(&view).contains_key(&edge),
+                        "{edge}: {:?}",
+                        edges(&view)
+                    );
+                }
+            }
+        }
+    }
+    // A file is nobody's to say otherwise; a second name of a user's takes none from others.
+    let events = [
+        called(
+            dials(&user, at, 1).closes(1.0, 1, 1),
+            "file.test",
+            NameSource::Hosts,
+        ),
+        called(
+            dials(&user, at, 2).closes(1.0, 1, 1),
+            "bank.test",
+            NameSource::Dns,
+        ),
+        dials(&root, at, 3).closes(1.0, 1, 1),
+    ];
+    let view = map_of(&events);
+    assert!(edges(&view).contains_key("web.service -> file.test:443"));
+}
+
+#[test]
+fn who_has_its_name_from_others_goes_by_number_where_a_remote_comes_in() {
+    let (web, user) = (of_user(0, "web.service"), of_user(1000, "evil"));
+    let at = address("198.51.100.7:40000");
+    let named = called(
+        dials(&user, at, 1).closes(1.0, 1, 1),
+        "bank.test",
+        NameSource::Dns,
+    );
+    let view = map_of(&[named, comes(Some(&web), 80, at, 2).closes(1.0, 1, 1)]);
+    assert!(edges(&view).contains_key("198.51.100.7 -> web.service:80"));
+}
+
+/// The same event in another network namespace.
+fn within(mut event: Event, netns: u32) -> Event {
+    match &mut event.body {
+        Body::Listen(it) | Body::Unlisten(it) => it.listener.netns = netns,
+        Body::Connect(it) | Body::Accept(it) | Body::Close(it) | Body::Fail(it) => {
+            it.connection.netns = netns;
+        }
+        _ => {}
+    }
+    event
+}
+
+/// `process` in a place that the user `uid` owns.
+fn in_place_of(uid: u32, process: &Arc<Process>) -> Arc<Process> {
+    let mut process = Arc::unwrap_or_clone(Arc::clone(process));
+    let workload = process.workload.as_mut().map(Arc::make_mut);
+    workload.expect("a workload").uid = Some(uid);
+    Arc::new(process)
+}
+
+/// `process` listens there, at any address.
+fn listens(process: &Arc<Process>, netns: u32, port: u16) -> Event {
+    let event = ListenerEvent {
+        listener: Listener {
+            local: SocketAddr::new([0, 0, 0, 0].into(), port),
+            backlog: Some(1),
+            netns,
+        },
+        process: Some(Arc::clone(process)),
+        evidence: Evidence {
+            process: ProcessEvidence::Hook,
+            direction: None,
+            end: None,
+        },
+    };
+    Event {
+        time: at(1.0),
+        host: host("web-1"),
+        body: Body::Listen(event),
+    }
+}
+
+#[test]
+fn a_users_network_namespace_takes_nobodys_address() {
+    let web = of_user(0, "web.service");
+    let evil = in_place_of(1000, &of_user(1000, "evil"));
+    let db = address("10.0.0.9:5432");
+    // It has the address of another machine, and what is refused there is of no process that is known.
+    let mut refused = comes(None, 81, stranger(1), 3);
+    refused.local = SocketAddr::new(db.ip(), 81);
+    let events = [
+        listens(&evil, 66, 5432),
+        within(refused.fails(2.0, Reason::NotListening), 66),
+        dials(&web, db, 1).closes(3.0, 1, 1),
+    ];
+    let back: Vec<Event> = events.iter().rev().cloned().collect();
+    for events in [&events[..], &back[..]] {
+        let edges = edges(&map_of(events));
+        assert!(
+            edges.contains_key("web.service -> 10.0.0.9:5432"),
+            "{edges:?}"
+        );
+    }
+    // By workloads of all of a host it is the same, whoever was seen last.
+    let by_host = Options {
+        group_by: GroupBy::Host,
+        ..Options::ONE_HOST
+    };
+    let mut own = comes(Some(&evil), 5432, stranger(1), 4);
+    own.local = db;
+    let events = [
+        within(own.closes(2.0, 1, 1), 66),
+        listens(&evil, 66, 5432),
+        dials(&web, db, 1).closes(3.0, 1, 1),
+        within(own.closes(2.0, 1, 1), 66),
+    ];
+    let edges = edges(&map_with(by_host, &events));
+    assert!(edges.contains_key("web-1 -> 10.0.0.9:5432"), "{edges:?}");
+}
+
+#[test]
+fn a_users_programs_in_units_of_root_leave_room_for_roots() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let args: Arc<[String]> = vec!["x".repeat(4000)].into();
+    let mut n = 0;
+    for session in 0..1000 {
+        let unit = format!("session-{session}.scope");
+        n += 1;
+        map.push(&dials(&of_user(0, &unit), stranger(1), n).closes(1.0, 1, 1));
+        for pid in 0..60 {
+            let mut process = Arc::unwrap_or_clone(of_user(1000, &unit));
+            (process.pid, process.args) = (100_000 + pid, Some(Arc::clone(&args)));
+            n += 1;
+            map.push(&dials(&Arc::new(process), stranger(1), n).closes(1.0, 1, 1));
+        }
+    }
+    map.push(&dials(&of_user(0, "late.service"), stranger(1), n + 1).closes(1.0, 1, 1));
+    let view = map.view();
+    assert!(find(&view, "late.service").is_some(), "root's have room");
+    assert_eq!(view.coverage[0].cut.nodes, 0);
+    let cut: u64 = view.nodes.iter().map(|it| it.cut.processes).sum();
+    assert!(cut > 50_000, "a user fills what is his: {cut}");
+}
+
+/// What `map` had no room for on its only host, before and after what root's services do.
+fn cuts_nothing_of_roots(map: &mut Map, time: f64) {
+    let before = map.view().coverage[0].cut;
+    let web = of_user(0, "web.service");
+    let mut events = vec![listens(&web, 1, 80)];
+    for n in 0..10 {
+        let at = |port| SocketAddr::new([10, 9, 9, n as u8].into(), port);
+        let mut comes_in = comes(Some(&web), 80, stranger(1), 2_000_000 + n);
+        comes_in.local = at(80);
+        let own = dials(&web, at(9000 + n as u16), 2_000_100 + n);
+        events.extend([comes_in.closes(time, 1, 1), own.closes(time, 1, 1)]);
+    }
+    events.iter().for_each(|it| map.push(it));
+    assert_eq!(map.view().coverage[0].cut, before);
+}
+
+#[test]
+fn a_users_own_addresses_hide_nobody_elses() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let evil = of_user(1000, "evil");
+    // As many places as there is room for, and more, at which it accepts.
+    for n in 0..halves::MAX_PLACES as u32 + 1000 {
+        let mut comes_in = comes(Some(&evil), 1, stranger(n % 8), n);
+        comes_in.local = stranger(n);
+        map.push(&comes_in.closes(1.0, 1, 1));
+    }
+    assert!(map.view().coverage[0].cut.servers > 1000);
+    cuts_nothing_of_roots(&mut map, 2.0);
+}
+
+#[test]
+fn a_users_scans_hide_nobody_elses() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let (evil, web) = (of_user(1000, "evil"), of_user(0, "web.service"));
+    let scan = |map: &mut Map, who, to: u32, n: &mut u32| {
+        for port in 1..=halves::MAX_FAILING_PORTS as u16 + 10 {
+            let mut at = stranger(to);
+            at.set_port(port);
+            *n += 1;
+            map.push(&dials(who, at, *n).fails(1.0, Reason::Refused));
+        }
+    };
+    let mut n = 0;
+    (0..1200).for_each(|to| scan(&mut map, &evil, to, &mut n));
+    scan(&mut map, &web, 5000, &mut n);
+    let view = map.view();
+    let place = view.nodes.iter().position(|it| &*it.name == "web.service");
+    let mut own = view.edges.iter().filter(|it| Some(it.client) == place);
+    assert_eq!(
+        own.next().map(|it| it.history.ports),
+        Some(26),
+        "all its ports"
+    );
+}

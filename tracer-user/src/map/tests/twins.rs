@@ -158,3 +158,66 @@ fn two_hosts_of_one_name_have_ids_that_differ() {
     assert_eq!((view.edges.len(), view.coverage.len()), (2, 2));
     assert!(view.edges.iter().all(|it| it.live() == 1));
 }
+
+#[test]
+fn what_a_run_left_is_looked_at_for_that_run_alone() {
+    let mut map = Map::new(Options::SEVERAL_HOSTS);
+    // Another host has many connections open, and many that listen.
+    let (one, other) = (called("a", "web-1"), called("b", "web-2"));
+    for n in 0..2_000 {
+        let mut client = pair(n).0;
+        client.host = Arc::clone(&other);
+        client.process = Some(process(&format!("app-{n}.service"), 10));
+        map.push(&client.opens(0.5));
+    }
+    let runs = 2_000_u64;
+    for n in 0..runs {
+        let from = 10.0 * n as f64;
+        let mut events = run(&one, 10_000 + n, from, from + 5.0);
+        // And this one has nodes by the hundred, which are over.
+        let mut short = pair(20_000 + n).0;
+        short.host = Arc::clone(&one);
+        short.process = Some(process(&format!("job-{}.service", n % 500), 10));
+        events.extend([short.opens(from + 2.0), short.closes(from + 3.0, 1, 1)]);
+        events.sort_by_key(|it| it.time);
+        events.iter().for_each(|it| map.push(it));
+    }
+    let looked_at = (map.connections.looked_at, map.nodes.looked_at);
+    // Each is told open once, found missing once, and is over then.
+    assert!(looked_at.0 <= 4 * runs as usize, "{looked_at:?}");
+    assert!(looked_at.1 <= 4 * runs as usize, "{looked_at:?}");
+    let view = check(&map.view());
+    let live = |client: &str| {
+        let edges = view.edges.iter();
+        let of = edges.filter(|it| &*view.nodes[it.client].name == client);
+        of.map(|it| it.live()).sum::<u64>()
+    };
+    assert_eq!((live("app.service"), live("app-7.service")), (1, 1));
+}
+
+#[test]
+fn connections_that_are_over_take_no_room_among_those_that_are_open() {
+    let mut map = Map::new(Options::ONE_HOST);
+    let host = host("web-1");
+    let mut keeps = pair(1).0;
+    keeps.host = Arc::clone(&host);
+    map.push(&keeps.opens(0.5));
+    for n in 2..20_000 {
+        let client = pair(n).0;
+        let time = n as f64;
+        map.push(&client.opens(time));
+        map.push(&client.closes(time + 0.5, 1, 1));
+    }
+    map.push(&keeps.tell(30_000.0, start()));
+    map.push(&keeps.tell(30_001.0, start()));
+    assert!(
+        map.connections.looked_at <= 3_000,
+        "{}",
+        map.connections.looked_at
+    );
+    // What no run found again is over.
+    map.push(&keeps.tell(30_002.0, start()));
+    map.push(&keeps.tell(30_003.0, start()));
+    let view = check(&map.view());
+    assert_eq!(view.edges.iter().map(|it| it.live()).sum::<u64>(), 0);
+}

@@ -61,6 +61,7 @@ fn name(doubt: &mut Doubt) -> Option<&mut String> {
         | Doubt::NotRunning { .. }
         | Doubt::Unanswered { .. }
         | Doubt::Unmatched { .. }
+        | Doubt::Ownerless { .. }
         | Doubt::Shorter { .. } => None,
     }
 }
@@ -289,6 +290,13 @@ fn words(doubt: &Doubt) -> String {
         Doubt::TakenForOne { host } => format!(
             "two runs were told of at once as {}: two hosts were taken for one, or one counts twice",
             name(host)
+        ),
+        Doubt::Ownerless { workloads: 1 } => {
+            "1 new workload of a user may be one of the baseline, which knows no users".to_owned()
+        }
+        Doubt::Ownerless { workloads } => format!(
+            "{} new workloads of users may be some of the baseline, which knows no users",
+            Count(*workloads)
         ),
         Doubt::HostMissing { host } => {
             format!(

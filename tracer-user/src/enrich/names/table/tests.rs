@@ -8,6 +8,9 @@ const SECOND_NS: u64 = 1_000_000_000;
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
+/// Who asks.
+const USER: Payer = Payer::User(1000);
+
 fn process(pid: u32) -> ProcessKey {
     ProcessKey { pid, start_ns: 1 }
 }
@@ -31,19 +34,19 @@ fn answer(addresses: &[IpAddr], ttl: u32) -> Answer {
 /// The process with this number is told at that second that `name` has these addresses.
 fn tell(table: &mut Table, pid: u32, name: &str, addresses: &[IpAddr], (at_s, ttl): (u64, u32)) {
     let answer = answer(addresses, ttl);
-    let who = (1, process(pid), Payer::User(1000));
+    let who = (1, process(pid), USER);
     table.learn(who, &question(name), &answer, at_s * SECOND_NS, |_| true);
 }
 
 /// The names that the process has for [`ADDRESS`] when it dials it then.
 fn dial(table: &mut Table, pid: u32, at_s: u64) -> Option<Vec<String>> {
-    let living = table.own(1, process(pid), ADDRESS, at_s * SECOND_NS)?;
+    let living = table.own((1, process(pid), USER), ADDRESS, at_s * SECOND_NS)?;
     let names = living.names.iter();
     Some(names.map(|(name, _)| name.to_string()).collect())
 }
 
 fn shared(table: &mut Table, at_s: u64) -> Option<String> {
-    let found = table.shared(1, ADDRESS, at_s * SECOND_NS)?;
+    let found = table.shared((1, USER), ADDRESS, at_s * SECOND_NS)?;
     Some(found.0.to_string())
 }
 
@@ -111,7 +114,7 @@ fn a_name_that_moved_ends() {
             is_whole,
             ..answer(now, 3600)
         };
-        let who = (1, process(7), Payer::User(1000));
+        let who = (1, process(7), USER);
         let time_ns = 200 * SECOND_NS;
         table.learn(who, &question("a"), &told, time_ns, |_| true);
         assert_eq!(dial(&mut table, 7, 199), list(&["a"]), "{what}: before");
@@ -154,7 +157,7 @@ fn several_living_names_are_all_kept() {
         pid: 7,
         start_ns: 2,
     };
-    let found = table.own(1, again, ADDRESS, 121 * SECOND_NS);
+    let found = table.own((1, again, USER), ADDRESS, 121 * SECOND_NS);
     assert_eq!(found, None, "another process with that id");
 }
 
@@ -170,13 +173,13 @@ fn names_of_one_address_are_bounded_and_say_so() {
             (100, 60),
         );
     }
-    let living = table.own(1, process(7), ADDRESS, 101 * SECOND_NS);
+    let living = table.own((1, process(7), USER), ADDRESS, 101 * SECOND_NS);
     let living = living.expect("it asked");
     assert_eq!((living.names.len(), living.is_cut), (MAX_NAMES, true));
     assert_eq!(shared(&mut table, 101), None);
     // Once all of them are over, one alone is one.
     tell(&mut table, 7, "last", &[ADDRESS], (1000, 60));
-    let living = table.own(1, process(7), ADDRESS, 1001 * SECOND_NS);
+    let living = table.own((1, process(7), USER), ADDRESS, 1001 * SECOND_NS);
     let living = living.expect("it asked");
     assert_eq!((living.names.len(), living.is_cut), (1, false));
     assert_eq!(shared(&mut table, 1001).as_deref(), Some("last"));
