@@ -323,7 +323,7 @@ impl Map {
             node,
             listens,
             is_found,
-            payer: Payer::of(process.and_then(|it| it.uid), place.netns, 0),
+            payer: Payer::of_process(process, place.netns, 0),
         };
         let is_users = self.nodes.is_users(node);
         self.halves.facts.listener(place, word, is_users);
