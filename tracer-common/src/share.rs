@@ -1,9 +1,9 @@
 //! Who fills a table of the kernel side, and how much of it that may be.
 //!
 //! Whoever fills a table takes room from others. So each entry is charged to a *payer*, and nobody may have more
-//! than [`PART`] times what is free: the dynamic thresholds of shared-memory switches (Choudhury and Hahne, 1998). One
-//! who is alone has seven eighths; of `n` who want all of it, each has `7 / (1 + 7n)`, and the rest
-//! stays free for those who have little.
+//! than [`PART`] times what is free: the dynamic thresholds of shared-memory switches (Choudhury and Hahne, 1998). Of
+//! what there is room for, one who is alone has seven eighths; of `n` who want all of it, each has `7 / (1 + 7n)`, and the
+//! rest stays free for those who have little.
 //!
 //! Payers who fill it one after the other leave an eighth of an eighth, and so on: six leave nothing. So payers are in
 //! three *groups*, and what is free is asked of the payer's own. Each group has an eighth of the table to itself, and what
