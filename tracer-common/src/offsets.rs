@@ -7,7 +7,7 @@ pub enum Need {
     /// Everything.
     Core,
     /// Nothing, on a kernel that lacks it: what it holds cannot occur there, or a look-up
-    /// by what is read in its place finds nothing.
+    /// by what is read in its place finds nothing, or the programs ask whether its offset is 0.
     Nothing,
     /// Looking through the descriptors of all processes.
     Scan,
@@ -135,6 +135,8 @@ offsets! {
         sock_v6_daddr: "sock"."__sk_common.skc_v6_daddr", 16;
         /// Own IPv6 address.
         sock_v6_saddr: "sock"."__sk_common.skc_v6_rcv_saddr", 16;
+        /// The user who made it.
+        sock_uid: "sock"."sk_uid.val", 4;
         /// A list head that points at itself in a listener, and so at the listener in a fresh clone of it.
         tcp_tsorted_sent_queue: "tcp_sock"."tsorted_sent_queue", 16;
         /// Memory of whoever has the packet, a `struct tcp_skb_cb` here.

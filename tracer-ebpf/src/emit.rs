@@ -7,7 +7,7 @@ use tracer_common::{Counts, Header, Kind};
 
 use crate::{
     kernel::now,
-    maps::{COUNTS, EVENTS, OVERFLOWED, WAKE_BYTES},
+    maps::{COUNTS, EVENTS, OVERFLOWS, WAKE_BYTES},
     span::{When, when},
 };
 
@@ -78,17 +78,21 @@ pub(crate) fn is_half_full() -> bool {
     EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) >= 2 * WAKE_BYTES.load()
 }
 
-/// Remembers that the table of connections was full.
+/// Remembers that the table of connections had no room.
 #[inline(always)]
-pub(crate) fn set_overflowed() {
-    // Setting an existing element of an array cannot fail.
-    let _ = OVERFLOWED.set(0, 1u32, 0);
+pub(crate) fn overflow() {
+    if let Some(overflows) = OVERFLOWS.get(0) {
+        increment(overflows);
+    }
 }
 
-/// Whether the table of connections was ever full.
+/// Whether the table of connections had no room, and user space has not found all that did not fit since.
 #[inline(always)]
 pub(crate) fn overflowed() -> bool {
-    OVERFLOWED.get(0).is_some_and(|flag| *flag != 0)
+    let (Some(overflows), Some(over)) = (OVERFLOWS.get(0), OVERFLOWS.get(1)) else {
+        return false;
+    };
+    overflows != over
 }
 
 /// The first bytes of a record of `kind`.
@@ -101,21 +105,26 @@ pub(crate) fn header(kind: Kind, time_ns: u64) -> Header {
     }
 }
 
-/// Adds one, in one instruction: another program of ours may interrupt this one on its
-/// CPU. In assembly, as Rust has no atomic arithmetic for this target.
 #[inline(always)]
 fn count(kind: Kind, which: impl FnOnce(&Counts) -> &u64) {
     if let Some(counts) = COUNTS.get(kind.0) {
-        let counter = ptr::from_ref(which(counts)).cast_mut();
-        // SAFETY: a per-CPU element, aligned, that stays mapped for the life of the
-        // program and is only ever added to.
-        unsafe {
-            asm!(
-                "lock *(u64 *)({counter} + 0) += {one}",
-                counter = in(reg) counter,
-                one = in(reg) 1u64,
-            );
-        }
+        increment(which(counts));
+    }
+}
+
+/// Adds one, in one instruction: another program of ours may interrupt this one on its
+/// CPU. In assembly, as Rust has no atomic arithmetic for this target.
+#[inline(always)]
+fn increment(counter: &u64) {
+    let counter = ptr::from_ref(counter).cast_mut();
+    // SAFETY: an element of an array, aligned, that stays mapped for the life of the program and is only
+    // ever added to.
+    unsafe {
+        asm!(
+            "lock *(u64 *)({counter} + 0) += {one}",
+            counter = in(reg) counter,
+            one = in(reg) 1u64,
+        );
     }
 }
 

@@ -9,7 +9,12 @@ use tracer_common::{
     Connection, Counts, Flow, Kind, Listening, Observers, Offsets, Span, share::PAYERS,
 };
 
-use crate::{kernel::Room, life::Visit, names::Receiving, share::Table};
+use crate::{
+    kernel::Room,
+    life::Visit,
+    names::Receiving,
+    share::{Held, Table},
+};
 
 /// Records on their way to user space. Size set by user space.
 #[map]
@@ -36,9 +41,9 @@ pub(crate) static OWNERS: HashMap<[u64; 2], u32> = HashMap::with_max_entries(Tab
 #[map]
 pub(crate) static PAID: Array<i32> = Array::with_max_entries(Table::COUNT * PAYERS, 0);
 
-/// And all payers together.
+/// And each group of payers.
 #[map]
-pub(crate) static HELD: Array<i32> = Array::with_max_entries(Table::COUNT, 0);
+pub(crate) static HELD: Array<Held> = Array::with_max_entries(Table::COUNT, 0);
 
 /// What was seen and lost, by `Kind`.
 #[map]
@@ -68,11 +73,11 @@ pub(crate) static INTENDED: LruHashMap<u64, Flow> = LruHashMap::with_max_entries
 #[map]
 pub(crate) static SPAN: Array<Span> = Array::with_max_entries(1, 0);
 
-/// Not zero once CONNECTIONS had no room: from then on a socket without an entry may
-/// be one that did not fit, no longer only one that is older than the programs. Until user space has found
-/// all of these.
+/// How often CONNECTIONS had no room, and after how many of these user space found room for all. Where they
+/// differ, a socket without an entry may be one that did not fit, and is no longer only one that is older than the
+/// programs.
 #[map]
-pub(crate) static OVERFLOWED: Array<u32> = Array::with_max_entries(1, 0);
+pub(crate) static OVERFLOWS: Array<u64> = Array::with_max_entries(2, 0);
 
 /// Who was refused an entry of CONNECTIONS last: one who has most of them.
 #[map]
@@ -104,8 +109,8 @@ pub(crate) static HOOKS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static TYPED_TASK: Global<u32> = Global::new(0);
 
-/// Inode number of the network namespace that is tracer's own and root's, where most sockets are: whose it
-/// is need not be read. 0 if there is none.
+/// Inode number of the network namespace that is the host's own and root's, where most sockets are: whose it
+/// is need not be read, and what root has there has room of its own. 0 if it is not known.
 #[unsafe(no_mangle)]
 pub(crate) static HOME_NETNS: Global<u32> = Global::new(0);
 

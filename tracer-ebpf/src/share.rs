@@ -5,10 +5,13 @@ use core::{arch::asm, ptr};
 
 use tracer_common::{
     Flow, Process, Source,
-    share::{self, PAYERS},
+    share::{self, Group, PAYERS},
 };
 
-use crate::maps::{HELD, PAID, REFUSED, ROOM};
+use crate::{
+    kernel::Sock,
+    maps::{HELD, HOME_NETNS, PAID, REFUSED, ROOM},
+};
 
 /// A table that many share.
 #[derive(Clone, Copy)]
@@ -40,17 +43,14 @@ impl Table {
     /// Whether `payer` may have one more entry.
     #[inline(always)]
     pub(crate) fn has_room(self, payer: u32) -> bool {
-        let (Some(own), Some(all)) = (PAID.get(self.place_of(payer)), HELD.get(self as u32)) else {
+        let (Some(own), Some(held)) = (PAID.get(self.place_of(payer)), HELD.get(self as u32))
+        else {
             return false;
         };
-        // SAFETY: valid numbers, which other processors change meanwhile.
-        let (own, all) = unsafe {
-            (
-                (&raw const *own).read_volatile(),
-                (&raw const *all).read_volatile(),
-            )
-        };
-        let has_room = share::has_room(own, all, self.room() as i32);
+        let [others, inbound, home] = &held.0;
+        let held = [&others.count, &inbound.count, &home.count].map(read);
+        let free = Group::of(payer).free(held, self.room() as i32);
+        let has_room = share::has_room(read(own), free);
         if !has_room
             && let Self::Connections = self
             && let Some(refused) = REFUSED.get_ptr_mut(0)
@@ -78,19 +78,67 @@ impl Table {
         if let Some(own) = PAID.get(self.place_of(payer)) {
             add(own, entries);
         }
-        if let Some(all) = HELD.get(self as u32) {
-            add(all, entries);
+        if let Some(held) = HELD.get(self as u32) {
+            let [others, inbound, home] = &held.0;
+            let group = match Group::of(payer) {
+                Group::Others => others,
+                Group::Inbound => inbound,
+                Group::Home => home,
+            };
+            add(&group.count, entries);
         }
     }
 }
 
-/// Who pays for what this process has, at the local end of `flow`; `port` where connections come in, else 0.
+/// How many entries of a table each group of payers has.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Held([Count; Group::COUNT]);
+
+/// A count that many processors write, on a line of their caches of its own: nothing else is within that.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Count {
+    count: i32,
+    _line: [u32; CACHE_LINE / 4 - 1],
+}
+
+/// Bytes of a line of a processor's cache.
+const CACHE_LINE: usize = 64;
+
+/// Who pays for what this process has, with `sock` at the local end of `flow`; `port` where connections come in,
+/// else 0.
 #[inline(always)]
-pub(crate) fn payer(process: &Process, flow: &Flow, port: u16) -> u32 {
-    if process.source == Source::UNKNOWN {
-        return share::NOBODY;
+pub(crate) fn payer(process: &Process, sock: Sock, flow: &Flow, port: u16) -> u32 {
+    let uid = match process.netns_owner {
+        0 if process.source == Source::UNKNOWN => sock.owner(),
+        0 => Some(process.uid),
+        // In a network namespace that a user made, that user may be as many others.
+        owner => Some(owner),
+    };
+    of_user(uid, flow.netns, port)
+}
+
+/// Likewise, where it is known only whose the socket is.
+#[inline(always)]
+pub(crate) fn of_owner(sock: Sock, netns: u32, port: u16) -> u32 {
+    of_user(sock.owner(), netns, port)
+}
+
+/// Likewise, of a user, if it is known which.
+#[inline(always)]
+pub(crate) fn of_user(uid: Option<u32>, netns: u32, port: u16) -> u32 {
+    match uid {
+        Some(uid) => share::payer(uid, netns, HOME_NETNS.load(), port),
+        None => share::NOBODY,
     }
-    share::payer(process.uid, flow.netns, port)
+}
+
+/// A count that other processors change meanwhile.
+#[inline(always)]
+fn read(count: &i32) -> i32 {
+    // SAFETY: a valid number.
+    unsafe { ptr::from_ref(count).read_volatile() }
 }
 
 /// In one instruction, as `emit` counts.

@@ -373,10 +373,10 @@ fn an_attempt_under_way_is_told_when_it_is_decided() -> Result<()> {
 
 /// Where an entry of tracer's table of connections, a `tracer_common::Connection`, has the port of
 /// the other end.
-const REMOTE_PORT: std::ops::Range<usize> = 58..60;
+pub(super) const REMOTE_PORT: std::ops::Range<usize> = 58..60;
 
 /// An entry for a connection of which nobody knows any more.
-fn long_gone() -> [u8; 144] {
+pub(super) fn long_gone() -> [u8; 144] {
     let mut entry = [0; 144];
     // Begun under tracer's eyes, and established; the flow from byte 24 on; then, from byte 120 on,
     // outbound, and reported.

@@ -366,6 +366,18 @@ impl Sock {
         netns::owner(self.typed, self.get(offset!(sock_net)))
     }
 
+    /// The user who made it, in the initial user namespace (`sk_uid`); a connection that came in has its
+    /// listener's until it is accepted. It may have been given away, to a user whom its owner may be as well. None where
+    /// this kernel does not tell.
+    #[inline(always)]
+    pub(crate) fn owner(self) -> Option<u32> {
+        // No structure has that member first.
+        match offset!(sock_uid) {
+            0 => None,
+            uid => Some(self.get(uid)),
+        }
+    }
+
     /// Writes the ends of a call of connect() to `to`, whose addresses must be zero: the
     /// socket does not know yet whom it dials.
     #[inline(always)]

@@ -31,7 +31,7 @@ fn attempt(sock: Sock, place: Place) -> bool {
     sock.read_flow(&mut connection.flow);
     kernel::read_current(Source::HOOK, &mut connection.process);
     connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
-    connection.payer = share::payer(&connection.process, &connection.flow, 0);
+    connection.payer = share::payer(&connection.process, sock, &connection.flow, 0);
     place.keep(sock, connection)
 }
 
@@ -49,7 +49,10 @@ fn arrival(sock: Sock, place: Place) -> bool {
     connection.direction = Direction::INBOUND;
     match read_listener(Sock::at(sock.cloned_from()), &mut connection.process) {
         Some(payer) => connection.payer = payer,
-        None => debug!(sock.address, "connection at a listener that is not known"),
+        None => {
+            debug!(sock.address, "connection at a listener that is not known");
+            connection.payer = payer_of_arrival(sock);
+        }
     }
     place.keep(sock, connection)
 }
@@ -65,7 +68,20 @@ pub(super) fn read_listener(listener: Sock, to: &mut Process) -> Option<u32> {
     // becomes a call of a memmove that goes byte by byte.
     unsafe { (&raw mut *to).copy_from_nonoverlapping(&raw const listening.process, 1) };
     to.source = Source::LISTENER;
-    Some(share::payer(to, &listening.flow, listening.flow.local_port))
+    Some(share::payer(
+        to,
+        listener,
+        &listening.flow,
+        listening.flow.local_port,
+    ))
+}
+
+/// Who pays for a connection that came in at a listener that is not known.
+#[inline(always)]
+pub(super) fn payer_of_arrival(sock: Sock) -> u32 {
+    let mut netns = 0;
+    sock.read_netns(&mut netns);
+    share::of_owner(sock, netns, sock.local_port())
 }
 
 /// The handshake is complete, at either end. Any context.
@@ -119,12 +135,8 @@ fn adopt(sock: Sock, old: u8, now: u64) -> Option<&'static mut Connection> {
     }
     let inbound = old == state::SYN_RECV;
     if emit::overflowed() {
-        // Its entry found no room. accept() tells of inbound ones itself.
-        if !inbound {
-            emit::untold(Kind::CONNECT);
-        } else if !hooked(hooks::ACCEPT) {
-            emit::untold(Kind::ACCEPT);
-        }
+        // Its entry found no room.
+        untold(inbound);
         return None;
     }
     let mut room = MaybeUninit::uninit();
@@ -138,8 +150,27 @@ fn adopt(sock: Sock, old: u8, now: u64) -> Option<&'static mut Connection> {
         connection.flags = flags::EXISTING;
     }
     sock.read_flow(&mut connection.flow);
-    keep(sock, connection);
+    let port = if inbound {
+        connection.flow.local_port
+    } else {
+        0
+    };
+    connection.payer = share::of_owner(sock, connection.flow.netns, port);
+    if !keep(sock, connection) {
+        untold(inbound);
+        return None;
+    }
     find(sock)
+}
+
+/// Counts that a connection opened of which nothing is known. accept() tells of inbound ones itself, where it is seen.
+#[inline(always)]
+fn untold(inbound: bool) {
+    if !inbound {
+        emit::untold(Kind::CONNECT);
+    } else if !hooked(hooks::ACCEPT) {
+        emit::untold(Kind::ACCEPT);
+    }
 }
 
 /// A process has read from a connection, with the socket's lock. Where no hook sees accept(), the
@@ -178,6 +209,7 @@ fn waited(sock: Sock, now: u64) {
     connection.begun_ns = now;
     connection.direction = Direction::INBOUND;
     connection.flags = flags::EXISTING;
+    connection.payer = payer_of_arrival(sock);
     keep(sock, connection);
 }
 

@@ -3,14 +3,14 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::helpers::bpf_get_current_uid_gid;
-use tracer_common::{Connection, Direction, Ended, Kind, Source, Totals, failed, hooks, share};
+use tracer_common::{Connection, Direction, Ended, Kind, Source, Totals, failed, hooks};
 
 use super::{find_any, forget, hooked, keep};
 use crate::{
     emit,
     kernel::{self, Sock, now, state},
     room::{clear, zeroed},
+    share,
 };
 
 /// Numbers of the kernel's `errno-base.h`, `errno.h` and `linux/errno.h`.
@@ -113,7 +113,7 @@ pub(super) fn remember_for_return(sock: Sock) {
     memory.begun_ns = now();
     memory.failed = failed::UNTOLD;
     sock.read_flow(&mut memory.flow);
-    memory.payer = share::payer(bpf_get_current_uid_gid() as u32, memory.flow.netns, 0);
+    memory.payer = share::of_user(Some(kernel::current_uid()), memory.flow.netns, 0);
     keep(sock, memory);
 }
 

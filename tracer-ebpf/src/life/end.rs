@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::BPF_EXIST;
-use tracer_common::{Connection, Direction, Ended, Kind, Process, Source, flags, hooks, share};
+use tracer_common::{Connection, Direction, Ended, Kind, Process, Source, flags, hooks};
 
 use super::{
     dial, find, find_any, find_own, forget, hooked, is_own, is_set, keep, read_closer,
@@ -14,7 +14,7 @@ use crate::{
     kernel::{self, Sock, now, state},
     maps::CONNECTIONS,
     room::zeroed,
-    share::payer,
+    share,
 };
 
 /// A process lets go of a socket, in its context: `tcp_close()` was called, and does
@@ -163,8 +163,11 @@ fn existing_ended(sock: Sock, old: u8) {
     if aborted_by_process(sock, old) {
         read_closer(sock, connection);
     }
-    scan::report_existing(sock, connection, now, || true);
-    report_closed(sock, connection, now);
+    if scan::report_existing(sock, connection, now, || true) {
+        report_closed(sock, connection, now);
+    } else {
+        emit::untold(Kind::CLOSE);
+    }
 }
 
 /// A connection that is older than we are ended before anybody accepted it: accept() may yet hand it
@@ -186,6 +189,7 @@ pub(super) fn ended_in_queue(sock: Sock) {
     connection.ended_ns = now;
     connection.ended = 1;
     sock.read_flow(&mut connection.flow);
+    connection.payer = share::of_owner(sock, connection.flow.netns, connection.flow.local_port);
     keep(sock, connection);
 }
 
@@ -248,7 +252,9 @@ fn report_failed(sock: Sock, old: u8) -> u32 {
     // Where tcp_connect() is hooked, an attempt that sends nothing never has an entry.
     if (sent || !hooked(hooks::CONNECT)) && emit::overflowed() {
         emit::untold(Kind::FAIL);
-        return share::NOBODY;
+        let mut netns = 0;
+        sock.read_netns(&mut netns);
+        return share::of_owner(sock, netns, 0);
     }
     let mut room = MaybeUninit::uninit();
     let connection: &mut Connection = zeroed(&mut room);
@@ -268,7 +274,7 @@ fn report_failed(sock: Sock, old: u8) -> u32 {
     }
     let error = why(sock, connection);
     report_end(Kind::FAIL, sock, connection, error, now, || true);
-    payer(&connection.process, &connection.flow, 0)
+    share::payer(&connection.process, sock, &connection.flow, 0)
 }
 
 /// Why an attempt failed: the socket's error, else the one that its process was shown before it

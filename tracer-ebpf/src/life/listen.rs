@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_log_ebpf::warn;
-use tracer_common::{Kind, Listening, Process, Source, share};
+use tracer_common::{Kind, Listening, Process, Source};
 
 use crate::{
     emit,
@@ -24,14 +24,14 @@ pub(super) fn begun(sock: Sock) {
     let listening: &mut Listening = zeroed(&mut room);
     read(sock, Source::HOOK, listening);
     listening.header.time_ns = now;
-    listening.payer = payer(&listening.process, &listening.flow, 0);
+    listening.payer = payer(&listening.process, sock, &listening.flow, 0);
     let listening: &Listening = listening;
     if let Some(stale) = LISTENERS.get_ptr(sock.address) {
         // Nobody told of its end.
         // SAFETY: a valid number, of this entry or of one that has its memory since.
         forget(sock, unsafe { (*stale).payer });
     }
-    own(&listening.process);
+    own(sock, listening);
     if add(sock, listening).is_err() {
         warn!(sock.address, "table of listeners full");
     }
@@ -64,9 +64,9 @@ pub(super) fn forget(sock: Sock, payer: u32) -> bool {
 
 /// Remembers that a process owns a socket that listens, until that process ends.
 #[inline(always)]
-pub(super) fn own(process: &Process) {
-    // A user's, or root's: whoever makes processes makes them in any namespace.
-    let payer = share::payer(process.uid, 0, 0);
+pub(super) fn own(sock: Sock, listening: &Listening) {
+    let process = &listening.process;
+    let payer = payer(process, sock, &listening.flow, 0);
     // Where there is no room, the owner is taken for one that has ended: another holder is found.
     if Table::Owners.has_room(payer)
         && OWNERS

@@ -170,7 +170,7 @@ fn add(sock: Sock, connection: &Connection) -> Result<(), i32> {
             if !emit::overflowed() {
                 warn!(sock.address, "table of connections full");
             }
-            emit::set_overflowed();
+            emit::overflow();
         }
         Err(_) => {}
     }

@@ -124,7 +124,7 @@ fn tell_listener(held: &Held, sock: Sock, before: Option<&Listening>) -> bool {
     listening.header.time_ns = now;
     listening.payer = match before {
         Some(before) => before.payer,
-        None => payer(&listening.process, &listening.flow, 0),
+        None => payer(&listening.process, sock, &listening.flow, 0),
     };
     let listening: &Listening = listening;
     let mut is_told = false;
@@ -143,7 +143,7 @@ fn tell_listener(held: &Held, sock: Sock, before: Option<&Listening>) -> bool {
         is_told
     });
     if is_told {
-        listen::own(&listening.process);
+        listen::own(sock, listening);
         if kernel::is_ending(task) {
             // Its end may have been told before.
             listen::disown(&listening.process);
@@ -170,7 +170,7 @@ fn inherited_listener(held: &Held, sock: Sock) {
     };
     if kernel::is_of(held.task, &before.process) {
         // There was no room to remember it.
-        listen::own(&before.process);
+        listen::own(sock, before);
     } else if tell_heir(held, sock, before) {
         listen::report(Kind::UNLISTEN, before, now());
     }
@@ -207,8 +207,9 @@ fn found_connection(held: &Held, sock: Sock) {
         connection.direction = Direction::OUTBOUND;
         sock.read_flow(&mut connection.flow);
         connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
-        connection.payer = payer(&connection.process, &connection.flow, 0);
+        connection.payer = payer(&connection.process, sock, &connection.flow, 0);
         let connection: &Connection = connection;
+        // One without room is counted at its outcome, and until then among those that did not fit.
         if add(sock, connection).is_ok() && !(sock.is_hashed() && held.is_open()) {
             forget(sock, connection.payer);
         }
@@ -229,14 +230,15 @@ fn forget_found(sock: Sock) -> bool {
 }
 
 /// Tells that a connection is there, which begins with that for us, and follows it from
-/// here on, if `settle`, asked last, agrees. Its process and last state are set.
+/// here on, if `settle`, asked last, agrees. Its process and last state are set. Whether there was room for it;
+/// else it is counted.
 #[inline(always)]
 pub(super) fn report_existing(
     sock: Sock,
     connection: &mut Connection,
     now: u64,
     settle: impl FnOnce() -> bool,
-) {
+) -> bool {
     connection.begun_ns = now;
     connection.flags = flags::EXISTING;
     connection.reported = 1;
@@ -245,7 +247,12 @@ pub(super) fn report_existing(
     }
     sock.read_flow(&mut connection.flow);
     connection.process.netns_owner = sock.netns_owner(connection.flow.netns);
-    connection.payer = payer(&connection.process, &connection.flow, 0);
+    // What did not dial came in, as far as is known.
+    let port = match connection.direction {
+        Direction::OUTBOUND => 0,
+        _ => connection.flow.local_port,
+    };
+    connection.payer = payer(&connection.process, sock, &connection.flow, port);
     let connection: &Connection = connection;
     let fill = |record: *mut Opened| {
         // SAFETY: room for an `Opened`, aligned to 8; all but its header is written, it has
@@ -254,17 +261,20 @@ pub(super) fn report_existing(
             (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
         }
     };
+    let mut has_room = true;
     // The place in the ring is taken first: what is told of the entry comes after it.
     emit::record_if(emit::header(Kind::EXISTING, now), fill, || {
         match add(sock, connection) {
             Ok(()) => settle(),
             Err(E2BIG) => {
                 emit::untold(Kind::EXISTING);
+                has_room = false;
                 false
             }
             Err(_) => false, // another CPU has just told of it
         }
     });
+    has_room
 }
 
 /// Looks whether a connection is over without its end having been told. `sock` may be

@@ -255,6 +255,7 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
             Err(error) => missing.push((*need, error.to_string())),
         }
     }
+    leave_out(&mut values, &missing);
     let parameters = |function: &str| btf.parameters(function).ok();
     let same = |functions: &[&str]| {
         let (first, others) = functions.split_first()?;
@@ -299,6 +300,17 @@ pub(super) fn types_in(data: Vec<u8>) -> Result<Types, TypesError> {
     })
 }
 
+/// Of what cannot be done for want of one member, the programs have no other either: they ask for one of them
+/// whether they can do it at all.
+fn leave_out(offsets: &mut [u32; Offsets::MEMBERS.len()], missing: &[(Need, String)]) {
+    for (offset, (_, _, _, need)) in offsets.iter_mut().zip(Offsets::MEMBERS) {
+        // What is needed for nothing is a member each.
+        if *need != Need::Nothing && missing.iter().any(|(other, _)| other == need) {
+            *offset = 0;
+        }
+    }
+}
+
 fn offset(btf: &Btf, structure: &str, path: &str, size: u32) -> Result<u32, TypesError> {
     let mut found = path.split('|').map(|path| btf.member(structure, path));
     let member = match found.find(Result::is_ok) {
@@ -324,6 +336,18 @@ fn ring_buffer() -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_lacks_a_member_no_other_is_used() {
+        for lacking in Offsets::MEMBERS {
+            let mut offsets = [7; Offsets::MEMBERS.len()];
+            leave_out(&mut offsets, &[(lacking.3, "no such member".to_owned())]);
+            for (offset, member) in offsets.iter().zip(Offsets::MEMBERS) {
+                let is_left_out = member.3 == lacking.3 && lacking.3 != Need::Nothing;
+                assert_eq!(*offset == 0, is_left_out, "{lacking:?}: {member:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_kernel_that_can_be_either_way_is_asked() {

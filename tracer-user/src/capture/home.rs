@@ -1,5 +1,5 @@
-//! Which network namespace is tracer's own and root's: most sockets are in it, and of those nobody
-//! needs to ask whose it is.
+//! Which network namespace is the host's own: most sockets are in it, of those nobody needs to ask whose it
+//! is, and what root has there has room of its own.
 
 use std::{
     fs::File,
@@ -16,10 +16,13 @@ const NS_GET_USERNS: libc::Ioctl = 0xb701;
 /// namespace on every host.
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
 
-/// Inode number of tracer's own network namespace, if that belongs to the first user namespace, and so
+/// The network namespace of the first process; where that may not be asked, that of tracer.
+const OWN: [&str; 2] = ["/proc/1/ns/net", "/proc/self/ns/net"];
+
+/// Inode number of the host's own network namespace, if it belongs to the first user namespace, and so
 /// to root; else 0, which no namespace has.
 pub(super) fn netns() -> u32 {
-    let Ok(own) = File::open("/proc/self/ns/net") else {
+    let Some(own) = OWN.iter().find_map(|path| File::open(path).ok()) else {
         return 0;
     };
     let number = own.metadata().map_or(0, |it| it.ino());
@@ -48,7 +51,8 @@ mod tests {
 
     #[test]
     fn the_own_namespace_is_told_by_its_number_or_not_at_all() {
-        let own = std::fs::metadata("/proc/self/ns/net").expect("a namespace");
+        let mut own = OWN.iter().filter_map(|path| std::fs::metadata(path).ok());
+        let own = own.next().expect("a namespace");
         let number = netns();
         assert!(number == 0 || u64::from(number) == own.ino());
         // A user namespace belongs to the one around it; the first to none.

@@ -10,6 +10,7 @@ use std::{
 
 use lru::LruCache;
 
+use super::home;
 use crate::model::{Listener, Payer, Process, ProcessKey, Shares};
 
 /// More listening addresses than any host should have; past it, or past one user's share of it, new ones are not
@@ -31,6 +32,8 @@ pub(super) struct Listeners {
     by_address: HashMap<(u32, SocketAddr), Here>,
     /// Whose the addresses are.
     shares: Shares<Payer>,
+    /// The host's own network namespace, 0 if it is not known.
+    home: u32,
     /// How many sockets each owner has.
     owned: HashMap<ProcessKey, usize>,
     /// When owners ended, nanoseconds on the kernel's clock.
@@ -52,6 +55,7 @@ impl Default for Listeners {
         Self {
             by_address: HashMap::new(),
             shares: Shares::new(MAX_ADDRESSES),
+            home: home::netns(),
             owned: HashMap::new(),
             ended: LruCache::new(ENDED),
             outlived: HashSet::new(),
@@ -67,8 +71,10 @@ impl Listeners {
         let Here { owners, .. } = match self.by_address.entry(key) {
             Entry::Occupied(here) => here.into_mut(),
             Entry::Vacant(place) => {
-                let uid = owner.as_ref().and_then(|it| it.uid);
-                let payer = Payer::of(uid, listener.netns, 0);
+                let mut payer = Payer::of_process(owner.as_deref(), listener.netns, 0);
+                if listener.netns != self.home {
+                    payer = payer.contained();
+                }
                 if !self.shares.take(payer) {
                     return;
                 }

@@ -234,8 +234,8 @@ pub struct Capture {
     pass: Option<Pass>,
     /// When the last one began, nanoseconds since boot; 0 if there was none.
     passed_ns: u64,
-    /// Events without room in a table when the look around began.
-    without_room: u64,
+    /// What there was no room for when the look around began.
+    without_room: share::WithoutRoom,
     /// Size of the ring buffer, bytes.
     ring_bytes: u32,
     /// When it was last asked who holds the listeners whose owners have ended.
@@ -292,7 +292,7 @@ impl Capture {
             scanned: Instant::now(),
             pass: None,
             passed_ns: 0,
-            without_room: 0,
+            without_room: share::WithoutRoom::default(),
             ring_bytes: options.ring_bytes,
             heirs_asked: Instant::now(),
             missed: 0,
@@ -355,29 +355,29 @@ impl Capture {
         if !self.plan.has(Part::Scan) {
             return;
         }
+        // Before it begins: what it finds no room for counts.
+        self.without_room = self.count_without_room();
         match Scan::start(&mut self.ebpf) {
             Ok(scan) => self.scan = Some(scan),
             Err(error) => tracing::warn!(%error, "cannot look at what is there already"),
         }
-        self.without_room = self.count_without_room();
     }
 
-    /// How many events there was no room for in a table until now.
-    fn count_without_room(&self) -> u64 {
+    /// What there was no room for in the table of connections until now.
+    fn count_without_room(&self) -> share::WithoutRoom {
         // An error shows again when the account is asked for.
-        self.account.tallies().map_or(u64::MAX, |tallies| {
-            let tables = tallies.iter().map(|(_, tally)| tally.lost.table_full);
-            tables.fold(0, u64::saturating_add)
-        })
+        let tallies = self.account.tallies().ok();
+        share::WithoutRoom::of(share::overflows(&self.ebpf).ok(), tallies.as_ref())
     }
 
     /// The look around has found all that is there, and all had room: what has no entry is older than the
     /// programs again, and no longer one of those that did not fit.
     fn recover(&mut self) {
-        if self.without_room == 0 || self.count_without_room() != self.without_room {
+        let now = self.count_without_room();
+        let Some(overflows) = self.without_room.is_all(now) else {
             return;
-        }
-        if let Err(error) = share::recover(&mut self.ebpf) {
+        };
+        if let Err(error) = share::recover(&mut self.ebpf, overflows) {
             tracing::warn!(%error, "cannot forget that the table of connections was full");
         }
     }

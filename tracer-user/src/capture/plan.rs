@@ -569,6 +569,7 @@ fn optional(facts: &Facts, set: HookSet, part: Part) -> Result<Vec<Program>, Str
         }
         Part::Namespaces => {
             has(Need::Namespaces)?;
+            has(Need::Scan)?; // it follows a descriptor as well
             of_part(vec![("observers", Attachment::OnDemand)])
         }
         Part::Owners => has(Need::Owners).map(|()| Vec::new()),

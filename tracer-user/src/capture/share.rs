@@ -6,6 +6,8 @@ use aya::{
 };
 use tracer_common::share;
 
+use crate::model::{Kind, Ledger, Tally};
+
 /// The user who was refused room in the table of connections last, or the first of a block of users; none if nobody
 /// was, or if it was root's or is not known.
 pub(super) fn refused(ebpf: &Ebpf) -> Option<u32> {
@@ -14,14 +16,105 @@ pub(super) fn refused(ebpf: &Ebpf) -> Option<u32> {
     share::user(payers.get(&0, 0).ok()?)
 }
 
-/// From here on a socket without an entry in the table of connections is one that is older than the programs, and no
-/// longer one that may not have fit.
+/// What there was no room for in the table of connections until some moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct WithoutRoom {
+    /// How often an entry was not made, also of attempts that are not decided yet.
+    overflows: u64,
+    /// Events that could not be told for want of one.
+    untold: u64,
+}
+
+impl WithoutRoom {
+    /// Where one of the two cannot be asked, it is as if there was no end of them.
+    pub(super) fn of(overflows: Option<u64>, tallies: Option<&Ledger<Tally>>) -> Self {
+        // Listeners have a table of their own, and whoever has too many of them may keep them: each look
+        // around counts these.
+        let untold = tallies.map(|all| {
+            all.iter()
+                .filter(|(kind, _)| !matches!(kind, Kind::Listen | Kind::Unlisten))
+                .map(|(_, tally)| tally.lost.table_full)
+                .fold(0, u64::saturating_add)
+        });
+        Self {
+            overflows: overflows.unwrap_or(u64::MAX),
+            untold: untold.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// If nothing more had no room by the time of `now`, and something had none before: how often an entry was not
+    /// made, until this moment.
+    pub(super) fn is_all(self, now: Self) -> Option<u64> {
+        let is_all = self == now && self.overflows != u64::MAX && self.untold != u64::MAX;
+        (is_all && self.overflows > 0).then_some(self.overflows)
+    }
+}
+
+/// The map that counts how often the table of connections had no room, and after how many of these there was room for
+/// all again.
+const OVERFLOWS: &str = "OVERFLOWS";
+
+/// How often the table of connections had no room until now.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(super) fn recover(ebpf: &mut Ebpf) -> Result<(), MapError> {
-    let Some(map) = ebpf.map_mut("OVERFLOWED") else {
-        return Ok(()); // not the object of this binary, which shows elsewhere
+pub(super) fn overflows(ebpf: &Ebpf) -> Result<u64, MapError> {
+    let Some(map) = ebpf.map(OVERFLOWS) else {
+        return Ok(0); // not the object of this binary, which shows elsewhere
     };
-    Array::<_, u32>::try_from(map)?.set(0, 0, 0)
+    Array::<_, u64>::try_from(map)?.get(&0, 0)
+}
+
+/// All that had no room is over or found room, if there was room ever since the first `overflows`: then a socket without
+/// an entry in the table of connections is one that is older than the programs, and no longer one that may not have fit.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(super) fn recover(ebpf: &mut Ebpf, overflows: u64) -> Result<(), MapError> {
+    let Some(map) = ebpf.map_mut(OVERFLOWS) else {
+        return Ok(());
+    };
+    Array::<_, u64>::try_from(map)?.set(1, overflows, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(losses: &[(Kind, u64)]) -> Ledger<Tally> {
+        let mut tallies = Ledger::<Tally>::default();
+        for (kind, table_full) in losses {
+            let tally = tallies.get_mut(*kind).expect("a kind of the kernel's");
+            tally.lost.table_full = *table_full;
+        }
+        tallies
+    }
+
+    #[test]
+    fn what_is_full_is_so_until_a_look_around_finds_room_for_all() {
+        let of = |overflows, losses: &[_]| WithoutRoom::of(Some(overflows), Some(&lost(losses)));
+        let before = of(7, &[(Kind::Fail, 5)]);
+        assert_eq!(before.is_all(before), Some(7));
+        // Attempts that are not decided yet had no room: no event was lost.
+        assert_eq!(before.is_all(of(8, &[(Kind::Fail, 5)])), None);
+        assert_eq!(before.is_all(of(7, &[(Kind::Fail, 6)])), None);
+        assert_eq!(
+            before.is_all(of(7, &[(Kind::Fail, 5), (Kind::Existing, 1)])),
+            None
+        );
+        // Who has too many listeners keeps them for good.
+        assert_eq!(
+            before.is_all(of(7, &[(Kind::Fail, 5), (Kind::Listen, 100)])),
+            Some(7)
+        );
+        // Nothing was full; and what cannot be asked says nothing.
+        assert_eq!(of(0, &[]).is_all(of(0, &[])), None);
+        let unknown = [
+            WithoutRoom::of(None, Some(&lost(&[]))),
+            WithoutRoom::of(Some(7), None),
+        ];
+        for it in unknown {
+            assert_eq!(it.is_all(it), None);
+        }
+    }
 }

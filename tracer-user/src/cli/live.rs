@@ -23,7 +23,7 @@ pub struct LiveOptions {
     #[arg(long = "ring", value_name = "SIZE", default_value = "16M", value_parser = value::ring_bytes)]
     pub ring_bytes: u32,
 
-    /// How many live connections the kernel side can follow; of one user seven eighths of these
+    /// How many live connections the kernel side can follow; of one user two thirds of these
     #[arg(
         long,
         value_name = "N",

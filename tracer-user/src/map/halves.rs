@@ -253,8 +253,7 @@ fn payer_of(asked: &Asked, event: &ConnectionEvent) -> Payer {
         Side::Server => asked.port,
         Side::Client | Side::Unknown => 0,
     };
-    let uid = event.process.as_ref().and_then(|it| it.uid);
-    Payer::of(uid, asked.netns, port)
+    Payer::of_process(event.process.as_deref(), asked.netns, port)
 }
 
 /// What waits, by how much did before it.

@@ -11,7 +11,7 @@ use foldhash::HashMap;
 use super::nodes::{HostId, NodeId};
 use crate::model::{Address, Payer, Shares, Timestamp};
 
-/// Most of what is remembered of beginnings and ends on one host; one user alone has seven eighths of it.
+/// Most of what is remembered of beginnings and ends on one host; one user alone has two thirds of it.
 pub(super) const MAX_WORDS: usize = 131_072;
 /// The same of all hosts.
 const MAX_ALL_WORDS: usize = 16 * MAX_WORDS;

@@ -323,7 +323,7 @@ impl Map {
             node,
             listens,
             is_found,
-            payer: Payer::of(process.and_then(|it| it.uid), place.netns, 0),
+            payer: Payer::of_process(process, place.netns, 0),
         };
         let is_users = process.map(Process::is_in_users_place);
         self.halves.facts.listener(place, word, is_users);

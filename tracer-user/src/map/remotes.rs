@@ -111,7 +111,7 @@ mod tests {
                 apart += 1;
             }
         }
-        assert!(apart <= (MAX_SERVED + MAX_TRIED) / 8 * 7, "{apart}");
+        assert!(apart <= (MAX_SERVED + MAX_TRIED) / 32 * 21, "{apart}");
         assert!(remotes.take((HostId::at(0), Payer::User(1)), false));
     }
 
@@ -122,7 +122,7 @@ mod tests {
         let most = (0..2 * MAX_TRIED)
             .filter(|_| remotes.take(of, true))
             .count();
-        assert_eq!(most, MAX_TRIED / 8 * 7);
+        assert_eq!(most, MAX_TRIED / 32 * 21);
         let ids: Vec<NodeId> = (0..most).map(NodeId::at).collect();
         ids.iter().for_each(|id| remotes.is_stranger(*id, of));
         assert!(remotes.take(of, false), "another room");

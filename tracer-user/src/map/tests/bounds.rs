@@ -230,7 +230,7 @@ fn all_listeners_are_there_and_those_beyond_are_counted() {
     let haproxy = of_app(10, "/opt/haproxy", 0.5);
     let mut map = Map::new(Options::ONE_HOST);
     // Of one user.
-    let most = listeners::MAX_WORDS as u32 / 8 * 7;
+    let most = listeners::MAX_WORDS as u32 / 32 * 21;
     let mut events = |listens, ports: std::ops::Range<u32>| {
         for n in ports {
             let mut event = listener(&haproxy, 1.0, (n % 60_000) as u16 + 1, listens);
@@ -260,7 +260,7 @@ fn all_listeners_are_there_and_those_beyond_are_counted() {
 fn nodes_beyond_the_bound_are_counted_in_the_coverage() {
     let mut map = Map::new(Options::ONE_HOST);
     // Of one user.
-    let most = remotes::MAX_SERVED as u32 / 8 * 7;
+    let most = remotes::MAX_SERVED as u32 / 32 * 21;
     for n in 0..most + 10 {
         let (mut client, _) = pair(1);
         client.id = u64::from(n);
@@ -271,7 +271,7 @@ fn nodes_beyond_the_bound_are_counted_in_the_coverage() {
     }
     let view = map.view();
     assert_eq!(view.coverage[0].cut.nodes, 10);
-    assert_eq!(node(&view, "203.0.112.0/24").members, Some(10));
+    assert_eq!(node(&view, "203.0.84.0/24").members, Some(10));
 }
 
 #[test]
