@@ -121,6 +121,7 @@ const FATES: &[(&str, Fate)] = &[
     ("cost.*", Stays),
     ("lines", Stays),
     ("unread", Stays),
+    ("unattributed", Stays),
     ("coverage.*", Stays),
     ("from", Stays),
     ("to", Stays),

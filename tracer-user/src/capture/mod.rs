@@ -679,6 +679,7 @@ impl Capture {
             missed: self.missed,
             repaired: self.interpreter.repaired,
             unread: 0,
+            unattributed: 0,
             cost: self.cost(),
             lines: None,
             coverage: Coverage {

@@ -211,10 +211,10 @@ impl Live {
     }
 
     /// The last event, without how many lines there were.
-    pub(super) fn stop_event(&self) -> Result<Event> {
+    pub(super) fn stop_event(&mut self) -> Result<Event> {
         let mut stop = self.capture.stop_event()?;
         if let Body::Stop(stop) = &mut stop.body {
-            stop.unread = self.enricher.unread();
+            (stop.unread, stop.unattributed) = self.enricher.finish();
         }
         Ok(stop)
     }
