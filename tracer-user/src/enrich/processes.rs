@@ -287,19 +287,22 @@ impl Processes {
     fn take_late(&mut self, process: &Process, look: Option<&Look>) -> Changed {
         let program = process.program();
         let awaits = self.looks.awaits(program);
+        let rest = match look {
+            _ if awaits => Rest::Later,
+            Some(_) => Rest::Nothing,
+            None => Rest::Never,
+        };
         let mut changed = Vec::new();
-        match look {
-            Some(look) => {
-                let rest = if awaits { Rest::Later } else { Rest::Nothing };
-                let is_news = self.learn_program(process, look, rest);
-                changed = self.find_out_again(process, look, is_news);
-            }
-            None => {
-                if let Some(program) = self.programs.peek(&program) {
-                    let mut run = program.run.borrow_mut();
-                    run.rest = run.rest.max(Rest::Never);
-                }
-            }
+        if let Some(look) = look {
+            let is_news = self.learn_program(process, look, rest);
+            changed = self.find_out_again(process, look, is_news);
+        }
+        // Of what it inherited, its own look decides nothing.
+        let run = self.programs.peek(&program).map(|it| &it.run);
+        if let Some(mut run) = run.map(|it| it.borrow_mut())
+            && run.origin == program
+        {
+            run.rest = rest;
         }
         if let Some(otherwise) = self.in_doubt.get_mut(&program) {
             *otherwise |= look.is_none() || changed.iter().any(is_told_otherwise);

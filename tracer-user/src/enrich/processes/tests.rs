@@ -523,6 +523,41 @@ fn what_came_late_is_in_doubt_where_it_changed_the_workload() {
     assert_eq!(gone.finish(), (0, 1));
 }
 
+/// Once all is read, what is made later is not in doubt, also if there was nothing to read. And what a process that
+/// inherited something has of its own decides nothing for the others.
+#[test]
+fn what_was_read_is_not_in_doubt_later() {
+    let root = proc_with("python3", START_TICKS, "");
+    let mut processes = processes(&root);
+    processes.looks.read_by(later);
+    enriched(&mut processes, bare("python3"));
+    let rest = |processes: &Processes| {
+        let program = processes.programs.peek(&bare("python3").program());
+        program.expect("it is known").run.borrow().rest
+    };
+    assert_eq!(rest(&processes), Rest::Later);
+    let child = ProcessKey {
+        pid: 813,
+        start_ns: 9,
+    };
+    processes.learn_forked(&Fork {
+        process: Arc::new(bare("python3")),
+        child,
+        ppid: Some(812),
+    });
+    let child = Process {
+        key: child,
+        pid: 813,
+        ..bare("python3")
+    };
+    processes.take_late(&child, None);
+    assert_eq!(rest(&processes), Rest::Later);
+    assert_eq!(processes.finish(), (0, 0));
+    assert_eq!(rest(&processes), Rest::Nothing);
+    enriched(&mut processes, child);
+    assert_eq!(processes.finish(), (0, 0));
+}
+
 /// What is looked at in time is not.
 #[test]
 fn what_is_gone_or_read_at_once_is_not_in_doubt() {
