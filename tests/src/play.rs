@@ -115,6 +115,15 @@ pub enum Scene {
         /// Where it can make a folder.
         place: PathBuf,
     },
+    /// A process becomes another program, which plays [`Scene::Locks`].
+    Locker {
+        /// Whom it dials.
+        to: SocketAddr,
+        /// Where it can make a folder.
+        place: PathBuf,
+        /// A copy of this program.
+        program: PathBuf,
+    },
     /// What the second one does.
     Stay {
         /// Whom it dials.
@@ -284,6 +293,10 @@ pub(crate) fn run(scene: &Scene) -> Result<()> {
             let socket = dial(*to)?;
             tell(&socket)?;
             unanswered::lock_memory(place)
+        }
+        Scene::Locker { to, place, program } => {
+            let (to, place) = (*to, place.clone());
+            become_program(program, &Scene::Locks { to, place })
         }
         Scene::Stay { to } => stay(*to),
     }

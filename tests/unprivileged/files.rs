@@ -44,6 +44,34 @@ fn save(path: &Path) -> Run {
     output(&mut command).expect("it runs and ends")
 }
 
+/// What cannot be read as a recording leaves no file where there was none, and what is there as it is.
+#[test]
+fn what_is_no_recording_is_not_saved() {
+    let folder = folder();
+    let saved = folder.path().join("saved.jsonl");
+    let text_file = folder.path().join("notes.txt");
+    write(&text_file, "no recording\n");
+    let missing = folder.path().join("missing.jsonl");
+    for bad in [&text_file, &missing] {
+        for old in [None, Some(OLD)] {
+            if let Some(old) = old {
+                write(&saved, old);
+            }
+            let mut command = tracer::command().expect("there is a tracer");
+            command.args(["map", "-o", "json", "--from"]).arg(bad);
+            let run = output(command.arg("--save").arg(&saved)).expect("it runs and ends");
+            run.expect_code(1).expect("it is refused");
+            let bad = bad.file_name().and_then(|it| it.to_str()).expect("a name");
+            assert!(run.stderr.contains(bad), "{}", run.stderr);
+            assert_eq!(saved.exists(), old.is_some(), "{}", run.stderr);
+            if let Some(old) = old {
+                assert_eq!(text(&saved), old);
+                fs::remove_file(&saved).expect("it is ours");
+            }
+        }
+    }
+}
+
 fn refused(path: &Path, why: &str) {
     let run = save(path);
     run.expect_code(1).expect("it is refused");

@@ -12,7 +12,7 @@ use crate::{
     exit::Exit,
     model::{Blind, Cost, ProgramCost, Told},
     outputs::{self, Format},
-    sandbox::{self, Needs},
+    sandbox::{self, Attaches, Needs},
     sink,
 };
 
@@ -168,6 +168,7 @@ fn measure(options: &DoctorOptions, duration: Duration) -> Result<CostReport> {
             .map_err(|why| anyhow!("the kernel does not count runs of programs: {why}"))?;
         sandbox::close(Needs {
             watches: true,
+            attaches: Attaches::of(capture.attaches_later()),
             ..Needs::default()
         });
         let (before, begun) = (capture.cost(), Instant::now());

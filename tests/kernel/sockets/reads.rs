@@ -21,6 +21,7 @@ use crate::world::namespace;
 
 tests!("reads":
     a_process_that_locks_its_memory_keeps_nobody,
+    a_script_whose_arguments_cannot_be_read_is_in_doubt,
     arguments_are_those_that_were_executed,
 );
 
@@ -82,6 +83,38 @@ fn a_process_that_locks_its_memory_keeps_nobody() -> Result<()> {
     ensure!(stop["unread"].as_u64().unwrap_or(0) <= 1, "{stop}");
     other.go()?;
     other.finish()?;
+    drop(listener);
+    Ok(())
+}
+
+/// What an interpreter runs has its name from its arguments, where nothing else names it: an answer that knew nothing of
+/// them could be wrong.
+fn a_script_whose_arguments_cannot_be_read_is_in_doubt() -> Result<()> {
+    unanswered::need()?;
+    let netns = namespace()?;
+    let place = tempfile::tempdir().context("make a folder")?;
+    let (listener, to) = listen(&netns)?;
+    let scene = Scene::Locker {
+        to,
+        place: place.path().to_owned(),
+        program: play::program(place.path(), "python3")?,
+    };
+    let mut locks = Stage::begin(&netns, &scene)?;
+    let locked = locks.part()?;
+    unanswered::wait_until_locked(locked.pid)?;
+    let mut tracer = Tracer::stream(&["-v"])?;
+    let line = tracer.wait_for("what it has", |it| is_from(it, "existing", locked.from))?;
+    // Where the suite runs in a unit, that names it, too.
+    let is_named = line["workload"]["kind"] != "executable";
+    ensure!(is_named || line["workload"]["name"] == "python3", "{line}");
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let events = run.events()?;
+    let stop = events.last().context("no lines")?;
+    // Others of the host may be slow.
+    ensure!(stop["unread"].as_u64() >= Some(1), "{stop}");
+    let unattributed = stop["unattributed"].as_u64().unwrap_or(0);
+    ensure!(is_named || unattributed >= 1, "{stop}");
     drop(listener);
     Ok(())
 }

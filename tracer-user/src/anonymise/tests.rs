@@ -121,6 +121,7 @@ const FATES: &[(&str, Fate)] = &[
     ("cost.*", Stays),
     ("lines", Stays),
     ("unread", Stays),
+    ("unattributed", Stays),
     ("coverage.*", Stays),
     ("from", Stays),
     ("to", Stays),
@@ -372,6 +373,45 @@ fn users_of_the_system_stay_and_others_are_replaced() {
         "{name}"
     );
     key.user(u32::MAX);
+}
+
+/// In an anonymised recording a user's program is that user's, of its kind, and told apart from root's and from those
+/// of others by the same words everywhere.
+#[test]
+fn programs_of_users_stay_those_users() {
+    let anonymiser = &mut Anonymiser::default();
+    let mut told = |uid: Option<u32>, folder: &str| {
+        let mut process = Process::clone(&specimens::process("python3"));
+        process.exe = Some("/usr/bin/python3".into());
+        process.args = Some(["python3".to_owned(), format!("/srv/{folder}/app.py")].into());
+        let mut workload = specimens::workload(WorkloadKind::Executable);
+        (workload.name, workload.uid) = ("app.py".into(), uid);
+        if let Some(uid) = uid {
+            workload.name = format!("app.py@{uid}").into();
+        }
+        process.workload = Some(Arc::new(workload));
+        let told = anonymiser.process(&Arc::new(process));
+        let workload = told.workload.clone().expect("it has one");
+        assert_eq!(workload.kind, WorkloadKind::Executable);
+        match workload.uid {
+            // The shape by which a name is a user's.
+            Some(uid) => assert!(workload.name.ends_with(&format!("@{uid}"))),
+            None => assert!(!workload.name.contains('@'), "{}", workload.name),
+        }
+        assert_eq!(workload.uid.is_some(), uid.is_some());
+        (Arc::clone(&workload.name), workload.uid)
+    };
+    let all = [
+        told(None, "shop"),
+        told(Some(1000), "shop"),
+        told(Some(1000), "blog"),
+        told(Some(1001), "shop"),
+    ];
+    for (at, one) in all.iter().enumerate() {
+        assert!(all[..at].iter().all(|other| other.0 != one.0), "{all:?}");
+    }
+    assert_eq!(all[1].1, all[2].1);
+    assert_eq!(told(Some(1000), "shop"), all[1]);
 }
 
 #[test]

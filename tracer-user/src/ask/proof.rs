@@ -109,6 +109,13 @@ pub enum Doubt {
         /// How many.
         connections: u64,
     },
+    /// Processes could not be read in time, so that what they did may be told of another workload.
+    Unattributed {
+        /// The host's name.
+        host: String,
+        /// How many.
+        processes: u64,
+    },
     /// The map had no memory of the other end any more.
     Recounted {
         /// The host's name.
@@ -417,6 +424,12 @@ fn of_host(it: &HostCoverage, doubts: &mut Vec<Doubt>) {
         doubts.push(Doubt::Untracked {
             host: host(),
             connections: it.untracked,
+        });
+    }
+    if it.unattributed > 0 {
+        doubts.push(Doubt::Unattributed {
+            host: host(),
+            processes: it.unattributed,
         });
     }
     if it.recounted > 0 {

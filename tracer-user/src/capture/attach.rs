@@ -1,7 +1,7 @@
 //! Loads and attaches the programs of a plan. Nothing is pinned: the kernel takes all
 //! of it away when this process ends, however it ends.
 
-use std::{cell::LazyCell, io};
+use std::{cell::LazyCell, io, thread};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness, Pod, VerifierLogLevel,
@@ -58,6 +58,39 @@ struct PodOffsets(Offsets);
 // SAFETY: `Offsets` is `repr(C)` of `u32`s only: no padding, no pointers.
 unsafe impl Pod for PodOffsets {}
 
+/// Reads the object and makes its maps. It keeps references to what it writes into them.
+pub(super) type Loader = EbpfLoader<'static>;
+
+/// Makes a loader, beside all else that a start has to do: aya reads and sorts the types of the whole kernel for
+/// each one that it makes, whether they are wanted or not. Here they are not, as the object has no CO-RE
+/// relocations, and that takes as long as a good part of the programs. So there is one for all plans, too.
+pub(super) struct MakesLoader(Option<thread::JoinHandle<Loader>>);
+
+impl MakesLoader {
+    pub(super) fn begin() -> Self {
+        let thread = thread::Builder::new().name("loader".to_owned());
+        Self(thread.spawn(make_loader).ok())
+    }
+
+    fn wait(self) -> Loader {
+        let made = self.0.and_then(|thread| thread.join().ok());
+        made.unwrap_or_else(make_loader)
+    }
+}
+
+fn make_loader() -> Loader {
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(None)
+        .verifier_log_level(VerifierLogLevel::DISABLE);
+    loader
+}
+
+/// A value that a loader keeps. There is one loader in a run, and no more than some attempts.
+fn kept<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
 /// Tries the candidates of `plans` in their order and keeps the first that works whole and
 /// passes `check`.
 ///
@@ -67,15 +100,22 @@ pub(super) fn attach(
     plans: &Plans,
     types: &Types,
     options: &Options,
+    loader: MakesLoader,
     mut check: impl FnMut(&mut Ebpf) -> Result<(), String>,
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
     let mut refused: Vec<(HookSet, Program)> = Vec::new();
     let btf = LazyCell::new(|| Btf::parse(&types.functions, Endianness::default()).ok());
-    let offsets = PodOffsets(types.offsets);
-    let home_netns = home::netns();
-    let wake_bytes = u64::from(options.ring_bytes / 4);
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
+    let mut loader = loader.wait();
+    loader
+        .override_global("OFFSETS", kept(PodOffsets(types.offsets)), true)
+        .override_global("HOME_NETNS", kept(home::netns()), true)
+        .override_global("WAKE_BYTES", kept(u64::from(options.ring_bytes / 4)), true)
+        .override_global("ROOM", kept(options.connections), true)
+        .override_global(aya_log::LEVEL, kept(log_level), true)
+        .map_max_entries("EVENTS", options.ring_bytes)
+        .map_max_entries("CONNECTIONS", options.connections);
     for plan in &plans.candidates {
         // What is refused in one set may load in another, where `HOOKS` has other bits.
         let fails_again = |(set, program)| plan.set == set && plan.programs.contains(&program);
@@ -88,19 +128,9 @@ pub(super) fn attach(
             // What a kernel refuses of the typed programs may be this.
             let typed_task = u32::from(types.typed_task && plan.is_typed());
             // Makes the maps and readies the programs; none is loaded yet.
-            let mut ebpf = EbpfLoader::new()
-                // The object has no CO-RE relocations.
-                .btf(None)
-                .verifier_log_level(VerifierLogLevel::DISABLE)
-                .override_global("OFFSETS", &offsets, true)
-                .override_global("HOOKS", &hooks, true)
-                .override_global("TYPED_TASK", &typed_task, true)
-                .override_global("HOME_NETNS", &home_netns, true)
-                .override_global("WAKE_BYTES", &wake_bytes, true)
-                .override_global("ROOM", &options.connections, true)
-                .override_global(aya_log::LEVEL, &log_level, true)
-                .map_max_entries("EVENTS", options.ring_bytes)
-                .map_max_entries("CONNECTIONS", options.connections)
+            let mut ebpf = loader
+                .override_global("HOOKS", kept(hooks), true)
+                .override_global("TYPED_TASK", kept(typed_task), true)
                 .load(OBJECT)
                 .map_err(|error| AttachError::Maps {
                     denied: is_denied(&error),

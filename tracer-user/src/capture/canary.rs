@@ -2,7 +2,8 @@
 //! tell of it must be the truth. A hook set that gets it wrong is not used.
 //!
 //! **Nobody else can be taken for it, nor get in its way.** It is made in a network namespace of its own,
-//! by a thread that is there for nothing else; the namespace goes with it. Where that is not permitted,
+//! by a thread that is there for nothing else; the namespace goes with it. It is made ahead, as that waits for
+//! whatever else the kernel does with network namespaces, and nobody waits until it is gone. Where that is not permitted,
 //! it is known by the addresses and ports of both its ends, which are held meanwhile, and what is known
 //! to be of another process does not count.
 //!
@@ -13,11 +14,15 @@ use std::{
     io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd as _,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
     time::{Duration, Instant},
 };
 
-use aya::{Ebpf, maps::RingBuf};
+use aya::{
+    Ebpf,
+    maps::{MapData, RingBuf},
+};
 use rustix::{
     net::{
         AddressFamily, SocketType, bind, connect, listen, socket,
@@ -80,20 +85,28 @@ fn may_be_tracer(process: &Process) -> bool {
         || process.uid == rustix::process::getuid().as_raw()
 }
 
-/// Makes a connection over the loopback and compares.
+/// Makes a connection over the loopback and compares. `stage` is where the first one is made, if it is there
+/// already.
 ///
 /// # Errors
 /// What was told wrong, or not at all. Where no connection can be made there is nothing to
 /// compare, and that is no error.
-pub(super) fn sing(ebpf: &mut Ebpf, facts: &Facts) -> Result<(), String> {
+pub(super) fn sing(
+    ebpf: &mut Ebpf,
+    facts: &Facts,
+    stage: &mut Option<Stage>,
+) -> Result<(), String> {
     let Some(truth) = Truth::of_this_process(facts) else {
         return Ok(());
     };
     let mut last = Ok(String::new());
+    let mut ring = ring(ebpf)?;
     for _ in 0..TRIES {
         // What others did while the programs were attached may have filled it.
-        empty(ebpf)?;
-        let song = match alone().or_else(|error| {
+        empty(&mut ring);
+        // In a new namespace each time: what is late of one try is not of the next.
+        let stage = stage.take().map_or_else(Stage::prepare, Ok);
+        let song = match stage.and_then(Stage::sing).or_else(|error| {
             tracing::debug!(%error, "no network namespace for the start-up check");
             among_others()
         }) {
@@ -103,7 +116,7 @@ pub(super) fn sing(ebpf: &mut Ebpf, facts: &Facts) -> Result<(), String> {
                 continue;
             }
         };
-        match truth.compare(ebpf, &song)? {
+        match truth.compare(&mut ring, &song)? {
             None => return Ok(()),
             Some(missing) => last = Ok(missing),
         }
@@ -117,45 +130,66 @@ pub(super) fn sing(ebpf: &mut Ebpf, facts: &Facts) -> Result<(), String> {
     }
 }
 
-fn ring(ebpf: &mut Ebpf) -> Result<RingBuf<&mut aya::maps::MapData>, String> {
+type Ring<'a> = RingBuf<&'a mut MapData>;
+
+fn ring(ebpf: &mut Ebpf) -> Result<Ring<'_>, String> {
     let map = ebpf
         .map_mut("EVENTS")
         .ok_or("the embedded eBPF object has no ring buffer")?;
     RingBuf::try_from(map).map_err(|error| error.to_string())
 }
 
-fn empty(ebpf: &mut Ebpf) -> Result<(), String> {
-    let mut ring = ring(ebpf)?;
+fn empty(ring: &mut Ring<'_>) {
     let begun = Instant::now();
     while ring.next().is_some() && begun.elapsed() < LIMIT {}
-    Ok(())
 }
 
-/// In a network namespace that is made for it, and in which nobody else is.
-///
-/// # Errors
-/// If that is not permitted (it takes CAP_SYS_ADMIN and CAP_NET_ADMIN), or there can be none.
-fn alone() -> io::Result<Song> {
-    on_a_thread(|| {
-        // SAFETY: changes nothing that memory safety rests on, and only for this thread, which ends.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
-        raise_loopback()?;
-        converse(true)
-    })
+/// A network namespace that is made for one connection, and in which nobody else is.
+pub(super) struct Stage {
+    /// Its thread goes on once it may, and ends if this is dropped.
+    may_begin: SyncSender<()>,
+    song: Receiver<io::Result<Song>>,
+}
+
+impl Stage {
+    /// Begins to make it, on the thread that will sing there. Whether it could be made, [`Self::sing`] tells.
+    ///
+    /// # Errors
+    /// If there can be no more threads.
+    pub(super) fn prepare() -> io::Result<Self> {
+        let (may_begin, begins) = sync_channel(1);
+        let (sung, song) = sync_channel(1);
+        let work = move || {
+            // SAFETY: changes nothing that memory safety rests on, and only for this thread, which ends.
+            let made = unsafe { unshare_unsafe(UnshareFlags::NEWNET) };
+            let made = made
+                .map_err(io::Error::from)
+                .and_then(|()| raise_loopback());
+            if begins.recv().is_ok() {
+                // There is nobody to tell if this fails.
+                let _ = sung.send(made.and_then(|()| converse(true)));
+            }
+        };
+        // Without a name: it goes by that of the process, as everything that is told of it does. Not joined: it
+        // ends when it is through, and its namespace after that.
+        thread::Builder::new().spawn(work)?;
+        Ok(Self { may_begin, song })
+    }
+
+    /// Makes the connection.
+    ///
+    /// # Errors
+    /// If there can be no such namespace (it takes CAP_SYS_ADMIN and CAP_NET_ADMIN), or no connection in it.
+    fn sing(self) -> io::Result<Song> {
+        let broke = || io::Error::other("the thread of the start-up check broke down");
+        self.may_begin.send(()).map_err(|_| broke())?;
+        self.song.recv().map_err(|_| broke())?
+    }
 }
 
 /// In the namespace of this process.
 fn among_others() -> io::Result<Song> {
     converse(false)
-}
-
-fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    thread::scope(|scope| {
-        // Without a name: it goes by that of the process, as everything that is told of it does.
-        let thread = thread::Builder::new().spawn_scoped(scope, work)?;
-        let broke = |_| io::Error::other("the thread of the start-up check broke down");
-        thread.join().map_err(broke)?
-    })
 }
 
 /// Sets `lo` of the calling thread's namespace up, with its addresses: it is down in a new one.
@@ -250,8 +284,7 @@ impl Truth {
     ///
     /// # Errors
     /// What was told wrong.
-    fn compare(&self, ebpf: &mut Ebpf, song: &Song) -> Result<Option<String>, String> {
-        let mut ring = ring(ebpf)?;
+    fn compare(&self, ring: &mut Ring<'_>, song: &Song) -> Result<Option<String>, String> {
         let mut told = [0_u64; Kind::COUNT];
         let whole = [
             (Kind::LISTEN, 1),

@@ -102,7 +102,7 @@ impl Default for Options {
         Self {
             hooks: None,
             ring_bytes: 16 << 20,
-            connections: 128 << 10,
+            connections: 160 << 10,
             rescan: Duration::from_secs(60),
             dns: true,
             folds_openings: false,
@@ -252,8 +252,9 @@ impl Capture {
     /// # Errors
     /// [`CaptureError`]; nothing stays attached then.
     pub fn start(options: &Options) -> Result<Self, CaptureError> {
+        let ahead = Ahead::begin();
         let mut facts = Facts::gather();
-        let attached = try_hooks(&facts, options)?;
+        let attached = try_hooks(&facts, options, ahead)?;
         if let Ok(types) = &mut facts.types {
             types.functions = [].into(); // a megabyte that only attaching needs
         }
@@ -382,7 +383,8 @@ impl Capture {
         }
     }
 
-    /// The user, by number, who was refused room in the table of connections last: whoever has most of it.
+    /// The user, by number, who was refused room in the table of connections last: one of those who had used up
+    /// their share of it.
     pub fn greedy(&self) -> Option<u32> {
         share::refused(&self.ebpf)
     }
@@ -537,6 +539,12 @@ impl Capture {
         )
     }
 
+    /// Of which set hooks may have to be attached yet, when something on the host first asks for them.
+    pub fn attaches_later(&self) -> Option<HookSet> {
+        let waits = !self.redirects && self.plan.has(Part::Redirect);
+        waits.then_some(self.plan.set)
+    }
+
     /// Waits until there may be something to drain.
     pub async fn ready(&mut self) {
         self.ring.ready().await;
@@ -679,6 +687,7 @@ impl Capture {
             missed: self.missed,
             repaired: self.interpreter.repaired,
             unread: 0,
+            unattributed: 0,
             cost: self.cost(),
             lines: None,
             coverage: Coverage {
@@ -740,20 +749,36 @@ impl Replay {
 /// # Errors
 /// As [`Capture::start`].
 pub fn rehearse(facts: &Facts, options: &Options) -> Result<Vec<Blind>, CaptureError> {
-    Ok(try_hooks(facts, options)?.plan.blind())
+    Ok(try_hooks(facts, options, Ahead::begin())?.plan.blind())
 }
 
-fn try_hooks(facts: &Facts, options: &Options) -> Result<Attached, CaptureError> {
+/// What takes its time and needs nothing else of a start, each on a thread of its own.
+struct Ahead {
+    loader: attach::MakesLoader,
+    stage: Option<canary::Stage>,
+}
+
+impl Ahead {
+    fn begin() -> Self {
+        Self {
+            loader: attach::MakesLoader::begin(),
+            stage: canary::Stage::prepare().ok(),
+        }
+    }
+}
+
+fn try_hooks(facts: &Facts, options: &Options, ahead: Ahead) -> Result<Attached, CaptureError> {
     let mut plans = plan::plan(facts, options.hooks).map_err(CaptureError::Obstacles)?;
     if !options.dns {
         plans.leave_out(Part::Names, "--no-dns");
     }
-    let check = |ebpf: &mut Ebpf| canary::sing(ebpf, facts);
+    let Ahead { loader, mut stage } = ahead;
+    let check = |ebpf: &mut Ebpf| canary::sing(ebpf, facts, &mut stage);
     let Ok(types) = &facts.types else {
         // Without them there is no plan either.
         return Err(CaptureError::Obstacles(preflight::obstacles(facts)));
     };
-    attach::attach(&plans, types, options, check).map_err(|error| match error {
+    attach::attach(&plans, types, options, loader, check).map_err(|error| match error {
         AttachError::Maps { denied, why } => CaptureError::Maps { denied, why },
         AttachError::Hooks(failed) => CaptureError::NoHooks {
             ruled_out: plans.ruled_out.clone(),

@@ -27,7 +27,7 @@ pub struct LiveOptions {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 131_072,
+        default_value_t = 163_840,
         value_parser = value_parser!(u32).range(1..=16_777_216),
     )]
     pub connections: u32,

@@ -37,7 +37,7 @@ fn defaults() {
     assert_eq!(options.live.hooks, Hooks::Auto);
     assert_eq!(
         (options.live.ring_bytes, options.live.connections),
-        (16 << 20, 131_072)
+        (16 << 20, 163_840)
     );
     assert!(!options.strict && !options.live.kernel_log);
     assert_eq!(options.filter.loopback, Loopback::Show);

@@ -5,12 +5,13 @@
 //! for a file system that the process answers for. So the thread that drains the ring buffer reads
 //! nothing of other processes. It has others look, and waits for them: for what is quick whatever a
 //! process does (where it is in the tree, what it runs, where), and for the arguments a few milliseconds.
-//! After that it goes on without them, and they are taken when they come ([`Looks::late`]).
+//! After that it goes on without them, and they are taken when they come ([`Looks::late`]). Of the time
+//! that a wait takes beyond what a read needs, it spends a tenth in all ([`Budget`]).
 //!
 //! A read that does not return keeps its thread until the process lets go of its memory or ends: the
 //! kernel ends such a wait for nothing else. So there are [`THREADS`] threads at most, one of them never
 //! reads arguments, and no user's processes may keep more than [`OF_USER`]. What finds no thread waits, and
-//! if too much does, it is not read. Whatever was not read in time is counted ([`Looks::unread`]).
+//! if too much does, it is not read. Whatever was not read is counted ([`Looks::unread`]).
 
 use std::{
     collections::VecDeque,
@@ -24,7 +25,7 @@ use std::{
 };
 
 use crate::{
-    model::{Payer, Process},
+    model::{Payer, Process, ProgramKey},
     procfs::{Entry, Proc, Stat},
 };
 
@@ -37,10 +38,12 @@ const OF_USER: usize = 2;
 const TURN: Duration = Duration::from_millis(50);
 /// How long to wait for arguments besides.
 const PATIENCE: Duration = Duration::from_millis(5);
-/// Of all time, one part in so many may be spent on waiting for them in vain.
+/// How long one wait may take and costs nothing: more than a read takes where nothing delays it.
+const QUICK: Duration = Duration::from_micros(250);
+/// Of all time, one part in so many may be spent on what waits take beyond that.
 const PART: u32 = 10;
-/// As much may be spent of that at once: more than all threads can cost that are kept.
-const AT_ONCE: Duration = Duration::from_millis(50);
+/// As much may be spent of that at once: the ring buffer holds far more.
+const AT_ONCE: Duration = Duration::from_millis(200);
 /// How many processes may wait for a thread.
 const WAITING: usize = 256;
 /// And of one user.
@@ -87,8 +90,56 @@ pub(super) struct Look {
     pub(super) cgroups: Option<Vec<u8>>,
 }
 
+/// What a look told at once.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// None if the process is gone or cannot be looked at, or was not seen in time: `rest` tells.
+    pub(super) look: Option<Look>,
+    /// What is missing of it.
+    pub(super) rest: Rest,
+}
+
+/// What became of that which was not read in time. In the order of how much is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rest {
+    /// There is none.
+    Nothing,
+    /// It may come: [`Looks::late`] has it, or that it is not to be had.
+    Later,
+    /// It does not come: too much waits.
+    Never,
+}
+
+/// How long the thread that drains may wait: whoever makes many processes that are slow to read
+/// delays all others by one part in [`PART`].
+#[derive(Debug)]
+struct Budget {
+    /// When what was spent is made up for.
+    even: Instant,
+}
+
+impl Budget {
+    fn new(now: Instant) -> Self {
+        Self { even: now }
+    }
+
+    /// How much of `time` a wait that begins now may take.
+    fn allowed(&self, now: Instant, time: Duration) -> Duration {
+        let spent = self.even.saturating_duration_since(now) / PART;
+        time.min(QUICK + AT_ONCE.saturating_sub(spent))
+    }
+
+    /// A wait took so long.
+    fn spend(&mut self, begun: Instant, took: Duration) {
+        let beyond = took.saturating_sub(QUICK);
+        if !beyond.is_zero() {
+            self.even = self.even.max(begun) + beyond * PART;
+        }
+    }
+}
+
 /// Reads the arguments of a process, which may take as long as that wants; in tests, as long as those want.
-type ReadArgs = fn(&Entry) -> Option<Arc<[String]>>;
+pub(super) type ReadArgs = fn(&Entry) -> Option<Arc<[String]>>;
 
 /// What a thread is to do.
 struct Job {
@@ -131,12 +182,12 @@ pub(super) struct Looks {
     next: u64,
     /// At most one a thread.
     doing: Vec<Doing>,
-    /// Those whose arguments found no thread.
+    /// Those that found no thread.
     waiting: VecDeque<(Process, Want)>,
-    late: VecDeque<(Process, Look)>,
-    /// When what was waited in vain is made up for.
-    even: Instant,
-    unread: u64,
+    late: VecDeque<(Process, Option<Look>)>,
+    budget: Budget,
+    /// How many found no place among those that wait.
+    refused: u64,
     read_args: ReadArgs,
 }
 
@@ -144,7 +195,7 @@ impl std::fmt::Debug for Looks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Looks")
             .field("threads", &self.threads)
-            .field("unread", &self.unread)
+            .field("refused", &self.refused)
             .finish_non_exhaustive()
     }
 }
@@ -165,75 +216,102 @@ impl Looks {
             doing: Vec::new(),
             waiting: VecDeque::new(),
             late: VecDeque::new(),
-            even: Instant::now(),
-            unread: 0,
+            budget: Budget::new(Instant::now()),
+            refused: 0,
             read_args: Entry::args,
         }
     }
 
-    /// How many processes were left unread, in all or in part, as it took too long, or too much else did.
-    pub(super) fn unread(&self) -> u64 {
-        self.unread
+    /// Reads arguments so.
+    #[cfg(test)]
+    pub(super) fn read_by(&mut self, read_args: ReadArgs) {
+        self.read_args = read_args;
     }
 
-    /// Looks at `process`; none if it is gone, or cannot be looked at in time. Arguments that are missing
-    /// may come later.
-    pub(super) fn look(&mut self, process: &Process, mut want: Want) -> Option<Look> {
+    /// How many looks were given up: what comes late all the same is not among them.
+    pub(super) fn unread(&self) -> u64 {
+        let given_up = self.doing.iter().filter(|it| it.given_up).count();
+        self.refused.saturating_add(given_up as u64)
+    }
+
+    /// How many would be if no more came.
+    pub(super) fn unread_at_the_end(&self) -> u64 {
+        let open = self.doing.len() + self.waiting.len();
+        self.refused.saturating_add(open as u64)
+    }
+
+    /// Whether more may come that is worth waiting for: of what was not given up.
+    pub(super) fn goes_on(&self) -> bool {
+        self.doing.iter().any(|it| !it.given_up)
+    }
+
+    /// Whether more may come of the program that this process ran when it was looked at.
+    pub(super) fn awaits(&self, program: ProgramKey) -> bool {
+        let doing = self.doing.iter().map(|it| &it.process);
+        let waiting = self.waiting.iter().map(|(process, _)| process);
+        doing.chain(waiting).any(|it| it.program() == program)
+    }
+
+    /// Looks at `process`, and tells what could be seen in time and what became of the rest.
+    pub(super) fn look(&mut self, process: &Process, mut want: Want) -> Seen {
+        let mut rest = Rest::Nothing;
         if !want.is_anything() {
-            return None;
+            return Seen { look: None, rest };
         }
         self.listen();
         if want.args && !self.may_read(process) {
-            self.put_off(process, want);
+            rest = self.put_off(process, want);
             want.args = false;
         }
         let Some(number) = self.start(process, want) else {
-            self.unread += 1;
-            return None;
-        };
-        let seen = match self.wait(number, TURN)? {
-            Word::Seen(Some(seen)) if want.args => seen,
-            Word::Seen(look) | Word::Read(look) => return look,
-        };
-        let begun = Instant::now();
-        if self.even.saturating_duration_since(begun) >= AT_ONCE * PART {
-            return Some(seen);
-        }
-        match self.wait(number, PATIENCE) {
-            Some(Word::Read(Some(look))) => Some(look),
-            Some(Word::Read(None)) => None,
-            Some(Word::Seen(_)) | None => {
-                self.even = self.even.max(begun) + begun.elapsed() * PART;
-                Some(seen)
+            if rest == Rest::Nothing {
+                rest = self.put_off(process, want);
             }
+            return Seen { look: None, rest };
+        };
+        let mut look = match self.wait(number, TURN) {
+            None => {
+                let rest = rest.max(Rest::Later);
+                return Seen { look: None, rest };
+            }
+            Some(Word::Seen(Some(seen))) if want.args => Some(seen),
+            Some(Word::Seen(look) | Word::Read(look)) => return Seen { look, rest },
+        };
+        match self.wait(number, PATIENCE) {
+            Some(Word::Read(read)) => look = read,
+            Some(Word::Seen(_)) | None => rest = Rest::Later,
         }
+        Seen { look, rest }
     }
 
-    /// What came since, of processes that were looked at and not waited for. To be called now and then.
-    pub(super) fn late(&mut self) -> Vec<(Process, Look)> {
+    /// What came since, of processes that were looked at and not waited for; none of one that is gone, or runs
+    /// another program by now. To be called now and then.
+    pub(super) fn late(&mut self) -> Vec<(Process, Option<Look>)> {
         self.listen();
         for _ in 0..self.waiting.len() {
             let Some((process, want)) = self.waiting.pop_front() else {
                 break;
             };
-            if !self.may_read(&process) || self.start(&process, want).is_none() {
+            let may_start = !want.args || self.may_read(&process);
+            if !may_start || self.start(&process, want).is_none() {
                 self.waiting.push_back((process, want));
             }
         }
         self.late.drain(..).collect()
     }
 
-    /// Has it looked at later.
-    fn put_off(&mut self, process: &Process, want: Want) {
+    /// Has it looked at later, if not too much is.
+    fn put_off(&mut self, process: &Process, want: Want) -> Rest {
         let of_user = self
             .waiting
             .iter()
             .filter(|it| block(&it.0) == block(process));
         if self.waiting.len() < WAITING && of_user.count() < WAITING_OF_USER {
             self.waiting.push_back((process.clone(), want));
-        } else {
-            self.unread += 1;
+            return Rest::Later;
         }
+        self.refused += 1;
+        Rest::Never
     }
 
     /// Whether the arguments of `process` may keep a thread.
@@ -296,17 +374,20 @@ impl Looks {
     /// What is told of this job next, if it comes in time. What is told of others is kept.
     fn wait(&mut self, number: u64, time: Duration) -> Option<Word> {
         let begun = Instant::now();
-        loop {
+        let time = self.budget.allowed(begun, time);
+        let word = loop {
             let left = time.saturating_sub(begun.elapsed());
             match self.words.recv_timeout(left) {
                 Ok((of, word)) if of == number => {
                     self.forget_if_done(of, &word);
-                    return Some(word);
+                    break Some(word);
                 }
                 Ok((of, word)) => self.keep(of, word),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break None,
             }
-        }
+        };
+        self.budget.spend(begun, begun.elapsed());
+        word
     }
 
     /// Takes what has been told, and gives up what takes too long.
@@ -320,18 +401,15 @@ impl Looks {
         for doing in &mut self.doing {
             if !doing.given_up && doing.since.elapsed() >= DEADLINE {
                 doing.given_up = true;
-                self.unread += 1;
                 tracing::debug!(pid = doing.process.pid, "a read of /proc does not return");
             }
         }
     }
 
     fn keep(&mut self, of: u64, word: Word) {
-        let Some(doing) = self.forget_if_done(of, &word) else {
-            return;
-        };
-        if let Word::Seen(Some(look)) | Word::Read(Some(look)) = word {
-            self.late.push_back((doing, look));
+        if let Some(process) = self.forget_if_done(of, &word) {
+            let (Word::Seen(look) | Word::Read(look)) = word;
+            self.late.push_back((process, look));
         }
     }
 

@@ -89,9 +89,15 @@ impl Enricher {
         self.translations.listen(self.proc_root.clone(), ask);
     }
 
-    /// How many processes were left unread in `/proc`, in all or in part, as that took too long.
+    /// How many processes were left unread in `/proc`, in all or in part, as that took too long; so far.
     pub fn unread(&self) -> u64 {
         self.processes.unread()
+    }
+
+    /// The end of the run, of which no more events come: waits up to a second for reads that are under way. How many
+    /// processes were left unread, and [`Stop::unattributed`](crate::model::Stop::unattributed).
+    pub fn finish(&mut self) -> (u64, u64) {
+        self.processes.finish()
     }
 
     /// Whether it knows what was translated before it listened.

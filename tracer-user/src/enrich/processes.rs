@@ -8,18 +8,33 @@
 //!
 //! A process may write other arguments over those that it was executed with. So what was told of its
 //! execution is what counts, and /proc is asked only where that is not known, or not remembered any more.
+//!
+//! Lines that were told before /proc could be read may be of another workload than the process is: such
+//! processes are counted ([`Processes::unattributed`]). Where its control group names it, or its executable does
+//! whatever its arguments are, nothing is in doubt.
 
-use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+mod known;
+
+use std::{
+    cell::RefCell,
+    num::NonZeroUsize,
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use foldhash::HashMap;
 use lru::LruCache;
 
+use self::known::{Key, Known, Table, key};
 use super::{
-    looks::{Look, Looks, Want},
+    looks::{Look, Looks, Rest, Want},
     secrets::Arguments,
     workloads::Workloads,
 };
-use crate::model::{Blind, Cgroup, Fork, Process, ProgramKey, program};
+use crate::model::{Blind, Cgroup, Fork, Process, ProgramKey, WorkloadKind, program};
 
 /// How many processes are remembered; those that were not seen for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
@@ -28,21 +43,10 @@ const LATELY: usize = 4096;
 /// How many programs are remembered.
 const PROGRAMS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
-/// A program in a process, in this control group: a process may change both. And whose the network
-/// namespace of its socket is: a process may have sockets in several.
-type Key = (ProgramKey, u64, Option<u32>);
-
-fn key(process: &Process) -> Key {
-    (process.program(), process.cgroup, process.netns_owner)
-}
-
-/// A process as it is known, and as it is to be found out about again.
-#[derive(Clone, Debug)]
-struct Known {
-    process: Arc<Process>,
-    /// Its `/proc/PID/cgroup`, where the kernel does not tell all of it.
-    cgroups: Option<Arc<[u8]>>,
-}
+/// How long the end of a run waits for reads that are under way, at most: as long as one may take.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+/// And how long between two looks at them.
+const STEP: Duration = Duration::from_millis(1);
 
 /// Processes that changed: as they were, and as they are.
 type Changed = Vec<(Arc<Process>, Arc<Process>)>;
@@ -52,18 +56,47 @@ type Changed = Vec<(Arc<Process>, Arc<Process>)>;
 struct Program {
     /// The parent of the process.
     ppid: Option<u32>,
+    /// Shared by those that inherited it.
+    run: Rc<RefCell<Run>>,
+}
+
+/// A program as it was executed or first looked at.
+#[derive(Clone, Debug)]
+struct Run {
     /// By the name that it was started by, or that it had when it was first looked at; of a process
     /// that inherited it, the ancestor that executed it.
-    run: Arc<Process>,
+    process: Arc<Process>,
+    /// The program in that ancestor.
+    origin: ProgramKey,
+    /// What became of arguments that could not be read in time.
+    rest: Rest,
 }
 
 impl Program {
+    fn new(ppid: Option<u32>, process: Arc<Process>, origin: ProgramKey, rest: Rest) -> Self {
+        let run = Run {
+            process,
+            origin,
+            rest,
+        };
+        Self {
+            ppid,
+            run: Rc::new(RefCell::new(run)),
+        }
+    }
+
+    /// The process that executed it, or was first looked at.
+    fn run(&self) -> Arc<Process> {
+        Arc::clone(&self.run.borrow().process)
+    }
+
     /// `process`, which runs it, with what is known of it.
     fn complete(&self, process: &Process) -> Process {
+        let run = &self.run.borrow().process;
         Process {
             ppid: process.ppid.or(self.ppid),
-            exe: process.exe.clone().or_else(|| self.run.exe.clone()),
-            args: process.args.clone().or_else(|| self.run.args.clone()),
+            exe: process.exe.clone().or_else(|| run.exe.clone()),
+            args: process.args.clone().or_else(|| run.args.clone()),
             ..process.clone()
         }
     }
@@ -71,10 +104,23 @@ impl Program {
     /// What `process` is called by: what it calls itself says nothing of the program.
     fn named(&self, process: &Process) -> Process {
         Process {
-            comm: Arc::clone(&self.run.comm),
+            comm: Arc::clone(&self.run.borrow().process.comm),
             ..process.clone()
         }
     }
+}
+
+/// Whether something that could not be read of `process` may give it another workload. `has_list` if all is known
+/// of where it is.
+fn is_in_doubt(process: &Process, has_list: bool) -> bool {
+    let workload = process.workload.as_ref();
+    let is_program = workload.is_none_or(|it| it.kind == WorkloadKind::Executable);
+    !has_list || (is_program && program::is_in_doubt(process))
+}
+
+/// Whether what was told of `old` was told of another workload than `new` is.
+fn is_told_otherwise((old, new): &(Arc<Process>, Arc<Process>)) -> bool {
+    old.workload != new.workload || program::place(old) != program::place(new)
 }
 
 /// Knows the processes of this host.
@@ -85,9 +131,13 @@ pub(super) struct Processes {
     /// By address of what was to be completed, which is kept so that no other takes the
     /// address: the capture tells of a process by the same value as long as it is the same.
     completed: HashMap<usize, (Arc<Process>, Arc<Process>)>,
-    known: LruCache<Key, Known>,
+    known: Table,
     /// What processes run.
     programs: LruCache<ProgramKey, Program>,
+    /// Programs that were told of before all was read that tells whose they are, and whether some of it turned out
+    /// to be told of another workload. As many as there are reads to come.
+    in_doubt: HashMap<ProgramKey, bool>,
+    unattributed: u64,
     arguments: Arguments,
 }
 
@@ -98,8 +148,10 @@ impl Processes {
             looks: Looks::new(proc_root),
             workloads,
             completed: HashMap::default(),
-            known: LruCache::new(CAPACITY),
+            known: Table::new(CAPACITY),
             programs: LruCache::new(PROGRAMS),
+            in_doubt: HashMap::default(),
+            unattributed: 0,
             arguments: Arguments::default(),
         }
     }
@@ -107,6 +159,20 @@ impl Processes {
     /// How many processes were left unread, in all or in part.
     pub(super) fn unread(&self) -> u64 {
         self.looks.unread()
+    }
+
+    /// The end of the run: waits a little for what is still read. Tells how many processes were left unread, and
+    /// of how many that were told of it is not known which workload they are.
+    pub(super) fn finish(&mut self) -> (u64, u64) {
+        let begun = Instant::now();
+        self.refresh();
+        while self.looks.goes_on() && begun.elapsed() < LAST_WAIT {
+            thread::sleep(STEP);
+            self.refresh();
+        }
+        let open = self.in_doubt.len() as u64;
+        let unattributed = self.unattributed.saturating_add(open);
+        (self.looks.unread_at_the_end(), unattributed)
     }
 
     /// What cannot be seen of whose the control groups are.
@@ -128,11 +194,9 @@ impl Processes {
     pub(super) fn learn_executed(&mut self, process: &Arc<Process>) {
         // The numbers of programs begin anew after many.
         self.known.pop(&key(process));
-        let program = Program {
-            ppid: process.ppid,
-            run: Arc::clone(process),
-        };
-        self.programs.put(process.program(), program);
+        let own = process.program();
+        let program = Program::new(process.ppid, Arc::clone(process), own, Rest::Nothing);
+        self.programs.put(own, program);
     }
 
     /// Remembers that a process runs what the one that made it runs.
@@ -140,9 +204,18 @@ impl Processes {
         let parent = fork.process.program();
         if !self.programs.contains(&parent) {
             let want = self.of_program(&fork.process);
-            let look = self.looks.look(&fork.process, want);
-            if let Some(look) = look {
-                self.learn_program(&fork.process, &look);
+            let seen = self.looks.look(&fork.process, want);
+            match &seen.look {
+                Some(look) => {
+                    self.learn_program(&fork.process, look, seen.rest);
+                }
+                // Its children are what it is, whatever that is.
+                None if seen.rest != Rest::Nothing => {
+                    let run = Arc::clone(&fork.process);
+                    let program = Program::new(None, run, parent, seen.rest);
+                    self.programs.put(parent, program);
+                }
+                None => {}
             }
         }
         let Some(program) = self.programs.get(&parent) else {
@@ -150,7 +223,7 @@ impl Processes {
         };
         let program = Program {
             ppid: fork.ppid,
-            run: Arc::clone(&program.run),
+            run: Rc::clone(&program.run),
         };
         let child = ProgramKey {
             process: fork.child,
@@ -173,8 +246,8 @@ impl Processes {
     pub(super) fn refresh(&mut self) -> Changed {
         let mut changed = self.refresh_containers();
         for (process, look) in self.looks.late() {
-            self.learn_program(&process, &look);
-            changed.extend(self.find_out_again(&process, &look));
+            let of_it = self.take_late(&process, look.as_ref());
+            changed.extend(of_it);
         }
         if !changed.is_empty() {
             self.completed.clear();
@@ -210,16 +283,46 @@ impl Processes {
         changed
     }
 
-    /// What /proc says of `process` came late: what was said without it is not what is said from here on.
-    fn find_out_again(&mut self, process: &Process, look: &Look) -> Changed {
+    /// What /proc says of `process` came late, or that it is not to be had any more.
+    fn take_late(&mut self, process: &Process, look: Option<&Look>) -> Changed {
+        let program = process.program();
+        let awaits = self.looks.awaits(program);
+        let rest = match look {
+            _ if awaits => Rest::Later,
+            Some(_) => Rest::Nothing,
+            None => Rest::Never,
+        };
+        let mut changed = Vec::new();
+        if let Some(look) = look {
+            let is_news = self.learn_program(process, look, rest);
+            changed = self.find_out_again(process, look, is_news);
+        }
+        // Of what it inherited, its own look decides nothing.
+        let run = self.programs.peek(&program).map(|it| &it.run);
+        if let Some(mut run) = run.map(|it| it.borrow_mut())
+            && run.origin == program
+        {
+            run.rest = rest;
+        }
+        if let Some(otherwise) = self.in_doubt.get_mut(&program) {
+            *otherwise |= look.is_none() || changed.iter().any(is_told_otherwise);
+            if !awaits {
+                let otherwise = self.in_doubt.remove(&program) == Some(true);
+                self.unattributed = self.unattributed.saturating_add(u64::from(otherwise));
+            }
+        }
+        changed
+    }
+
+    /// What was said of `process` without `look` is not what is said from here on; also of those that run the
+    /// same, if there are news of what that is.
+    fn find_out_again(&mut self, process: &Process, look: &Look, is_news: bool) -> Changed {
         let own = process.program();
-        let run_of = |key: &ProgramKey| self.programs.peek(key).map(|it| Arc::as_ptr(&it.run));
-        let run = run_of(&own);
-        let known = self.known.iter();
-        let old: Vec<(Key, Known)> = known
-            .filter(|(key, _)| key.0 == own || (run.is_some() && run_of(&key.0) == run))
-            .map(|(key, known)| (*key, known.clone()))
-            .collect();
+        let origin = self.origin(own).filter(|_| is_news);
+        let mut old = self.known.of_program(own);
+        let inherited = origin.map(|origin| self.known.of_origin(origin));
+        let inherited = inherited.into_iter().flatten();
+        old.extend(inherited.filter(|(key, _)| key.0 != own));
         let mut changed = Vec::new();
         for (key, mut old) in old {
             let mut new = Process::clone(&old.process);
@@ -238,12 +341,21 @@ impl Processes {
         changed
     }
 
+    /// The program whose look told what `program` runs; none if that is not known.
+    fn origin(&self, program: ProgramKey) -> Option<ProgramKey> {
+        let program = self.programs.peek(&program)?;
+        Some(program.run.borrow().origin)
+    }
+
     /// `known` is `new` from here on.
     fn change(&mut self, key: Key, known: Known, new: Process) -> (Arc<Process>, Arc<Process>) {
         let new = Arc::new(new);
-        let cgroups = known.cgroups;
-        let process = Arc::clone(&new);
-        self.known.put(key, Known { process, cgroups });
+        let changed = Known {
+            process: Arc::clone(&new),
+            cgroups: known.cgroups,
+            origin: self.origin(key.0).unwrap_or(key.0),
+        };
+        self.known.put(key, changed);
         (known.process, new)
     }
 
@@ -286,6 +398,7 @@ impl Processes {
                     ..Process::clone(&known.process)
                 }),
                 cgroups: known.cgroups.clone(),
+                origin: known.origin,
             },
             None => {
                 let (found, is_there) = self.looked_up(process);
@@ -309,18 +422,44 @@ impl Processes {
             cgroups: self.workloads.needs_list(process),
             ..self.of_program(process)
         };
-        let look = self.looks.look(process, want);
+        let seen = self.looks.look(process, want);
         let mut found = process.clone();
         let mut cgroups: Option<Arc<[u8]>> = None;
-        let is_there = look.is_some();
-        if let Some(look) = look {
-            self.learn_program(process, &look);
+        let is_there = seen.look.is_some();
+        if let Some(look) = seen.look {
+            self.learn_program(process, &look, seen.rest);
             found.ppid = found.ppid.or(look.stat.ppid);
             found.cwd = found.cwd.or(look.cwd);
             cgroups = look.cgroups.map(Into::into);
         }
+        let has_list = !want.cgroups || is_there;
         let process = Arc::new(self.found(&found, cgroups.as_deref()));
-        (Known { process, cgroups }, is_there)
+        let own = process.program();
+        let program = self.programs.peek(&own);
+        let inherited = program.map(|it| (it.run.borrow().origin, it.run.borrow().rest));
+        let (origin, rest) = inherited.unwrap_or((own, Rest::Nothing));
+        if seen.rest.max(rest) != Rest::Nothing && is_in_doubt(&self.named(&process), has_list) {
+            // Its own look comes first: what it tells may be all.
+            match seen.rest {
+                Rest::Nothing => self.doubt(origin, rest),
+                of_its_own => self.doubt(own, of_its_own),
+            }
+        }
+        let known = Known {
+            process,
+            cgroups,
+            origin,
+        };
+        (known, is_there)
+    }
+
+    /// Something was told of `program` before all was read that tells whose it is.
+    fn doubt(&mut self, program: ProgramKey, rest: Rest) {
+        if rest == Rest::Later && self.looks.awaits(program) {
+            self.in_doubt.entry(program).or_default();
+        } else {
+            self.unattributed = self.unattributed.saturating_add(1);
+        }
     }
 
     /// `process` with what is known of its program and of where it is.
@@ -346,27 +485,33 @@ impl Processes {
                 cwd: true,
                 ..Want::default()
             },
-            Some(program) => Want {
-                exe: program.run.exe.is_none(),
-                cwd: program::needs_cwd(&program.named(&program.complete(process))),
-                ..Want::default()
-            },
+            Some(program) => {
+                let run = program.run();
+                let is_unknown = run.exe.is_none() && run.args.is_none();
+                let named = program.named(&program.complete(process));
+                Want {
+                    exe: run.exe.is_none(),
+                    args: is_unknown,
+                    cwd: is_unknown || program::needs_cwd(&named),
+                    ..Want::default()
+                }
+            }
         }
     }
 
-    /// Learns what `process` runs, as far as that was not told and `look` is about the same program.
-    fn learn_program(&mut self, process: &Process, look: &Look) {
+    /// Learns what `process` runs, as far as that was not told and `look` is about the same program, of which
+    /// `rest` is not read. Tells whether that was news.
+    fn learn_program(&mut self, process: &Process, look: &Look, rest: Rest) -> bool {
         let program = process.program();
         let known = self.programs.get(&program);
-        let is_known = known.is_some_and(|it| {
+        let before = known.map(Program::run);
+        let is_known = before.as_ref().is_some_and(|run| {
             // What was told of its execution comes before what it says now.
-            (it.run.exe.is_some() || look.exe.is_none())
-                && (it.run.args.is_some() || look.args.is_none())
+            (run.exe.is_some() || look.exe.is_none()) && (run.args.is_some() || look.args.is_none())
         });
         if is_known || look.exe.is_none() || look.stat.comm != *process.comm {
-            return;
+            return false;
         }
-        let before = known.map(|it| Arc::clone(&it.run));
         let run = before.as_deref().unwrap_or(process);
         let exe = run.exe.clone().or_else(|| look.exe.clone());
         let args = run.args.clone().or_else(|| {
@@ -378,16 +523,16 @@ impl Processes {
             args,
             ..run.clone()
         });
-        let Some(before) = before else {
-            let ppid = look.stat.ppid;
-            self.programs.put(program, Program { ppid, run });
-            return;
-        };
         // Also for those that have inherited it since.
-        let programs = self.programs.iter_mut().map(|(_, it)| it);
-        for it in programs.filter(|it| Arc::ptr_eq(&it.run, &before)) {
-            it.run = Arc::clone(&run);
+        if let Some(known) = self.programs.get(&program) {
+            let mut known = known.run.borrow_mut();
+            (known.process, known.rest) = (run, rest);
+            return true;
         }
+        let ppid = look.stat.ppid;
+        let learnt = Program::new(ppid, run, program, rest);
+        self.programs.put(program, learnt);
+        true
     }
 
     /// `process` by the name that its program was started by.

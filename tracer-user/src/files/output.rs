@@ -115,8 +115,12 @@ impl Drop for Output {
     /// Leaves no empty file where there was none.
     fn drop(&mut self) {
         if self.is_new && !self.is_begun {
-            // Nothing of it is lost if it stays.
-            let _ = as_caller(|| Ok(unlinkat(&self.folder, &self.name, AtFlags::empty())?));
+            // Nothing of it is lost if it stays. A run that has given up to remove files can but say so.
+            let removed = as_caller(|| Ok(unlinkat(&self.folder, &self.name, AtFlags::empty())?));
+            if removed.is_err() {
+                let name = self.name.display();
+                tracing::warn!("{name} was made and is empty, as nothing was written: remove it");
+            }
         }
     }
 }

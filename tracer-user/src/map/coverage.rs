@@ -45,6 +45,7 @@ pub(super) struct Watched {
     lost: Ledger<Lost>,
     missed: u64,
     pub(super) untracked: u64,
+    unattributed: u64,
     pub(super) recounted: u64,
     /// The time of the event before.
     last: Option<Timestamp>,
@@ -141,6 +142,7 @@ impl Watched {
             lost: Ledger::default(),
             missed: 0,
             untracked: 0,
+            unattributed: 0,
             recounted: 0,
             last: None,
             steps_back: StepsBack::default(),
@@ -252,6 +254,7 @@ impl Watched {
             self.lost.add(&stop.totals.lost().since(&told.0));
             let missed = stop.missed.saturating_sub(told.1);
             self.missed = self.missed.saturating_add(missed);
+            self.unattributed = self.unattributed.saturating_add(stop.unattributed);
         }
     }
 
@@ -383,6 +386,7 @@ impl Watched {
             recounted: self.recounted,
             steps_back: Some(self.steps_back).filter(|it| it.times > 0),
             untracked: self.untracked,
+            unattributed: self.unattributed,
             cut: HostCut::default(),
             names_before: Vec::new(),
             twins: Vec::new(),

@@ -870,6 +870,7 @@ fn a_second_run_leaves_a_gap_and_keeps_nothing_open() {
         missed: 2,
         repaired: Repaired::default(),
         unread: 0,
+        unattributed: 0,
         cost: crate::model::Cost::default(),
         lines: None,
         coverage: Coverage {
@@ -930,6 +931,7 @@ fn a_window_knows_nothing_of_runs_before_it() {
         missed: 2,
         repaired: Repaired::default(),
         unread: 0,
+        unattributed: 0,
         cost: crate::model::Cost::default(),
         lines: None,
         coverage: Coverage {

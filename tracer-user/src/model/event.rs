@@ -300,6 +300,10 @@ pub struct Stop {
     /// How many processes were left unread in `/proc`, in all or in part, as a read did not return or
     /// there were too many at once: of those, what only `/proc` tells may be missing.
     pub unread: u64,
+    /// How many processes were told of as another workload than they may be of, as `/proc` did not tell in time which:
+    /// neither their control group nor their executable names them. What was read late, and made no difference, is
+    /// not among them.
+    pub unattributed: u64,
     /// What the run took of the host, without what the programs in the kernel did.
     pub cost: Cost,
     /// Lines of this run that were written before this one; none where nothing was written.

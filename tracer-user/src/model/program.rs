@@ -261,6 +261,19 @@ fn interpreted(process: &Process) -> Option<(&'static Interpreter, Runs<'_>)> {
     Some((interpreter, runs(interpreter, args)))
 }
 
+/// Whether the name of `process`, or what tells it from others of that name, may be another one than what is known
+/// of it gives: its executable is not known; or its arguments are not, and an interpreter runs it, or it goes by
+/// another name than its executable has.
+pub(crate) fn is_in_doubt(process: &Process) -> bool {
+    let Some(exe) = process.exe.as_deref().and_then(file_name) else {
+        return true;
+    };
+    match process.args {
+        None => is_interpreted(process) || !is_kept(exe, &process.comm),
+        Some(_) => process.cwd.is_none() && needs_cwd(process),
+    }
+}
+
 /// Whether an interpreter runs what `process` does.
 pub(crate) fn is_interpreted(process: &Process) -> bool {
     interpreter(&started_as(process)).is_some()
@@ -394,13 +407,17 @@ fn digest(code: &str) -> String {
 /// and the process agree on it. The kernel keeps its beginning, the process may add to it, as in
 /// `/usr/bin/redis-server *:6379`.
 fn called(process: &Process) -> Option<&str> {
-    /// Bytes that the kernel keeps (`TASK_COMM_LEN`), but for the last.
-    const KEPT: usize = 15;
     file_name(process.exe.as_deref()?)?;
     let first = process.args.as_deref()?.first()?;
     let name = clean(first.split(' ').next()?)?;
-    let kept = &name.as_bytes()[..name.len().min(KEPT)];
-    (kept == process.comm.as_bytes()).then_some(name)
+    is_kept(name, &process.comm).then_some(name)
+}
+
+/// Whether `comm` is what the kernel keeps of `name`.
+fn is_kept(name: &str, comm: &str) -> bool {
+    /// Bytes of it (`TASK_COMM_LEN`), but for the last.
+    const KEPT: usize = 15;
+    name.as_bytes()[..name.len().min(KEPT)] == *comm.as_bytes()
 }
 
 fn runs<'a>(interpreter: &Interpreter, args: &'a [String]) -> Runs<'a> {

@@ -602,6 +602,10 @@ pub struct HostCoverage {
     /// are open are missing.
     #[serde(skip_serializing_if = "is_zero")]
     pub untracked: u64,
+    /// Processes that were told of as another workload than they may be of: see
+    /// [`Stop::unattributed`](super::Stop::unattributed).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unattributed: u64,
     /// Names that it had before this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names_before: Vec<String>,
@@ -770,6 +774,7 @@ impl HostCoverage {
         self.missed = self.missed.saturating_add(later.missed);
         self.recounted = self.recounted.saturating_add(later.recounted);
         self.untracked = self.untracked.saturating_add(later.untracked);
+        self.unattributed = self.unattributed.saturating_add(later.unattributed);
         if let Some(later) = later.steps_back {
             let steps = self.steps_back.get_or_insert_default();
             steps.times = steps.times.saturating_add(later.times);

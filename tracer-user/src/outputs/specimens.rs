@@ -377,6 +377,7 @@ pub(crate) fn stop(with_loss: bool) -> Stop {
             closed: u64::from(with_loss),
         },
         unread: if with_loss { 2 } else { 0 },
+        unattributed: u64::from(with_loss),
         cost: Cost {
             cpu_ns: 1_234_567_890,
             memory_bytes: Some(23 << 20),

@@ -363,6 +363,15 @@ fn stop(stop: &Stop, buf: &mut Vec<u8>) {
             format_args!("; processes left unread: {}", Count(stop.unread)),
         );
     }
+    if stop.unattributed > 0 {
+        put(
+            buf,
+            format_args!(
+                "; processes of unknown workload: {}",
+                Count(stop.unattributed)
+            ),
+        );
+    }
     put(
         buf,
         format_args!("; took {} of processor time", Nanos(stop.cost.cpu_ns)),

@@ -17,7 +17,7 @@ use crate::{
     files,
     filter::Filter,
     model::{Body, Event, Kind, Told},
-    sandbox::Needs,
+    sandbox::{Attaches, Needs},
 };
 
 /// How often losses are reported and a reader that went away is noticed.
@@ -34,15 +34,6 @@ const TRANSLATED: Duration = Duration::from_millis(100);
 
 /// Names the name servers of this host.
 const RESOLVERS: &str = "/etc/resolv.conf";
-
-/// What is left to do after the start of a watch; `on_screen` if the terminal was taken over.
-pub(super) fn needs(options: &LiveOptions, on_screen: bool) -> Needs {
-    Needs {
-        watches: true,
-        asks_names: options.reverse_dns,
-        opens_terminal: screen::opens_terminal(on_screen),
-    }
-}
 
 /// What completes events, as the user wants it: to be made before anything is attached, as it may
 /// be refused.
@@ -128,6 +119,16 @@ impl Live {
         })
     }
 
+    /// What is left to do after the start; `on_screen` if the terminal was taken over.
+    pub(super) fn needs(&self, options: &LiveOptions, on_screen: bool) -> Needs {
+        Needs {
+            watches: true,
+            attaches: Attaches::of(self.capture.attaches_later()),
+            asks_names: options.reverse_dns,
+            opens_terminal: screen::opens_terminal(on_screen),
+        }
+    }
+
     /// The first event.
     pub(super) fn start_event(&mut self) -> Event {
         let mut start = self.capture.start_event();
@@ -211,10 +212,10 @@ impl Live {
     }
 
     /// The last event, without how many lines there were.
-    pub(super) fn stop_event(&self) -> Result<Event> {
+    pub(super) fn stop_event(&mut self) -> Result<Event> {
         let mut stop = self.capture.stop_event()?;
         if let Body::Stop(stop) = &mut stop.body {
-            stop.unread = self.enricher.unread();
+            (stop.unread, stop.unattributed) = self.enricher.finish();
         }
         Ok(stop)
     }
@@ -230,7 +231,7 @@ impl Live {
                 Some(user) => tracing::warn!(
                     events,
                     user,
-                    "events were lost, {why}; the user who had most of it is named"
+                    "events were lost, {why}; one of those who had used up their share is named"
                 ),
                 None => tracing::warn!(events, "events were lost, {why}"),
             }

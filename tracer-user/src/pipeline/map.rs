@@ -1,8 +1,8 @@
 //! `tracer map`: events → who depends on whom.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{
     recorded,
@@ -33,7 +33,11 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
         true => filter.with_processes(),
         false => filter,
     };
+    let fails = |path: &PathBuf| recorded::fails_at_once(path);
+    let is_bad = !options.sources.skip_bad && recordings.iter().flatten().any(fails);
     let mut save = match &options.save {
+        // Later no file can be made, nor one removed that was made in vain.
+        _ if is_bad => None,
         // It would be emptied while it is read.
         Some(path) if recorded::is_one_of(path, recordings.as_deref().unwrap_or_default()) => {
             return Err(UsageError("--save would overwrite the recording that is read").into());
@@ -59,9 +63,9 @@ pub async fn map(options: MapOptions) -> Result<Exit> {
                 }
                 Ok(ControlFlow::Continue(()))
             };
-            recorded::read(paths, options.sources.skip_bad, take)
-                .await?
-                .lost
+            let read = recorded::read(paths, options.sources.skip_bad, take).await?;
+            ensure!(!is_bad, "a recording became another one while it was read");
+            read.lost
         }
         None => {
             let choose = |view: View| {

@@ -1,6 +1,7 @@
 //! Recordings, read as if they were told now.
 
 use std::{
+    io::Read as _,
     ops::ControlFlow,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -16,6 +17,7 @@ use tokio::{
 
 use crate::{
     cli::{LiveOptions, Sources, UsageError},
+    files,
     model::{Body, Event},
     replay::{Merge, ReplayError},
     signals::Signals,
@@ -38,6 +40,21 @@ pub(super) fn paths(sources: &Sources, live: &LiveOptions) -> Result<Option<Vec<
 pub(super) fn is_one_of(path: &Path, files: &[PathBuf]) -> bool {
     let place = |path: &Path| path.metadata().ok().map(|it| (it.dev(), it.ino()));
     place(path).is_some_and(|it| files.iter().any(|file| place(file) == Some(it)))
+}
+
+/// Whether `path` is a file that cannot be opened, or that does not begin as a recording does: to read it fails at
+/// once. Of a pipe that is not known before, as it can be read only once.
+pub(super) fn fails_at_once(path: &Path) -> bool {
+    /// Lines before the first one may be empty.
+    const MAX_BYTES: u64 = 4096;
+    if path.metadata().is_ok_and(|it| !it.is_file()) || path.as_os_str() == "-" {
+        return false;
+    }
+    let mut beginning = Vec::new();
+    let read = files::open_recording(path)
+        .map(|file| file.take(MAX_BYTES).read_to_end(&mut beginning).is_ok());
+    let first = beginning.trim_ascii_start().first();
+    !read.unwrap_or(false) || first.is_some_and(|it| *it != b'{')
 }
 
 /// Events that are handed over at once, at most.

@@ -56,7 +56,7 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
     let mut live = Live::start(&options.live, enricher, filter, true)?;
     let sink = Sink::stdout();
     lines.push(&live.start_event());
-    sandbox::close(live::needs(&options.live, false));
+    sandbox::close(live.needs(&options.live, false));
 
     let mut check = interval(CHECK);
     let mut more = false;

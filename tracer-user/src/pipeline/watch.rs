@@ -76,7 +76,7 @@ pub(super) async fn watch(
         _ => None,
     };
     // All that is to be attached, opened or created is.
-    sandbox::close(live::needs(options, display.is_some()));
+    sandbox::close(live.needs(options, display.is_some()));
     let mut check = interval(CHECK);
     let mut frames = Pace::new(FRAME_PART, FRAME);
     let mut more = false;

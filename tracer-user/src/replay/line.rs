@@ -242,6 +242,7 @@ impl Parser {
                     missed: line.missed.unwrap_or_default(),
                     repaired: line.repaired.unwrap_or_default(),
                     unread: line.unread.unwrap_or_default(),
+                    unattributed: line.unattributed.unwrap_or_default(),
                     cost: line.cost.unwrap_or_default(),
                     lines: line.lines,
                     coverage: Coverage {

@@ -46,6 +46,7 @@ pub(super) struct Line<'a> {
     pub(super) totals: Option<BTreeMap<String, Counts>>,
     pub(super) repaired: Option<Repaired>,
     pub(super) unread: Option<u64>,
+    pub(super) unattributed: Option<u64>,
     pub(super) cost: Option<Cost>,
     pub(super) lines: Option<u64>,
     #[serde(borrow)]

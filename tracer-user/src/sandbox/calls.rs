@@ -11,7 +11,7 @@ use seccompiler::{
     BackendError, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition, SeccompRule,
 };
 
-use super::Needs;
+use super::{Attaches, Needs};
 
 /// A list of system calls, each with the rules of which one has to hold; none if all is allowed.
 pub(super) type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -144,7 +144,7 @@ const OLDER: &[c_long] = &[];
 /// Of `bpf()`: reading and writing maps, running and attaching programs that are loaded, asking about
 /// programs. Numbers of `enum bpf_cmd` in the kernel's `include/uapi/linux/bpf.h`. Not among them: loading
 /// programs, making maps, pinning, and getting at maps of others.
-const BPF: [u64; 12] = [
+const BPF: [u64; 11] = [
     1,  // BPF_MAP_LOOKUP_ELEM
     2,  // BPF_MAP_UPDATE_ELEM
     3,  // BPF_MAP_DELETE_ELEM
@@ -153,14 +153,16 @@ const BPF: [u64; 12] = [
     11, // BPF_PROG_GET_NEXT_ID
     13, // BPF_PROG_GET_FD_BY_ID
     15, // BPF_OBJ_GET_INFO_BY_FD
-    17, // BPF_RAW_TRACEPOINT_OPEN
     28, // BPF_LINK_CREATE
     33, // BPF_ITER_CREATE
     34, // BPF_LINK_DETACH
 ];
 
+/// `BPF_RAW_TRACEPOINT_OPEN`, which also attaches programs of functions.
+const BPF_OF_TYPED: [u64; 1] = [17];
+
 /// Requests of `ioctl()`. Not among them: those that type into a terminal (`TIOCSTI`, `TIOCLINUX`).
-const IOCTL: [u64; 19] = [
+const IOCTL: [u64; 17] = [
     0x5401,      // TCGETS
     0x5402,      // TCSETS
     0x5403,      // TCSETSW
@@ -174,12 +176,16 @@ const IOCTL: [u64; 19] = [
     0x541b,      // FIONREAD
     0x5421,      // FIONBIO
     0x5451,      // FIOCLEX
-    0x2400,      // PERF_EVENT_IOC_ENABLE
     0x2401,      // PERF_EVENT_IOC_DISABLE
-    0x4004_2408, // PERF_EVENT_IOC_SET_BPF
     0x894c,      // SIOCGSKNS: the network namespace of a socket
     0xb701,      // NS_GET_USERNS
     0xb704,      // NS_GET_OWNER_UID
+];
+
+/// And for a kprobe that is attached.
+const IOCTL_OF_KPROBES: [u64; 2] = [
+    0x2400,      // PERF_EVENT_IOC_ENABLE
+    0x4004_2408, // PERF_EVENT_IOC_SET_BPF
 ];
 
 /// Requests of `prctl()`: the name of a thread, and what glibc says of its memory (`PR_SET_VMA`).
@@ -225,15 +231,16 @@ pub(super) fn allowed(needs: Needs) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_prlimit64, equal(0, &[0])?);
     let own = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, equal(0, &[own])?);
-    rules.insert(libc::SYS_ioctl, equal(1, &IOCTL)?);
+    let mut requests = equal(1, &IOCTL)?;
     rules.insert(libc::SYS_prctl, equal(0, &PRCTL)?);
     // A pair is of two ends here.
     let local = [libc::AF_UNIX.cast_unsigned().into()];
     rules.insert(libc::SYS_socketpair, equal(0, &local)?);
     let mut sockets = Vec::new();
     if needs.watches {
-        // Runtimes are asked by a socket with a name.
-        sockets.extend(equal(0, &local)?);
+        // Runtimes are asked by a stream to a socket with a name. What has no listener is of no use where it is
+        // bound, but a name: no datagrams.
+        sockets.push(socket_of(local[0], libc::SOCK_STREAM)?);
         // What is translated is told by netfilter; no other protocol of netlink is spoken.
         sockets.push(SeccompRule::new(vec![
             condition(
@@ -247,9 +254,17 @@ pub(super) fn allowed(needs: Needs) -> Result<Rules, BackendError> {
                 libc::NETLINK_NETFILTER.cast_unsigned().into(),
             )?,
         ])?);
-        rules.insert(libc::SYS_bpf, equal(0, &BPF)?);
-        // For kprobes that are attached when the host first has programs that redirect.
-        rules.insert(libc::SYS_perf_event_open, vec![]);
+        let mut commands = equal(0, &BPF)?;
+        // For hooks that are attached when the host first has programs that redirect.
+        match needs.attaches {
+            Attaches::Nothing => {}
+            Attaches::Typed => commands.extend(equal(0, &BPF_OF_TYPED)?),
+            Attaches::Kprobes => {
+                rules.insert(libc::SYS_perf_event_open, vec![]);
+                requests.extend(equal(1, &IOCTL_OF_KPROBES)?);
+            }
+        }
+        rules.insert(libc::SYS_bpf, commands);
         // Into network namespaces, and no others.
         let network = u64::from(libc::CLONE_NEWNET.cast_unsigned());
         rules.insert(libc::SYS_setns, equal(1, &[network])?);
@@ -257,15 +272,13 @@ pub(super) fn allowed(needs: Needs) -> Result<Rules, BackendError> {
     if needs.asks_names {
         let families = [libc::AF_INET, libc::AF_INET6].map(|it| it.cast_unsigned().into());
         for family in families {
-            // A stream or datagrams, whatever flags go with it: no raw packets.
+            // A stream or datagrams: no raw packets.
             for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
-                sockets.push(SeccompRule::new(vec![
-                    condition(0, &SeccompCmpOp::Eq, family)?,
-                    condition(1, &SeccompCmpOp::MaskedEq(0xf), kind.cast_unsigned().into())?,
-                ])?);
+                sockets.push(socket_of(family, kind)?);
             }
         }
     }
+    rules.insert(libc::SYS_ioctl, requests);
     if !sockets.is_empty() {
         rules.insert(libc::SYS_socket, sockets);
     }
@@ -305,6 +318,14 @@ pub(super) fn hostile() -> Rules {
     ]
     .map(|it| (it, vec![]))
     .into()
+}
+
+/// Sockets of this family and kind, whatever flags go with the kind.
+fn socket_of(family: u64, kind: libc::c_int) -> Result<SeccompRule, BackendError> {
+    SeccompRule::new(vec![
+        condition(0, &SeccompCmpOp::Eq, family)?,
+        condition(1, &SeccompCmpOp::MaskedEq(0xf), kind.cast_unsigned().into())?,
+    ])
 }
 
 /// A rule for each of `values`: the argument of this number is it.

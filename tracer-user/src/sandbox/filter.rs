@@ -5,16 +5,43 @@ use std::io;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
 use super::calls;
+use crate::capture::HookSet;
 
 /// What a run still has to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// It watches this host; else it reads files.
     pub watches: bool,
+    /// What it may have to attach yet.
+    pub attaches: Attaches,
     /// It asks name servers.
     pub asks_names: bool,
     /// It takes a terminal over that is not its standard input, and so opens it for writing.
     pub opens_terminal: bool,
+}
+
+/// Hooks that wait for something on the host, and so are attached when the filter is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attaches {
+    /// None: what is attached for a look around is no hook.
+    #[default]
+    Nothing,
+    /// Programs that are attached by what they were loaded for (fentry).
+    Typed,
+    /// kprobes.
+    Kprobes,
+}
+
+impl Attaches {
+    /// Those of functions, of this set.
+    pub fn of(set: Option<HookSet>) -> Self {
+        match set {
+            // It has none of functions.
+            None | Some(HookSet::Tracepoint) => Self::Nothing,
+            Some(HookSet::Fentry) => Self::Typed,
+            Some(HookSet::Kprobe) => Self::Kprobes,
+        }
+    }
 }
 
 /// Numbers of the kernel's `include/uapi/linux/seccomp.h`.

@@ -19,7 +19,7 @@ mod rights;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use filter::Needs;
+pub use filter::{Attaches, Needs};
 
 /// Whether [`close`] does anything: not before [`begin`], nor with `--no-sandbox`.
 static IS_ON: AtomicBool = AtomicBool::new(false);

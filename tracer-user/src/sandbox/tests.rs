@@ -16,10 +16,11 @@ use rustix::{
     thread::{CapabilitySet, capabilities},
 };
 
-use super::{Needs, begin, close, rights::WATCHING};
+use super::{Attaches, Needs, begin, close, rights::WATCHING};
 
 const WATCHES: Needs = Needs {
     watches: true,
+    attaches: Attaches::Nothing,
     asks_names: false,
     opens_terminal: false,
 };
@@ -160,8 +161,8 @@ fn nothing_is_changed_and_nothing_is_loaded() {
             libc::SYS_ioctl,
             [0, libc::TIOCSTI, text(c"x"), 0, 0],
         )?;
-        // Of eBPF: what loads, makes, pins, and takes from others.
-        for command in [0, 5, 6, 7, 8, 14, 18, 30, 35, 36] {
+        // Of eBPF: what loads, makes, pins, takes from others, and attaches what does not wait.
+        for command in [0, 5, 6, 7, 8, 14, 17, 18, 30, 35, 36] {
             refused(
                 &format!("bpf({command})"),
                 libc::SYS_bpf,
@@ -188,12 +189,18 @@ fn nothing_is_changed_and_nothing_is_loaded() {
             (libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE),
             (libc::AF_VSOCK, libc::SOCK_STREAM, 0),
             (libc::AF_ALG, libc::SOCK_SEQPACKET, 0),
+            (libc::AF_UNIX, libc::SOCK_DGRAM, 0),
+            (libc::AF_UNIX, libc::SOCK_SEQPACKET, 0),
         ] {
             let what = format!("a socket of family {family}");
             let socket = [bits(family), bits(kind), bits(protocol), 0, 0];
             refused(&what, libc::SYS_socket, socket)?;
         }
         refused("listening", libc::SYS_listen, [0; 5])?;
+        refused("stacks of others", libc::SYS_perf_event_open, [0; 5])?;
+        for request in [0x2400, 0x4004_2408] {
+            refused("a kprobe", libc::SYS_ioctl, [0, request, 0, 0, 0])?;
+        }
         refused("code", libc::SYS_mmap, [0, 4096, 7, 0x22, u64::MAX])?;
         refused(
             "a process",
@@ -329,6 +336,34 @@ fn name_servers_are_asked_only_where_that_is_wanted() {
     };
     assert_eq!(inside(needs, ask), End::Exited(0));
     assert_eq!(inside(Needs::default(), ask), End::Exited(1));
+}
+
+/// Where hooks wait, the ways to attach them are there, each for its kind only.
+#[test]
+fn what_waits_to_be_attached_can_be() {
+    let refuses = |number, args| call(number, args) == Err(Some(libc::EPERM));
+    for attaches in [Attaches::Nothing, Attaches::Typed, Attaches::Kprobes] {
+        let needs = Needs {
+            attaches,
+            ..WATCHES
+        };
+        let end = inside(needs, || {
+            // What is asked for makes no sense, which is another error.
+            let typed = refuses(libc::SYS_bpf, [17, 0, 0, 0, 0]);
+            let opens = refuses(libc::SYS_perf_event_open, [0; 5]);
+            let enables = refuses(libc::SYS_ioctl, [u64::MAX, 0x2400, 0, 0, 0]);
+            let expected = match attaches {
+                Attaches::Nothing => (true, true, true),
+                Attaches::Typed => (false, true, true),
+                Attaches::Kprobes => (true, false, false),
+            };
+            match (typed, opens, enables) == expected {
+                true => Ok(()),
+                false => Err(format!("{attaches:?}: {typed} {opens} {enables}")),
+            }
+        });
+        assert_eq!(end, End::Exited(0));
+    }
 }
 
 #[test]

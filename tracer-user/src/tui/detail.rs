@@ -510,6 +510,13 @@ pub(super) fn coverage(view: &View) -> Page {
             );
             page.tell("untracked", text, Tone::Warn);
         }
+        if host.unattributed > 0 {
+            let text = format!(
+                "{} processes may be of other workloads: /proc did not tell in time",
+                Count(host.unattributed)
+            );
+            page.tell("unread", text, Tone::Warn);
+        }
         left_out(&mut page, host.cut.parts());
         for blind in &host.blind {
             page.tell(

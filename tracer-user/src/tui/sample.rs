@@ -288,6 +288,7 @@ pub(super) fn shop(seconds: u64) -> View {
         recounted: 0,
         steps_back: None,
         untracked: 0,
+        unattributed: 0,
         cut: HostCut::default(),
         names_before: Vec::new(),
         twins: Vec::new(),

@@ -59,6 +59,7 @@ impl Draft {
             recounted: 0,
             steps_back: None,
             untracked: 0,
+            unattributed: 0,
             cut: HostCut::default(),
             names_before: Vec::new(),
             twins: Vec::new(),

@@ -328,8 +328,53 @@ fn who_is_asked_for_is_told_apart_by_kind() {
         find("pod:shop/coredns"),
         Ok("one/pod/shop/coredns".to_owned())
     );
-    assert!(find("pod:kube-system/coredns").is_err());
-    assert!(find("systemd:nginx").is_err());
+    assert_eq!(
+        find("container:payments-db"),
+        Ok("one/container/payments-db".to_owned())
+    );
+    assert_eq!(
+        find("executable:secpg.service"),
+        Ok("one/executable/secpg.service (/srv)".to_owned())
+    );
+    // A user's has its user in its name, and no kind takes it for root's.
+    let theirs = "one/systemd@1000/secpg.service@1000".to_owned();
+    assert_eq!(find("secpg.service@1000"), Ok(theirs.clone()));
+    assert_eq!(find("systemd:secpg.service@1000"), Ok(theirs));
+    assert_eq!(
+        find("executable:nginx@1000"),
+        Ok("one/executable/nginx@1000".to_owned())
+    );
+    for wrong in [
+        "pod:kube-system/coredns",
+        "systemd:nginx",
+        "container:secpg.service@1000",
+        "systemd:secpg.service@1001",
+        "service:secpg.service",
+        ":secpg.service",
+        "systemd:",
+    ] {
+        assert!(find(wrong).is_err(), "{wrong}");
+    }
+}
+
+/// What calls itself as if it said of what kind it is, is one of several.
+#[test]
+fn a_name_with_a_kind_in_it_takes_nobodys_place() {
+    let mut it = Draft::new();
+    it.unit("shop.service");
+    let program = it.unit("systemd:shop.service");
+    program.id = "one/executable/systemd:shop.service".into();
+    let workload = workload(WorkloadKind::Executable, "systemd:shop.service");
+    program.workload = Some(Arc::new(workload));
+    let view = it.view();
+    let error = crate::model::find(&view, "systemd:shop.service").expect_err("several");
+    assert_eq!(
+        error,
+        crate::model::WhoError::Ambiguous(vec![
+            "one/executable/systemd:shop.service".to_owned(),
+            "one/systemd/shop.service".to_owned(),
+        ])
+    );
 }
 
 /// A kind is no server, whatever port follows it.

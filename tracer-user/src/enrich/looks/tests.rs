@@ -60,7 +60,7 @@ fn args(look: Option<&Look>) -> Option<&str> {
 }
 
 /// Waits until late news are as many.
-fn late(looks: &mut Looks, count: usize) -> Vec<(Process, Look)> {
+fn late(looks: &mut Looks, count: usize) -> Vec<(Process, Option<Look>)> {
     let mut all = Vec::new();
     while all.len() < count {
         all.extend(looks.late());
@@ -73,7 +73,7 @@ fn late(looks: &mut Looks, count: usize) -> Vec<(Process, Look)> {
 fn all_that_is_wanted_is_seen_of_the_same_process_only() {
     let root = proc_of(1);
     let mut looks = Looks::new(root.path().into());
-    let look = looks.look(&process(1, 0), ALL).expect("it is there");
+    let look = looks.look(&process(1, 0), ALL).look.expect("it is there");
     assert_eq!(look.exe.as_deref(), Some("/bin/x"));
     assert_eq!(look.cwd.as_deref(), Some("/srv"));
     assert_eq!(look.cgroups.as_deref(), Some(&b"0::/a\n"[..]));
@@ -82,7 +82,10 @@ fn all_that_is_wanted_is_seen_of_the_same_process_only() {
         cwd: true,
         ..Want::default()
     };
-    let look = looks.look(&process(1, 0), only_cwd).expect("it is there");
+    let look = looks
+        .look(&process(1, 0), only_cwd)
+        .look
+        .expect("it is there");
     assert!(look.exe.is_none() && look.args.is_none() && look.cgroups.is_none());
     let other = Process {
         key: ProcessKey {
@@ -91,9 +94,9 @@ fn all_that_is_wanted_is_seen_of_the_same_process_only() {
         },
         ..process(1, 0)
     };
-    assert!(looks.look(&other, ALL).is_none());
-    assert!(looks.look(&process(2, 0), ALL).is_none());
-    assert!(looks.look(&process(1, 0), Want::default()).is_none());
+    assert!(looks.look(&other, ALL).look.is_none());
+    assert!(looks.look(&process(2, 0), ALL).look.is_none());
+    assert!(looks.look(&process(1, 0), Want::default()).look.is_none());
     assert_eq!((looks.threads, looks.unread()), (1, 0));
 }
 
@@ -113,7 +116,7 @@ fn who_keeps_its_arguments_delays_nobody() {
     let begun = Instant::now();
     // A user has as many processes as may be, and none of them lets go.
     for pid in (2..=40).step_by(2) {
-        let look = looks.look(&process(pid, 1000), ALL);
+        let look = looks.look(&process(pid, 1000), ALL).look;
         assert_eq!(
             look.as_ref().and_then(|it| it.exe.as_deref()),
             Some("/bin/x")
@@ -123,15 +126,15 @@ fn who_keeps_its_arguments_delays_nobody() {
     assert_eq!(looks.doing.len(), OF_USER);
     // Others are read all the same.
     for pid in (1..=40).step_by(2) {
-        let look = looks.look(&process(pid, 33), ALL);
+        let look = looks.look(&process(pid, 33), ALL).look;
         assert_eq!(args(look.as_ref()), Some("free"), "{pid}");
     }
     // With as many users as there may be, what can be seen without the arguments is.
     for uid in 2000..2020 {
-        assert!(looks.look(&process(2, uid), ALL).is_some());
+        assert!(looks.look(&process(2, uid), ALL).look.is_some());
     }
     assert_eq!(looks.doing.len(), THREADS - 1);
-    assert!(looks.look(&process(1, 33), ALL).is_some());
+    assert!(looks.look(&process(1, 33), ALL).look.is_some());
     assert_eq!(looks.threads, THREADS);
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
     assert_eq!(looks.unread(), 0, "all may come yet");
@@ -144,10 +147,14 @@ fn who_keeps_its_arguments_delays_nobody() {
     let mut read = 0;
     while read < THREADS - 1 + waited {
         let news = looks.late();
-        read += news.iter().filter(|(_, look)| look.args.is_some()).count();
+        read += news
+            .iter()
+            .filter(|it| args(it.1.as_ref()).is_some())
+            .count();
         thread::sleep(Duration::from_millis(1));
     }
     assert!(looks.doing.is_empty() && looks.waiting.is_empty());
+    assert_eq!(looks.unread(), 0, "what came late is not unread");
 }
 
 #[test]
@@ -163,11 +170,11 @@ fn who_waits_is_bounded() {
     let mut looks = Looks::new(root.path().into());
     looks.read_args = held;
     for _ in 0..OF_USER + WAITING_OF_USER + 5 {
-        assert!(looks.look(&process(2, 1000), ALL).is_some());
+        assert!(looks.look(&process(2, 1000), ALL).look.is_some());
     }
     assert_eq!((looks.waiting.len(), looks.unread()), (WAITING_OF_USER, 5));
     for uid in 0..2 * WAITING as u32 {
-        assert!(looks.look(&process(2, uid), ALL).is_some());
+        assert!(looks.look(&process(2, uid), ALL).look.is_some());
     }
     assert_eq!(looks.waiting.len(), WAITING);
     OPEN.store(true, Ordering::Release);
@@ -185,12 +192,81 @@ fn what_comes_late_is_told_with_whose_it_is() {
     let root = proc_of(2);
     let mut looks = Looks::new(root.path().into());
     looks.read_args = held;
-    let look = looks.look(&process(2, 1000), ALL);
-    assert_eq!(args(look.as_ref()), None);
+    let seen = looks.look(&process(2, 1000), ALL);
+    assert_eq!((args(seen.look.as_ref()), seen.rest), (None, Rest::Later));
     assert!(looks.late().is_empty());
     OPEN.store(true, Ordering::Release);
     let news = late(&mut looks, 1);
     assert_eq!(news[0].0.pid, 2);
-    assert_eq!(args(Some(&news[0].1)), Some("held"));
-    assert_eq!(looks.unread(), 0);
+    assert_eq!(args(news[0].1.as_ref()), Some("held"));
+    assert_eq!((looks.unread(), looks.unread_at_the_end()), (0, 0));
+}
+
+/// Whatever a process does to be slow, and whether its reads come in the end or not.
+#[test]
+fn who_makes_many_slow_processes_delays_others_by_a_tenth() {
+    let begun = Instant::now();
+    let mut budget = Budget::new(begun);
+    let (mut now, mut waited) = (begun, Duration::ZERO);
+    let mut number = 0;
+    for _ in 0..10_000 {
+        // A look has two waits, and both take all that they may.
+        for time in [TURN, PATIENCE] {
+            let took = budget.allowed(now, time);
+            assert!(took <= time);
+            now += took;
+            budget.spend(now.checked_sub(took).expect("it was later"), took);
+            waited += took;
+            number += 1;
+        }
+        now += Duration::from_micros(500);
+    }
+    let most = (now - begun) / PART + AT_ONCE + QUICK * number;
+    assert!(waited <= most, "{waited:?} of {:?}", now - begun);
+    // What nothing delays is always waited for, and all is again after a while.
+    assert!(budget.allowed(now, TURN) >= QUICK);
+    assert_eq!(budget.allowed(now + AT_ONCE * PART, TURN), TURN);
+}
+
+/// Each wait counts, of whichever kind: also one that was not in vain.
+#[test]
+fn a_slow_read_is_paid_for_when_it_comes_in_time() {
+    let slow: ReadArgs = |entry| {
+        thread::sleep(Duration::from_millis(1));
+        entry.args()
+    };
+    let root = proc_of(1);
+    let mut looks = Looks::new(root.path().into());
+    looks.read_args = slow;
+    for _ in 0..5 {
+        let before = looks.budget.even;
+        looks.look(&process(1, 33), ALL);
+        assert!(looks.budget.even > before);
+    }
+}
+
+#[test]
+fn what_finds_no_thread_is_looked_at_later() {
+    let root = proc_of(1);
+    let mut looks = Looks::new(root.path().into());
+    looks.threads = THREADS;
+    looks.doing.extend((0..THREADS as u64).map(|at| Doing {
+        number: u64::MAX - at,
+        process: process(2, 1000),
+        since: Instant::now(),
+        reads: false,
+        given_up: false,
+    }));
+    let seen = looks.look(&process(1, 33), ALL);
+    assert_eq!((seen.look.is_none(), seen.rest), (true, Rest::Later));
+    assert!(looks.awaits(process(1, 33).program()));
+    assert_eq!(looks.unread_at_the_end(), THREADS as u64 + 1);
+    looks.doing.clear();
+    looks.threads = 0;
+    let news = late(&mut looks, 1);
+    assert_eq!(news[0].0.pid, 1);
+    while looks.awaits(process(1, 33).program()) {
+        looks.listen();
+    }
+    assert_eq!((looks.unread(), looks.unread_at_the_end()), (0, 0));
 }

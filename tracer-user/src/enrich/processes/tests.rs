@@ -1,7 +1,11 @@
 use std::fs;
 
 use super::*;
-use crate::{enrich::workload::Roles, model::ProcessKey};
+use crate::{
+    enrich::{looks::ReadArgs, workload::Roles},
+    model::ProcessKey,
+    procfs::Entry,
+};
 
 const TICK_NS: u64 = 10_000_000;
 const START_TICKS: u64 = 98_765;
@@ -315,7 +319,7 @@ fn what_was_executed_counts_and_not_what_is_written_over_it() {
     assert_eq!(process.exe.as_deref(), Some("/usr/sbin/nginx"));
     // What is not remembered is asked of it.
     processes.programs.clear();
-    processes.known.clear();
+    processes.known.pop(&key(&of_program("nginx", 3)));
     let process = enriched(&mut processes, of_program("nginx", 3));
     assert_eq!(
         process.args.as_deref().map(|it| it[0].as_str()),
@@ -352,7 +356,7 @@ fn what_comes_late_is_in_what_is_told_later() {
         cgroups: None,
     };
     // Until then, it is an interpreter that runs nobody knows what.
-    processes.learn_program(&bare("python3"), &looked);
+    processes.learn_program(&bare("python3"), &looked, Rest::Later);
     let first = enriched(&mut processes, bare("python3"));
     assert_eq!((workload(&first), first.args.is_none()), ("python3", true));
     let child = ProcessKey {
@@ -368,8 +372,7 @@ fn what_comes_late_is_in_what_is_told_later() {
         args: Some(["python3", "/srv/app.py"].map(str::to_owned).into()),
         ..looked
     };
-    processes.learn_program(&bare("python3"), &late);
-    let changed = processes.find_out_again(&bare("python3"), &late);
+    let changed = processes.take_late(&bare("python3"), Some(&late));
     let [(old, new)] = &changed[..] else {
         panic!("{changed:?}");
     };
@@ -400,4 +403,198 @@ fn secrets_are_masked_where_arguments_are_read() {
     let full = "app --token=S3cret -p 8080";
     assert_eq!(told(Arguments::Full).as_deref(), Some(full));
     assert_eq!(told(Arguments::None), None);
+}
+
+/// A program that has inherited what it runs is told of anew with the one that it has that from, and nothing else.
+#[test]
+fn what_comes_late_is_of_those_that_inherited_it() {
+    let root = proc_with("python3", START_TICKS, "python3\0/srv/app.py\0");
+    let mut processes = processes(&root);
+    let late = Look {
+        stat: crate::procfs::Proc::new(root.path())
+            .stat(812)
+            .expect("it is there"),
+        exe: Some("/usr/sbin/python3".into()),
+        args: Some(["python3", "/srv/app.py"].map(str::to_owned).into()),
+        cwd: None,
+        cgroups: None,
+    };
+    let first = Look {
+        args: None,
+        ..late.clone()
+    };
+    processes.learn_program(&bare("python3"), &first, Rest::Never);
+    let child_of = |parent: &Process, pid| Process {
+        key: ProcessKey { pid, start_ns: 9 },
+        pid,
+        exec_id: parent.exec_id,
+        ..bare("python3")
+    };
+    let mut parent = bare("python3");
+    for pid in 900..910 {
+        let child = child_of(&parent, pid);
+        processes.learn_forked(&Fork {
+            process: Arc::new(parent),
+            child: child.key,
+            ppid: None,
+        });
+        assert_eq!(
+            workload(&enriched(&mut processes, child.clone())),
+            "python3"
+        );
+        parent = child;
+    }
+    for pid in 0..100 {
+        enriched(&mut processes, child_of(&bare("x"), pid));
+    }
+    let origin = bare("python3").program();
+    assert_eq!(processes.known.of_origin(origin).len(), 10);
+    let changed = processes.take_late(&bare("python3"), Some(&late));
+    assert_eq!(changed.len(), 10);
+    for (_, new) in changed {
+        assert_eq!(workload(&new), "app.py");
+    }
+    assert_eq!(processes.known.len(), 110);
+}
+
+/// What became of a run in which the arguments of this process were read by `read`: how many are left unread, and
+/// how many without a workload.
+fn finished(processes: &mut Processes, process: Process, read: ReadArgs) -> (u64, u64) {
+    processes.looks.read_by(read);
+    enriched(processes, process);
+    processes.finish()
+}
+
+fn never(_: &Entry) -> Option<Arc<[String]>> {
+    loop {
+        thread::park();
+    }
+}
+
+fn later(entry: &Entry) -> Option<Arc<[String]>> {
+    thread::sleep(Duration::from_millis(300));
+    entry.args()
+}
+
+#[test]
+fn arguments_that_were_never_read_are_in_doubt_where_they_name_the_workload() {
+    let script = "python3\0/srv/app.py\0";
+    let root = proc_with("python3", START_TICKS, script);
+    assert_eq!(
+        finished(&mut processes(&root), bare("python3"), never),
+        (1, 1)
+    );
+    // Its unit names it.
+    let mut in_unit = processes(&root);
+    in_unit.workloads.learn(&Cgroup {
+        id: 1,
+        maker: 0,
+        path: "/system.slice/shop.service".into(),
+    });
+    let told = finished(&mut in_unit, bare("python3"), never);
+    let named = enriched(&mut in_unit, bare("python3"));
+    assert_eq!((workload(&named), told), ("shop.service", (1, 0)));
+    // Its executable does.
+    let root = proc_with("nginx", START_TICKS, "nginx\0-g\0x\0");
+    assert_eq!(
+        finished(&mut processes(&root), bare("nginx"), never),
+        (1, 0)
+    );
+}
+
+#[test]
+fn what_came_late_is_in_doubt_where_it_changed_the_workload() {
+    let root = proc_with("python3", START_TICKS, "python3\0/srv/app.py\0");
+    assert_eq!(
+        finished(&mut processes(&root), bare("python3"), later),
+        (0, 1)
+    );
+    let root = proc_with("python3", START_TICKS, "python3\0--version\0");
+    assert_eq!(
+        finished(&mut processes(&root), bare("python3"), later),
+        (0, 0)
+    );
+    // It went on to another program before it was read.
+    let root = proc_with("python3", START_TICKS, "python3\0/srv/app.py\0");
+    let mut gone = processes(&root);
+    gone.looks.read_by(later);
+    enriched(&mut gone, bare("python3"));
+    fill(&root, "nginx", START_TICKS, "nginx\0");
+    assert_eq!(gone.finish(), (0, 1));
+}
+
+/// Once all is read, what is made later is not in doubt, also if there was nothing to read. And what a process that
+/// inherited something has of its own decides nothing for the others.
+#[test]
+fn what_was_read_is_not_in_doubt_later() {
+    let root = proc_with("python3", START_TICKS, "");
+    let mut processes = processes(&root);
+    processes.looks.read_by(later);
+    enriched(&mut processes, bare("python3"));
+    let rest = |processes: &Processes| {
+        let program = processes.programs.peek(&bare("python3").program());
+        program.expect("it is known").run.borrow().rest
+    };
+    assert_eq!(rest(&processes), Rest::Later);
+    let child = ProcessKey {
+        pid: 813,
+        start_ns: 9,
+    };
+    processes.learn_forked(&Fork {
+        process: Arc::new(bare("python3")),
+        child,
+        ppid: Some(812),
+    });
+    let child = Process {
+        key: child,
+        pid: 813,
+        ..bare("python3")
+    };
+    processes.take_late(&child, None);
+    assert_eq!(rest(&processes), Rest::Later);
+    assert_eq!(processes.finish(), (0, 0));
+    assert_eq!(rest(&processes), Rest::Nothing);
+    enriched(&mut processes, child);
+    assert_eq!(processes.finish(), (0, 0));
+}
+
+/// What is looked at in time is not.
+#[test]
+fn what_is_gone_or_read_at_once_is_not_in_doubt() {
+    let root = proc_with("python3", START_TICKS, "python3\0/srv/app.py\0");
+    let mut processes = processes(&root);
+    enriched(&mut processes, bare("python3"));
+    let gone = Process {
+        key: ProcessKey {
+            pid: 813,
+            start_ns: 1,
+        },
+        ..bare("python3")
+    };
+    enriched(&mut processes, gone);
+    assert_eq!(processes.finish(), (0, 0));
+}
+
+/// A process that nobody could look at makes others, of which there is nothing to look at any more.
+#[test]
+fn those_that_inherit_what_could_not_be_read_are_in_doubt_too() {
+    let root = proc_with("python3", START_TICKS, "python3\0/srv/app.py\0");
+    let mut processes = processes(&root);
+    processes.looks.read_by(later);
+    let child = ProcessKey {
+        pid: 813,
+        start_ns: 9,
+    };
+    processes.learn_forked(&Fork {
+        process: Arc::new(bare("python3")),
+        child,
+        ppid: Some(812),
+    });
+    let child = Process {
+        key: child,
+        pid: 813,
+        ..bare("python3")
+    };
+    assert_eq!(workload(&enriched(&mut processes, child)), "python3");
+    assert_eq!(processes.finish(), (0, 1));
 }

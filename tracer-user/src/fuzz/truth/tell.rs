@@ -492,6 +492,7 @@ fn stop(events: &[Event], (from, to): Span) -> Stop {
         missed: 0,
         repaired: Repaired::default(),
         unread: 0,
+        unattributed: 0,
         cost: crate::model::Cost::default(),
         lines: Some(1 + events.len() as u64),
         coverage: Coverage {

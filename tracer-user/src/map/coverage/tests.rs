@@ -106,6 +106,7 @@ fn stop(from: f64, to: f64, lines: u64, lost: u64) -> Event {
         missed: 0,
         repaired: Repaired::default(),
         unread: 0,
+        unattributed: 0,
         cost: Cost::default(),
         lines: None,
         coverage: Coverage {

@@ -15,6 +15,7 @@ fn stop(from: f64, to: f64) -> Body {
         missed: 0,
         repaired: Repaired::default(),
         unread: 0,
+        unattributed: 0,
         cost: crate::model::Cost::default(),
         lines: None,
         coverage: Coverage {

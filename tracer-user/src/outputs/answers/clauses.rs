@@ -117,7 +117,7 @@ fn open_a_gap(view: &mut View) {
 type Clause = (&'static str, &'static str, fn(&mut View));
 
 /// Each clause: `why`, what it is in words, and how a map comes to lack it.
-const CLAUSES: [Clause; 15] = [
+const CLAUSES: [Clause; 16] = [
     ("unwatched", "nobody watched", |view| view.coverage.clear()),
     ("unwatched", "nobody watched", |view| {
         view.coverage.iter_mut().for_each(|it| it.runs.clear());
@@ -151,6 +151,11 @@ const CLAUSES: [Clause; 15] = [
         "untracked",
         "no room to follow 5 connections of data-1",
         |view| first(view).untracked = 5,
+    ),
+    (
+        "unattributed",
+        "3 processes of data-1 could not be read in time, and may be of other workloads",
+        |view| first(view).unattributed = 3,
     ),
     ("taken_for_one", "data-1", |view| {
         first(view).taken_for_one = true;

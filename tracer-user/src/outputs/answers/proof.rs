@@ -47,6 +47,7 @@ fn name(doubt: &mut Doubt) -> Option<&mut String> {
         | Doubt::NoStop { host, .. }
         | Doubt::Absent { host, .. }
         | Doubt::Untracked { host, .. }
+        | Doubt::Unattributed { host, .. }
         | Doubt::Recounted { host, .. }
         | Doubt::StepsBack { host, .. }
         | Doubt::Strays { host, .. }
@@ -225,6 +226,15 @@ fn words(doubt: &Doubt) -> String {
         Doubt::Untracked { host, connections } => format!(
             "there was no room to follow {} connections of {}",
             Count(*connections),
+            name(host)
+        ),
+        Doubt::Unattributed { host, processes: 1 } => format!(
+            "1 process of {} could not be read in time, and may be of another workload than it is told of",
+            name(host)
+        ),
+        Doubt::Unattributed { host, processes } => format!(
+            "{} processes of {} could not be read in time, and may be of other workloads than they are told of",
+            Count(*processes),
             name(host)
         ),
         Doubt::Cut { of, what, left_out } => {

@@ -83,6 +83,9 @@ impl Lines {
                 if stop.unread > 0 {
                     field("unread", &stop.unread, buf)?;
                 }
+                if stop.unattributed > 0 {
+                    field("unattributed", &stop.unattributed, buf)?;
+                }
                 field("cost", &stop.cost, buf)?;
                 if let Some(lines) = &stop.lines {
                     field("lines", lines, buf)?;

@@ -110,6 +110,15 @@ pub(in crate::outputs) fn short(hosts: &[HostCoverage]) -> String {
     if untracked > 0 {
         let _ = write!(out, "; no room to follow {} connections", Count(untracked));
     }
+    let unattributed = hosts.iter().map(|it| it.unattributed);
+    let unattributed = unattributed.fold(0, u64::saturating_add);
+    if unattributed > 0 {
+        let _ = write!(
+            out,
+            "; processes of unknown workload: {}",
+            Count(unattributed)
+        );
+    }
     for (at, it) in hosts
         .iter()
         .enumerate()

@@ -196,6 +196,7 @@ fn coverage(host: &Arc<Host>) -> HostCoverage {
         recounted: 0,
         steps_back: None,
         untracked: 0,
+        unattributed: 0,
         cut: HostCut::default(),
         names_before: Vec::new(),
         twins: Vec::new(),

@@ -114,7 +114,7 @@ fn loss_and_the_final_account() {
     assert_eq!(
         plain(Body::Stop(Box::new(specimens::stop(true)))),
         "01:02:03.123 stop     watched for 1 min 30 s, 1,234 events lost; hooks were skipped by the kernel 3 times; \
-         found later: 0 connections, 1 ends; processes left unread: 2; took 1.2 s of processor time and 24.1 MB of memory\n\
+         found later: 0 connections, 1 ends; processes left unread: 2; processes of unknown workload: 1; took 1.2 s of processor time and 24.1 MB of memory\n\
          \x20            connect       20,000 seen\n\
          \x20            close         20,000 seen, 18,766 delivered, ring full 1,200, table full 30, undecodable 4\n"
     );

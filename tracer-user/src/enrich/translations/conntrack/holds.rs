@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use super::shares::{Owner, Shares};
 use crate::{enrich::translations::AskObservers, model::Observer};
 
 /// How long a namespace that nobody else keeps is held, at most and beside what it takes the
@@ -32,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(40);
 pub(super) struct Sockets {
     /// Closed by [`Holds`] alone, so while it is in the table this is a socket of the namespace.
     number: RawFd,
+    /// Whose the namespace is.
+    owner: Owner,
     listener: Mutex<Option<OwnedFd>>,
     asker: Mutex<Option<OwnedFd>>,
     has_asker: AtomicBool,
@@ -39,9 +42,10 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    fn new(listener: OwnedFd) -> Self {
+    fn new(listener: OwnedFd, owner: Owner) -> Self {
         Self {
             number: listener.as_raw_fd(),
+            owner,
             listener: Mutex::new(Some(listener)),
             asker: Mutex::new(None),
             has_asker: AtomicBool::new(false),
@@ -159,9 +163,10 @@ impl Shared {
         table.is_watched || table.own == Some(netns)
     }
 
-    /// How many are held.
-    pub(super) fn len(&self) -> usize {
-        lock(&self.table).held.len()
+    /// How many of whom are held.
+    pub(super) fn shares(&self) -> Shares {
+        let table = lock(&self.table);
+        table.held.values().map(|sockets| sockets.owner).collect()
     }
 
     /// The sockets of a namespace that is held.
@@ -169,9 +174,9 @@ impl Shared {
         lock(&self.table).held.get(&netns).map(Arc::clone)
     }
 
-    /// Holds a namespace from here on.
-    pub(super) fn hold(&self, netns: u32, listener: OwnedFd) -> Arc<Sockets> {
-        let sockets = Arc::new(Sockets::new(listener));
+    /// Holds a namespace of `owner` from here on.
+    pub(super) fn hold(&self, netns: u32, listener: OwnedFd, owner: Owner) -> Arc<Sockets> {
+        let sockets = Arc::new(Sockets::new(listener, owner));
         let mut table = lock(&self.table);
         table.held.insert(netns, Arc::clone(&sockets));
         table.newest = Some(netns);

@@ -17,6 +17,7 @@
 mod holds;
 mod message;
 mod namespaces;
+mod shares;
 mod socket;
 mod table;
 mod tracked;

@@ -4,7 +4,8 @@
 //! A namespace is found by the processes in it (`/proc/PID/ns/net`), by the files that keep
 //! it (`/run/netns/...`, in `/proc/self/mountinfo`), or as somebody tells of a process whose
 //! connection is of an unknown one. Whatever is in it, the socket is made inside; then the thread
-//! returns to where it came from. When it is let go, `holds` decides.
+//! returns to where it came from. When it is let go, `holds` decides; how many of one user's are listened
+//! to, `shares`. Root's come first.
 //!
 //! **No module is loaded that the host does not use.** Joining the group of conntrack's events
 //! loads `nf_conntrack_netlink`, and with it `nf_conntrack`. So as long as the latter is not
@@ -36,7 +37,9 @@ use rustix::{
 use super::{
     holds::{Shared, Sockets},
     message::Entry,
-    now_ns, socket,
+    now_ns,
+    shares::{Owner, Shares},
+    socket,
 };
 
 /// How many namespaces are listened to; fewer if that takes more than half of the descriptors
@@ -93,7 +96,7 @@ pub(super) struct Outcome {
     pub(super) silent: usize,
     /// Namespaces whose sockets failed otherwise.
     pub(super) failed: usize,
-    /// Namespaces beyond the limit.
+    /// Namespaces beyond the limit, or beyond the share of their users.
     pub(super) excess: usize,
     /// Dumps that failed, since the start.
     pub(super) failed_dumps: u64,
@@ -199,18 +202,15 @@ impl Worker {
             ..Outcome::default()
         };
         if !outcome.is_unused {
-            let mut tried = 0;
-            for (netns, path) in &self.find() {
-                if self.holds.has(*netns) || !self.holds.may(*netns) {
-                    continue;
-                }
-                // Also those that fail cost.
-                if self.holds.len() >= self.max || tried >= self.max {
+            // Also those that fail count: they cost as much.
+            let mut shares = self.holds.shares();
+            for (owner, netns, path) in self.find_new() {
+                if !shares.has_place(owner, self.max) {
                     outcome.excess += 1;
                     continue;
                 }
-                tried += 1;
-                match self.open(*netns, path)? {
+                shares.add(owner);
+                match self.open(netns, &path, owner)? {
                     Opening::Opened | Opening::Gone => {}
                     Opening::Silent => outcome.silent += 1,
                     Opening::Denied => outcome.denied += 1,
@@ -224,11 +224,7 @@ impl Worker {
 
     /// Listens to a namespace that a process is said to be in.
     fn look(&mut self, netns: u32, pid: u32) -> Result<(), Left> {
-        if self.holds.has(netns)
-            || !self.holds.may(netns)
-            || self.holds.len() >= self.max
-            || !is_in_use()
-        {
+        if self.holds.has(netns) || !self.holds.may(netns) || !is_in_use() {
             return Ok(());
         }
         let process = self.proc_root.join(pid.to_string());
@@ -244,12 +240,33 @@ impl Worker {
             let Some(found) = found else { return Ok(()) };
             path = found;
         }
+        let Some(owner) = namespace_at(&path, netns).map(Owner::of_namespace) else {
+            return Ok(());
+        };
+        if !self.holds.shares().has_place(owner, self.max) {
+            return Ok(());
+        }
         // The next round tells if it failed.
-        self.open(netns, &path).map(|_| ())
+        self.open(netns, &path, owner).map(|_| ())
     }
 
-    /// Listens to the namespace `netns`, which `path` leads to, and reads what it has.
-    fn open(&mut self, netns: u32, path: &Path) -> Result<Opening, Left> {
+    /// Those that are not held and may be, with whose they are: root's first, as nobody chooses how many users'
+    /// are found before them.
+    fn find_new(&self) -> Vec<(Owner, u32, PathBuf)> {
+        let found = self.find().into_iter();
+        let new = found.filter(|(netns, _)| !self.holds.has(*netns) && self.holds.may(*netns));
+        let mut new: Vec<_> = new
+            .filter_map(|(netns, path)| {
+                let file = namespace_at(&path, netns)?;
+                Some((Owner::of_namespace(file), netns, path))
+            })
+            .collect();
+        new.sort_by_key(|(owner, ..)| *owner != Owner::Root);
+        new
+    }
+
+    /// Listens to the namespace `netns` of `owner`, which `path` leads to, and reads what it has.
+    fn open(&mut self, netns: u32, path: &Path, owner: Owner) -> Result<Opening, Left> {
         let Some(file) = namespace_at(path, netns) else {
             return Ok(Opening::Gone);
         };
@@ -272,7 +289,7 @@ impl Worker {
                 return Ok(Opening::Failed);
             }
         };
-        let sockets = self.holds.hold(netns, socket);
+        let sockets = self.holds.hold(netns, socket, owner);
         if let Some(asker) = asker {
             sockets.begin_dump(asker);
         }
@@ -412,7 +429,11 @@ pub(in crate::enrich::translations) fn too_many(excess: usize) -> String {
         }
         false => "",
     };
-    format!("{excess} network namespaces are left out, as tracer listens to {max} at most{help}")
+    let (of_users, of_one) = Shares::of(max);
+    format!(
+        "{excess} network namespaces are left out, as tracer listens to {max} at most, to {of_users} of users and \
+         to {of_one} of one user{help}"
+    )
 }
 
 fn max_namespaces() -> usize {
