@@ -98,6 +98,11 @@ impl Connection {
         self.ends.each_ref().map(Option::as_ref)
     }
 
+    /// Whether one of its ends is not over.
+    fn is_held(&self) -> bool {
+        self.ends.iter().flatten().any(|it| !it.is_over)
+    }
+
     /// The end that is told of, where only one is.
     fn single(&self) -> Option<&End> {
         match &self.ends {
@@ -436,6 +441,10 @@ impl Connections {
         self.is_found(kept);
         if let Some(end) = self.end_mut(kept) {
             end.renew(told);
+            if !end.is_done() {
+                // It was thought to be over, and is not.
+                self.leave_queue(kept.slot);
+            }
         }
     }
 
@@ -465,11 +474,13 @@ impl Connections {
             return Some(slot);
         }
         let slot = waits?;
-        let (_, same) = find(slot)?;
+        let (connection, same) = find(slot)?;
         let is_one = match meeting {
             Meeting::Handshake(_) => true,
             // One at a time has these addresses.
-            Meeting::OnHost(_) | Meeting::Addresses(_) => !same.is_over,
+            Meeting::OnHost(_) | Meeting::Addresses(_) => {
+                !same.is_over || end.is_existing && same.is_missing() && connection.is_held()
+            }
         };
         is_one.then_some(slot)
     }

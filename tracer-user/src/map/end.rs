@@ -74,6 +74,11 @@ impl End {
         self.is_over || self.is_unwatched
     }
 
+    /// Whether it is thought to be over as a whole run did not tell of it.
+    pub(super) fn is_missing(&self) -> bool {
+        self.is_over && self.is_unwatched
+    }
+
     /// Nobody watches it any more: another run begins, `is_before` what counts.
     pub(super) fn leave(&mut self, is_before: bool) {
         self.is_over = self.is_unwatched;
@@ -118,6 +123,7 @@ impl End {
         self.is_existing &= connection.existing;
         self.is_older |= told.is_before;
         // It is there after all.
+        self.is_over &= !self.is_unwatched;
         self.is_before &= !self.is_unwatched;
         self.is_before |= told.is_before && told.is_end;
         let connect_ns = connection.connect_ns.and_then(NonZeroU64::new);

@@ -4,9 +4,10 @@ use proptest::{prelude::*, sample::Index, strategy::ValueTree as _, test_runner:
 
 use super::{
     check::{check, compare, view_of},
-    tell::told,
+    tell::{at, told},
     world::{Bind, Deed, Fate, How, Pause, Service, Space, World},
 };
+use crate::model::Event;
 
 fn service(space: Space, outage: Option<(f64, f64)>) -> Service {
     Service {
@@ -88,4 +89,34 @@ fn who_listens_no_more_may_hold_what_is_not_told_apart() {
     let (fewer, after) = told(&less);
     let [events, fewer] = [events, fewer].map(|it| view_of(&it, world.part));
     compare(&world, (&events, &before), (&fewer, &after));
+}
+
+/// A line that an earlier run lacks takes nothing from what a later run finds.
+#[test]
+fn an_end_that_one_run_did_not_find_is_found_by_the_next() {
+    let pause = |from| Pause {
+        host: 1,
+        from,
+        lasts: 0.01,
+        is_killed: false,
+    };
+    let world = World {
+        services: vec![service(Space::Pod(1), None)],
+        clients: vec![Space::Pod(1), Space::Root(0)],
+        deeds: vec![deed(0, 0, How::Held, (2.0, 0.001))],
+        pauses: vec![pause(18.73), pause(171.77)],
+        part: Some((310.0, 358.0)),
+        fate: Fate::Whole,
+    };
+    let (events, truth) = told(&world);
+    let whole = view_of(&events, world.part);
+    // All that the second run tells of the two ends.
+    let of_run = |it: &Event| at(20.0) < it.time && it.time < at(171.0);
+    for missing in (0..events.len()).filter(|n| of_run(&events[*n])) {
+        let mut left = events.clone();
+        let line = left.remove(missing);
+        let view = view_of(&left, world.part);
+        compare(&world, (&whole, &truth), (&view, &truth));
+        assert_eq!(view.edges.len(), 1, "without {line:?}");
+    }
 }
