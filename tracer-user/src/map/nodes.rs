@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::{
     Address, AddressClass, Change, Connection, Happened, Host, Name, NameSource, Process, Shares,
-    Timestamp, Workload, WorkloadKind, program,
+    Timestamp, Workload, WorkloadKind, is_of_system, program,
 };
 
 /// Nodes that there is room for. Each takes some hundred bytes.
@@ -494,7 +494,8 @@ impl Nodes {
         let name = connection.name.as_deref();
         if let Some(name) = name {
             let is_asked = matches!(name.source, NameSource::Dns | NameSource::DnsOther);
-            let by = Some(owner).filter(|it| is_asked && it.user.is_some());
+            let by =
+                Some(owner).filter(|it| is_asked && it.user.is_some_and(|uid| !is_of_system(uid)));
             self.hear(of, (dialled.0, dialled.1, by), name);
         }
         // What others asked for is not what this client meant: see `heard`.

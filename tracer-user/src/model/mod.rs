@@ -47,7 +47,7 @@ pub use listener::Listener;
 pub use loss::{Cause, Coverage, Ledger, Lost, Repaired, Tally};
 pub use name::{Called, Name, NameSource};
 pub use netns::Observer;
-pub use payer::{Payer, Shares};
+pub use payer::{Payer, Shares, is_of_system};
 pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
 pub use time::Timestamp;
 pub use view::{

@@ -20,6 +20,14 @@ const OWN_ROOM: usize = 8;
 /// user's containers (`/etc/subuid`) or to a directory, and a block pays together: else one user would be many.
 const OWN: u32 = 1 << 16;
 
+/// Users from this number on are people (`SYS_UID_MAX` of login.defs, and systemd's).
+const PEOPLE: u32 = 1000;
+
+/// Whether `uid` is an account of the system: what root installed runs as it, and no user can become it.
+pub fn is_of_system(uid: u32) -> bool {
+    uid < PEOPLE
+}
+
 /// Who pays for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Payer {

@@ -8,14 +8,15 @@
 //!
 //! What others of the network namespace asked for is kept beside that, for processes that did not
 //! ask themselves: see [`Table::shared`]. Network namespaces never mix, and what a user's processes asked
-//! for names nothing that others dial: whoever runs a name server gives any address any name.
+//! for names nothing that others dial: whoever runs a name server gives any address any name. Accounts of the system
+//! count as root: a resolver that asks for others runs as one.
 
 use std::{net::IpAddr, num::NonZeroUsize, sync::Arc};
 
 use super::message::{Answer, Question, Wanted};
 use crate::{
     enrich::fair::Fair,
-    model::{Payer, ProcessKey},
+    model::{Payer, ProcessKey, is_of_system},
 };
 
 /// How many addresses are known by process, and how many by network namespace. Of who has most, those that
@@ -42,7 +43,7 @@ fn life_ns(ttl: u32) -> u64 {
 #[derive(Debug)]
 pub(super) struct Table {
     own: Fair<(u32, ProcessKey, IpAddr), Names>,
-    /// By who asked.
+    /// By who asked: see [`asker`].
     shared: Fair<(u32, Payer, IpAddr), Names>,
     /// Which addresses a process was told last of a name.
     answers: Fair<(u32, ProcessKey, Arc<str>, Wanted), Vec<IpAddr>>,
@@ -85,6 +86,14 @@ pub(super) struct Living {
     pub(super) names: Vec<(Arc<str>, Option<Arc<str>>)>,
     /// There were more.
     pub(super) is_cut: bool,
+}
+
+/// Whom others believe who stand for `payer`.
+fn asker(payer: Payer, netns: u32) -> Payer {
+    match payer {
+        Payer::User(uid) if is_of_system(uid) => Payer::of(Some(0), netns, 0),
+        other => other,
+    }
 }
 
 impl Span {
@@ -202,7 +211,7 @@ impl Table {
             let place = (netns, process, *address);
             let own = self.own.get_or_insert_mut(payer, &place, Names::default);
             own.into_iter().for_each(|it| it.learn(lives.clone()));
-            let place = (netns, payer, *address);
+            let place = (netns, asker(payer, netns), *address);
             let shared = &mut self.shared;
             let shared = shared.get_or_insert_mut(payer, &place, Names::default);
             shared.into_iter().for_each(|it| it.learn(lives.clone()));
@@ -238,7 +247,7 @@ impl Table {
         if let Some(own) = self.own.peek_mut(&(netns, process, address)) {
             own.end(name, process, time_ns);
         }
-        if let Some(shared) = self.shared.peek_mut(&(netns, payer, address)) {
+        if let Some(shared) = self.shared.peek_mut(&(netns, asker(payer, netns), address)) {
             shared.end(name, process, time_ns);
         }
     }
@@ -255,7 +264,7 @@ impl Table {
         let living = own.living(time_ns);
         own.is_used(time_ns);
         // It lives on for others as well.
-        if let Some(shared) = self.shared.peek_mut(&(netns, payer, address)) {
+        if let Some(shared) = self.shared.peek_mut(&(netns, asker(payer, netns), address)) {
             for own in own.kept.iter().filter(|it| it.span.has(time_ns)) {
                 let same = shared.kept.iter_mut().find(|it| it.name == own.name);
                 if let Some(known) = same {
@@ -276,7 +285,7 @@ impl Table {
         time_ns: u64,
     ) -> Option<(Arc<str>, Option<Arc<str>>)> {
         let root = Payer::of(Some(0), netns, 0);
-        let own = Some(payer).filter(|it| *it != root);
+        let own = Some(asker(payer, netns)).filter(|it| *it != root);
         let mut only: Option<(Arc<str>, Option<Arc<str>>)> = None;
         for who in [Some(root), own].into_iter().flatten() {
             let Some(shared) = self.shared.get_mut(&(netns, who, address)) else {

@@ -167,6 +167,13 @@ fn what_a_user_asked_for_names_nothing_that_others_dial() {
     root.resolve(&mut names, "db.test", SHARED, 200);
     let name = dials(&mut names, Some(1000), 201);
     assert_eq!(name.as_deref(), Some("db.test"), "both mean the same");
+    // A resolver of the host asks for others.
+    let resolver = Talk { pid: 6, ..of(101) };
+    resolver.resolve(&mut names, "cache.test", SHARED, 900);
+    for other in [Some(0), Some(1001), Some(102), None] {
+        let name = dials(&mut names, other, 901);
+        assert_eq!(name.as_deref(), Some("cache.test"), "{other:?}");
+    }
 }
 
 #[test]

@@ -195,7 +195,8 @@ fn called(mut event: Event, name: &str, source: NameSource) -> Event {
 fn what_a_user_calls_an_address_is_no_name_of_it_for_others() {
     let at = address("198.51.100.7:443");
     let (root, user) = (of_user(0, "web.service"), of_user(1000, "evil"));
-    let other = of_user(999, "postgresql.service");
+    let other = of_user(1001, "postgresql.service");
+    let resolver = of_user(101, "systemd-resolved.service");
     // Who dials it by a name, who by number, and what that is called then.
     let rows = [
         (&user, &[&root][..], "198.51.100.7"),
@@ -206,6 +207,7 @@ fn what_a_user_calls_an_address_is_no_name_of_it_for_others() {
         (&other, &[&user, &other, &root], "198.51.100.7"),
         (&root, &[&user], "bank.test"),
         (&root, &[&other, &root], "bank.test"),
+        (&resolver, &[&user, &other, &root], "bank.test"),
     ];
     for source in [NameSource::Dns, NameSource::DnsOther] {
         for (by, dialling, expected) in &rows {
