@@ -18,14 +18,11 @@ use crate::{
     enrich::{Enricher, names::Networks, workload::Roles},
     map::{self, Map},
     model::Told,
-    outputs::{Format, Writer},
+    run::Batch,
 };
 
 /// Between two looks at the ring buffer.
 const PACE: Duration = Duration::from_millis(5);
-
-/// The buffer of lines is emptied at this size, as a run does it.
-const BATCH_BYTES: usize = 256 << 10;
 
 /// How far records are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +92,7 @@ impl Recording {
             enricher.leave_out_peers();
         }
         let mut map = Map::new(map::Options::ONE_HOST);
-        let mut writer = Writer::new(Format::Json, false);
-        let mut buffer = Vec::with_capacity(2 * BATCH_BYTES);
+        let mut batch = Batch::json();
         let begun = Instant::now();
         for bytes in &self.0 {
             replay.told(bytes, |mut told| match &mut told {
@@ -105,17 +101,17 @@ impl Recording {
                     match last {
                         Stage::Enrich => {}
                         Stage::Map => map.push(event),
-                        Stage::Json => writer.write(event, &mut buffer),
+                        Stage::Json => batch.write(event),
                     }
                     std::hint::black_box(event);
                 }
                 Told::Fact(fact) => enricher.learn(fact),
             });
-            if buffer.len() >= BATCH_BYTES {
-                buffer.clear();
+            if batch.is_full() {
+                batch.clear();
             }
         }
-        std::hint::black_box((&buffer, &map));
+        std::hint::black_box((batch.bytes(), &map));
         begun.elapsed()
     }
 }

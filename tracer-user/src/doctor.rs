@@ -1,18 +1,18 @@
 //! `tracer doctor`: what this kernel and these privileges allow, which hooks will be
 //! used, what stays invisible, and how to fix each. Tries for real, then lets go.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::{
-    capture::{self, Capture, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
+    capture::{self, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
     cli::DoctorOptions,
     exit::Exit,
-    model::{Blind, Cost, ProgramCost, Told},
+    model::{Blind, Cost, ProgramCost},
     outputs::{self, Format},
-    sandbox::{self, Attaches, Needs},
+    run::{self, Measured},
     sink,
 };
 
@@ -76,11 +76,12 @@ impl From<&Obstacle> for ObstacleReport {
 ///
 /// # Errors
 /// If the report cannot be written.
-pub fn run(options: &DoctorOptions) -> Result<Exit> {
+pub async fn run(options: DoctorOptions) -> Result<Exit> {
     let facts = Facts::gather();
-    let (mut report, exit) = examine(&facts, options);
+    let (mut report, exit) = examine(&facts, &options);
     if let Some(duration) = options.cost.filter(|_| exit == Exit::Done) {
-        report.cost = Some(measure(options, duration).context("measuring the cost")?);
+        let cost = measure(options.hooks.set(), duration).await;
+        report.cost = Some(cost.context("measuring the cost")?);
     }
     let mut out = Vec::new();
     match options.format.unwrap_or_else(Format::for_stdout) {
@@ -154,48 +155,20 @@ fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
 }
 
 /// Watches for a while, as `tracer stream` would, without printing.
-fn measure(options: &DoctorOptions, duration: Duration) -> Result<CostReport> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    runtime.block_on(async {
-        let mut capture = Capture::start(&Options {
-            hooks: options.hooks.set(),
-            ..Options::default()
-        })?;
-        let _counting = capture::count_runs()
-            .map_err(|why| anyhow!("the kernel does not count runs of programs: {why}"))?;
-        sandbox::close(Needs {
-            watches: true,
-            attaches: Attaches::of(capture.attaches_later()),
-            ..Needs::default()
-        });
-        let (before, begun) = (capture.cost(), Instant::now());
-        let mut events = 0_u64;
-        while begun.elapsed() < duration {
-            let left = duration.saturating_sub(begun.elapsed());
-            // Nothing is lost by a look that is given up: it only says that there may be more.
-            let _ = tokio::time::timeout(left, capture.ready()).await;
-            let mut count = |told: Told<'_>| {
-                events += u64::from(matches!(told, Told::Event(_)));
-                true
-            };
-            while capture.drain(|_| true, &mut count) {}
-        }
-        let after = capture.cost();
-        let mut programs = capture.program_costs();
-        programs.retain(|cost| cost.runs > 0);
-        programs.sort_by_key(|cost| std::cmp::Reverse(cost.run_ns));
-        Ok(CostReport {
-            watched_ns: u64::try_from(begun.elapsed().as_nanos())?,
-            events,
-            process: Cost {
-                cpu_ns: after.cpu_ns.saturating_sub(before.cpu_ns),
-                ..after
-            },
-            programs,
-        })
+async fn measure(hooks: Option<HookSet>, duration: Duration) -> Result<CostReport> {
+    let Measured {
+        watched,
+        events,
+        process,
+        mut programs,
+    } = run::measure(hooks, duration).await?;
+    programs.retain(|cost| cost.runs > 0);
+    programs.sort_by_key(|cost| std::cmp::Reverse(cost.run_ns));
+    Ok(CostReport {
+        watched_ns: u64::try_from(watched.as_nanos())?,
+        events,
+        process,
+        programs,
     })
 }
 

@@ -1,7 +1,7 @@
 //! tracer's user space: from kernel records to answers.
 //!
 //! Data runs left to right, imports never do: the stages below do not import each
-//! other, all of them import [`model`], and only [`pipeline`] knows two stages.
+//! other, all of them import [`model`], and only [`run`] knows two stages.
 //!
 //! - [`model`]: plain values every stage speaks
 //! - [`capture`]: kernel → model; the only place that knows aya and the eBPF side
@@ -15,7 +15,7 @@
 //! - [`sink`]: bytes → standard output
 //! - [`tui`]: snapshots of a map → a live view on a terminal
 //!
-//! Around them: [`cli`] (what was asked), [`pipeline`] and [`doctor`] (the commands),
+//! Around them: [`cli`] (what was asked), [`run`] and [`doctor`] (the commands),
 //! [`exit`] and [`signals`] (how they end), [`files`] (those that the user names), [`procfs`] (what /proc says, for capture and enrich),
 //! [`packages`] (who uses the files of a package), [`sandbox`] (what is given up).
 
@@ -44,9 +44,9 @@ pub mod map;
 pub mod model;
 pub mod outputs;
 pub mod packages;
-pub mod pipeline;
 pub mod procfs;
 pub mod replay;
+pub mod run;
 pub mod sandbox;
 pub mod signals;
 pub mod sink;

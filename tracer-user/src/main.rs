@@ -18,7 +18,7 @@ use tracer_user::{
     doctor,
     exit::Exit,
     outputs::complaint,
-    pipeline, sandbox, sink,
+    run, sandbox, sink,
 };
 
 fn main() -> ExitCode {
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     for what in refused {
         tracing::warn!("{what}: this process keeps more than it needs");
     }
-    let exit = run(cli.command).unwrap_or_else(|error| {
+    let exit = obey(cli.command).unwrap_or_else(|error| {
         complain(complaint(&format!("tracer: {error:#}")) + "\n");
         if error.is::<UsageError>() {
             return Exit::Usage;
@@ -58,12 +58,12 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn run(command: Command) -> Result<Exit> {
+fn obey(command: Command) -> Result<Exit> {
     match command {
-        Command::Stream(options) => alone(pipeline::stream(options)),
-        Command::Map(options) => alone(pipeline::map(options)),
-        Command::Ask(question) => alone(pipeline::ask(question)),
-        Command::Doctor(options) => doctor::run(&options),
+        Command::Stream(options) => alone(run::stream(options)),
+        Command::Map(options) => alone(run::map(options)),
+        Command::Ask(question) => alone(run::ask(question)),
+        Command::Doctor(options) => alone(doctor::run(options)),
         Command::Completions { shell } => {
             sink::print(&Cli::completions(shell)).context("writing the script")?;
             Ok(Exit::Done)
@@ -71,7 +71,7 @@ fn run(command: Command) -> Result<Exit> {
     }
 }
 
-/// Runs all of `command` on this thread: it drains, completes and renders in turn.
+/// Waits for `command` on this thread. What takes events has one of its own.
 fn alone(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

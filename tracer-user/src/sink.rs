@@ -27,8 +27,6 @@ const QUEUE: usize = 128;
 const PIPE_BYTES: usize = 1 << 20;
 /// How much is written at a time, so that a slow reader's progress shows.
 const CHUNK_BYTES: usize = 64 << 10;
-/// When the run is over, how long the reader may take nothing at all.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// The writing end.
 pub struct Sink {
@@ -92,17 +90,9 @@ impl Sink {
         self.queue.try_reserve().ok()
     }
 
-    /// Like [`Self::room`], but gives up on a reader that takes nothing at all.
-    ///
-    /// # Errors
-    /// How the output ended, if it has.
-    pub async fn room_or_end(&self) -> Result<Permit<'_>, Flushed> {
-        match self.patiently(self.queue.reserve()).await {
-            Some(Ok(permit)) => Ok(permit),
-            // `finish` tells an error of the writing apart.
-            Some(Err(_)) => Err(Flushed::Done),
-            None => Err(Flushed::Stuck),
-        }
+    /// How many bytes the reader has taken.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Whether nobody will read any more, so that it shows also when there is nothing to write.
@@ -110,17 +100,25 @@ impl Sink {
         self.queue.is_closed() || reader_is_gone()
     }
 
-    /// Writes what is left. Gives up on a reader that takes nothing at all.
-    pub async fn finish(mut self, rest: Vec<u8>) -> Flushed {
-        if let Ok(permit) = self.room_or_end().await {
-            permit.send(rest);
+    /// Writes what is left. Gives up on a reader that takes nothing at all for `grace`, unless somebody `waits`.
+    pub async fn finish(
+        mut self,
+        rest: Vec<u8>,
+        grace: Duration,
+        waits: impl Fn() -> bool,
+    ) -> Flushed {
+        match self.patiently(self.queue.reserve(), grace, &waits).await {
+            Some(Ok(room)) => room.send(rest),
+            // It ended, and has said why.
+            Some(Err(_)) => {}
+            None => return Flushed::Stuck,
         }
         // The thread ends when it has written what is in the queue of nobody.
         let (nobody, _) = mpsc::channel(1);
         self.queue = nobody;
         let (_, none) = oneshot::channel();
         let done = std::mem::replace(&mut self.done, none);
-        match self.patiently(done).await {
+        match self.patiently(done, grace, &waits).await {
             None => Flushed::Stuck,
             Some(Ok(Err(error))) if error.kind() == io::ErrorKind::BrokenPipe => Flushed::Done,
             Some(Ok(Err(error))) => Flushed::Failed(error),
@@ -128,15 +126,20 @@ impl Sink {
         }
     }
 
-    /// Waits for `what` as long as the reader takes anything; none if it does not.
-    async fn patiently<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+    /// Waits for `what` as long as the reader takes anything, or somebody `waits`; none if neither.
+    async fn patiently<T>(
+        &self,
+        what: impl Future<Output = T>,
+        grace: Duration,
+        waits: impl Fn() -> bool,
+    ) -> Option<T> {
         let mut what = std::pin::pin!(what);
         loop {
-            let before = self.written.load(Ordering::Relaxed);
-            if let Ok(result) = tokio::time::timeout(GRACE, &mut what).await {
+            let before = self.written();
+            if let Ok(result) = tokio::time::timeout(grace, &mut what).await {
                 return Some(result);
             }
-            if self.written.load(Ordering::Relaxed) == before {
+            if self.written() == before && !waits() {
                 return None;
             }
         }
@@ -174,18 +177,9 @@ fn write(mut bytes: &[u8], progress: &AtomicU64) -> io::Result<()> {
 /// # Errors
 /// If they cannot be written.
 pub fn print(bytes: &[u8]) -> io::Result<()> {
-    pass(bytes).map(drop)
-}
-
-/// The same, and tells whether there still is a reader: for commands that have more to say.
-///
-/// # Errors
-/// If they cannot be written.
-pub fn pass(bytes: &[u8]) -> io::Result<bool> {
     match write(bytes, &AtomicU64::new(0)) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

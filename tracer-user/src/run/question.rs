@@ -6,8 +6,11 @@ use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
 use super::{
-    follow::follow,
-    seen::{Progress, Seen, see, see_one_of_two, watch_for},
+    consumer::Snapshot,
+    failures_follow::follow,
+    progress::Progress,
+    source::Origin,
+    view::{Seen, Then, see, see_one_of_two, see_while},
 };
 use crate::{
     ask::{
@@ -24,9 +27,7 @@ use crate::{
     files,
     model::View,
     outputs::answers::{self, AnswerFormat, Shown},
-    packages,
-    sandbox::{self, Needs},
-    sink,
+    packages, sink,
 };
 
 /// Files of rules are not larger than this.
@@ -142,11 +143,14 @@ async fn diff(options: &DiffOptions) -> Result<Exit> {
             )
             .into());
         }
-        (Source::File(_), Source::File(_)) => sandbox::close(Needs::default()),
         _ => {}
     }
-    let before = see_one_of_two(&before, &options.about).await?;
-    let mut after = see_one_of_two(&after, &options.about).await?;
+    let then = match options.after {
+        Source::Live => Then::Watch,
+        Source::File(_) => Then::Answer,
+    };
+    let before = see_one_of_two(&before, &options.about, then).await?;
+    let mut after = see_one_of_two(&after, &options.about, Then::Answer).await?;
     after.also(&before);
     let allowed = allowed.unwrap_or_default();
     let answer = after.doubted(diff::diff(&before.view, &after.view, &allowed));
@@ -210,34 +214,37 @@ async fn verify(options: &VerifyOptions) -> Result<Exit> {
         skip_bad: options.asked.sources.skip_bad,
     };
     let asked = &options.asked;
-    let recordings = asked.sources.recordings()?;
-    if options.wait.is_some() && recordings.is_some() {
+    let mut about = asked.about.clone();
+    about.live.duration = options.wait.or(about.live.duration);
+    let waits = options.wait.is_some();
+    if waits && asked.sources.recordings()?.is_some() {
         return Err(UsageError("--wait watches this host: it does not go with --from").into());
     }
-    if recordings.is_some() {
-        sandbox::close(Needs::default());
-    }
-    let baseline = see_one_of_two(&baseline, &asked.about).await?;
-    let mut seen = match recordings {
-        Some(_) => see(asked).await?,
-        None => {
-            let mut about = asked.about.clone();
-            about.live.duration = options.wait.or(about.live.duration);
-            let mut progress = Progress::new();
-            let waits = options.wait.is_some();
-            let mut look = |view: View, _| {
-                let found = verify::verify(&baseline.view, &view).found;
-                progress.show(|| format!("{} of {} back", found.back.len(), found.expected()));
-                Ok(match waits && found.complete {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
-                })
-            };
-            let seen = watch_for(&about, Some(&mut look)).await?;
-            progress.clear();
-            seen
-        }
+    let origin = Origin::of(&asked.sources, &about.live)?;
+    let is_live = origin.recordings().is_none();
+    let then = match is_live {
+        true => Then::Watch,
+        false => Then::Answer,
     };
+    let baseline = see_one_of_two(&baseline, &asked.about, then).await?;
+    let progress = Progress::new();
+    let look = |snapshot: &Snapshot| {
+        let found = verify::verify(&baseline.view, &snapshot.view).found;
+        if let Some(progress) = &progress {
+            progress.show(&format!(
+                "{} of {} back",
+                found.back.len(),
+                found.expected()
+            ));
+        }
+        Ok(match waits && found.complete {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    };
+    let looks = is_live && (waits || progress.is_some());
+    let mut seen = see_while(origin, &about, Then::Answer, looks.then_some(look)).await?;
+    drop(progress);
     seen.also(&baseline);
     let answer = seen.doubted(verify::verify(&baseline.view, &seen.view));
     let exit = tell(&answer, asked, &seen)?;

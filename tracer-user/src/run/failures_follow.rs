@@ -1,15 +1,19 @@
 //! `tracer failures --follow`: what begins to fail and what recovers, as it happens.
 
-use std::{collections::HashMap, ops::ControlFlow};
+use std::{collections::HashMap, ops::ControlFlow, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
-use super::seen::watch_for;
+use super::{
+    consumer::Snapshot,
+    source::Origin,
+    view::{Then, see_while},
+};
 use crate::{
     ask::failures::{self, Failing},
     cli::{FailuresOptions, UsageError},
     exit::Exit,
-    model::{EdgeState, View},
+    model::EdgeState,
     outputs::answers::{self, AnswerFormat},
     sink::{Flushed, Sink},
 };
@@ -17,13 +21,17 @@ use crate::{
 /// What waits for a reader that is slow; what happens then is told when it has read on.
 const MAX_WAITING: usize = 4 << 20;
 
+/// When it is over, how long its reader may take nothing at all.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// Tells what begins to fail and what recovers until it is told to stop.
 ///
 /// # Errors
 /// If the capture cannot start or the output cannot be written.
 pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
     let asked = &options.asked;
-    if asked.sources.recordings()?.is_some() {
+    let origin = Origin::of(&asked.sources, &asked.about.live)?;
+    if origin.recordings().is_some() {
         return Err(UsageError("--follow watches this host: it does not go with --from").into());
     }
     let format = asked.format.unwrap_or_else(AnswerFormat::for_stdout);
@@ -34,12 +42,12 @@ pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
     let sink = Sink::stdout();
     let mut waiting = Vec::new();
     let mut told = Told::default();
-    let mut look = |view: View, _| {
+    let look = |snapshot: &Snapshot| {
         if sink.is_closed() {
             return Ok(ControlFlow::Break(()));
         }
         if waiting.len() < MAX_WAITING {
-            let answer = failures::failures(&view, options.before);
+            let answer = failures::failures(&snapshot.view, options.before);
             // Oldest first, as they happened.
             for failing in answer.found.edges.iter().rev() {
                 if told.is_news(failing) {
@@ -54,8 +62,8 @@ pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
         }
         Ok(ControlFlow::Continue(()))
     };
-    let seen = watch_for(&asked.about, Some(&mut look)).await?;
-    match sink.finish(waiting).await {
+    let seen = see_while(origin, &asked.about, Then::Answer, Some(look)).await?;
+    match sink.finish(waiting, GRACE, || false).await {
         Flushed::Done => {}
         Flushed::Stuck => bail!("nobody reads the output: the last lines were thrown away"),
         Flushed::Failed(error) => return Err(error).context("writing the output"),

@@ -3,10 +3,15 @@
 use std::io::IsTerminal as _;
 
 use anyhow::{Context, Result};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
+use super::{
+    consumer::{Figures, Snapshot},
+    source::Account,
+    thread::{First, Running},
+};
 use crate::{
-    model::{Cost, View},
+    model::View,
     signals::Signals,
     tui::{App, Command, Input, Screen, Status},
 };
@@ -14,16 +19,6 @@ use crate::{
 /// Whether the terminal is opened by its name, for writing: again at the end, to give it back.
 pub(super) fn opens_terminal(on_screen: bool) -> bool {
     on_screen && !std::io::stdin().is_terminal()
-}
-
-/// What the status line is made of, beside the view.
-pub(super) struct Figures {
-    /// Events that the map took so far.
-    pub(super) events: u64,
-    /// Events that were lost so far.
-    pub(super) lost: u64,
-    /// What tracer took of the host so far.
-    pub(super) cost: Option<Cost>,
 }
 
 /// The terminal, taken over.
@@ -118,4 +113,45 @@ pub(super) async fn explore(view: View, source: String, figures: &Figures) -> Re
             }
         }
     }
+}
+
+/// Shows each snapshot of a run until the user has seen enough; then what is left of the run is waited for.
+pub(super) async fn follow(
+    mut run: Running,
+    mut display: Display,
+    mut snapshots: watch::Receiver<Option<Snapshot>>,
+    choose: impl Fn(&View) -> View,
+) -> Result<Account> {
+    enum Next {
+        Input(Option<Input>),
+        Snapshot,
+    }
+    loop {
+        let next = async {
+            tokio::select! {
+                input = display.input() => Next::Input(input),
+                // The end of the run shows by itself.
+                Ok(()) = snapshots.changed() => Next::Snapshot,
+            }
+        };
+        match run.or(next).await? {
+            First::Ended(account) => return Ok(account),
+            First::Asked => break,
+            First::Other(Next::Input(input)) => {
+                if !display.act(input)? {
+                    run.stop();
+                    break;
+                }
+            }
+            First::Other(Next::Snapshot) => {
+                let snapshot = snapshots.borrow_and_update().clone();
+                if let Some(snapshot) = snapshot {
+                    display.show(choose(&snapshot.view), &snapshot.figures)?;
+                }
+            }
+        }
+    }
+    // The terminal is given back before anything can take long.
+    drop((display, snapshots));
+    run.end().await
 }
