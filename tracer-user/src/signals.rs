@@ -33,7 +33,7 @@ const STALL: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// What comes sooner after the first is the same wish: a terminal that is closed has a hang-up sent by the
 /// kernel and by the shell.
-const SAME: Duration = Duration::from_millis(500);
+pub const SAME: Duration = Duration::from_millis(500);
 /// How often it is looked whether the run goes on.
 const LOOK: Duration = Duration::from_millis(100);
 

@@ -19,6 +19,8 @@ use rustix::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::signals;
+
 /// Batches that may wait for the reader.
 const QUEUE: usize = 128;
 /// Room in a pipe to the reader, bytes, where the kernel gives it: by default a pipe has 64 KiB,
@@ -139,7 +141,10 @@ impl Sink {
             if let Ok(result) = tokio::time::timeout(grace, &mut what).await {
                 return Some(result);
             }
-            if self.written() == before && !waits() {
+            if self.written() != before {
+                // The stop goes on.
+                signals::beat();
+            } else if !waits() {
                 return None;
             }
         }

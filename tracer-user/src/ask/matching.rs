@@ -129,16 +129,16 @@ impl<'a> Matching<'a> {
     /// less theirs, but what was recorded before there was `workload.uid` cannot say so.
     fn ownerless(&self) -> u64 {
         let uid = |node: &Node| node.workload.as_ref().and_then(|it| it.uid);
-        if self.before.nodes.iter().any(|it| uid(it).is_some()) {
-            return 0;
-        }
         let host = |node: &'a Node| node.host.as_ref().map(|it| &it.name);
+        let knows = self.before.nodes.iter().filter(|it| uid(it).is_some());
+        let knows: HashSet<_> = knows.map(host).collect();
         let gone = self.nodes.iter().zip(&self.before.nodes);
         let gone = gone.filter(|(same, node)| same.is_none() && node.kind == NodeKind::Workload);
         let gone: HashSet<_> = gone
             .map(|(_, node)| (host(node), service::of(node)))
             .collect();
         let new = self.new_nodes.iter().map(|at| &self.after.nodes[*at]);
+        let new = new.filter(|it| !knows.contains(&host(it)));
         let alike = new.filter(|node| {
             let lasting = service::ownerless(node);
             lasting.is_some_and(|it| gone.contains(&(host(node), it)))

@@ -327,8 +327,21 @@ impl Connections {
         let kept = self.find(host, event)?;
         self.is_found(kept);
         let end = self.end_mut(kept)?;
+        let was_missing = end.is_missing();
         end.carry(event, time, is_before);
-        Some(end.half)
+        let half = end.half;
+        if !end.is_done() {
+            self.goes_on(host, kept.slot, was_missing);
+        }
+        Some(half)
+    }
+
+    /// An end on `host` is not over, whether it `was_missing` or not.
+    fn goes_on(&mut self, host: HostId, slot: Slot, was_missing: bool) {
+        if was_missing {
+            self.is_open(host, slot);
+        }
+        self.leave_queue(slot);
     }
 
     /// One end of that connection is on `host`, and not over.
@@ -439,12 +452,13 @@ impl Connections {
 
     fn renew(&mut self, kept: Kept, told: Told<'_>) {
         self.is_found(kept);
-        if let Some(end) = self.end_mut(kept) {
-            end.renew(told);
-            if !end.is_done() {
-                // It was thought to be over, and is not.
-                self.leave_queue(kept.slot);
-            }
+        let Some(end) = self.end_mut(kept) else {
+            return;
+        };
+        let was_missing = end.is_missing();
+        end.renew(told);
+        if !end.is_done() {
+            self.goes_on(told.host, kept.slot, was_missing);
         }
     }
 

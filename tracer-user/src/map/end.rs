@@ -139,6 +139,7 @@ impl End {
 
     /// Takes in what it has carried until `time`.
     pub(super) fn carry(&mut self, event: &ConnectionEvent, time: Timestamp, is_before: bool) {
+        self.is_over &= !self.is_unwatched;
         self.is_before &= !self.is_unwatched;
         self.is_unwatched = false;
         if !is_before {

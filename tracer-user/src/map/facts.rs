@@ -97,13 +97,18 @@ impl Default for Facts {
 }
 
 impl Facts {
-    /// A socket listens, or does so no more; `is_users` says, if it is known whose it is, whether a user may have
-    /// given it any address: that does not say that its namespace has it.
-    pub(super) fn listener(&mut self, place: Place, word: Word, is_users: Option<bool>) {
+    /// A socket listens, or does so no more; `is_users` says, if it is known, whether its place is a user's, and
+    /// `claims` whether its namespace has its address because it says so.
+    pub(super) fn listener(
+        &mut self,
+        place: Place,
+        word: Word,
+        (is_users, claims): (Option<bool>, bool),
+    ) {
         let netns = (place.host, place.netns);
         self.is_present(netns, word.payer, is_users, word.time);
         // It may outlive the address.
-        if word.listens && is_users != Some(true) {
+        if word.listens && claims {
             self.owns(netns, word.payer, place.address, [word.time; 2]);
         }
         self.listeners.tell(place, word);

@@ -380,9 +380,16 @@ impl Halves {
         let node = nodes.local(host, event.process.as_ref(), time);
         let process = event.process.as_deref();
         let owner = process.map_or(Owner::root(host), |it| Owner::of(host, it));
-        nodes.uses(node, owner, local);
+        // What failed at a client may never have had it: a socket says what it was bound to.
+        let has = !asked.fails
+            || side == Side::Server
+            || process.is_some_and(Process::is_trusted_with_addresses);
+        if has {
+            nodes.uses(node, owner, local);
+        }
         let of = (host, payer_of(asked, event));
-        let remote = nodes.remote((of, asked.fails), owner, connection, time);
+        let is_contained = process.is_some_and(Process::is_contained);
+        let remote = nodes.remote((of, asked.fails), (owner, is_contained), connection, time);
         let at = match side {
             Side::Server => Some(At {
                 address: local,
@@ -420,7 +427,8 @@ impl Halves {
         let is_users = process.map(Process::is_in_users_place);
         let owner = match is_users {
             Some(true) => SightingId::NONE,
-            Some(false) | None => self.facts.owns((host, netns), of.1, local, times),
+            Some(false) | None if has => self.facts.owns((host, netns), of.1, local, times),
+            Some(false) | None => SightingId::NONE,
         };
         let taker = match (half.came_in(), &event.process) {
             (Some(place), Some(_)) => self.facts.takes(place, of.1, node, times),

@@ -475,11 +475,12 @@ impl Nodes {
     }
 
     /// The node of the other end of `connection` of `owner`, beyond what was watched; `of` is who pays for it, and
-    /// whether the attempt failed.
+    /// whether the attempt failed. What is asked for in a container names nothing that others dial: whoever is root
+    /// there runs a name server as it likes.
     pub(super) fn remote(
         &mut self,
         (of, fails): (Charged, bool),
-        owner: Owner,
+        (owner, is_contained): (Owner, bool),
         connection: &Connection,
         time: Timestamp,
     ) -> NodeId {
@@ -492,8 +493,11 @@ impl Nodes {
             other => place(other),
         };
         let name = connection.name.as_deref();
-        if let Some(name) = name {
-            let is_asked = matches!(name.source, NameSource::Dns | NameSource::DnsOther);
+        let is_asked = |name: &Name| matches!(name.source, NameSource::Dns | NameSource::DnsOther);
+        if let Some(name) = name
+            && !(is_contained && is_asked(name))
+        {
+            let is_asked = is_asked(name);
             let by =
                 Some(owner).filter(|it| is_asked && it.user.is_some_and(|uid| !is_of_system(uid)));
             self.hear(of, (dialled.0, dialled.1, by), name);

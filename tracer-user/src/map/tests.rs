@@ -56,7 +56,7 @@ fn process(name: &str, pid: u32) -> Arc<Process> {
         })),
         pid,
         ppid: None,
-        uid: None,
+        uid: Some(0),
         comm: name.trim_end_matches(".service").into(),
         exe: None,
         args: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Timestamp, Workload};
+use super::{Timestamp, Workload, WorkloadKind, is_of_system};
 
 /// What names a process for good on one boot of a host: a pid alone is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +103,19 @@ impl Process {
     /// its addresses.
     pub fn is_in_users_place(&self) -> bool {
         self.workload.as_ref().is_some_and(|it| it.uid.is_some())
+    }
+
+    /// Whether it runs in a container.
+    pub fn is_contained(&self) -> bool {
+        let kind = self.workload.as_ref().map(|it| it.kind);
+        matches!(kind, Some(WorkloadKind::Container | WorkloadKind::Pod))
+    }
+
+    /// Whether its network namespace has an address because a socket of it says so: root's, and that of an account of
+    /// the system, in no container. Others may bind one that nobody has here: `IP_FREEBIND` needs no right. What is
+    /// established has its address whosever it is.
+    pub fn is_trusted_with_addresses(&self) -> bool {
+        self.uid.is_some_and(is_of_system) && !self.is_in_users_place() && !self.is_contained()
     }
 
     /// The program that it runs.

@@ -25,16 +25,27 @@ const CHECK: Duration = Duration::from_millis(250);
 const STEP: Duration = Duration::from_millis(1);
 
 /// Takes all events of `source` to `consumers`, until it is over, or nobody wants more. `stopped` asks for the end
-/// before.
+/// before. Whatever happens, consumers hand on what they took.
 ///
 /// # Errors
 /// If the source breaks down, or a consumer cannot hand on what it took.
 pub(super) async fn drive(
     source: &mut Source,
     consumers: Vec<Box<dyn Consumer>>,
-    mut stopped: Stopped,
+    stopped: Stopped,
 ) -> Result<Account> {
     let mut taking = Taking::new(consumers);
+    let account = take_all(source, &mut taking, stopped).await;
+    let finished = taking.finish().await;
+    let account = account?;
+    finished.map(|()| account)
+}
+
+async fn take_all(
+    source: &mut Source,
+    taking: &mut Taking,
+    mut stopped: Stopped,
+) -> Result<Account> {
     if let Some(first) = source.first() {
         taking.event(&first);
     }
@@ -78,12 +89,13 @@ pub(super) async fn drive(
             // A reader that takes its time does not put the stop off, but for what is read for it.
             () = sleep(STEP), if is_full && is_ending => {}
         }
-        signals::beat();
-        if is_ending && !taking.is_ending {
-            taking.ending();
-            source.end();
-        }
         if is_ending {
+            // The stop goes on.
+            signals::beat();
+            if !taking.is_ending {
+                taking.ending();
+                source.end();
+            }
             source.go_on()?;
         }
         if taking.take() == Take::More {
@@ -101,12 +113,10 @@ pub(super) async fn drive(
         }
         taking.event(&event);
     }
-    let account = Account {
+    Ok(Account {
         events: taking.told,
         ..source.account()?
-    };
-    taking.finish().await?;
-    Ok(account)
+    })
 }
 
 /// The consumers of a run.

@@ -13,7 +13,7 @@ use crate::{
     ask::failures::{self, Failing},
     cli::{FailuresOptions, UsageError},
     exit::Exit,
-    model::EdgeState,
+    model::{EdgeState, View},
     outputs::answers::{self, AnswerFormat},
     sink::{Flushed, Sink},
 };
@@ -42,19 +42,22 @@ pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
     let sink = Sink::stdout();
     let mut waiting = Vec::new();
     let mut told = Told::default();
+    let mut news = |view: &View, waiting: &mut Vec<u8>| {
+        if waiting.len() < MAX_WAITING {
+            let answer = failures::failures(view, options.before);
+            // Oldest first, as they happened.
+            for failing in answer.found.edges.iter().rev() {
+                if told.is_news(failing) {
+                    answers::line(failing, &answer, format, waiting);
+                }
+            }
+        }
+    };
     let look = |snapshot: &Snapshot| {
         if sink.is_closed() {
             return Ok(ControlFlow::Break(()));
         }
-        if waiting.len() < MAX_WAITING {
-            let answer = failures::failures(&snapshot.view, options.before);
-            // Oldest first, as they happened.
-            for failing in answer.found.edges.iter().rev() {
-                if told.is_news(failing) {
-                    answers::line(failing, &answer, format, &mut waiting);
-                }
-            }
-        }
+        news(&snapshot.view, &mut waiting);
         if !waiting.is_empty()
             && let Some(room) = sink.room_now()
         {
@@ -63,6 +66,8 @@ pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
         Ok(ControlFlow::Continue(()))
     };
     let seen = see_while(origin, &asked.about, Then::Answer, Some(look)).await?;
+    // And what happened since the last look.
+    news(&seen.view, &mut waiting);
     match sink.finish(waiting, GRACE, || false).await {
         Flushed::Done => {}
         Flushed::Stuck => bail!("nobody reads the output: the last lines were thrown away"),

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// A line that is written again and again.
 pub(super) struct Progress {
     begun: Instant,
@@ -23,8 +25,18 @@ impl Progress {
 
     /// Shows that this host is watched, and `text`.
     pub(super) fn show(&self, text: &str) {
+        let stderr = std::io::stderr();
         let seconds = Duration::from_secs(self.begun.elapsed().as_secs());
         let seconds = humantime::format_duration(seconds);
+        // A terminal that takes nothing (Ctrl-S, a connection that hangs) keeps nobody waiting.
+        let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        if !poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0) {
+            return;
+        }
         self.is_shown.set(true);
         // There is nowhere else to say that this cannot be written.
         let _ = write!(

@@ -3,12 +3,16 @@
 use std::io::IsTerminal as _;
 
 use anyhow::{Context, Result};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     consumer::{Figures, Snapshot},
+    pace::{Pace, spent},
     source::Account,
-    thread::{First, Running},
+    thread::{First, LOOKS, LOOKS_PART, Running},
 };
 use crate::{
     model::View,
@@ -126,17 +130,22 @@ pub(super) async fn follow(
         Input(Option<Input>),
         Snapshot,
     }
+    let mut pace = Pace::new(LOOKS_PART, LOOKS);
     loop {
         let next = async {
+            let snapshot = async {
+                sleep_until(pace.next()).await;
+                snapshots.changed().await
+            };
             tokio::select! {
                 input = display.input() => Next::Input(input),
                 // The end of the run shows by itself.
-                Ok(()) = snapshots.changed() => Next::Snapshot,
+                Ok(()) = snapshot => Next::Snapshot,
             }
         };
         match run.or(next).await? {
             First::Ended(account) => return Ok(account),
-            First::Asked => break,
+            First::Asked | First::AskedAgain => break,
             First::Other(Next::Input(input)) => {
                 if !display.act(input)? {
                     run.stop();
@@ -144,10 +153,12 @@ pub(super) async fn follow(
                 }
             }
             First::Other(Next::Snapshot) => {
+                let before = spent();
                 let snapshot = snapshots.borrow_and_update().clone();
                 if let Some(snapshot) = snapshot {
                     display.show(choose(&snapshot.view), &snapshot.figures)?;
                 }
+                pace.took(spent().saturating_sub(before));
             }
         }
     }

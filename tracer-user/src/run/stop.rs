@@ -21,11 +21,6 @@ impl Stop {
     pub(super) fn ask(&self) {
         self.0.send_modify(|times| *times += 1);
     }
-
-    /// How often that was.
-    pub(super) fn times(&self) -> u32 {
-        *self.0.borrow()
-    }
 }
 
 impl Stopped {

@@ -40,10 +40,10 @@ pub async fn stream(options: StreamOptions) -> Result<Exit> {
         match run.or(pending::<()>()).await? {
             First::Ended(account) => break account,
             First::Other(()) => {}
-            First::Asked if is_live && run.is_asked_again() => {
+            First::AskedAgain if is_live => {
                 bail!("stopped at once by a second signal: the last events were thrown away")
             }
-            First::Asked => {}
+            First::Asked | First::AskedAgain => {}
         }
     };
     Ok(Exit::of(options.strict && account.lost > 0))

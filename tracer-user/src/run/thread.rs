@@ -1,21 +1,36 @@
 //! A run on a thread of its own, from the thread that started it.
 
-use std::{future::pending, ops::ControlFlow, thread};
+use std::{
+    future::pending,
+    ops::ControlFlow,
+    pin::pin,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::sleep_until,
+};
 
 use super::{
     consumer::{Consumer, Needs, Snapshot},
     drive::{self, drive},
+    pace::{Pace, spent},
     source::{Account, Origin, Source},
     stop::{Stop, Stopped},
 };
 use crate::{
     filter,
     sandbox::{self, Attaches, Needs as Rights},
-    signals::Signals,
+    signals::{SAME, Signals},
 };
+
+/// How often a snapshot is looked at, at most.
+pub(super) const LOOKS: Duration = Duration::from_millis(250);
+/// Of the time between two looks one part in so many may be spent on one.
+pub(super) const LOOKS_PART: u32 = 20;
 
 /// A run that has all it reads from, and has not begun.
 pub(super) struct Run {
@@ -27,6 +42,7 @@ pub(super) struct Run {
     attaches: Attaches,
     go: oneshot::Sender<()>,
     ended: oneshot::Receiver<Result<Account>>,
+    thread: JoinHandle<()>,
 }
 
 /// What came first.
@@ -35,6 +51,8 @@ pub(super) enum First<T> {
     Ended(Account),
     /// A signal asked it to stop, and it will.
     Asked,
+    /// And another one did, a while later.
+    AskedAgain,
     /// What else was waited for.
     Other(T),
 }
@@ -84,7 +102,7 @@ impl Run {
             let account = runtime.block_on(drive(&mut source, consumers, stopped));
             Ok((account, source))
         };
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("run".to_owned())
             .spawn(move || {
                 let (account, source) = match body(begin) {
@@ -104,10 +122,11 @@ impl Run {
                 attaches,
                 go,
                 ended,
+                thread,
             }),
             Err(_) => match ended.await {
                 Ok(Err(error)) => Err(error),
-                Ok(Ok(_)) | Err(_) => Err(broken()),
+                Ok(Ok(_)) | Err(_) => Err(broken(thread)),
             },
         }
     }
@@ -131,6 +150,7 @@ impl Run {
             stop,
             go,
             ended,
+            thread,
             ..
         } = self;
         // If it broke down, that shows at the end.
@@ -139,6 +159,8 @@ impl Run {
             signals,
             stop,
             ended,
+            thread: Some(thread),
+            asked: None,
         }
     }
 }
@@ -148,6 +170,9 @@ pub(super) struct Running {
     signals: Signals,
     stop: Stop,
     ended: oneshot::Receiver<Result<Account>>,
+    thread: Option<JoinHandle<()>>,
+    /// When a signal first asked it to stop.
+    asked: Option<Instant>,
 }
 
 impl Running {
@@ -156,20 +181,30 @@ impl Running {
     /// # Errors
     /// If the run broke down.
     pub(super) async fn or<T>(&mut self, other: impl Future<Output = T>) -> Result<First<T>> {
-        tokio::select! {
-            biased;
-            account = &mut self.ended => Ok(First::Ended(account.map_err(|_| broken())??)),
-            () = self.signals.stop() => {
-                self.stop.ask();
-                Ok(First::Asked)
+        let mut other = pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                account = &mut self.ended => return match account {
+                    Ok(account) => account.map(First::Ended),
+                    Err(_) => Err(self.thread.take().map_or_else(lost, broken)),
+                },
+                () = self.signals.stop() => match self.asked {
+                    None => {
+                        self.asked = Some(Instant::now());
+                        self.stop.ask();
+                        return Ok(First::Asked);
+                    }
+                    // A terminal that is closed has a hang-up sent twice.
+                    Some(asked) if asked.elapsed() < SAME => {}
+                    Some(_) => {
+                        self.stop.ask();
+                        return Ok(First::AskedAgain);
+                    }
+                },
+                other = &mut other => return Ok(First::Other(other)),
             }
-            other = other => Ok(First::Other(other)),
         }
-    }
-
-    /// Whether it was asked to stop more than once.
-    pub(super) fn is_asked_again(&self) -> bool {
-        self.stop.times() > 1
     }
 
     /// Asks it to stop.
@@ -198,12 +233,18 @@ impl Running {
         mut snapshots: watch::Receiver<Option<Snapshot>>,
         mut look: impl FnMut(&Snapshot) -> Result<ControlFlow<()>>,
     ) -> Result<Account> {
+        let mut pace = Pace::new(LOOKS_PART, LOOKS);
         loop {
-            match self.or(snapshots.changed()).await? {
+            let next = async {
+                sleep_until(pace.next()).await;
+                snapshots.changed().await
+            };
+            match self.or(next).await? {
                 First::Ended(account) => return Ok(account),
                 // What comes now is seen at the end.
-                First::Asked | First::Other(Err(_)) => break,
+                First::Asked | First::AskedAgain | First::Other(Err(_)) => break,
                 First::Other(Ok(())) => {
+                    let before = spent();
                     let snapshot = snapshots.borrow_and_update().clone();
                     if let Some(snapshot) = snapshot
                         && look(&snapshot)?.is_break()
@@ -211,6 +252,7 @@ impl Running {
                         self.stop();
                         break;
                     }
+                    pace.took(spent().saturating_sub(before));
                 }
             }
         }
@@ -219,6 +261,18 @@ impl Running {
     }
 }
 
-fn broken() -> anyhow::Error {
+/// The thread of the run ended, and did not say how.
+fn broken(thread: JoinHandle<()>) -> anyhow::Error {
+    let Err(panic) = thread.join() else {
+        return lost();
+    };
+    let why = panic.downcast_ref::<String>().map(String::as_str);
+    match why.or_else(|| panic.downcast_ref::<&str>().copied()) {
+        Some(why) => anyhow!("the thread of the run broke down: {why}"),
+        None => lost(),
+    }
+}
+
+fn lost() -> anyhow::Error {
     anyhow!("the thread of the run broke down")
 }

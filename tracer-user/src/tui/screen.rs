@@ -1,6 +1,6 @@
 //! The terminal. Nothing here waits for it: keys come from a thread, and another one writes, so
 //! that neither a user who stops the output (Ctrl-S) nor a slow line keeps the caller's loop, which
-//! also drains the kernel's ring, from going on. A frame for which the terminal is not ready yet is
+//! also hears signals, from going on. A frame for which the terminal is not ready yet is
 //! left out, and the next one makes up for it.
 
 use std::{

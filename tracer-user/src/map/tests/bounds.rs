@@ -227,7 +227,9 @@ fn the_end_of_a_server_stays_among_health_checks() {
 
 #[test]
 fn all_listeners_are_there_and_those_beyond_are_counted() {
-    let haproxy = of_app(10, "/opt/haproxy", 0.5);
+    let mut haproxy = Arc::unwrap_or_clone(of_app(10, "/opt/haproxy", 0.5));
+    haproxy.uid = Some(1000);
+    let haproxy = Arc::new(haproxy);
     let mut map = Map::new(Options::ONE_HOST);
     // Of one user.
     let most = listeners::MAX_WORDS as u32 / 32 * 21;

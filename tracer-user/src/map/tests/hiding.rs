@@ -346,6 +346,78 @@ fn a_users_network_namespace_takes_nobodys_address() {
     assert!(edges.contains_key("web-1 -> 10.0.0.9:5432"), "{edges:?}");
 }
 
+/// `IP_FREEBIND` needs no right: a socket may be bound to an address that nobody has here, and listen.
+#[test]
+fn a_user_that_binds_an_address_of_others_does_not_have_it() {
+    let web = of_user(0, "web.service");
+    let evil = of_user(1000, "session-3.scope");
+    let sshd = of_user(0, "sshd.service");
+    let db = address("10.0.0.9:5432");
+    let mut listens_there = listens(&evil, 1, 5432);
+    if let Body::Listen(it) = &mut listens_there.body {
+        it.listener.local = db;
+    }
+    // It dials from there as well, in vain.
+    let mut dialled = dials(&evil, stranger(1), 3);
+    dialled.local = SocketAddr::new(db.ip(), 40_001);
+    let events = [
+        listens(&sshd, 1, 22),
+        listens_there,
+        dialled.fails(2.0, Reason::Other),
+        dials(&web, db, 1).closes(3.0, 1, 1),
+        dials(&web, address("10.0.0.9:22"), 2).closes(3.0, 1, 1),
+    ];
+    let back: Vec<Event> = events.iter().rev().cloned().collect();
+    for events in [&events[..], &back[..]] {
+        let view = map_of(events);
+        let edges = edges(&view);
+        for port in [22, 5432] {
+            let edge = format!("web.service -> 10.0.0.9:{port}");
+            assert!(edges.contains_key(&edge), "{edges:?}");
+        }
+        let evil = find(&view, "session-3.scope").expect("it is there");
+        assert!(!evil.addresses.contains(&Address::from(db)), "{evil:?}");
+    }
+    // What root's services listen at, their host has.
+    let mut of_host = listens(&sshd, 1, 22);
+    if let Body::Listen(it) = &mut of_host.body {
+        it.listener.local = address("10.0.0.9:22");
+    }
+    let dialled = dials(&web, address("10.0.0.9:22"), 2).closes(3.0, 1, 1);
+    let edges = edges(&map_of(&[of_host, dialled]));
+    assert!(
+        edges.contains_key("web.service -> sshd.service:22"),
+        "{edges:?}"
+    );
+}
+
+/// `process` in a container.
+fn contained(process: &Arc<Process>) -> Arc<Process> {
+    let mut process = Arc::unwrap_or_clone(Arc::clone(process));
+    let workload = process.workload.as_mut().map(Arc::make_mut);
+    workload.expect("a workload").kind = WorkloadKind::Container;
+    Arc::new(process)
+}
+
+#[test]
+fn what_a_container_calls_an_address_is_no_name_of_it_for_others() {
+    let at = address("198.51.100.7:443");
+    let web = of_user(0, "web.service");
+    for uid in [0, 101] {
+        let evil = contained(&of_user(uid, "evil"));
+        let named = called(
+            dials(&evil, at, 1).closes(1.0, 1, 1),
+            "db.internal",
+            NameSource::Dns,
+        );
+        let view = map_of(&[named, dials(&web, at, 2).closes(2.0, 1, 1)]);
+        let edges = edges(&view);
+        for edge in ["web.service -> 198.51.100.7:443", "evil -> db.internal:443"] {
+            assert!(edges.contains_key(edge), "{edge}: {edges:?}");
+        }
+    }
+}
+
 #[test]
 fn a_users_programs_in_units_of_root_leave_room_for_roots() {
     let mut map = Map::new(Options::ONE_HOST);

@@ -10,13 +10,17 @@ use crate::model::{Event, Kind};
 
 /// Counts events of the kernel.
 #[derive(Debug, Default)]
-pub(crate) struct Count(Arc<AtomicU64>);
+pub(crate) struct Count {
+    events: Arc<AtomicU64>,
+    /// What comes when a run ends is of no time that was measured.
+    is_ending: bool,
+}
 
 impl Count {
     /// And where the number is found.
     pub(crate) fn new() -> (Self, Arc<AtomicU64>) {
         let count = Self::default();
-        let number = Arc::clone(&count.0);
+        let number = Arc::clone(&count.events);
         (count, number)
     }
 }
@@ -32,9 +36,13 @@ impl Consumer for Count {
     }
 
     fn event(&mut self, event: &Event) -> Take {
-        if !matches!(event.body.kind(), Kind::Start | Kind::Loss | Kind::Stop) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+        if !self.is_ending && !matches!(event.body.kind(), Kind::Start | Kind::Loss | Kind::Stop) {
+            self.events.fetch_add(1, Ordering::Relaxed);
         }
         Take::More
+    }
+
+    fn ending(&mut self) {
+        self.is_ending = true;
     }
 }

@@ -74,7 +74,7 @@ pub(crate) type Wait<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// What is left to do when a run is over.
 pub(crate) type Finish = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// What takes events. All of it is called on the thread of the run: what may block stands behind a queue.
+/// What takes events. All of it is called on the thread of the run: whoever may read slowly stands behind a queue.
 pub(crate) trait Consumer: Send {
     /// What it has to be told.
     fn needs(&self) -> Needs;

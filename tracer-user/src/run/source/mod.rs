@@ -98,7 +98,7 @@ impl Origin {
             Self::Recorded { paths, skip_bad } => {
                 // Whoever recorded processes asked for them.
                 let filter = filter.with_processes();
-                let recorded = Recorded::read(paths, skip_bad, filter, stopped);
+                let recorded = Recorded::new(paths, skip_bad, filter, stopped);
                 Source::Recorded(Box::new(recorded))
             }
         })

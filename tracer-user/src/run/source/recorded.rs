@@ -56,8 +56,17 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How many lines were left out, by the name of the recording.
 type Skipped = Vec<(String, u64)>;
 
+/// What the reader begins with.
+struct Pending {
+    paths: Vec<PathBuf>,
+    skip_bad: bool,
+    queue: mpsc::Sender<Vec<Event>>,
+}
+
 /// Recordings, merged by time: they are read on a thread of its own.
 pub(in crate::run) struct Recorded {
+    /// What is to be read: nothing of it before the run begins, with no more rights than it needs.
+    pending: Option<Pending>,
     batches: mpsc::Receiver<Vec<Event>>,
     /// Of the batch that was begun.
     batch: vec::IntoIter<Event>,
@@ -71,19 +80,23 @@ pub(in crate::run) struct Recorded {
 }
 
 impl Recorded {
-    /// Begins to read them.
-    pub(super) fn read(
+    /// Reads them, once that is waited for.
+    pub(super) fn new(
         paths: Vec<PathBuf>,
         skip_bad: bool,
         filter: Filter,
         stopped: Stopped,
     ) -> Self {
         let (queue, batches) = mpsc::channel(QUEUE);
-        let reader = thread::spawn(move || pass_on(&paths, skip_bad, &queue));
         Self {
+            pending: Some(Pending {
+                paths,
+                skip_bad,
+                queue,
+            }),
             batches,
             batch: Vec::new().into_iter(),
-            reader: Some(reader),
+            reader: None,
             filter,
             stopped,
             deadline: None,
@@ -94,6 +107,9 @@ impl Recorded {
 
     /// Waits for events, or the end.
     pub(super) async fn ready(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            self.reader = Some(thread::spawn(move || pass_on(&pending)));
+        }
         if self.is_over || !self.batch.as_slice().is_empty() {
             return;
         }
@@ -164,14 +180,24 @@ async fn until(deadline: Option<Instant>) {
 /// Reads to the end, or until nobody wants more. Returns how many lines were left out, by the name
 /// of the recording.
 fn pass_on(
-    paths: &[PathBuf],
-    skip_bad: bool,
-    queue: &mpsc::Sender<Vec<Event>>,
+    Pending {
+        paths,
+        skip_bad,
+        queue,
+    }: &Pending,
 ) -> Result<Skipped, ReplayError> {
-    let mut merge = Merge::open(paths, skip_bad)?;
+    let mut merge = Merge::open(paths, *skip_bad)?;
     let mut batch = Vec::with_capacity(BATCH);
-    while let Some(event) = merge.next_event()? {
-        batch.push(event);
+    loop {
+        match merge.next_event() {
+            Ok(Some(event)) => batch.push(event),
+            Ok(None) => break,
+            Err(error) => {
+                // What came before it counts.
+                let _ = queue.blocking_send(batch);
+                return Err(error);
+            }
+        }
         // What is told now is handed over before it is waited for more.
         if batch.len() == BATCH || merge.may_wait() {
             let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
