@@ -13,6 +13,7 @@
 //!   space embeds is checked against these sources by `cargo xtask build-ebpf --check`;
 //! - byte order is the machine's, except where a field says otherwise.
 
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![no_std]
 
 mod observers;

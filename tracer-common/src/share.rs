@@ -11,7 +11,7 @@
 //! many are in it.
 
 /// How many times as much as is free one payer may have.
-const PART: i32 = 7;
+const PART: i64 = 7;
 
 /// A group has to itself what is left of a table after so many bits are shifted out: an eighth.
 const OWN_ROOM: u32 = 3;
@@ -28,6 +28,9 @@ const HOME: u32 = 3 * OWN;
 
 /// How many payers are told apart: users, blocks of users, network namespaces and ports of root's.
 pub const PAYERS: u32 = 4 * OWN;
+
+/// The number of a payer's group is in its first bits.
+const GROUP: u32 = 30;
 
 /// Pays for what is nobody's, as far as is known. Root does not pay by its number.
 pub const NOBODY: u32 = 0;
@@ -47,34 +50,31 @@ impl Group {
     /// How many there are.
     pub const COUNT: usize = 3;
 
-    /// The one of `payer`.
+    /// The number of the group of `payer`.
     #[inline(always)]
-    pub const fn of(payer: u32) -> Self {
-        match payer {
-            HOME => Self::Home,
-            _ if payer > HOME => Self::Inbound,
-            _ => Self::Others,
-        }
+    pub const fn number(payer: u32) -> u32 {
+        payer >> GROUP
     }
 
-    /// What is free for this group of a table for `room` entries, of which the groups have `held`. The counts are
-    /// of several processors at work, and may be less than none for a moment.
-    #[inline(always)]
-    pub const fn free(self, held: [i32; Self::COUNT], room: i32) -> i32 {
-        let [others, inbound, home] = held;
-        let part = room >> OWN_ROOM;
-        let own = match self {
-            Self::Others => others,
-            Self::Inbound => inbound,
-            Self::Home => home,
-        };
-        // All have their part at least, also where it is not used; but this group can use its own.
-        let taken = max(others, part)
-            .wrapping_add(max(inbound, part))
-            .wrapping_add(max(home, part));
-        room.wrapping_sub(taken)
-            .wrapping_add(max(part.wrapping_sub(own), 0))
+    /// The one of `payer`.
+    pub const fn of(payer: u32) -> Self {
+        match Self::number(payer) {
+            0 => Self::Others,
+            1 => Self::Inbound,
+            _ => Self::Home,
+        }
     }
+}
+
+/// What is free of a table for `room` entries for the group that has `own`, where the groups have `held`. The counts
+/// are of several processors at work, and may be less than none for a moment.
+#[inline(always)]
+pub fn free(own: i32, held: [i32; Group::COUNT], room: i32) -> i64 {
+    let room = i64::from(room);
+    let part = room >> OWN_ROOM;
+    // All have their part at least, also where it is not used; but this group can use its own.
+    let [others, inbound, home] = held.map(|held| or_none(i64::from(held) - part));
+    room - 3 * part - others - inbound - home + or_none(part - i64::from(own))
 }
 
 /// Who pays for what is of the user `uid` in the network namespace `netns`; `home` is the host's own, or 0 if that
@@ -84,24 +84,31 @@ impl Group {
 /// in, as strangers choose how many. Elsewhere whoever is root in a container chooses ports, so there the namespace pays,
 /// once for what comes in and once for all else.
 #[inline(always)]
-pub const fn payer(uid: u32, netns: u32, home: u32, port: u16) -> u32 {
-    if uid == 0 && home != 0 && netns == home {
-        HOME + port as u32
-    } else if uid == 0 {
-        // Namespaces have consecutive numbers.
-        let place = (netns << 1) | (port != 0) as u32;
-        ELSEWHERE + place % OWN
-    } else if uid < OWN {
-        uid
-    } else {
-        OWN + (uid >> 16)
-    }
+pub fn payer(uid: u32, netns: u32, home: u32, port: u16) -> u32 {
+    let is_root = is_zero(uid);
+    let at_home = is_root & !is_zero(home) & is_zero(netns ^ home);
+    let is_small = is_negative(i64::from(uid) - i64::from(OWN));
+    let [is_root, at_home, is_small] = [is_root, at_home, is_small].map(|it| it as u32);
+    // Namespaces have consecutive numbers.
+    let is_inbound = !is_zero(u32::from(port)) as u32;
+    let place = (netns << 1) | (is_inbound & 1);
+    let group = (is_inbound & Group::Inbound as u32) | (!is_inbound & Group::Home as u32);
+    (at_home & ((group << GROUP) | (HOME + u32::from(port))))
+        | (is_root & !at_home & (ELSEWHERE + place % OWN))
+        | (!is_root & is_small & uid)
+        | (!is_root & !is_small & (OWN + (uid >> 16)))
+}
+
+/// Where what `payer` has is counted: less than [`PAYERS`].
+#[inline(always)]
+pub const fn place(payer: u32) -> u32 {
+    payer & ((1 << GROUP) - 1)
 }
 
 /// Whether a payer that has `own` entries may have one more of those that are `free` for its group.
 #[inline(always)]
-pub const fn has_room(own: i32, free: i32) -> bool {
-    free > 0 && (own as i64) < PART as i64 * free as i64
+pub fn has_room(own: i32, free: i64) -> bool {
+    is_negative(-free) & is_negative(i64::from(own) - PART * free) != 0
 }
 
 /// The user, or the first of a block of users, that this payer stands for; none if it is root's, or nobody's.
@@ -114,9 +121,38 @@ pub const fn user(payer: u32) -> Option<u32> {
     }
 }
 
+// The kernel tries every path of a program before it lets it run, and what each of these asks would double their
+// number. So they are masks, of all bits or none.
+
+#[cfg(target_arch = "bpf")]
 #[inline(always)]
-const fn max(one: i32, other: i32) -> i32 {
-    if one > other { one } else { other }
+fn is_negative(number: i64) -> i64 {
+    let mut mask = number;
+    // SAFETY: nothing but a number is changed. The compiler, which would make a branch of it, does not see what it is.
+    unsafe {
+        core::arch::asm!(
+            "{mask} s>>= 63",
+            mask = inout(reg) mask,
+            options(pure, nomem, nostack),
+        );
+    }
+    mask
+}
+
+#[cfg(not(target_arch = "bpf"))]
+fn is_negative(number: i64) -> i64 {
+    number >> 63
+}
+
+#[inline(always)]
+fn is_zero(number: u32) -> i64 {
+    is_negative(i64::from(number) - 1)
+}
+
+/// The number, or 0 if it is less.
+#[inline(always)]
+fn or_none(number: i64) -> i64 {
+    number & !is_negative(number)
 }
 
 #[cfg(test)]
@@ -148,7 +184,7 @@ mod tests {
         fn take(&mut self, payer: u32) -> bool {
             let group = Group::of(payer);
             let own = self.own.entry(payer).or_default();
-            let has_room = has_room(*own, group.free(self.held, self.room));
+            let has_room = has_room(*own, free(self.held[group as usize], self.held, self.room));
             if has_room {
                 *own += 1;
                 self.held[group as usize] += 1;
@@ -210,7 +246,7 @@ mod tests {
         for room in [8, 64, 256, 4096] {
             let part = room >> OWN_ROOM;
             // What one payer of a group has of its part: nearly all.
-            let least = part - part / (PART + 1) - 1;
+            let least = part - part / (PART as i32 + 1) - 1;
             for many in 1..=greedy().len() {
                 let mut state = many as u64;
                 for _ in 0..20 {
@@ -259,7 +295,7 @@ mod tests {
             assert!(table.all() <= ROOM, "{:?}", table.held);
             for group in [Group::Others, Group::Inbound, Group::Home] {
                 let held = table.held[group as usize];
-                let free = group.free(table.held, ROOM);
+                let free = free(held, table.held, ROOM) as i32;
                 assert!(held + free >= ROOM >> OWN_ROOM, "{:?}", table.held);
                 assert!(free <= ROOM - table.all(), "{:?}", table.held);
             }
@@ -273,20 +309,20 @@ mod tests {
             let payers: Vec<u32> = (1000..1000 + greedy).collect();
             // In turns.
             while payers.iter().filter(|it| table.take(**it)).count() > 0 {}
-            let free = Group::Others.free(table.held, 16_384);
-            assert!(free >= 12_288 / (2 + 7 * greedy as i32), "{greedy}: {free}");
-            assert!(has_room(0, free) && has_room(free, free));
+            let free = free(table.held[0], table.held, 16_384);
+            assert!(
+                free >= 12_288 / (2 + 7 * i64::from(greedy)),
+                "{greedy}: {free}"
+            );
+            assert!(has_room(0, free) && has_room(free as i32, free));
         }
     }
 
     #[test]
     fn counts_that_are_less_than_none_for_a_moment_make_no_room() {
-        assert_eq!(
-            Group::Home.free([-3, 0, 0], 64),
-            Group::Home.free([0; 3], 64)
-        );
+        assert_eq!(free(0, [-3, 0, 0], 64), free(0, [0; 3], 64));
         assert!(has_room(-1, 1) && !has_room(-1, 0));
-        assert!(!has_room(0, Group::Others.free([i32::MAX, 0, 0], 64)));
+        assert!(!has_room(0, free(i32::MAX, [i32::MAX, 0, 0], 64)));
     }
 
     #[test]
@@ -337,7 +373,10 @@ mod tests {
             for netns in [0, 1, HOST, u32::MAX] {
                 for port in [0, 1, u16::MAX] {
                     let payer = payer(uid, netns, HOST, port);
-                    assert!(payer < PAYERS && payer != NOBODY, "{uid} {netns} {port}");
+                    assert!(
+                        place(payer) < PAYERS && payer != NOBODY,
+                        "{uid} {netns} {port}"
+                    );
                 }
             }
         }

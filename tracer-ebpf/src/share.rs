@@ -37,19 +37,20 @@ impl Table {
 
     #[inline(always)]
     fn place_of(self, payer: u32) -> u32 {
-        self as u32 * PAYERS + payer
+        self as u32 * PAYERS + share::place(payer)
     }
 
     /// Whether `payer` may have one more entry.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn has_room(self, payer: u32) -> bool {
         let (Some(own), Some(held)) = (PAID.get(self.place_of(payer)), HELD.get(self as u32))
         else {
             return false;
         };
-        let [others, inbound, home] = &held.0;
+        let [others, inbound, home, _] = &held.0;
+        let of_group = read(&held.of(payer).count);
         let held = [&others.count, &inbound.count, &home.count].map(read);
-        let free = Group::of(payer).free(held, self.room() as i32);
+        let free = share::free(of_group, held, self.room() as i32);
         let has_room = share::has_room(read(own), free);
         if !has_room
             && let Self::Connections = self
@@ -73,19 +74,13 @@ impl Table {
         self.add(payer, -1);
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn add(self, payer: u32, entries: i32) {
         if let Some(own) = PAID.get(self.place_of(payer)) {
             add(own, entries);
         }
         if let Some(held) = HELD.get(self as u32) {
-            let [others, inbound, home] = &held.0;
-            let group = match Group::of(payer) {
-                Group::Others => others,
-                Group::Inbound => inbound,
-                Group::Home => home,
-            };
-            add(&group.count, entries);
+            add(&held.of(payer).count, entries);
         }
     }
 }
@@ -93,7 +88,18 @@ impl Table {
 /// How many entries of a table each group of payers has.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Held([Count; Group::COUNT]);
+pub(crate) struct Held([Count; Held::COUNT]);
+
+impl Held {
+    /// The groups, and one that nobody is in: their number is a power of two.
+    const COUNT: usize = 4;
+
+    /// The count of the group of `payer`.
+    #[inline(always)]
+    fn of(&self, payer: u32) -> &Count {
+        &self.0[Group::number(payer) as usize % Self::COUNT]
+    }
+}
 
 /// A count that many processors write, on a line of their caches of its own: nothing else is within that.
 #[repr(C)]
@@ -126,7 +132,7 @@ pub(crate) fn of_owner(sock: Sock, netns: u32, port: u16) -> u32 {
 }
 
 /// Likewise, of a user, if it is known which.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn of_user(uid: Option<u32>, netns: u32, port: u16) -> u32 {
     match uid {
         Some(uid) => share::payer(uid, netns, HOME_NETNS.load(), port),

@@ -252,7 +252,7 @@ mod tests {
         }
         for room in [0, 1, 7, 16, 50] {
             for held in (0..20_i32).flat_map(|a| (0..20).map(move |b| [a, b, (a + b) % 9])) {
-                let theirs = share::Group::Inbound.free(held, room);
+                let theirs = share::free(held[1], held, room);
                 let ours = Group::Inbound.free(held.map(|it| it as usize), room as usize);
                 assert_eq!(ours, theirs.max(0) as usize, "{held:?} of {room}");
                 for own in 0..40_i32 {
