@@ -73,6 +73,8 @@ pub(super) struct Facts {
     pub(super) listeners: Listeners,
     /// Which network namespaces have an address.
     owners: Sightings<Address, (HostId, u32)>,
+    /// Which may have it, as a socket there says so of which nobody knows whether that is true.
+    claims: Sightings<Address, (HostId, u32)>,
     /// When each of these was seen last.
     present: Presence,
     /// Who takes what comes in there.
@@ -88,6 +90,7 @@ impl Default for Facts {
         Self {
             listeners: Listeners::default(),
             owners: Sightings::new(MAX_SEEN),
+            claims: Sightings::new(MAX_SEEN),
             present: Presence::new(MAX_SEEN),
             takers: Sightings::new(MAX_SEEN),
             servers: Sightings::new(MAX_SEEN),
@@ -108,8 +111,12 @@ impl Facts {
         let netns = (place.host, place.netns);
         self.is_present(netns, word.payer, is_users, word.time);
         // It may outlive the address.
-        if word.listens && claims {
-            self.owns(netns, word.payer, place.address, [word.time; 2]);
+        if word.listens && is_users != Some(true) {
+            let times = [word.time; 2];
+            match claims {
+                true => _ = self.owns(netns, word.payer, place.address, times),
+                false => self.may_own(netns, word.payer, place.address, times),
+            }
         }
         self.listeners.tell(place, word);
     }
@@ -132,6 +139,24 @@ impl Facts {
             self.cut.entry(netns.0).or_default().owners += 1;
         }
         known
+    }
+
+    /// That network namespace may have `address`: it is not known to have it, nor is any other one then.
+    pub(super) fn may_own(
+        &mut self,
+        netns: (HostId, u32),
+        payer: Payer,
+        address: Address,
+        times: [Timestamp; 2],
+    ) {
+        let ip = address.ip();
+        if ip.is_loopback() || ip.is_unspecified() {
+            return;
+        }
+        let known = self.claims.tell((netns.0, payer), address, netns, times);
+        if known == SightingId::NONE {
+            self.cut.entry(netns.0).or_default().owners += 1;
+        }
     }
 
     /// That network namespace is there, for what `is_users` or not, if that is known; `payer` pays for it.
@@ -442,7 +467,7 @@ impl Facts {
         let mut known = self.owners.of(&address);
         let since = known.find(|it| it.who == (host, netns));
         let since = since.map_or(time, |it| it.first.min(time));
-        let others = self.owners.of(&address);
+        let others = self.owners.of(&address).chain(self.claims.of(&address));
         let mut others = others.filter(|it| it.who.0 == host && it.who.1 != netns);
         others.any(|it| {
             let place = Place {
@@ -471,7 +496,12 @@ impl Facts {
         }
         let counts = |netns| self.is_reached(from, netns, address, realms);
         match self.owners.last(&address, time, counts) {
-            Some(last) => Some(Some(last.who)),
+            Some(last) => {
+                let mut claims = self.claims.of(&address);
+                let is_one = !claims
+                    .any(|it| it.who.0 == last.who.0 && it.who != last.who && it.first <= time);
+                is_one.then_some(Some(last.who))
+            }
             None => (!self.owners.is_seen(&address, time, counts)).then_some(None),
         }
     }

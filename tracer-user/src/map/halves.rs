@@ -428,7 +428,10 @@ impl Halves {
         let owner = match is_users {
             Some(true) => SightingId::NONE,
             Some(false) | None if has => self.facts.owns((host, netns), of.1, local, times),
-            Some(false) | None => SightingId::NONE,
+            Some(false) | None => {
+                self.facts.may_own((host, netns), of.1, local, times);
+                SightingId::NONE
+            }
         };
         let taker = match (half.came_in(), &event.process) {
             (Some(place), Some(_)) => self.facts.takes(place, of.1, node, times),

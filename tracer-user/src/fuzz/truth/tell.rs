@@ -117,7 +117,8 @@ pub(super) fn process(name: &str, pid: u32) -> Arc<Process> {
         })),
         pid,
         ppid: None,
-        uid: None,
+        // What is not root's may claim any address.
+        uid: pid.is_multiple_of(2).then_some(0),
         comm: name.trim_end_matches(".service").into(),
         exe: Some(format!("/usr/bin/{name}").into()),
         args: None,
