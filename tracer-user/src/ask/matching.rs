@@ -119,10 +119,39 @@ impl<'a> Matching<'a> {
             }
             arrivals.tell(view, proof);
         }
+        let connections = self.by_address();
+        if connections > 0 {
+            proof.doubt(Doubt::Unmatched { connections });
+        }
         let workloads = self.ownerless();
         if workloads > 0 {
             proof.doubt(Doubt::Ownerless { workloads });
         }
+    }
+
+    /// Connections of edges that are in both maps, whose client is a workload in one and an address in the other,
+    /// which watched the host of that workload as well: they may be of others there.
+    fn by_address(&self) -> u64 {
+        let connections = self.edges.iter().map(|(one, other)| {
+            let sides = [(self.before, *one), (self.after, *other)];
+            let [one, other] = sides.map(|(view, at)| {
+                let edge = &view.edges[at];
+                (view, edge, &view.nodes[edge.client])
+            });
+            let ((view, edge, _), (.., workload)) = match (one.2.kind, other.2.kind) {
+                (NodeKind::Remote, NodeKind::Workload) => (one, other),
+                (NodeKind::Workload, NodeKind::Remote) => (other, one),
+                _ => return 0,
+            };
+            let host = workload.host.as_ref().map(|it| &it.id);
+            let is_watched = view.coverage.iter().any(|it| Some(&it.host.id) == host);
+            if is_watched {
+                edge.evidence.server_only
+            } else {
+                0
+            }
+        });
+        connections.fold(0, u64::saturating_add)
     }
 
     /// How many new workloads of users are like one that is gone, as who knows no users tells it: they are no

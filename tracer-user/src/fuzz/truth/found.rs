@@ -120,3 +120,33 @@ fn an_end_that_one_run_did_not_find_is_found_by_the_next() {
         assert_eq!(view.edges.len(), 1, "without {line:?}");
     }
 }
+
+/// What is open at a server since a time at which nobody watched that may be of any client there.
+#[test]
+fn who_is_known_by_an_address_is_not_surely_the_same() {
+    let late = |client, time, lasts| Deed {
+        address: index(2),
+        ..deed(client, 0, How::AcceptedLate, (time, lasts))
+    };
+    let world = World {
+        services: vec![service(Space::Root(1), None)],
+        clients: vec![Space::Root(0), Space::Root(0)],
+        deeds: vec![late(1, 800.2, 0.001), late(0, 669.0, 132.14)],
+        pauses: vec![Pause {
+            host: 1,
+            from: 613.9,
+            lasts: 151.1,
+            is_killed: false,
+        }],
+        part: Some((792.8, 999.5)),
+        fate: Fate::Whole,
+    };
+    let less = World {
+        deeds: world.deeds[1..].to_vec(),
+        ..world.clone()
+    };
+    let (events, before) = told(&world);
+    let (fewer, after) = told(&less);
+    let [events, fewer] = [events, fewer].map(|it| view_of(&it, world.part));
+    compare(&world, (&events, &before), (&fewer, &after));
+}
