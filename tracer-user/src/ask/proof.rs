@@ -177,8 +177,8 @@ pub enum Doubt {
         /// How many.
         connections: u64,
     },
-    /// Connections that nobody saw begin led to addresses of which nobody knows whose they are, as several hosts
-    /// were watched: their other ends may be told of, too.
+    /// Connections that nobody saw begin lead to addresses, or come from some, of which nobody knows whose they are,
+    /// as several hosts were watched: their other ends may be told of, too.
     Unmatched {
         /// How many.
         connections: u64,

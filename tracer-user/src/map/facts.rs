@@ -101,19 +101,19 @@ impl Default for Facts {
 
 impl Facts {
     /// A socket listens, or does so no more; `is_users` says, if it is known, whether its place is a user's, and
-    /// `claims` whether its namespace has its address because it says so.
+    /// `is_trusted` whether its namespace has its address because it says so.
     pub(super) fn listener(
         &mut self,
         place: Place,
         word: Word,
-        (is_users, claims): (Option<bool>, bool),
+        (is_users, is_trusted): (Option<bool>, bool),
     ) {
         let netns = (place.host, place.netns);
         self.is_present(netns, word.payer, is_users, word.time);
         // It may outlive the address.
         if word.listens && is_users != Some(true) {
             let times = [word.time; 2];
-            match claims {
+            match is_trusted {
                 true => _ = self.owns(netns, word.payer, place.address, times),
                 false => self.may_own(netns, word.payer, place.address, times),
             }

@@ -326,8 +326,10 @@ impl Map {
             payer: Payer::of_process(process, place.netns, 0),
         };
         let is_users = process.map(Process::is_in_users_place);
-        let claims = process.is_some_and(Process::is_trusted_with_addresses);
-        self.halves.facts.listener(place, word, (is_users, claims));
+        let is_trusted = process.is_some_and(Process::is_trusted_with_addresses);
+        self.halves
+            .facts
+            .listener(place, word, (is_users, is_trusted));
         let (address, port) = (place.address, place.port);
         let what = match listens {
             true => (!is_found).then_some(Happened::Listen { address, port }),

@@ -286,7 +286,7 @@ fn words(doubt: &Doubt) -> String {
             plural(*connections)
         ),
         Doubt::Unmatched { connections } => format!(
-            "{} that nobody saw begin led to addresses of which it is not known whose they are",
+            "{} that nobody saw begin lead to addresses, or come from some, of which it is not known whose they are",
             plural(*connections)
         ),
         Doubt::Shorter {
