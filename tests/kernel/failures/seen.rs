@@ -93,9 +93,14 @@ impl Seen {
     /// `Netns::acknowledge_at_once`). tracer then tells that it is over when the socket goes, says
     /// so, and does not guess why.
     fn was_hidden(&mut self, attempt: &Attempt) -> Result<bool> {
+        let mut ends = attempt.ends();
+        // The port is chosen after the entry is made. What is run where the error is shown notes it,
+        // in the same interrupt as the end, and may be hidden with it.
+        let port = ends["client"]["port"].take();
+        ends["client"]["port"] = json!({"$any": [null, port]});
         let pattern = json!({
             "event": "fail",
-            "connection": attempt.ends(),
+            "connection": ends,
             "process": {"pid": attempt.pid},
             "failure": {"reason": "other", "errno": null},
             "evidence": {"end": "scan"},
