@@ -1,7 +1,12 @@
 //! Loads and attaches the programs of a plan. Nothing is pinned: the kernel takes all
 //! of it away when this process ends, however it ends.
 
-use std::{cell::LazyCell, io, thread};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{LazyLock, Mutex},
+    thread,
+};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness, Pod, VerifierLogLevel,
@@ -86,6 +91,12 @@ fn make_loader() -> Loader {
     loader
 }
 
+/// The types of the kernel's functions; none if it does not tell them.
+type OfFunctions<'a> = dyn Fn() -> Option<&'a Btf> + Sync + 'a;
+
+/// How many threads load programs: two of them take most of the time, and are done beside the others.
+const LOADERS: usize = 2;
+
 /// A value that a loader keeps. There is one loader in a run, and no more than some attempts.
 fn kept<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
@@ -105,7 +116,7 @@ pub(super) fn attach(
 ) -> Result<Attached, AttachError> {
     let mut failed = Vec::new();
     let mut refused: Vec<(HookSet, Program)> = Vec::new();
-    let btf = LazyCell::new(|| Btf::parse(&types.functions, Endianness::default()).ok());
+    let btf = LazyLock::new(|| Btf::parse(&types.functions, Endianness::default()).ok());
     let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
     let mut loader = loader.wait();
     loader
@@ -179,32 +190,66 @@ pub(super) fn load_one(types: &Types, name: &str) -> Result<Ebpf, String> {
     Ok(ebpf)
 }
 
-/// Loads all programs, the likeliest to be refused first; then attaches them in order.
-/// Tells which one was refused, and why.
-fn attach_all<'a>(
+/// Loads all programs of a plan; then attaches them in order. Tells which one was refused, and why.
+fn attach_all(
     ebpf: &mut Ebpf,
     plan: &Plan,
-    btf: &dyn Fn() -> Option<&'a Btf>,
+    btf: &OfFunctions<'_>,
 ) -> Result<(), (Program, String)> {
-    let refused = |program: &Program, error| {
-        let why = format!("{}: {}", program.name, reason(&error));
-        (*program, why)
-    };
-    let life = plan.programs.iter().filter(|it| it.part == Part::Life);
-    let parts = plan.programs.iter().filter(|it| it.part != Part::Life);
-    for program in life.rev().chain(parts) {
-        let found = find(ebpf, program).map_err(|why| (of_life(program), why))?;
-        // One program may go to several places.
-        if found.fd().is_err() {
-            load(found, program.attachment, btf).map_err(|error| refused(program, error))?;
-        }
-    }
+    load_all(ebpf, plan, btf)?;
     let at_once = |it: &&Program| it.part != Part::Redirect;
     for program in plan.programs.iter().filter(at_once) {
         let found = find(ebpf, program).map_err(|why| (of_life(program), why))?;
-        attach_program(found, program.attachment).map_err(|error| refused(program, error))?;
+        attach_program(found, program.attachment).map_err(|error| refused(program, &error))?;
     }
     Ok(())
+}
+
+/// Loads them side by side, the likeliest to be refused first. The kernel needs most of a start to
+/// prove them safe, and takes no lock for that from one who may load them at all (`bpf_check()`).
+fn load_all(
+    ebpf: &mut Ebpf,
+    plan: &Plan,
+    btf: &OfFunctions<'_>,
+) -> Result<(), (Program, String)> {
+    let life = plan.programs.iter().filter(|it| it.part == Part::Life);
+    let parts = plan.programs.iter().filter(|it| it.part != Part::Life);
+    let mut object: HashMap<_, _> = ebpf.programs_mut().collect();
+    let mut work = Vec::new();
+    for program in life.rev().chain(parts) {
+        match object.remove(program.name) {
+            Some(found) => work.push((program, found)),
+            // One program may go to several places.
+            None if work.iter().any(|(other, _)| other.name == program.name) => {}
+            None => return Err((of_life(program), missing(program))),
+        }
+    }
+    let work = Mutex::new(work.into_iter());
+    let first_refused = Mutex::new(None);
+    let take_turns = || {
+        while first_refused.lock().is_ok_and(|refused| refused.is_none())
+            && let Some((program, found)) = work.lock().ok().and_then(|mut work| work.next())
+        {
+            if let Err(error) = load(found, program.attachment, btf)
+                && let Ok(mut first) = first_refused.lock()
+            {
+                first.get_or_insert_with(|| refused(program, &error));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..LOADERS {
+            // One that is not to be had leaves its work to the others.
+            let _ = thread::Builder::new().spawn_scoped(scope, take_turns);
+        }
+        take_turns();
+    });
+    first_refused.into_inner().ok().flatten().map_or(Ok(()), Err)
+}
+
+fn refused(program: &Program, error: &ProgramError) -> (Program, String) {
+    let why = format!("{}: {}", program.name, reason(error));
+    (*program, why)
 }
 
 /// Attaches the programs that watch for replaced addresses, which the others do without.
@@ -235,13 +280,17 @@ fn find<'a>(
     program: &Program,
 ) -> Result<&'a mut aya::programs::Program, String> {
     ebpf.program_mut(program.name)
-        .ok_or_else(|| format!("the embedded eBPF object has no {}", program.name))
+        .ok_or_else(|| missing(program))
 }
 
-fn load<'a>(
+fn missing(program: &Program) -> String {
+    format!("the embedded eBPF object has no {}", program.name)
+}
+
+fn load(
     program: &mut aya::programs::Program,
     to: Attachment,
-    btf: &dyn Fn() -> Option<&'a Btf>,
+    btf: &OfFunctions<'_>,
 ) -> Result<(), ProgramError> {
     // Without BTF there is no plan at all.
     let btf = || btf().ok_or(ProgramError::NotLoaded);
