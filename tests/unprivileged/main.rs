@@ -1,5 +1,6 @@
 //! The suite that needs no privileges: the command line, and what tracer says when it may not.
 
+mod documents;
 mod files;
 mod formats;
 mod questions;
