@@ -6,6 +6,7 @@ mod formats;
 mod questions;
 mod recordings;
 mod rules;
+mod service;
 
 use std::{io::Write as _, process::Command};
 
