@@ -1,6 +1,7 @@
 //! The suite that needs no privileges: the command line, and what tracer says when it may not.
 
 mod documents;
+mod fields;
 mod files;
 mod formats;
 mod questions;
