@@ -17,6 +17,7 @@ use crate::model::{
     NameSource, NodeKind, Phase, Process, ProcessEvidence, ProcessKey, Reason, Repaired, SeenBy,
     Start, Stop, Totals, Tracer, Translation, Workload, WorkloadKind,
 };
+use crate::outputs::wire::map::Document;
 
 mod bounds;
 mod facts;
@@ -220,8 +221,13 @@ fn check(view: &View) -> View {
         assert!(edge.first_seen <= edge.last_seen);
         assert_eq!(edge.state == EdgeState::Ok, edge.failures() == 0);
     }
-    serde_json::to_string(view).expect("it can be written");
+    document(view);
     view.clone()
+}
+
+/// The map as it is printed.
+fn document(view: &View) -> serde_json::Value {
+    serde_json::to_value(Document(view)).expect("JSON")
 }
 
 /// Each edge as `client -> server:port`, with what was established, terminated and failed.
@@ -510,8 +516,7 @@ fn an_end_says_what_its_opening_did() {
     let all = map_of(&[&before[..], &openings, &ends].concat());
     let alone = map_of(&[&before[..], &ends].concat());
     assert_eq!(edges(&all), [(APP_TO_DB.to_owned(), (1, 1, 1))].into());
-    let json = |view: &View| serde_json::to_value(view).expect("JSON");
-    assert_eq!(json(&alone), json(&all));
+    assert_eq!(document(&alone), document(&all));
 }
 
 #[test]
@@ -543,7 +548,7 @@ fn who_served_an_address_last_does_not_depend_on_the_order_of_telling() {
             ]
             .concat(),
         );
-        serde_json::to_value(&view).expect("JSON")
+        document(&view)
     };
     let told = view(&[&stays, &opens, &ends]);
     let failed = |edge: &&serde_json::Value| edge["failed"]["refused"] == 1;
@@ -597,7 +602,7 @@ proptest! {
         let other = pair(1).1.tell(0.5, start());
         let view = |events: &[Event]| {
             let view = map_of(&[&[begin.clone(), other.clone()][..], events].concat());
-            serde_json::to_value(&view).expect("JSON")
+            document(&view)
         };
         prop_assert_eq!(view(&folded), view(&events));
     }

@@ -20,6 +20,7 @@ mod listener;
 mod loss;
 mod name;
 mod netns;
+mod omit;
 mod payer;
 mod process;
 pub(crate) mod program;
