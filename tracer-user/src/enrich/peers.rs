@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{Connection, Direction, Kind, Process, without_scope};
+use crate::model::{ByIdentity, Connection, Direction, Kind, Process, without_scope};
 
 /// How many pairs are kept. The kernel side follows half as many ends unless told otherwise, so
 /// those that live all find room, with as many that are over.
@@ -57,14 +57,11 @@ impl Peers {
         if changed.is_empty() {
             return;
         }
-        let new: HashMap<*const Process, &Arc<Process>> = changed
-            .iter()
-            .map(|(old, new)| (Arc::as_ptr(old), new))
-            .collect();
+        let new: ByIdentity<Process, Arc<Process>> = changed.iter().cloned().collect();
         let pairs = self.pairs.values_mut();
         let ends = pairs.flat_map(|pair| [&mut pair.client, &mut pair.server]);
         for process in ends.flatten() {
-            if let Some(new) = new.get(&Arc::as_ptr(process)) {
+            if let Some(new) = new.get(process) {
                 *process = Arc::clone(new);
             }
         }

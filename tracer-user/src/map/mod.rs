@@ -13,7 +13,6 @@ mod coverage;
 mod end;
 mod facts;
 pub mod focus;
-mod fold;
 mod halves;
 mod histogram;
 mod hosts;

@@ -16,6 +16,7 @@ mod evidence;
 mod fact;
 mod failure;
 mod host;
+mod identity;
 mod listener;
 mod loss;
 mod name;
@@ -44,6 +45,7 @@ pub use evidence::{AddressEvidence, DirectionEvidence, EndEvidence, Evidence, Pr
 pub use fact::{Cgroup, Fact, Fork, Opened, Redirect, Told};
 pub use failure::{Failure, Phase, Reason};
 pub use host::Host;
+pub use identity::{ArcId, ByIdentity};
 pub use listener::Listener;
 pub use loss::{Cause, Coverage, Ledger, Lost, Repaired, Tally};
 pub use name::{Called, Name, NameSource};

@@ -1,27 +1,33 @@
 //! Halves of edges: what one workload has with one remote, as its own end tells it.
 
-use std::{
-    collections::VecDeque,
-    hash::{BuildHasher as _, Hash, Hasher},
-    sync::Arc,
-};
+mod asked;
+mod half;
+mod tried;
+
+use std::{collections::VecDeque, hash::BuildHasher as _};
 
 use foldhash::{HashMap, HashSet, fast::RandomState};
 
+use self::{
+    asked::{Asked, Found, Hashed, payer_of},
+    tried::{MAX_SCANS, MAX_TRIED, Tried},
+};
 use super::{
     connections::REMEMBERED,
     counters::{Counters, Known, Share},
     facts::{Facts, Whose},
     kept::Standing,
-    listeners::Place,
-    nodes::{HostId, Latest, NodeId, Nodes},
-    presence::PresenceId,
+    nodes::{HostId, Nodes},
     realms::Realms,
     remotes::Charged,
     room::Owner,
     sightings::SightingId,
 };
-use crate::model::{Address, ConnectionEvent, Direction, Name, Payer, Process, Shares, Timestamp};
+use crate::model::{ArcId, ConnectionEvent, Direction, Payer, Process, Shares, Timestamp};
+
+pub(super) use asked::AskedId;
+pub(super) use half::{At, Half, HalfId, Link, Side};
+pub(super) use tried::MAX_FAILING_PORTS;
 
 /// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
 pub(super) const MAX_HALVES: usize = 262_144;
@@ -35,172 +41,9 @@ const MAX_ASKED: usize = 65_536;
 /// what is told late, half of it always. So what may be completed is still there, as a rule.
 pub(super) const MAX_ALONE: usize = 2 * REMEMBERED;
 
-/// Which side of its connections a half is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Side {
-    Client,
-    Server,
-    /// Who opened them is not known.
-    Unknown,
-}
-
-/// Ports of one remote at which nothing ever served a client that are told apart: who tries more looks
-/// for what is there.
-pub(super) const MAX_FAILING_PORTS: usize = 16;
-/// Pairs of ends of which it is remembered at which ports attempts failed.
-const MAX_TRIED: usize = 131_072;
-/// Halves that stand for all further such ports and know which these were. Each takes 8 KiB.
-const MAX_SCANS: usize = 1024;
-
 /// Each entry has a number, that of its place; and a large table grows without its entries being moved.
 type IndexMap<K, V> = indexmap::IndexMap<K, V, RandomState>;
 type IndexSet<K> = indexmap::IndexSet<K, RandomState>;
-
-/// Number of a half.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct HalfId(u32);
-
-impl HalfId {
-    pub(super) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// Ports at which attempts failed, between the same two ends.
-#[derive(Debug, Default)]
-struct Tried {
-    /// Those that have a half of their own.
-    own: usize,
-    /// All others; none if there was no room.
-    others: Option<Box<Ports>>,
-}
-
-/// A set of ports.
-#[derive(Debug)]
-struct Ports {
-    bits: [u64; 1024],
-    count: u64,
-}
-
-impl Ports {
-    fn insert(&mut self, port: u16) {
-        let (word, bit) = (usize::from(port) / 64, 1 << (port % 64));
-        self.count += u64::from(self.bits[word] & bit == 0);
-        self.bits[word] |= bit;
-    }
-}
-
-/// What makes two halves the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Half {
-    pub(super) host: HostId,
-    pub(super) netns: u32,
-    pub(super) side: Side,
-    pub(super) node: NodeId,
-    pub(super) remote: NodeId,
-    /// The server's; 0 where the side is not known.
-    pub(super) port: u16,
-    /// At a server's end, its own address. At a client's, what was dialled, where that is not the remote
-    /// and the port. None if there was no room for it.
-    pub(super) at: Option<At>,
-    /// Nobody knows whose it is.
-    pub(super) is_unknown: bool,
-}
-
-impl Half {
-    /// Where it came in, at a server's end.
-    pub(super) fn came_in(&self) -> Option<Place> {
-        let at = self.at.filter(|_| self.side == Side::Server)?;
-        Some(self.place(at))
-    }
-
-    /// What was dialled, where that was translated.
-    pub(super) fn dialled(&self) -> Option<At> {
-        self.at.filter(|_| self.side == Side::Client)
-    }
-
-    /// The port that is served at a server's end; 0 if it is not known. One that dialled, too, knows only
-    /// the other's.
-    pub(super) fn served_port(&self) -> u16 {
-        match self.side {
-            Side::Client => 0,
-            Side::Server | Side::Unknown => self.port,
-        }
-    }
-
-    /// The same in its network namespace.
-    pub(super) fn place(&self, At { address, port }: At) -> Place {
-        Place {
-            host: self.host,
-            netns: self.netns,
-            address,
-            port,
-        }
-    }
-}
-
-/// An address with a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct At {
-    pub(super) address: Address,
-    pub(super) port: u16,
-}
-
-/// The halves of an edge that are known, as of one connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Link {
-    /// The end that dialled; or the only one, where it is not known who did.
-    pub(super) client: Option<HalfId>,
-    pub(super) server: Option<HalfId>,
-}
-
-/// Where what an event said of its end is remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AskedId(u32);
-
-/// What an event says of its end: the same has the same half.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Asked {
-    host: HostId,
-    netns: u32,
-    side: Side,
-    /// The server's port.
-    port: u16,
-    local: Address,
-    remote: Address,
-    /// Where that differs from the remote and the port.
-    dialled: Option<At>,
-    /// Of attempts that fail some have a half in common.
-    fails: bool,
-    /// By address of the values.
-    process: Option<usize>,
-    name: Option<usize>,
-}
-
-/// The same with its hash, which is made once however often it is looked up.
-#[derive(Debug, PartialEq, Eq)]
-struct Hashed {
-    hash: u64,
-    asked: Asked,
-}
-
-impl Hash for Hashed {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-/// What was found for it.
-#[derive(Clone, Debug)]
-struct Found {
-    half: HalfId,
-    owner: SightingId,
-    taker: SightingId,
-    present: PresenceId,
-    process: Latest,
-    /// Kept so that no others take their addresses.
-    _kept: (Option<Arc<Process>>, Option<Arc<Name>>),
-}
 
 /// By half: how old the facts were when nothing was known of what it dials.
 pub(super) type Unknown = Vec<usize>;
@@ -245,15 +88,6 @@ impl<const MAX: usize> Default for Room<MAX> {
     fn default() -> Self {
         Self(Shares::new(MAX))
     }
-}
-
-/// Who pays for what is kept of an end.
-fn payer_of(asked: &Asked, event: &ConnectionEvent) -> Payer {
-    let port = match asked.side {
-        Side::Server => asked.port,
-        Side::Client | Side::Unknown => 0,
-    };
-    Payer::of_process(event.process.as_deref(), asked.netns, port)
 }
 
 /// What waits, by how much did before it.
@@ -302,8 +136,8 @@ impl Halves {
             remote: remote.into(),
             dialled,
             fails: event.failure.is_some(),
-            process: event.process.as_ref().map(|it| Arc::as_ptr(it).addr()),
-            name: connection.name.as_ref().map(|it| Arc::as_ptr(it).addr()),
+            process: event.process.as_ref().map(ArcId::of),
+            name: connection.name.as_ref().map(ArcId::of),
         };
         // As long as it is open it is there.
         let times = [
@@ -447,49 +281,6 @@ impl Halves {
         }
     }
 
-    /// The half of an attempt that failed at a port at which none succeeded so far: after some ports it is
-    /// the same for all.
-    fn of_tried(
-        &mut self,
-        of: Charged,
-        half: &mut Half,
-        others: impl FnOnce(Half) -> Half,
-    ) -> HalfId {
-        let mut all = Half {
-            port: 0,
-            at: None,
-            ..*half
-        };
-        if half.port == 0 || !self.tried.contains_key(&all) && !self.of_tried.0.take(of) {
-            return self.number(of, half, others);
-        }
-        let tried = self.tried.entry(all).or_default();
-        if tried.own < MAX_FAILING_PORTS {
-            tried.own += 1;
-            return self.number(of, half, others);
-        }
-        if tried.others.is_none() && self.scans.0.take(of) {
-            tried.others = Some(Box::new(Ports {
-                bits: [0; 1024],
-                count: 0,
-            }));
-        }
-        if let Some(others) = &mut tried.others {
-            others.insert(half.port);
-        }
-        self.number(of, &mut all, others)
-    }
-
-    /// The halves that stand for ports at which nothing served, each with how many these are at least.
-    pub(super) fn scans(&self) -> impl Iterator<Item = (HalfId, u64)> {
-        self.tried.iter().filter_map(|(all, tried)| {
-            // Whoever has as many as there may be knows of one more, or has no such half.
-            let half = HalfId(self.halves.get_index_of(all)? as u32);
-            (tried.own >= MAX_FAILING_PORTS)
-                .then(|| (half, tried.others.as_ref().map_or(1, |it| it.count)))
-        })
-    }
-
     /// Whether halves are told apart by `at`, where `of` has one.
     fn has_place(&mut self, of: Charged, at: At) -> bool {
         if self.places.contains(&at) {
@@ -523,11 +314,11 @@ impl Halves {
             self.unknown.push(usize::MAX);
             self.payers.push(of.1);
         }
-        HalfId(at as u32)
+        HalfId::at(at)
     }
 
     pub(super) fn get(&self, id: HalfId) -> &Half {
-        &self.halves[id.0 as usize]
+        &self.halves[id.index()]
     }
 
     /// All halves.
@@ -557,7 +348,7 @@ impl Halves {
         }
         let ends = (client, server);
         let payer = self.payers[client.index()];
-        let [client, server] = [client, server].map(|id| self.halves[id.0 as usize]);
+        let [client, server] = [client, server].map(|id| self.halves[id.index()]);
         let of = (client.host, payer);
         let known = self.facts.join(of, &client, &server, opened);
         self.joined = known.map(|known| (ends, known));
@@ -677,7 +468,7 @@ impl Halves {
             return Whose::Told;
         }
         if let (Some(client), None) = (link.client, link.server) {
-            let (age, unknown) = (self.facts.age(), &mut unknown[client.0 as usize]);
+            let (age, unknown) = (self.facts.age(), &mut unknown[client.index()]);
             if *unknown == age {
                 return Whose::Told;
             }

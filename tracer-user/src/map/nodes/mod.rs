@@ -1,10 +1,16 @@
 //! Who talks: workloads of hosts that were watched, and remotes, each by a small number.
 
+mod hosts;
+mod key;
+
 use std::{hash::BuildHasher as _, sync::Arc};
 
 use foldhash::{HashMap, HashSet};
-use ipnet::IpNet;
 
+use self::{
+    hosts::Hosts,
+    key::{of_user, place_of},
+};
 use super::{
     GroupBy,
     kept::{Addresses, Changes, Place, Processes, Standing},
@@ -12,9 +18,11 @@ use super::{
     room::{Amount, Bounds, Owner, Room},
 };
 use crate::model::{
-    Address, AddressClass, Change, Connection, Happened, Host, Name, NameSource, Process, Shares,
-    Timestamp, Workload, WorkloadKind, is_of_system, program,
+    Address, ArcId, ByIdentity, Change, Connection, Happened, Host, Name, NameSource, Process,
+    Shares, Timestamp, Workload, WorkloadKind, is_of_system,
 };
+
+pub(super) use key::{By, Dialled, Heard, HostId, Key, NodeId, Realm};
 
 /// Nodes that there is room for. Each takes some hundred bytes.
 pub(super) const MAX_NODES: usize = 32_768;
@@ -49,10 +57,6 @@ const ADDRESSES: Bounds = Bounds {
         bytes: usize::MAX,
     },
 };
-/// Of so many hosts it is faster to look at each than to look one up.
-const FEW_HOSTS: usize = 16;
-/// Most hosts, each as often as it has names.
-const MAX_HOSTS: usize = 16_384;
 /// Processes whose node is remembered, and what these may take, bytes.
 const MAX_REMEMBERED: usize = 8192;
 const MAX_REMEMBERED_BYTES: usize = 16 << 20;
@@ -61,106 +65,11 @@ const MAX_ALL_ADDRESSES: usize = 262_144;
 /// Nodes that were folded and are remembered, to count each once.
 const MAX_FOLDED: usize = 262_144;
 
-/// Number of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct NodeId(u32);
-
-/// Number of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct HostId(u32);
-
-impl NodeId {
-    pub(super) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-#[cfg(test)]
-impl NodeId {
-    /// The one with this index.
-    pub(super) fn at(index: usize) -> Self {
-        Self(index as u32)
-    }
-}
-
-impl HostId {
-    /// The one with this index.
-    pub(super) const fn at(index: usize) -> Self {
-        Self(index as u32)
-    }
-
-    pub(super) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// What makes two nodes the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key {
-    /// By kind and name, of containers by id, as their name may come later, with the user who owns its place if
-    /// that is not root; and by where it is, if the name
-    /// alone does not tell it apart: see [`place_of`].
-    Workload(HostId, WorkloadKind, Arc<str>, Option<Arc<str>>),
-    /// By pid and start.
-    Process(HostId, u32, Option<Timestamp>),
-    /// All of a host.
-    Host(HostId),
-    /// All of a namespace of Kubernetes.
-    Namespace(Arc<str>),
-    /// What runs on a host, and is not known.
-    Unknown(HostId),
-    /// Programs of a host beyond those that there is room for: of one user, or of all who have nothing.
-    Programs(HostId, Option<u32>),
-    /// An address, and what was dialled to reach it.
-    Remote(Realm, Address, Dialled),
-    /// Remotes of one network, of which there are too many to tell them apart.
-    Network(HostId, IpNet),
-    /// Remotes beyond those that there is room for.
-    Others(HostId),
-}
-
-/// What was dialled, as far as the client itself says so: one address may serve several names,
-/// and stand behind the addresses of several services.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Dialled {
-    /// A name.
-    Name(Arc<str>),
-    /// The address of the remote itself, of which the client has no name, or several.
-    Itself,
-    /// Likewise another address, in whose place that of the remote was put.
-    Address(Realm, Address),
-}
-
-/// The names that an address was dialled by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// All used the same.
-    Only(Arc<str>),
-    /// Some used others.
-    Several,
-}
-
-/// Who dialled by a name, if that is a user: it is the name of what this user dials, and of nothing that others
-/// do, as whoever runs a name server gives any address any name. What root dialled by a name, or what has it
-/// from a file, has it for all.
-pub(super) type By = Option<Owner>;
-
 /// What was folded as there was no room for it.
 #[derive(Hash)]
 enum Folded<'a> {
     Remote(Address),
     Workload(&'a Key),
-}
-
-/// Where an address means the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Realm {
-    /// Everywhere.
-    World,
-    /// Around a host: others may use the same private addresses.
-    Host(HostId),
-    /// In one network namespace: its loopback addresses, and those on a link of it.
-    Netns(HostId, u32),
 }
 
 /// A node, as known so far.
@@ -181,24 +90,20 @@ pub(super) struct Known {
     pub(super) last_seen: Timestamp,
 }
 
-/// A process by address of its value, its node, and its place among those of the node.
-pub(super) type Latest = Option<(usize, NodeId, Place)>;
+/// A process, its node, and its place among those of the node.
+pub(super) type Latest = Option<(ArcId, NodeId, Place)>;
 
 #[derive(Debug)]
 pub(super) struct Nodes {
     group_by: GroupBy,
-    hosts: Vec<Arc<Host>>,
-    /// By id and name: whether two names of one id are two hosts shows later.
-    by_host: HashMap<Arc<Host>, HostId>,
-    /// The host that was asked for last.
-    latest_host: usize,
-    surplus_host: bool,
+    hosts: Hosts,
     nodes: Vec<Known>,
     by_key: HashMap<Key, NodeId>,
     /// By host, what has processes that listen or have connections, as far as is known.
     active: HashMap<HostId, Vec<NodeId>>,
-    /// By address of the value, which is kept so that no other takes the address.
-    by_process: HashMap<(HostId, usize), (Arc<Process>, NodeId, Place)>,
+    /// The node of a process, and its place there. The host is part of it, as two hosts of one recording may
+    /// share a value.
+    by_process: ByIdentity<Process, (HostId, NodeId, Place)>,
     /// The process that was asked for last.
     latest: Latest,
     remotes: Remotes,
@@ -227,14 +132,11 @@ impl Nodes {
     pub(super) fn new(group_by: GroupBy) -> Self {
         Self {
             group_by,
-            hosts: Vec::new(),
-            by_host: HashMap::default(),
-            latest_host: 0,
-            surplus_host: false,
+            hosts: Hosts::default(),
             nodes: Vec::new(),
             by_key: HashMap::default(),
             active: HashMap::default(),
-            by_process: HashMap::default(),
+            by_process: ByIdentity::default(),
             latest: None,
             remotes: Remotes::default(),
             remembered: 0,
@@ -252,44 +154,18 @@ impl Nodes {
         }
     }
 
-    /// The number of `host`, one for each id and name. Hosts beyond those that there is room for are
-    /// taken for one.
+    /// The number of `host`: see [`Hosts::number`].
     pub(super) fn host(&mut self, host: &Arc<Host>) -> HostId {
-        let is_it = |it: &Arc<Host>| Arc::ptr_eq(it, host);
-        if self.hosts.get(self.latest_host).is_some_and(is_it) {
-            return HostId(self.latest_host as u32);
-        }
-        let few = self.hosts.iter().take(FEW_HOSTS).position(is_it);
-        if let Some(at) = few {
-            self.latest_host = at;
-            return HostId(at as u32);
-        }
-        let id = match self.by_host.get(host) {
-            Some(id) => *id,
-            None if self.hosts.len() < MAX_HOSTS => {
-                let id = HostId(self.hosts.len() as u32);
-                self.hosts.push(Arc::clone(host));
-                self.by_host.insert(Arc::clone(host), id);
-                id
-            }
-            None => HostId(self.hosts.len() as u32 - 1),
-        };
-        if *self.hosts[id.index()] == **host {
-            self.hosts[id.index()] = Arc::clone(host);
-        } else {
-            self.surplus_host = true;
-        }
-        self.latest_host = id.index();
-        id
+        self.hosts.number(host)
     }
 
     /// Whether several hosts are taken for the last one, as there was no room.
     pub(super) fn has_surplus_host(&self) -> bool {
-        self.surplus_host
+        self.hosts.has_surplus()
     }
 
     pub(super) fn hosts(&self) -> &[Arc<Host>] {
-        &self.hosts
+        self.hosts.all()
     }
 
     pub(super) fn get(&self, id: NodeId) -> &Known {
@@ -298,7 +174,7 @@ impl Nodes {
 
     /// The numbers of all nodes, in the order in which they came up.
     pub(super) fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
-        (0..self.nodes.len() as u32).map(NodeId)
+        (0..self.nodes.len()).map(NodeId::at)
     }
 
     /// The node that `process` belongs to, or the one for what is not known.
@@ -311,12 +187,14 @@ impl Nodes {
         let Some(process) = process else {
             return self.node(Key::Unknown(host), time);
         };
-        let at = Arc::as_ptr(process).addr();
-        if let Some((_, node, place)) = self.by_process.get(&(host, at)) {
+        let identity = ArcId::of(process);
+        if let Some((of, node, place)) = self.by_process.get(process)
+            && *of == host
+        {
             let (node, place) = (*node, *place);
             self.see(node, time);
             self.nodes[node.index()].processes.see(place, process, time);
-            self.latest = Some((at, node, place));
+            self.latest = Some((identity, node, place));
             return node;
         }
         let (node, is_new) = self.workload(host, process, time);
@@ -342,9 +220,9 @@ impl Nodes {
             self.forgotten += 1;
         }
         self.remembered += bytes;
-        self.latest = Some((at, node, place));
-        let known = (Arc::clone(process), node, place);
-        self.by_process.insert((host, at), known);
+        self.latest = Some((identity, node, place));
+        self.by_process
+            .insert(Arc::clone(process), (host, node, place));
         node
     }
 
@@ -397,8 +275,8 @@ impl Nodes {
 
     /// What is known of the process that was asked for last, if it is this one.
     fn latest(&mut self, process: Option<&Arc<Process>>) -> Option<(&mut Processes, Place)> {
-        let (at, node, place) = self.latest?;
-        let is_it = process.is_some_and(|it| Arc::as_ptr(it).addr() == at);
+        let (identity, node, place) = self.latest?;
+        let is_it = process.is_some_and(|it| ArcId::of(it) == identity);
         is_it.then(|| (&mut self.nodes[node.index()].processes, place))
     }
 
@@ -579,9 +457,9 @@ impl Nodes {
             self.see(id, time);
             return id;
         }
-        let id = NodeId(self.nodes.len() as u32);
+        let id = NodeId::at(self.nodes.len());
         self.nodes.push(Known {
-            owner: Owner::root(key.host().unwrap_or(HostId(0))),
+            owner: Owner::root(key.host().unwrap_or(HostId::at(0))),
             key: key.clone(),
             workload: None,
             processes: Processes::default(),
@@ -681,89 +559,5 @@ impl Nodes {
         {
             self.looked_at += active.len();
         }
-    }
-}
-
-/// `name`, if root chose it; else one that no other's is, whatever that user calls it.
-fn of_user(name: &Arc<str>, uid: Option<u32>) -> Arc<str> {
-    match uid {
-        Some(uid) => format!("{name}@{uid}").into(),
-        None => Arc::clone(name),
-    }
-}
-
-/// What tells workloads of one name on one host apart: the namespace of a pod, what is around a container
-/// that runs in another one, where an interpreter has its program from. None if there is nothing to tell, or
-/// it is not known.
-fn place_of(workload: &Workload, process: &Process) -> Option<Arc<str>> {
-    let container = workload.container.as_ref();
-    let around = container.and_then(|it| it.around.as_ref()).map(|it| &it.id);
-    let namespace = workload.k8s.as_ref().and_then(|it| it.namespace.as_ref());
-    match (workload.kind, namespace, around) {
-        (WorkloadKind::Executable, ..) => program::place(process).map(|it| it.text.into()),
-        (WorkloadKind::Pod, Some(namespace), Some(around)) => {
-            Some(format!("{namespace} in {around}").into())
-        }
-        (WorkloadKind::Pod, Some(namespace), None) => Some(Arc::clone(namespace)),
-        (WorkloadKind::Systemd, ..) | (_, _, None) => None,
-        (_, _, Some(around)) => Some(Arc::clone(around)),
-    }
-}
-
-impl Realm {
-    fn of(host: HostId, netns: u32, address: Address) -> Self {
-        match AddressClass::of(address.ip()) {
-            // An index of an interface is of one namespace, whatever the address.
-            _ if address.scope().is_some() => Self::Netns(host, netns),
-            AddressClass::Loopback => Self::Netns(host, netns),
-            AddressClass::Private
-            | AddressClass::LinkLocal
-            | AddressClass::Shared
-            | AddressClass::Reserved => Self::Host(host),
-            AddressClass::Metadata | AddressClass::Multicast | AddressClass::Public => Self::World,
-        }
-    }
-}
-
-impl Key {
-    /// What it takes: each node has it in two places, which share its texts.
-    fn bytes(&self) -> usize {
-        let text = match self {
-            Self::Workload(_, _, name, place) => {
-                name.len() + place.as_ref().map_or(0, |it| it.len())
-            }
-            Self::Namespace(name) => name.len(),
-            _ => 0,
-        };
-        text + 2 * size_of::<Self>()
-    }
-
-    /// The host of what runs on one.
-    pub(super) fn host(&self) -> Option<HostId> {
-        match self {
-            Self::Workload(host, ..)
-            | Self::Process(host, ..)
-            | Self::Host(host)
-            | Self::Unknown(host)
-            | Self::Programs(host, _) => Some(*host),
-            Self::Namespace(_) | Self::Remote(..) | Self::Network(..) | Self::Others(_) => None,
-        }
-    }
-
-    /// The address of a remote.
-    pub(super) fn address(&self) -> Option<Address> {
-        match self {
-            Self::Remote(_, address, _) => Some(*address),
-            _ => None,
-        }
-    }
-
-    /// Whether what is known of one workload is true of all of it.
-    pub(super) fn shows_workload(&self) -> bool {
-        matches!(self, Self::Workload(..) | Self::Process(..))
-    }
-
-    pub(super) fn is_remote(&self) -> bool {
-        matches!(self, Self::Remote(..) | Self::Network(..) | Self::Others(_))
     }
 }

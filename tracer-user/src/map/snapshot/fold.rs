@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::snapshot::{Draft, DraftNode, Place};
+use super::draft::{Draft, DraftNode, Place};
 use crate::model::NodeKind;
 
 /// What is folded, in this order, until there are few enough edges; and whether what fails is, too.

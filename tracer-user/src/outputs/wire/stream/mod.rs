@@ -3,17 +3,15 @@
 mod connection;
 mod plain;
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use self::plain::Times;
 use super::json::value;
 use crate::model::{
-    Body, Connection, ConnectionEvent, Event, Evidence, Host, ListenerEvent, Process, ProcessEvent,
+    Body, ByIdentity, Connection, ConnectionEvent, Event, Evidence, Host, ListenerEvent, Process,
+    ProcessEvent,
 };
 
 /// How every line begins. The version of the stream changes when a field goes away or changes
@@ -29,8 +27,7 @@ const MAX_RENDERED: usize = 1024;
 pub(in crate::outputs) struct Lines {
     times: Times,
     host: Option<(Arc<Host>, Box<[u8]>)>,
-    /// By address of the value, which is kept so that no other takes the address.
-    rendered: HashMap<usize, (Arc<Process>, Rendered)>,
+    rendered: ByIdentity<Process, Rendered>,
 }
 
 impl Lines {
@@ -152,12 +149,8 @@ impl Lines {
         if self.rendered.len() >= MAX_RENDERED {
             self.rendered.clear();
         }
-        let entry = self.rendered.entry(Arc::as_ptr(process).addr());
-        Ok(&match entry {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert((Arc::clone(process), Rendered::of(process)?)),
-        }
-        .1)
+        self.rendered
+            .get_or_try_insert(process, || Rendered::of(process))
     }
 }
 

@@ -1,0 +1,81 @@
+//! Client's ends that were counted without their server's, remembered for a server's end that comes late.
+
+use std::collections::{VecDeque, hash_map::Entry};
+
+use foldhash::HashMap;
+
+use crate::{
+    map::{
+        halves::{Link, Side, Waiting},
+        meeting::Meeting,
+    },
+    model::Timestamp,
+};
+
+/// Of those that were given up, so many are remembered by the client's end that was counted.
+pub(in crate::map) const REMEMBERED: usize = 65_536;
+
+/// Where a client's end was counted without its server's.
+pub(super) type Counted = (Link, Option<Waiting>);
+
+/// Client's ends that were counted without their server's.
+#[derive(Debug, Default)]
+pub(super) struct GivenUp {
+    by_meeting: HashMap<Meeting, (Counted, Timestamp, Timestamp)>,
+    /// The oldest first, with when each was last told of.
+    order: VecDeque<([Meeting; 2], Timestamp)>,
+    /// When the youngest of which nothing is remembered was last told of.
+    forgotten: Option<Timestamp>,
+}
+
+impl GivenUp {
+    /// The client's end that was counted, of the connection that meets there and was opened then. Others
+    /// may have the same addresses later.
+    pub(super) fn counted(
+        &self,
+        meeting: Meeting,
+        opened: Timestamp,
+        near: u64,
+    ) -> Option<Counted> {
+        if self.by_meeting.is_empty() {
+            return None;
+        }
+        let (counted, first, last) = self.by_meeting.get(&meeting)?;
+        let is_sure = matches!(meeting, Meeting::Handshake(_));
+        let is_within = opened.as_ns() + near >= first.as_ns() && opened <= *last;
+        (is_sure || is_within).then_some(*counted)
+    }
+
+    /// Whether a connection of that age may have been counted, and nobody remembers.
+    pub(super) fn may_have(&self, side: Side, opened: Timestamp) -> bool {
+        side == Side::Server && self.forgotten >= Some(opened)
+    }
+
+    pub(super) fn add(
+        &mut self,
+        counted: Counted,
+        meetings: [Meeting; 2],
+        [first, last]: [Timestamp; 2],
+    ) {
+        if counted.0.client.is_none() {
+            return;
+        }
+        if self.order.len() >= REMEMBERED
+            && let Some((oldest, told)) = self.order.pop_front()
+        {
+            for meeting in oldest {
+                // A younger one may have the same addresses.
+                if let Entry::Occupied(known) = self.by_meeting.entry(meeting)
+                    && known.get().2 == told
+                {
+                    known.remove();
+                }
+            }
+            self.forgotten = self.forgotten.max(Some(told));
+        }
+        for meeting in meetings {
+            self.by_meeting.insert(meeting, (counted, first, last));
+        }
+        self.order.push_back((meetings, last));
+    }
+}
