@@ -12,7 +12,6 @@ mod counters;
 mod coverage;
 mod end;
 mod facts;
-pub mod focus;
 mod halves;
 mod histogram;
 mod hosts;

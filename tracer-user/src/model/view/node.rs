@@ -95,6 +95,15 @@ impl Cut {
 }
 
 impl Node {
+    /// The word for what it is, as exactly as that is known: `systemd`, `container`, `pod`, `executable`,
+    /// `workload` or `remote`.
+    pub fn kind_word(&self) -> &'static str {
+        match (self.kind, &self.workload) {
+            (NodeKind::Workload, Some(workload)) => workload.kind.name(),
+            (kind, _) => kind.name(),
+        }
+    }
+
     /// The name that it has in common with others on its host, where more of it is shown to tell them
     /// apart: `app.py` of `app.py (/srv/shop)`.
     pub fn common_name(&self) -> Option<&str> {
