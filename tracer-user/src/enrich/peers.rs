@@ -142,10 +142,10 @@ impl Hasher for Mixed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outputs::specimens;
+    use crate::model::specimens::events;
 
     fn end(handshake: Option<u64>, is_client: bool, netns: u32, address: &str) -> Connection {
-        let mut connection = specimens::connect().connection;
+        let mut connection = events::connect().connection;
         connection.handshake = handshake;
         connection.netns = netns;
         let (client, server) = (format!("{address}:41000"), format!("{address}:80"));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn meet(peers: &mut Peers, kind: Kind, end: &Connection, name: &str) -> Option<String> {
-        let peer = peers.meet(kind, end, Some(&specimens::process(name)))?;
+        let peer = peers.meet(kind, end, Some(&events::process(name)))?;
         Some(peer.comm.to_string())
     }
 
@@ -227,7 +227,7 @@ mod tests {
         let mut peers = Peers::default();
         let alive = end(Some(u64::MAX), true, 1, "10.0.0.1");
         meet(&mut peers, Kind::Connect, &alive, "alive");
-        let process = specimens::process("gone");
+        let process = events::process("gone");
         for key in 0..2 * CAPACITY as u64 {
             peers.join(key, true, true, Some(&process));
             assert!(peers.pairs.len() <= CAPACITY);
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn more_that_live_than_there_is_room_for_start_anew() {
         let mut peers = Peers::default();
-        let process = specimens::process("alive");
+        let process = events::process("alive");
         for key in 0..2 * CAPACITY as u64 {
             peers.open(key, true, &process);
             assert!(peers.pairs.len() <= CAPACITY);

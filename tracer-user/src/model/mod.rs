@@ -26,9 +26,10 @@ mod payer;
 mod process;
 pub(crate) mod program;
 pub mod signal;
+#[cfg(test)]
+pub(crate) mod specimens;
 mod time;
 mod view;
-mod who;
 mod workload;
 
 pub use address::{Address, AddressError, Network, without_scope};
@@ -58,5 +59,4 @@ pub use view::{
     HostCut, LastFailure, LedPast, ListeningAt, Node, NodeKind, Outage, Quantiles, Run, SeenBy,
     ServedBy, StepsBack, Stray, View,
 };
-pub use who::{WhoError, find};
 pub use workload::{Container, Kubernetes, Outer, Owner, Workload, WorkloadKind};

@@ -211,7 +211,7 @@ mod tests {
     use tracer_common::share;
 
     use super::*;
-    use crate::outputs::specimens;
+    use crate::model::specimens::events;
 
     const HOME: u32 = 7;
 
@@ -304,10 +304,10 @@ mod tests {
 
     #[test]
     fn who_pays_is_whose_the_place_is() {
-        let mut process = Process::clone(&specimens::process("nginx"));
+        let mut process = Process::clone(&events::process("nginx"));
         process.uid = Some(0);
         let mut of = |kind, owner| {
-            let mut workload = specimens::workload(kind);
+            let mut workload = events::workload(kind);
             workload.uid = owner;
             process.workload = Some(Arc::new(workload));
             Payer::of_process(Some(&process), HOME, 80)

@@ -95,9 +95,6 @@ impl Writer {
 }
 
 #[cfg(test)]
-pub(crate) mod specimens;
-
-#[cfg(test)]
 mod documentation;
 #[cfg(test)]
 pub(crate) mod readers;

@@ -1,24 +1,12 @@
 use super::*;
-use crate::model::ProcessKey;
+use crate::model::specimens::blank;
 
 fn process(exe: &str, args: &[&str], cwd: Option<&str>) -> Process {
     Process {
-        key: ProcessKey {
-            pid: 7,
-            start_ns: 0,
-        },
-        exec_id: 0,
-        cgroup: 1,
-        netns_owner: None,
-        workload: None,
-        pid: 7,
-        ppid: None,
-        uid: None,
-        comm: exe.rsplit('/').next().unwrap_or(exe).into(),
         exe: Some(exe.into()),
         args: Some(args.iter().map(|it| (*it).to_owned()).collect()),
         cwd: cwd.map(Into::into),
-        started: None,
+        ..blank::process(7, exe.rsplit('/').next().unwrap_or(exe))
     }
 }
 

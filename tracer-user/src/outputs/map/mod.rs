@@ -81,7 +81,4 @@ pub fn write(
 }
 
 #[cfg(test)]
-pub(crate) mod specimens;
-
-#[cfg(test)]
 mod tests;

@@ -214,13 +214,13 @@ fn name(name: &str, buf: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outputs::{sanitise::is_printable, specimens};
+    use crate::{model::specimens::events, outputs::sanitise::is_printable};
 
     fn line(comm: &str) -> String {
-        let mut event = specimens::connect();
-        event.process = Some(specimens::process(comm));
+        let mut event = events::connect();
+        event.process = Some(events::process(comm));
         let mut buf = b"before\n".to_vec();
-        Lines::default().write(&specimens::event(Body::Connect(event)), &mut buf);
+        Lines::default().write(&events::event(Body::Connect(event)), &mut buf);
         let text = String::from_utf8(buf).expect("UTF-8");
         text.strip_prefix("before\n").expect("appended").to_owned()
     }
@@ -258,9 +258,9 @@ mod tests {
     fn a_process_is_rendered_once_and_told_apart() {
         let (mut lines, mut buf) = (Lines::default(), Vec::new());
         for comm in ["one", "two"] {
-            let mut event = specimens::connect();
-            event.process = Some(specimens::process(comm));
-            let event = specimens::event(Body::Connect(event));
+            let mut event = events::connect();
+            event.process = Some(events::process(comm));
+            let event = events::event(Body::Connect(event));
             for _ in 0..2 {
                 buf.clear();
                 lines.write(&event, &mut buf);
@@ -275,16 +275,16 @@ mod tests {
     fn renderings_are_bounded() {
         let (mut lines, mut buf) = (Lines::default(), Vec::new());
         for _ in 0..3 * MAX_RENDERED {
-            let mut event = specimens::connect();
-            event.process = Some(specimens::process("x"));
-            lines.write(&specimens::event(Body::Connect(event)), &mut buf);
+            let mut event = events::connect();
+            event.process = Some(events::process("x"));
+            lines.write(&events::event(Body::Connect(event)), &mut buf);
         }
         assert!(lines.rendered.len() <= MAX_RENDERED);
     }
 
     #[test]
     fn every_specimen_is_one_line() {
-        for event in specimens::all() {
+        for event in events::all() {
             let mut buf = Vec::new();
             Lines::default().write(&event, &mut buf);
             let text = String::from_utf8(buf).expect("UTF-8");
