@@ -10,9 +10,10 @@ use super::{
     Options,
     age::Age,
     counters::{Known, Share, What},
-    halves::{HalfId, Halves, Link},
+    half::{HalfId, Link},
+    halves::Halves,
     meeting::inside,
-    nodes::HostId,
+    numbers::HostId,
 };
 use crate::model::{ConnectionEvent, Direction, Reason, Timestamp, without_scope};
 

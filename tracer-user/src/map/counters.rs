@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{facts::Whose, histogram::Histogram, outages::Course};
+use super::{half::Whose, histogram::Histogram, outages::Course};
 use crate::model::{
     AddressEvidence, Closer, Connection, Edge, EdgeEvidence, EdgeState, Endings, History,
     LastFailure, ProcessEvidence, Reason, SeenBy, Timestamp,

@@ -3,13 +3,30 @@
 use std::{net::IpAddr, num::NonZeroU64};
 
 use super::{
-    connections::Told,
     counters::{Ending, Known, Share, What},
-    halves::{AskedId, HalfId, Halves, Link, Side},
+    half::{HalfId, Link, Side},
+    halves::{AskedId, Halves},
     meeting::Addresses,
-    nodes::HostId,
+    numbers::HostId,
 };
 use crate::model::{ConnectionEvent, ConnectionId, ProcessEvidence, Timestamp, Totals};
+
+/// What an event says of one end.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) host: HostId,
+    pub(super) half: HalfId,
+    /// Where that was found.
+    pub(super) asked: AskedId,
+    pub(super) event: &'a ConnectionEvent,
+    pub(super) time: Timestamp,
+    /// When it was opened, as far as that counts.
+    pub(super) opened: Timestamp,
+    /// The connection is over.
+    pub(super) is_end: bool,
+    /// Nothing of this counts yet, but that it is there.
+    pub(super) is_before: bool,
+}
 
 /// One end of a connection, as its events tell it. There are hundreds of thousands: small.
 #[derive(Clone, Debug)]

@@ -5,9 +5,10 @@ use foldhash::HashMap;
 
 use super::{
     counters::{Share, What},
-    halves::{Half, NoRoom, Side},
+    half::{Half, Side, Whose},
     listeners::{Listeners, Place, Word},
-    nodes::{HostId, NodeId, Nodes},
+    nodes::Nodes,
+    numbers::{HostId, NodeId},
     presence::{Presence, PresenceId},
     realms::Realms,
     remotes::Charged,
@@ -40,23 +41,15 @@ impl Server {
     }
 }
 
-/// Who is at the server's end of what is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Whose {
-    /// What that end itself says; of one that says nothing nobody knows.
-    Told,
-    /// Its own host tells of that end as well, and nobody knows which it is.
-    Apart,
-    /// Whose socket listened, or had listened, where it went.
-    Listener(NodeId),
-    /// Who served others that dialled the same.
-    Server {
-        node: NodeId,
-        /// 0 if it is not known.
-        port: u16,
-        /// It is elsewhere than the address, so what dials that is led there.
-        is_led: bool,
-    },
+/// How often there was no room.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NoRoom {
+    /// For a half or a link of its own.
+    pub(super) edges: u64,
+    /// For who listens or serves.
+    pub(super) servers: u64,
+    /// For who has an address.
+    pub(super) owners: u64,
 }
 
 /// When it was, and how it went.

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::nodes::HostId;
+use super::numbers::HostId;
 use crate::model::{Host, Timestamp};
 
 /// When a host was watched, each from when until when, in order.

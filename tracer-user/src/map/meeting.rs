@@ -4,7 +4,7 @@ use std::{hash::BuildHasher, net::SocketAddr};
 
 use foldhash::fast::RandomState;
 
-use super::nodes::HostId;
+use super::numbers::HostId;
 use crate::model::{Connection, without_scope};
 
 /// Where the two ends of a connection meet.

@@ -13,8 +13,9 @@ use super::{
     Map,
     counters::{Share, What},
     facts::Server,
-    halves::Link,
-    nodes::{HostId, Key, NodeId, Realm},
+    half::Link,
+    nodes::{Key, Realm},
+    numbers::{HostId, NodeId},
     realms::network,
 };
 use crate::model::{Address, AddressClass, Timestamp};

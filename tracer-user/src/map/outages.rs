@@ -8,7 +8,7 @@
 
 use smallvec::SmallVec;
 
-use super::halves::HalfId;
+use super::half::HalfId;
 use crate::model::{Failure, Outage, Reason, Timestamp};
 
 /// Stretches of failures that are kept, and of successes. Between two of failures is one of successes.

@@ -2,7 +2,7 @@
 
 use foldhash::HashMap;
 
-use super::{nodes::HostId, remotes::Charged};
+use super::{numbers::HostId, remotes::Charged};
 use crate::model::{Payer, Shares, Timestamp};
 
 /// Number of a namespace, for those who see it again; there may be none.

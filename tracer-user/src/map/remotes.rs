@@ -9,7 +9,7 @@ use std::{collections::hash_map::Entry, net::IpAddr};
 use foldhash::HashMap;
 use ipnet::IpNet;
 
-use super::nodes::{HostId, NodeId};
+use super::numbers::{HostId, NodeId};
 use crate::model::{Address, Payer, Shares};
 
 /// Most remotes that had a connection.

@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 
 use foldhash::HashMap;
 
-use super::nodes::HostId;
+use super::numbers::HostId;
 use crate::model::{Payer, Process};
 
 /// Who fills it: root of a host, or one of its users.

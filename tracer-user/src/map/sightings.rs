@@ -233,7 +233,7 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::nodes::HostId, *};
+    use super::{super::numbers::HostId, *};
     use crate::model::Payer;
 
     fn at(second: u64) -> Timestamp {

@@ -1,7 +1,7 @@
 //! A connection that is followed, with the ends that were told of.
 
 use crate::{
-    map::{end::End, halves::HalfId, meeting::Meeting, nodes::HostId},
+    map::{end::End, half::HalfId, meeting::Meeting, numbers::HostId},
     model::ConnectionId,
 };
 

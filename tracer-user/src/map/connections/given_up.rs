@@ -6,14 +6,16 @@ use foldhash::HashMap;
 
 use crate::{
     map::{
-        halves::{Link, Side, Waiting},
+        half::{Link, Side},
+        halves::{MAX_ALONE, Waiting},
         meeting::Meeting,
     },
     model::Timestamp,
 };
 
-/// Of those that were given up, so many are remembered by the client's end that was counted.
-pub(in crate::map) const REMEMBERED: usize = 65_536;
+/// Client's ends that were given up and are remembered: as many as always wait in `Halves`, so what may be
+/// completed is still there, as a rule.
+const REMEMBERED: usize = MAX_ALONE / 2;
 
 /// Where a client's end was counted without its server's.
 pub(super) type Counted = (Link, Option<Waiting>);

@@ -24,36 +24,20 @@ use super::{
     attempts::nanos,
     counters::Share,
     coverage::Watched,
-    end::{End, link, share, short},
-    halves::{AskedId, HalfId, Halves, Link, Side},
+    end::{End, Told, link, share, short},
+    half::{HalfId, Link, Side},
+    halves::Halves,
     meeting::{Keys, Meeting},
-    nodes::{HostId, Nodes},
+    nodes::Nodes,
+    numbers::HostId,
     realms::Realms,
 };
 use crate::model::{ConnectionEvent, ConnectionId, Timestamp};
 
 pub(super) use connection::Kept;
-pub(super) use given_up::REMEMBERED;
 
 /// Of those with a single end, which is over, so many wait for the other one however long that takes.
 const ALWAYS_WAITING: usize = 4096;
-
-/// What an event says of one end.
-#[derive(Clone, Copy)]
-pub(super) struct Told<'a> {
-    pub(super) host: HostId,
-    pub(super) half: HalfId,
-    /// Where that was found.
-    pub(super) asked: AskedId,
-    pub(super) event: &'a ConnectionEvent,
-    pub(super) time: Timestamp,
-    /// When it was opened, as far as that counts.
-    pub(super) opened: Timestamp,
-    /// The connection is over.
-    pub(super) is_end: bool,
-    /// Nothing of this counts yet, but that it is there.
-    pub(super) is_before: bool,
-}
 
 /// What is known besides.
 pub(super) struct Around<'a> {

@@ -4,11 +4,7 @@ use super::{
     Connections,
     connection::{Connection, Kept, Slot},
 };
-use crate::map::{
-    halves::Halves,
-    nodes::{HostId, Nodes},
-    realms::Realms,
-};
+use crate::map::{halves::Halves, nodes::Nodes, numbers::HostId, realms::Realms};
 
 /// Of so many it does not matter that some are over.
 const MIN_OPEN: usize = 1024;

@@ -4,11 +4,7 @@ use foldhash::{HashMap, HashMapExt as _};
 
 use super::{Connections, connection::Slot};
 use crate::map::{
-    end::End,
-    halves::{Halves, Side},
-    meeting::Meeting,
-    nodes::Nodes,
-    realms::Realms,
+    end::End, half::Side, halves::Halves, meeting::Meeting, nodes::Nodes, realms::Realms,
 };
 
 impl Connections {

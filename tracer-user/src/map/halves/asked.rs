@@ -5,10 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{At, HalfId, Side};
 use crate::{
     map::{
-        nodes::{HostId, Latest},
+        half::{At, HalfId, Side},
+        nodes::Latest,
+        numbers::HostId,
         presence::PresenceId,
         sightings::SightingId,
     },

@@ -1,7 +1,6 @@
 //! Halves of edges: what one workload has with one remote, as its own end tells it.
 
 mod asked;
-mod half;
 mod tried;
 
 use std::{collections::VecDeque, hash::BuildHasher as _};
@@ -13,11 +12,12 @@ use self::{
     tried::{MAX_SCANS, MAX_TRIED, Tried},
 };
 use super::{
-    connections::REMEMBERED,
     counters::{Counters, Known, Share},
-    facts::{Facts, Whose},
+    facts::{Facts, NoRoom},
+    half::{At, Half, HalfId, Link, Side, Whose},
     kept::Standing,
-    nodes::{HostId, Nodes},
+    nodes::Nodes,
+    numbers::HostId,
     realms::Realms,
     remotes::Charged,
     room::Owner,
@@ -26,7 +26,6 @@ use super::{
 use crate::model::{ArcId, ConnectionEvent, Direction, Payer, Process, Shares, Timestamp};
 
 pub(super) use asked::AskedId;
-pub(super) use half::{At, Half, HalfId, Link, Side};
 pub(super) use tried::MAX_FAILING_PORTS;
 
 /// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
@@ -39,7 +38,7 @@ pub(super) const MAX_PLACES: usize = 65_536;
 const MAX_ASKED: usize = 65_536;
 /// What only one end told of, and who was meant is asked of what is known then: this much waits for
 /// what is told late, half of it always. So what may be completed is still there, as a rule.
-pub(super) const MAX_ALONE: usize = 2 * REMEMBERED;
+pub(super) const MAX_ALONE: usize = 131_072;
 
 /// Each entry has a number, that of its place; and a large table grows without its entries being moved.
 type IndexMap<K, V> = indexmap::IndexMap<K, V, RandomState>;
@@ -93,17 +92,6 @@ impl<const MAX: usize> Default for Room<MAX> {
 /// What waits, by how much did before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting(u64);
-
-/// How often there was no room.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct NoRoom {
-    /// For a half or a link of its own.
-    pub(super) edges: u64,
-    /// For who listens or serves.
-    pub(super) servers: u64,
-    /// For who has an address.
-    pub(super) owners: u64,
-}
 
 impl Halves {
     /// The half that `event` is about, and where it is remembered: the next event of the same end is

@@ -1,8 +1,11 @@
 //! Ports of a remote at which attempts failed and nothing ever served: some have a half each, all further
 //! ones share a half.
 
-use super::{Half, HalfId, Halves};
-use crate::map::remotes::Charged;
+use super::Halves;
+use crate::map::{
+    half::{Half, HalfId},
+    remotes::Charged,
+};
 
 /// Ports of one remote at which nothing ever served a client that are told apart: who tries more looks
 /// for what is there.

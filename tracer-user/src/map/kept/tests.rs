@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{super::nodes::HostId, *};
+use super::{super::numbers::HostId, *};
 use crate::model::{Signal, specimens::blank};
 
 fn at(second: u64) -> Timestamp {

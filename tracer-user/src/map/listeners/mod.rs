@@ -8,7 +8,7 @@ use std::{
 
 use foldhash::HashMap;
 
-use super::nodes::{HostId, NodeId};
+use super::numbers::{HostId, NodeId};
 use crate::model::{Address, Payer, Shares, Timestamp};
 
 /// Most of what is remembered of beginnings and ends on one host; one user alone has two thirds of it.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::HostId;
-use crate::model::Host;
+use crate::{map::numbers::HostId, model::Host};
 
 /// Of so many hosts it is faster to look at each than to look one up.
 const FEW_HOSTS: usize = 16;

@@ -5,39 +5,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::{
-    map::room::Owner,
+    map::{numbers::HostId, room::Owner},
     model::{Address, AddressClass, Process, Timestamp, Workload, WorkloadKind, program},
 };
-
-/// Number of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::map) struct NodeId(u32);
-
-/// Number of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::map) struct HostId(u32);
-
-impl NodeId {
-    /// The one with this index.
-    pub(in crate::map) const fn at(index: usize) -> Self {
-        Self(index as u32)
-    }
-
-    pub(in crate::map) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl HostId {
-    /// The one with this index.
-    pub(in crate::map) const fn at(index: usize) -> Self {
-        Self(index as u32)
-    }
-
-    pub(in crate::map) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// What makes two nodes the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

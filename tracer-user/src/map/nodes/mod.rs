@@ -14,6 +14,7 @@ use self::{
 use super::{
     GroupBy,
     kept::{Addresses, Changes, Place, Processes, Standing},
+    numbers::{HostId, NodeId},
     remotes::{Charged, Remotes, network},
     room::{Amount, Bounds, Owner, Room},
 };
@@ -22,7 +23,7 @@ use crate::model::{
     Shares, Timestamp, Workload, WorkloadKind, is_of_system,
 };
 
-pub(super) use key::{By, Dialled, Heard, HostId, Key, NodeId, Realm};
+pub(super) use key::{By, Dialled, Heard, Key, Realm};
 
 /// Nodes that there is room for. Each takes some hundred bytes.
 pub(super) const MAX_NODES: usize = 32_768;

@@ -7,10 +7,7 @@ use std::{
 
 use super::draft::{DraftNode, Place, SHORT_ID};
 use crate::{
-    map::{
-        Map,
-        nodes::{Key, NodeId},
-    },
+    map::{Map, nodes::Key, numbers::NodeId},
     model::{NodeKind, WorkloadKind, program},
 };
 

@@ -1,7 +1,7 @@
 //! What was watched of each host, and what of it had no room.
 
 use crate::{
-    map::{Map, hosts::Identity, nodes::HostId},
+    map::{Map, hosts::Identity, numbers::HostId},
     model::{HostCoverage, HostCut},
 };
 

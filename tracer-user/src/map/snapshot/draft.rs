@@ -8,7 +8,8 @@ use std::{
 use crate::{
     map::{
         counters::Counters,
-        nodes::{HostId, Key, Known, NodeId},
+        nodes::{Key, Known},
+        numbers::{HostId, NodeId},
     },
     model::{ListeningAt, NodeKind, Stray, WorkloadKind},
 };
@@ -35,12 +36,12 @@ pub(super) type EdgeKey = (usize, usize, Option<u16>);
 
 /// What becomes a node.
 #[derive(Debug)]
-pub(in crate::map) struct DraftNode {
-    pub(in crate::map) id: Arc<str>,
+pub(super) struct DraftNode {
+    pub(super) id: Arc<str>,
     pub(super) name: Arc<str>,
     pub(super) kind: NodeKind,
     /// The nodes of the map that it is made of.
-    pub(in crate::map) parts: Vec<NodeId>,
+    pub(super) parts: Vec<NodeId>,
     /// It stands for so many others.
     pub(super) members: Option<u64>,
     /// Where it is, should others go by its name.

@@ -9,15 +9,15 @@ use super::{
     apart::{tell_apart, tell_containers_apart, tell_remotes_apart},
     draft::{Draft, EdgeKey},
     labels::Labels,
+    uses::Uses,
 };
 use crate::map::{
     Map,
     counters::{Counters, Share, What},
-    facts::Whose,
-    halves::{Half, HalfId, Halves, Link, MAX_FAILING_PORTS, Side},
+    half::{Half, HalfId, Link, Side, Whose},
+    halves::{Halves, MAX_FAILING_PORTS},
     namespaces::Split,
-    nodes::NodeId,
-    uses::Uses,
+    numbers::NodeId,
 };
 
 /// All nodes and edges of `map`.

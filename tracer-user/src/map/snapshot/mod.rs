@@ -6,6 +6,7 @@ mod draft;
 mod edges;
 mod fold;
 mod labels;
+mod uses;
 
 use std::{
     borrow::Cow,
@@ -13,17 +14,16 @@ use std::{
     sync::Arc,
 };
 
-use self::{coverage::coverage, edges::draft, labels::Labels};
+use self::{coverage::coverage, draft::DraftNode, edges::draft, labels::Labels};
 use super::{
     Map,
     hosts::Identity,
     kept::{self, Changes, Processes},
     listeners::Unkept,
-    nodes::{Known, NodeId},
+    nodes::Known,
+    numbers::NodeId,
 };
 use crate::model::{Cut, Edge, ListeningAt, Node, View};
-
-pub(super) use draft::DraftNode;
 
 /// What `map` looks like, with at most about `max_edges` edges: what is folded is told.
 pub(super) fn take(map: &Map, max_edges: usize) -> View {

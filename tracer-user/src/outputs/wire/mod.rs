@@ -3,4 +3,5 @@
 
 pub(super) mod json;
 pub(crate) mod map;
+pub(crate) mod report;
 pub(super) mod stream;

@@ -7,15 +7,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{
+use super::draft::DraftNode;
+use crate::map::{
     Map,
     counters::Used,
-    facts::Whose,
-    halves::{At, Half, Link, Side},
+    half::{At, Half, Link, Side, Whose},
     hosts::Identity,
     listeners::{Place, Socket},
-    nodes::{HostId, NodeId},
-    snapshot::DraftNode,
+    numbers::{HostId, NodeId},
 };
 use crate::model::{LedPast, ListeningAt, ServedBy, Stray, Timestamp};
 
