@@ -26,11 +26,11 @@ impl HalfId {
 pub(super) enum Side {
     Client,
     Server,
-    /// Who opened them is not known.
+    /// The direction is unknown.
     Unknown,
 }
 
-/// What makes two halves the same.
+/// The key of a half: equal values are one half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Half {
     pub(super) host: HostId,
@@ -43,24 +43,23 @@ pub(super) struct Half {
     /// At a server's end, its own address. At a client's, what was dialled, where that is not the remote
     /// and the port. None if there was no room for it.
     pub(super) at: Option<At>,
-    /// Nobody knows whose it is.
+    /// The process is unknown.
     pub(super) is_unknown: bool,
 }
 
 impl Half {
-    /// Where it came in, at a server's end.
+    /// The local address and port, at a server's end.
     pub(super) fn came_in(&self) -> Option<Place> {
         let at = self.at.filter(|_| self.side == Side::Server)?;
         Some(self.place(at))
     }
 
-    /// What was dialled, where that was translated.
+    /// What was dialled, if that was translated.
     pub(super) fn dialled(&self) -> Option<At> {
         self.at.filter(|_| self.side == Side::Client)
     }
 
-    /// The port that is served at a server's end; 0 if it is not known. One that dialled, too, knows only
-    /// the other's.
+    /// The port that this end serves; 0 if unknown. A client's end knows only the remote port.
     pub(super) fn served_port(&self) -> u16 {
         match self.side {
             Side::Client => 0,
@@ -68,7 +67,7 @@ impl Half {
         }
     }
 
-    /// The same in its network namespace.
+    /// `at` in the network namespace of this half.
     pub(super) fn place(&self, At { address, port }: At) -> Place {
         Place {
             host: self.host,
@@ -86,29 +85,29 @@ pub(super) struct At {
     pub(super) port: u16,
 }
 
-/// The halves of an edge that are known, as of one connection.
+/// The halves at both ends of one connection, as far as they are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Link {
-    /// The end that dialled; or the only one, where it is not known who did.
+    /// The end that dialled; or the only known end, if the direction is unknown.
     pub(super) client: Option<HalfId>,
     pub(super) server: Option<HalfId>,
 }
 
-/// Who is at the server's end of what is counted.
+/// Which node is at the server's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Whose {
-    /// What that end itself says; of one that says nothing nobody knows.
+    /// As that end reports it; unknown if it reports nothing.
     Told,
-    /// Its own host tells of that end as well, and nobody knows which it is.
+    /// The other host reports that end as well, and which connection it is of is unknown.
     Apart,
-    /// Whose socket listened, or had listened, where it went.
+    /// The owner of the socket that listens, or listened, at the dialled address.
     Listener(NodeId),
-    /// Who served others that dialled the same.
+    /// The node that served other clients of the same address and port.
     Server {
         node: NodeId,
-        /// 0 if it is not known.
+        /// 0 if unknown.
         port: u16,
-        /// It is elsewhere than the address, so what dials that is led there.
+        /// A translation leads from the dialled address to this node.
         is_led: bool,
     },
 }

@@ -1,40 +1,40 @@
-//! A connection that is followed, with the ends that were told of.
+//! A tracked connection, with those of its two endpoints that were reported.
 
 use crate::{
     map::{end::End, half::HalfId, meeting::Meeting, numbers::HostId},
     model::ConnectionId,
 };
 
-/// Number of a connection; used again when it is settled.
+/// Index of a connection; reused after it is settled.
 pub(super) type Slot = u32;
 
-/// Where what is told of an end is kept.
+/// Where an endpoint is stored.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::map) struct Kept {
     pub(super) slot: Slot,
-    /// Which of its two; none if it is known by the number alone.
+    /// Which of the two endpoints; none if only the id matched.
     pub(super) end: Option<usize>,
 }
 
-/// A connection, told apart from those that had its number before.
+/// A slot with its generation: earlier connections of that slot do not match.
 pub(super) type Ticket = (Slot, u32);
 
-/// A connection with the ends that were told of.
+/// A connection with those of its endpoints that were reported.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) ends: [Option<End>; 2],
-    /// Where its ends met, or wait for each other; none if another one waits there.
+    /// The key that its endpoints share; none if another connection holds it.
     pub(super) meeting: Option<Meeting>,
-    /// The halves of both ends, as they were told to belong together.
+    /// The halves of both ends that were joined last.
     pub(super) joined: Option<(HalfId, HalfId)>,
-    /// Told apart from others that had the same number, and from itself in a queue that it has left.
+    /// Changes when the slot is reused and when the connection leaves a queue: old tickets are void.
     pub(super) generation: u32,
     pub(super) is_queued: bool,
-    /// Its ends were found to belong together by their addresses alone.
+    /// Its endpoints were paired by address alone.
     pub(super) by_addresses: bool,
-    /// It was counted when only its client's end was known.
+    /// Already counted, by its client's end alone.
     pub(super) is_counted: bool,
-    /// By what it is known besides: other tracers and later runs give other numbers to the same end.
+    /// Further keys: other tracers and later runs give the same endpoint another id.
     pub(super) also: Option<Box<Also>>,
 }
 
@@ -49,12 +49,12 @@ impl Connection {
         self.ends.each_ref().map(Option::as_ref)
     }
 
-    /// Whether one of its ends is not over.
+    /// Whether one of its endpoints is open.
     pub(super) fn is_held(&self) -> bool {
         self.ends.iter().flatten().any(|it| !it.is_over)
     }
 
-    /// The end that is told of, where only one is.
+    /// The only known endpoint; none if both are known.
     pub(super) fn single(&self) -> Option<&End> {
         match &self.ends {
             [Some(end), None] => Some(end),

@@ -1,4 +1,4 @@
-//! Client's ends that were counted without their server's, remembered for a server's end that comes late.
+//! Connections that were counted by their client's end alone, remembered in case the server's end comes late.
 
 use std::collections::{VecDeque, hash_map::Entry};
 
@@ -13,26 +13,26 @@ use crate::{
     model::Timestamp,
 };
 
-/// Client's ends that were given up and are remembered: as many as always wait in `Halves`, so what may be
-/// completed is still there, as a rule.
+/// How many are remembered: as many as always wait in `Halves`, so that a late server's end usually finds its
+/// counters there.
 const REMEMBERED: usize = MAX_ALONE / 2;
 
-/// Where a client's end was counted without its server's.
+/// Where a connection was counted by its client's end.
 pub(super) type Counted = (Link, Option<Waiting>);
 
-/// Client's ends that were counted without their server's.
+/// Connections that were counted by their client's end alone.
 #[derive(Debug, Default)]
 pub(super) struct GivenUp {
     by_meeting: HashMap<Meeting, (Counted, Timestamp, Timestamp)>,
-    /// The oldest first, with when each was last told of.
+    /// The oldest first, each with the time of its last event.
     order: VecDeque<([Meeting; 2], Timestamp)>,
-    /// When the youngest of which nothing is remembered was last told of.
+    /// The last event of the youngest one that was evicted.
     forgotten: Option<Timestamp>,
 }
 
 impl GivenUp {
-    /// The client's end that was counted, of the connection that meets there and was opened then. Others
-    /// may have the same addresses later.
+    /// Where the connection with this key was counted, if it opened within `near` of `opened`: addresses are
+    /// reused.
     pub(super) fn counted(
         &self,
         meeting: Meeting,
@@ -48,7 +48,7 @@ impl GivenUp {
         (is_sure || is_within).then_some(*counted)
     }
 
-    /// Whether a connection of that age may have been counted, and nobody remembers.
+    /// Whether a connection of that age may have been counted and evicted.
     pub(super) fn may_have(&self, side: Side, opened: Timestamp) -> bool {
         side == Side::Server && self.forgotten >= Some(opened)
     }
@@ -66,7 +66,7 @@ impl GivenUp {
             && let Some((oldest, told)) = self.order.pop_front()
         {
             for meeting in oldest {
-                // A younger one may have the same addresses.
+                // A younger connection may have the same addresses.
                 if let Entry::Occupied(known) = self.by_meeting.entry(meeting)
                     && known.get().2 == told
                 {

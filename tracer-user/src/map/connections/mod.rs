@@ -1,7 +1,7 @@
-//! Connections that are open, or were lately: the two ends of one find each other here.
+//! Tracks connections that are open or closed lately, and pairs their two endpoints.
 //!
-//! A connection is over when its ends say so, however far apart they do. Only one of which a single
-//! end is known, and over, is given up at some time: as a rule there is nobody at the other end to tell.
+//! A connection is over when both endpoints have reported their `close`, however far apart. If only one endpoint is
+//! known and closed, it waits for a bounded time: usually no tracer runs at the other end.
 
 mod connection;
 mod given_up;
@@ -36,15 +36,15 @@ use crate::model::{ConnectionEvent, ConnectionId, Timestamp};
 
 pub(super) use connection::Kept;
 
-/// Of those with a single end, which is over, so many wait for the other one however long that takes.
+/// This many closed connections with one known endpoint wait for the other one without a time limit.
 const ALWAYS_WAITING: usize = 4096;
 
-/// What is known besides.
+/// The other tables of the map.
 pub(super) struct Around<'a> {
     pub(super) halves: &'a mut Halves,
     pub(super) nodes: &'a Nodes,
     pub(super) realms: &'a mut Realms,
-    /// The host of the end that is told of.
+    /// Coverage of the host that reports the event.
     pub(super) watched: &'a mut Watched,
 }
 
@@ -62,14 +62,13 @@ pub(super) struct Connections {
     generation: u32,
     by_id: HashMap<(HostId, ConnectionId), Slot>,
     meetings: HashMap<Meeting, Slot>,
-    /// Those that are over. They stay for a while: the same lines may come again, from another file.
+    /// Closed ones, kept for a while: another recording may repeat the same lines.
     over: VecDeque<Ticket>,
-    /// A single end is over and waits for the other one, the first one first; with the age at which
-    /// it began to.
+    /// Closed ones that wait for their other endpoint, in order, with the age at which they began to wait.
     waiting: VecDeque<(u64, Ticket)>,
-    /// The same, by their addresses.
+    /// The same by addresses.
     waiting_at: HashMap<u64, Slot>,
-    /// Those that were open when a run ended, by host and addresses.
+    /// Open ones whose run has ended, by host and addresses.
     unwatched: HashMap<(HostId, u64), Slot>,
     /// By number of the host.
     open: Vec<Open>,
@@ -104,7 +103,7 @@ impl Connections {
         }
     }
 
-    /// Where the end is kept that `event` is about, if it is known by its number.
+    /// Where the endpoint that `event` is about is stored, if its id is known.
     pub(super) fn find(&self, host: HostId, event: &ConnectionEvent) -> Option<Kept> {
         let slot = *self.by_id.get(&(host, event.connection.id))?;
         let connection = self.slots[slot as usize].as_ref()?;
@@ -112,7 +111,7 @@ impl Connections {
         Some(Kept { slot, end })
     }
 
-    /// What was told of that end so far.
+    /// The endpoint stored there.
     pub(super) fn end(&self, Kept { slot, end }: Kept) -> Option<&End> {
         self.slots[slot as usize].as_ref()?.ends[end?].as_ref()
     }
@@ -138,8 +137,8 @@ impl Connections {
         found.map(|(at, _)| at)
     }
 
-    /// Takes in what is told of an end, which is `kept` there if it is known. Returns the half at the
-    /// server's end, if that is known, and whether it is the first that is told of this end.
+    /// Adds an event of an endpoint, which is stored at `kept` if it is known. Returns the server's half, if
+    /// known, and whether this is the first event of the endpoint.
     pub(super) fn tell(
         &mut self,
         told: Told<'_>,
@@ -170,7 +169,7 @@ impl Connections {
             return (self.judge(slot, halves, realms, nodes), false);
         }
         let slot = if let Some((slot, first)) = self.partner(meeting, waits, &end, halves) {
-            // Each end calls the other one what that calls itself.
+            // Each end dialled or sees the other by its own address: no translation between them.
             let called = |end: &End| nodes.address(halves.get(end.half).remote);
             if let (Some(here), Some(there)) = (called(first), called(&end))
                 && (short(here.ip()), short(there.ip())) == (end.address, first.address)
@@ -188,7 +187,7 @@ impl Connections {
             slot
         } else if self.by_id.len() < self.max_connections {
             let counted = self.given_up.counted(meeting, told.opened, self.patience);
-            // What was given up is a client's end: another client is another connection.
+            // A client's end was given up: a second client's end is another connection.
             let counted = counted.filter(|_| halves.get(end.half).side == Side::Server);
             if let Some(counted) = counted {
                 self.complete(counted, &end, halves);
@@ -198,7 +197,7 @@ impl Connections {
             {
                 watched.recounted += 1;
             }
-            // An earlier one that has the same two ends is no longer waited for.
+            // An earlier connection of the same addresses stops waiting.
             let slot = self.open(end, meeting, waits.is_none());
             if let Some(connection) = &mut self.slots[slot as usize] {
                 connection.is_counted = counted.is_some();
@@ -220,8 +219,7 @@ impl Connections {
         (self.judge(slot, halves, realms, nodes), true)
     }
 
-    /// Takes in what an end has carried until `time`, if it is known and not counted for good. Returns its
-    /// half then.
+    /// Adds the bytes that an endpoint has carried until `time`, if it is tracked. Returns its half.
     pub(super) fn carry(
         &mut self,
         host: HostId,
@@ -241,7 +239,7 @@ impl Connections {
         Some(half)
     }
 
-    /// Looks at a connection after something was told of it. Returns the half at the server's end.
+    /// Updates the state of a connection after an event. Returns the server's half.
     fn judge(
         &mut self,
         slot: Slot,
@@ -273,8 +271,8 @@ impl Connections {
         link.server
     }
 
-    /// The only end of a connection that was told of is over: the other one may have been told of with
-    /// another handshake, or may come. Returns the half at the server's end.
+    /// The only known endpoint has closed: pairs it by addresses, or queues it until the other endpoint is
+    /// reported. Returns the server's half.
     fn wait(
         &mut self,
         slot: Slot,
@@ -336,7 +334,7 @@ impl Connections {
         Some(&mut connection.ends)
     }
 
-    /// The connection is known by these, too. Without room it is found by its addresses again.
+    /// Adds further keys of a connection. If the table is full, it can still be found by its addresses.
     fn also(&mut self, slot: Slot, place: (HostId, ConnectionId), meeting: Meeting) {
         if self.by_id.len() >= self.max_connections {
             return;
@@ -383,7 +381,7 @@ impl Connections {
         slot
     }
 
-    /// Of a connection that waits for its other end, that may have been told.
+    /// Takes a connection out of its queue.
     fn leave_queue(&mut self, slot: Slot) {
         if let Some(connection) = &mut self.slots[slot as usize]
             && connection.is_queued
@@ -400,7 +398,7 @@ impl Connections {
         }
     }
 
-    /// The single end of `second` is the other one of `first`.
+    /// Merges `second` into `first`: each has one endpoint of the same connection.
     fn merge(&mut self, first: Slot, second: Slot) {
         self.leave_queue(first);
         let Some(gone) = self.slots[second as usize].take() else {
@@ -433,7 +431,7 @@ impl Connections {
         }
     }
 
-    /// The server's end of a connection of which the client's was counted.
+    /// Adds the server's end to a connection that was counted by its client's end.
     fn complete(&self, (link, waiting): Counted, end: &End, halves: &mut Halves) {
         if let Some(client) = link.client {
             halves.join(client, end.half, end.first);
@@ -441,10 +439,10 @@ impl Connections {
         halves.complete(link, waiting, end.half, end.known);
     }
 
-    /// Counts a connection for good.
+    /// Counts a connection and forgets it.
     fn settle(&mut self, slot: Slot, halves: &mut Halves) {
         self.leave_queue(slot);
-        // It is large: nothing of it is moved.
+        // Borrow it: the struct is large.
         let Some(connection) = &self.slots[slot as usize] else {
             return;
         };
@@ -483,8 +481,7 @@ impl Connections {
         self.free.push(slot);
     }
 
-    /// Time goes by, as `time` of an event tells. Those whose other end was waited for long enough are
-    /// counted as they are.
+    /// Advances the clock to the `time` of an event. Counts connections that have waited long enough.
     pub(super) fn expire(&mut self, time: Timestamp, halves: &mut Halves) {
         let age = self.age.pass(time);
         while self.over.len() > self.max_over
@@ -511,13 +508,13 @@ impl Connections {
         }
     }
 
-    /// By how many numbers ends are known.
+    /// How many ids are in the table.
     #[cfg(test)]
     pub(super) fn numbers(&self) -> usize {
         self.by_id.len()
     }
 
-    /// What the connections that are not counted yet would add.
+    /// What the connections that are still tracked would add.
     pub(super) fn shares(
         &self,
         halves: &Halves,

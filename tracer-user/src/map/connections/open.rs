@@ -6,15 +6,14 @@ use super::{
 };
 use crate::map::{halves::Halves, nodes::Nodes, numbers::HostId, realms::Realms};
 
-/// Of so many it does not matter that some are over.
+/// Below this length a list of open connections is not compacted.
 const MIN_OPEN: usize = 1024;
 
-/// Connections that may have an end on one host which is not over: all that have, some that had, each at least
-/// once.
+/// Connections with an open endpoint on one host. May hold closed ones and duplicates until it is compacted.
 #[derive(Debug)]
 pub(super) struct Open {
     slots: Vec<Slot>,
-    /// With so many it is time to leave out those that had.
+    /// Compact beyond this length.
     most: usize,
 }
 
@@ -28,7 +27,7 @@ impl Default for Open {
 }
 
 impl Connections {
-    /// An end on `host` is not over, whether it `was_missing` or not.
+    /// An endpoint on `host` is open; `was_missing` if it was held to be gone.
     pub(super) fn goes_on(&mut self, host: HostId, slot: Slot, was_missing: bool) {
         if was_missing {
             self.is_open(host, slot);
@@ -36,7 +35,7 @@ impl Connections {
         self.leave_queue(slot);
     }
 
-    /// One end of that connection is on `host`, and not over.
+    /// Notes that the connection has an open endpoint on `host`.
     pub(super) fn is_open(&mut self, host: HostId, slot: Slot) {
         if self.open.len() <= host.index() {
             self.open.resize_with(host.index() + 1, Open::default);
@@ -58,7 +57,7 @@ impl Connections {
         }
     }
 
-    /// That end is watched again, if it was not.
+    /// Notes that the endpoint is watched again.
     pub(super) fn is_found(&mut self, kept: Kept) {
         let place = self.end(kept).filter(|it| it.is_unwatched);
         if let Some(place) = place.map(|it| (it.host, it.addresses.own))
@@ -68,9 +67,9 @@ impl Connections {
         }
     }
 
-    /// A run of the tracer on `host` is over. What was open then may be open still: the next run tells
-    /// what is. What an earlier one left open, and this one did not find, is over; and so it was before what
-    /// counts, if the next one began before that.
+    /// A run of tracer on `host` has ended. Its open connections may still be open: the next run reports
+    /// which are. Connections that an earlier run left open and that this run did not find are over;
+    /// `is_before` if this run began before `--since`.
     pub(in crate::map) fn run_ends(
         &mut self,
         (host, is_before): (HostId, bool),

@@ -1,4 +1,4 @@
-//! Which ends belong together: by handshake, by number, and by their addresses.
+//! Pairing of endpoints: by handshake, by id, and by addresses.
 
 use foldhash::{HashMap, HashMapExt as _};
 
@@ -8,8 +8,8 @@ use crate::map::{
 };
 
 impl Connections {
-    /// The connection that `end` is of, as it was told under another number: by another tracer on the
-    /// same host, or by an earlier run of it.
+    /// The connection that already has `end` under another id, from another tracer on the same host or from an
+    /// earlier run.
     pub(super) fn same(&self, end: &End, meeting: Meeting, waits: Option<Slot>) -> Option<Slot> {
         let is_same = |it: &&End| (it.host, it.addresses.own) == (end.host, end.addresses.own);
         let find = |slot: Slot| {
@@ -28,7 +28,7 @@ impl Connections {
         let (connection, same) = find(slot)?;
         let is_one = match meeting {
             Meeting::Handshake(_) => true,
-            // One at a time has these addresses.
+            // Addresses identify one open connection at a time.
             Meeting::OnHost(_) | Meeting::Addresses(_) => {
                 !same.is_over || end.is_existing && same.is_missing() && connection.is_held()
             }
@@ -36,7 +36,7 @@ impl Connections {
         is_one.then_some(slot)
     }
 
-    /// The connection whose one end is known, and that `end` is the other one of.
+    /// The connection whose missing endpoint is `end`.
     pub(super) fn partner(
         &self,
         meeting: Meeting,
@@ -49,16 +49,16 @@ impl Connections {
         let first = connection.single().filter(|_| !connection.is_counted)?;
         let fit = match [first, end].map(|end| halves.get(end.half).side) {
             [Side::Server, Side::Server] => false,
-            // Two that dialled each other at once.
+            // A simultaneous open.
             [Side::Client, Side::Client] => matches!(meeting, Meeting::Handshake(_)),
-            // Of these it is only known that they have the same addresses: both must say so.
+            // Only the addresses are known: both ends must have them.
             [Side::Unknown, Side::Unknown] => !matches!(meeting, Meeting::Handshake(_)),
             _ => true,
         };
         fit.then_some((slot, first))
     }
 
-    /// Of those with a single end, which belong together by their addresses.
+    /// Pairs of connections with one endpoint each that are one connection, by their addresses.
     pub(super) fn partners(
         &self,
         halves: &Halves,
@@ -79,7 +79,7 @@ impl Connections {
         if singles.iter().any(Vec::is_empty) {
             return partners;
         }
-        // The fewer are looked up.
+        // Index the smaller list.
         singles.sort_by_key(Vec::len);
         let [few, many] = singles;
         let mut by_addresses: HashMap<u64, Vec<(Slot, &End)>> = HashMap::new();
@@ -102,9 +102,8 @@ impl Connections {
     }
 }
 
-/// Whether these are the two ends of one connection, of which the addresses are the same: a firewall that
-/// answers handshakes in place of the server makes two of one, and of what was there before nobody saw
-/// any.
+/// Whether these are the two endpoints of one connection, given that their addresses match. The handshakes may
+/// differ, as a firewall may answer in place of the server; of pre-existing connections none was seen.
 pub(super) fn fit_by_addresses(
     ends: [&End; 2],
     near: u64,
@@ -117,7 +116,7 @@ pub(super) fn fit_by_addresses(
         [Side::Unknown, Side::Unknown] => false,
         [one, other] => one != other,
     };
-    // Strangers may have the same addresses at the same time.
+    // Two unrelated connections in different networks may have the same addresses.
     let knows_same = || {
         ends.into_iter()
             .filter_map(|end| nodes.address(halves.get(end.half).remote))

@@ -1,4 +1,4 @@
-//! What events said of their ends, remembered with the half that was found for it.
+//! Cache from what an event says of its endpoint to the half of that endpoint.
 
 use std::{
     hash::{Hash, Hasher},
@@ -16,11 +16,11 @@ use crate::{
     model::{Address, ArcId, ConnectionEvent, Name, Payer, Process},
 };
 
-/// Where what an event said of its end is remembered.
+/// Index of a cache entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::map) struct AskedId(pub(super) u32);
 
-/// What an event says of its end: the same has the same half.
+/// The key of the cache: events with an equal key have the same half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asked {
     pub(super) host: HostId,
@@ -30,15 +30,15 @@ pub(super) struct Asked {
     pub(super) port: u16,
     pub(super) local: Address,
     pub(super) remote: Address,
-    /// Where that differs from the remote and the port.
+    /// If it differs from the remote and the port.
     pub(super) dialled: Option<At>,
-    /// Of attempts that fail some have a half in common.
+    /// Failed attempts at many ports share a half.
     pub(super) fails: bool,
     pub(super) process: Option<ArcId>,
     pub(super) name: Option<ArcId>,
 }
 
-/// The same with its hash, which is made once however often it is looked up.
+/// The key with its hash, computed once per event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Hashed {
     pub(super) hash: u64,
@@ -51,7 +51,7 @@ impl Hash for Hashed {
     }
 }
 
-/// What was found for it.
+/// The value of the cache.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) half: HalfId,
@@ -59,11 +59,11 @@ pub(super) struct Found {
     pub(super) taker: SightingId,
     pub(super) present: PresenceId,
     pub(super) process: Latest,
-    /// Kept for the identities in [`Asked`].
+    /// Keeps the values alive whose ids are in [`Asked`].
     pub(super) _kept: (Option<Arc<Process>>, Option<Arc<Name>>),
 }
 
-/// Who pays for what is kept of an end.
+/// Who is charged for the entries of an endpoint.
 pub(super) fn payer_of(asked: &Asked, event: &ConnectionEvent) -> Payer {
     let port = match asked.side {
         Side::Server => asked.port,

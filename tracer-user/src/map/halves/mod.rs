@@ -1,4 +1,4 @@
-//! Halves of edges: what one workload has with one remote, as its own end tells it.
+//! Halves of edges: what one workload has with one remote, as reported by its own end.
 
 mod asked;
 mod tried;
@@ -28,30 +28,30 @@ use crate::model::{ArcId, ConnectionEvent, Direction, Payer, Process, Shares, Ti
 pub(super) use asked::AskedId;
 pub(super) use tried::MAX_FAILING_PORTS;
 
-/// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
+/// Maximum of halves. Beyond it halves are merged over the server's ports, then over remotes.
 pub(super) const MAX_HALVES: usize = 262_144;
-/// Most pairs of halves; beyond, what is between them is counted by one of them alone.
+/// Maximum of links. Beyond it connections are counted by one of their halves alone.
 const MAX_LINKS: usize = 2 * MAX_HALVES;
-/// Most addresses with ports that halves are told apart by.
+/// Maximum of addresses with ports in keys of halves.
 pub(super) const MAX_PLACES: usize = 65_536;
-/// What was told of ends that is remembered, so that the next event of the same is quick.
+/// Capacity of the cache in `asked`.
 const MAX_ASKED: usize = 65_536;
-/// What only one end told of, and who was meant is asked of what is known then: this much waits for
-/// what is told late, half of it always. So what may be completed is still there, as a rule.
+/// Capacity of the queue of connections that only one end reported. The server's node is resolved when one
+/// leaves the queue, so that late events count. The newer half always stays.
 pub(super) const MAX_ALONE: usize = 131_072;
 
-/// Each entry has a number, that of its place; and a large table grows without its entries being moved.
+/// Entries are numbered by insertion, and growing does not move them.
 type IndexMap<K, V> = indexmap::IndexMap<K, V, RandomState>;
 type IndexSet<K> = indexmap::IndexSet<K, RandomState>;
 
-/// By half: how old the facts were when nothing was known of what it dials.
+/// By half: the age of the facts at the last look-up of its server that found nothing.
 pub(super) type Unknown = Vec<usize>;
 
-/// All halves, and what was counted of their connections.
+/// All halves, and the counters of their connections.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
     halves: IndexSet<Half>,
-    /// By half, who pays for it.
+    /// By half, who is charged for it.
     payers: Vec<Payer>,
     places: HashSet<At>,
     of_places: Room<MAX_PLACES>,
@@ -59,27 +59,27 @@ pub(super) struct Halves {
     /// See [`Nodes::forgotten`].
     forgotten: u64,
     links: IndexMap<(Link, Whose), Counters>,
-    /// Of what only one end told, the last.
+    /// The newest connections that only one end reported.
     alone: VecDeque<(Link, Share)>,
-    /// How much left it.
+    /// How many have left `alone`.
     settled: u64,
     unknown: Unknown,
     pub(super) facts: Facts,
-    /// The two that were joined last.
+    /// The last pair that was joined.
     joined: Option<((HalfId, HalfId), SightingId)>,
-    /// What there was no room for, by host.
+    /// Overflows by host.
     cut: HashMap<HostId, NoRoom>,
-    /// Whose halves are told apart by ports, and whose by remotes alone.
+    /// Shares of halves with a port, and of those merged over ports.
     of_ports: Room<MAX_HALVES>,
     of_remotes: Room<MAX_HALVES>,
-    /// Where attempts failed, by the half without its port.
+    /// Failed ports, by half without its port.
     tried: HashMap<Half, Tried>,
     of_tried: Room<MAX_TRIED>,
-    /// Those that know their other ports.
+    /// Shares of sets of further ports.
     scans: Room<MAX_SCANS>,
 }
 
-/// Room for so many, shared by those who have them.
+/// A quota of `MAX` entries, shared by payers.
 #[derive(Debug)]
 struct Room<const MAX: usize>(Shares<Charged>);
 
@@ -89,13 +89,13 @@ impl<const MAX: usize> Default for Room<MAX> {
     }
 }
 
-/// What waits, by how much did before it.
+/// Sequence number of an entry of `alone`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting(u64);
 
 impl Halves {
-    /// The half that `event` is about, and where it is remembered: the next event of the same end is
-    /// nearly always found there.
+    /// The half that `event` is about, and its cache entry, which nearly always serves the next event of the same
+    /// endpoint.
     pub(super) fn of(
         &mut self,
         host: HostId,
@@ -127,7 +127,7 @@ impl Halves {
             process: event.process.as_ref().map(ArcId::of),
             name: connection.name.as_ref().map(ArcId::of),
         };
-        // As long as it is open it is there.
+        // The endpoint is there as long as the connection is open.
         let times = [
             connection.opened.map_or(time, |opened| opened.min(time)),
             time,
@@ -153,7 +153,7 @@ impl Halves {
         }
         let found = self.find(&asked.asked, event, times, nodes);
         let half = found.half;
-        // No process is kept for longer than it is remembered there.
+        // `nodes` cleared its processes: drop the `Arc`s held here as well.
         let forgotten = nodes.forgotten();
         if self.asked.len() >= MAX_ASKED || self.forgotten != forgotten {
             self.asked.clear();
@@ -163,7 +163,7 @@ impl Halves {
         (half, AskedId(at as u32))
     }
 
-    /// The half that was found there, unless who has the addresses is to be told anew.
+    /// The cached half, unless its facts were evicted and have to be added again.
     fn again(
         &mut self,
         AskedId(at): AskedId,
@@ -202,7 +202,7 @@ impl Halves {
         let node = nodes.local(host, event.process.as_ref(), time);
         let process = event.process.as_deref();
         let owner = process.map_or(Owner::root(host), |it| Owner::of(host, it));
-        // What failed at a client may never have had it: a socket says what it was bound to.
+        // A client whose attempt failed may have bound an address that its host does not have.
         let has = !asked.fails
             || side == Side::Server
             || process.is_some_and(Process::is_trusted_with_addresses);
@@ -245,7 +245,7 @@ impl Halves {
         if self.halves.len() > known {
             nodes.stand(event.process.as_ref(), Standing::First);
         }
-        // In a network namespace of its own a user gives itself any address, which is nobody else's there.
+        // In a network namespace of its own a user may assign any address: it proves nothing elsewhere.
         let is_users = process.map(Process::is_in_users_place);
         let owner = match is_users {
             Some(true) => SightingId::NONE,
@@ -269,7 +269,7 @@ impl Halves {
         }
     }
 
-    /// Whether halves are told apart by `at`, where `of` has one.
+    /// Whether `at` may be part of a key; `of` is charged for it.
     fn has_place(&mut self, of: Charged, at: At) -> bool {
         if self.places.contains(&at) {
             return true;
@@ -281,8 +281,8 @@ impl Halves {
         false
     }
 
-    /// The number of `half`, or of what it becomes where there is no room for one more `of` those who have it:
-    /// all its ports and addresses of its own, and then all remotes.
+    /// The number of `half`. If the quota `of` its payer is used up, `half` is merged over ports and own
+    /// addresses, and then over remotes.
     fn number(
         &mut self,
         of: Charged,
@@ -314,7 +314,7 @@ impl Halves {
         self.halves.iter()
     }
 
-    /// What there was no room for of `host`.
+    /// Overflows of `host`.
     pub(super) fn cut(&self, host: HostId) -> NoRoom {
         let own = self.cut.get(&host).copied().unwrap_or_default();
         let facts = self.facts.cut(host);
@@ -325,9 +325,9 @@ impl Halves {
         }
     }
 
-    /// These two are the ends of one connection, opened then.
+    /// Notes that these two are the ends of one connection that opened then.
     pub(super) fn join(&mut self, client: HalfId, server: HalfId, opened: Timestamp) {
-        // As a rule the same two come again.
+        // Usually the same pair as last time.
         if let Some((ends, known)) = self.joined
             && ends == (client, server)
             && self.facts.join_again(known, opened)
@@ -342,8 +342,7 @@ impl Halves {
         self.joined = known.map(|known| (ends, known));
     }
 
-    /// Counts a connection or an attempt between them. Returns what waits of it, to be found again should
-    /// the other end tell.
+    /// Counts a connection or an attempt. Returns its place in the queue, if the other end may complete it.
     pub(super) fn count(&mut self, link: Link, share: &Share) -> Option<Waiting> {
         if self.is_alone(link) {
             self.alone.push_back((link, share.clone()));
@@ -353,8 +352,8 @@ impl Halves {
         None
     }
 
-    /// What is counted for good under these; where there is no room, under the client's end and who serves
-    /// it, and then under that end alone.
+    /// The counters of a link. If the table is full: those of the client's half and its server, and then those of
+    /// the client's half alone.
     fn counters(&mut self, mut link: Link, mut whose: Whose) -> &mut Counters {
         let is_cut = self.links.len() >= MAX_LINKS && !self.links.contains_key(&(link, whose));
         if is_cut && let Some(end) = link.client.or(link.server) {
@@ -378,8 +377,7 @@ impl Halves {
         self.links.entry((link, whose)).or_default()
     }
 
-    /// The server's end of something that was counted under `link` by its client's end alone is told of,
-    /// too.
+    /// Adds the server's end to a connection that was counted under `link` by its client's end.
     pub(super) fn complete(
         &mut self,
         link: Link,
@@ -395,7 +393,7 @@ impl Halves {
             }
             return;
         }
-        // What was found when it was counted for good is nearly always true.
+        // The server that was resolved then is nearly always this one.
         let server = self.get(server);
         let (node, port) = (server.node, server.served_port());
         let server = |port, is_led| Whose::Server { node, port, is_led };
@@ -410,7 +408,7 @@ impl Halves {
         }
     }
 
-    /// Whether the server's end does not say itself who that is.
+    /// Whether no event names the process at the server's end.
     fn is_alone(&self, link: Link) -> bool {
         match (link.client, link.server) {
             (Some(client), None) => self.get(client).side == Side::Client,
@@ -419,12 +417,12 @@ impl Halves {
         }
     }
 
-    /// Counts for good what has waited long enough for what is told late.
+    /// Moves the older half of a full queue into the counters.
     pub(super) fn settle(&mut self, nodes: &Nodes, realms: &Realms) {
         if self.alone.len() <= MAX_ALONE {
             return;
         }
-        // Many at once: this is looked at after every event.
+        // In batches: this is called for every event.
         let mut unknown = std::mem::take(&mut self.unknown);
         for _ in 0..self.alone.len() - MAX_ALONE / 2 {
             let Some((link, share)) = self.alone.pop_front() else {
@@ -437,13 +435,13 @@ impl Halves {
         self.unknown = unknown;
     }
 
-    /// Of whom it is known that nothing is: see [`Self::whose`].
+    /// A copy of the negative cache of [`Self::whose`].
     pub(super) fn unknown(&self) -> Unknown {
         self.unknown.clone()
     }
 
-    /// Who was at the server's end of a connection or an attempt. What is dialled of which nothing was
-    /// known is not looked up again before there is more.
+    /// The node at the server's end of a connection or an attempt. `unknown` is a negative cache: a half without
+    /// a result is not looked up again until there are new facts.
     pub(super) fn whose(
         &self,
         link: Link,
@@ -470,13 +468,13 @@ impl Halves {
         self.facts.whose(client, server, share, nodes, realms)
     }
 
-    /// What is counted for good.
+    /// The counters of each link.
     pub(super) fn links(&self) -> impl Iterator<Item = (Link, Whose, &Counters)> {
         let links = self.links.iter();
         links.map(|((link, whose), counters)| (*link, *whose, counters))
     }
 
-    /// What waits for what is told late.
+    /// The queue of connections that only one end reported.
     pub(super) fn alone(&self) -> impl Iterator<Item = (Link, &Share)> {
         self.alone.iter().map(|(link, share)| (*link, share))
     }

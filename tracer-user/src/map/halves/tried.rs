@@ -1,5 +1,5 @@
-//! Ports of a remote at which attempts failed and nothing ever served: some have a half each, all further
-//! ones share a half.
+//! Ports of a remote at which attempts failed and none succeeded: the first few have a half each, all further
+//! ports share one, so that a port scan does not fill the tables.
 
 use super::Halves;
 use crate::map::{
@@ -7,20 +7,19 @@ use crate::map::{
     remotes::Charged,
 };
 
-/// Ports of one remote at which nothing ever served a client that are told apart: who tries more looks
-/// for what is there.
+/// How many such ports of one remote have a half of their own. A client that tries more scans.
 pub(in crate::map) const MAX_FAILING_PORTS: usize = 16;
-/// Pairs of ends of which it is remembered at which ports attempts failed.
+/// Maximum of pairs of a node and a remote whose failed ports are remembered.
 pub(super) const MAX_TRIED: usize = 131_072;
-/// Halves that stand for all further such ports and know which these were. Each takes 8 KiB.
+/// Maximum of sets of further ports. Each takes 8 KiB.
 pub(super) const MAX_SCANS: usize = 1024;
 
-/// Ports at which attempts failed, between the same two ends.
+/// Failed ports between a node and a remote.
 #[derive(Debug, Default)]
 pub(super) struct Tried {
-    /// Those that have a half of their own.
+    /// How many have a half of their own.
     own: usize,
-    /// All others; none if there was no room.
+    /// The further ports; none if there was no room.
     others: Option<Box<Ports>>,
 }
 
@@ -40,8 +39,7 @@ impl Ports {
 }
 
 impl Halves {
-    /// The half of an attempt that failed at a port at which none succeeded so far: after some ports it is
-    /// the same for all.
+    /// The half of an attempt that failed at a port at which none has succeeded.
     pub(super) fn of_tried(
         &mut self,
         of: Charged,
@@ -73,10 +71,10 @@ impl Halves {
         self.number(of, &mut all, others)
     }
 
-    /// The halves that stand for ports at which nothing served, each with how many these are at least.
+    /// The halves that stand for further ports, each with the least number of these.
     pub(in crate::map) fn scans(&self) -> impl Iterator<Item = (HalfId, u64)> {
         self.tried.iter().filter_map(|(all, tried)| {
-            // Whoever has as many as there may be knows of one more, or has no such half.
+            // Such a half exists only after one port more than have their own.
             let half = HalfId::at(self.halves.get_index_of(all)?);
             (tried.own >= MAX_FAILING_PORTS)
                 .then(|| (half, tried.others.as_ref().map_or(1, |it| it.count)))
