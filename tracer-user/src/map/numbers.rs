@@ -1,4 +1,4 @@
-//! Numbers of hosts and of nodes, which stand for them in all tables of a map.
+//! Numbers of hosts and of nodes: the keys of all tables of a map.
 
 /// Number of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,16 +6,16 @@ use foldhash::HashMap;
 
 use crate::{map::numbers::HostId, model::Host};
 
-/// Of so many hosts it is faster to look at each than to look one up.
+/// Up to this many hosts a linear search is faster than a hash look-up.
 const FEW_HOSTS: usize = 16;
-/// Most hosts, each as often as it has names.
+/// Maximum of hosts; a host with several names counts once for each.
 const MAX_HOSTS: usize = 16_384;
 
 /// Every host that an event named, in the order of their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
     all: Vec<Arc<Host>>,
-    /// By id and name: whether two names of one id are two hosts shows later.
+    /// By id and name: whether two names of one id are two hosts is decided in the snapshot.
     by_host: HashMap<Arc<Host>, HostId>,
     /// Index of the host of the last event.
     latest: usize,

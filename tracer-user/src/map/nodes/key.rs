@@ -9,69 +9,68 @@ use crate::{
     model::{Address, AddressClass, Process, Timestamp, Workload, WorkloadKind, program},
 };
 
-/// What makes two nodes the same.
+/// The key of a node: equal values are one node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::map) enum Key {
-    /// By kind and name, of containers by id, as their name may come later, with the user who owns its place if
-    /// that is not root; and by where it is, if the name
-    /// alone does not tell it apart: see [`place_of`].
+    /// Host, kind, name and place. The name ends with the user who owns the place, unless that is root; of a
+    /// container it is the id, as its name may come later. For the place see [`place_of`].
     Workload(HostId, WorkloadKind, Arc<str>, Option<Arc<str>>),
-    /// By pid and start.
+    /// Host, pid and start.
     Process(HostId, u32, Option<Timestamp>),
-    /// All of a host.
+    /// Everything on a host.
     Host(HostId),
-    /// All of a namespace of Kubernetes.
+    /// Everything in a namespace of Kubernetes.
     Namespace(Arc<str>),
-    /// What runs on a host, and is not known.
+    /// Unknown processes of a host.
     Unknown(HostId),
-    /// Programs of a host beyond those that there is room for: of one user, or of all who have nothing.
+    /// Overflow of the programs of a host: those of one user, or of all users who have no entry.
     Programs(HostId, Option<u32>),
-    /// An address, and what was dialled to reach it.
+    /// An address, and what the client dialled to reach it.
     Remote(Realm, Address, Dialled),
-    /// Remotes of one network, of which there are too many to tell them apart.
+    /// Overflow of the remotes of one network.
     Network(HostId, IpNet),
-    /// Remotes beyond those that there is room for.
+    /// Overflow of the remotes of all other networks.
     Others(HostId),
 }
 
-/// What was dialled, as far as the client itself says so: one address may serve several names,
-/// and stand behind the addresses of several services.
+/// What a client dialled, by its own account: one address may serve several names, and several addresses of
+/// services may lead to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::map) enum Dialled {
     /// A name.
     Name(Arc<str>),
-    /// The address of the remote itself, of which the client has no name, or several.
+    /// The address of the remote itself; the client has no name for it, or several.
     Itself,
-    /// Likewise another address, in whose place that of the remote was put.
+    /// Another address, which a translation replaced by that of the remote.
     Address(Realm, Address),
 }
 
 /// The names that an address was dialled by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::map) enum Heard {
-    /// All used the same.
+    /// One name.
     Only(Arc<str>),
-    /// Some used others.
+    /// More than one.
     Several,
 }
 
-/// Who dialled by a name, if that is a user: it is the name of what this user dials, and of nothing that others
-/// do, as whoever runs a name server gives any address any name. What root dialled by a name, or what has it
-/// from a file, has it for all.
+/// The user who dialled by a name; none for root and for names from files. A name that a user dialled by holds for
+/// that user's connections alone, as a name server of the user's own may give any address any name. One of root
+/// holds for all.
 pub(in crate::map) type By = Option<Owner>;
 
-/// Where an address means the same.
+/// The scope in which an address means one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::map) enum Realm {
     /// Everywhere.
     World,
-    /// Around a host: others may use the same private addresses.
+    /// One host: others may use the same private addresses.
     Host(HostId),
-    /// In one network namespace: its loopback addresses, and those on a link of it.
+    /// One network namespace: loopback and link-local addresses.
     Netns(HostId, u32),
 }
 
-/// `name`, if root chose it; else one that no other's is, whatever that user calls it.
+/// `name`, with the user who chose it unless that is root: no user can take the name of another's workload.
 pub(super) fn of_user(name: &Arc<str>, uid: Option<u32>) -> Arc<str> {
     match uid {
         Some(uid) => format!("{name}@{uid}").into(),
@@ -79,9 +78,8 @@ pub(super) fn of_user(name: &Arc<str>, uid: Option<u32>) -> Arc<str> {
     }
 }
 
-/// What tells workloads of one name on one host apart: the namespace of a pod, what is around a container
-/// that runs in another one, where an interpreter has its program from. None if there is nothing to tell, or
-/// it is not known.
+/// What distinguishes workloads of one name on one host: the namespace of a pod, the outer container of a nested
+/// one, the directory of an interpreter's program. None if there is nothing of the kind, or it is unknown.
 pub(super) fn place_of(workload: &Workload, process: &Process) -> Option<Arc<str>> {
     let container = workload.container.as_ref();
     let around = container.and_then(|it| it.around.as_ref()).map(|it| &it.id);
@@ -100,7 +98,7 @@ pub(super) fn place_of(workload: &Workload, process: &Process) -> Option<Arc<str
 impl Realm {
     pub(super) fn of(host: HostId, netns: u32, address: Address) -> Self {
         match AddressClass::of(address.ip()) {
-            // An index of an interface is of one namespace, whatever the address.
+            // The index of an interface is valid in one namespace.
             _ if address.scope().is_some() => Self::Netns(host, netns),
             AddressClass::Loopback => Self::Netns(host, netns),
             AddressClass::Private
@@ -113,7 +111,7 @@ impl Realm {
 }
 
 impl Key {
-    /// What it takes: each node has it in two places, which share its texts.
+    /// Its size in bytes. Each node stores the key twice; the copies share the texts.
     pub(super) fn bytes(&self) -> usize {
         let text = match self {
             Self::Workload(_, _, name, place) => {
@@ -125,7 +123,7 @@ impl Key {
         text + 2 * size_of::<Self>()
     }
 
-    /// The host of what runs on one.
+    /// The host that it runs on; none for remotes and what spans hosts.
     pub(in crate::map) fn host(&self) -> Option<HostId> {
         match self {
             Self::Workload(host, ..)
@@ -145,7 +143,7 @@ impl Key {
         }
     }
 
-    /// Whether what is known of one workload is true of all of it.
+    /// Whether the node is one workload, so that its fields describe the node.
     pub(in crate::map) fn shows_workload(&self) -> bool {
         matches!(self, Self::Workload(..) | Self::Process(..))
     }

@@ -1,4 +1,4 @@
-//! Nodes that go by one name and are not the same.
+//! Distinct nodes of one name get distinct names.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,8 +11,8 @@ use crate::{
     model::{NodeKind, WorkloadKind, program},
 };
 
-/// A runtime gives a name to one container at a time. So those that listen at once, or are of several
-/// runtimes, are no successors of each other, even if nothing tells what they are in.
+/// A runtime gives a name to one container at a time. So containers of one name that listen at the same time, or are
+/// of different runtimes, are not successive instances: their place is set to their id or runtime.
 pub(super) fn tell_containers_apart(
     map: &Map,
     who_listens: &HashSet<NodeId>,
@@ -51,8 +51,8 @@ pub(super) fn tell_containers_apart(
     }
 }
 
-/// Says where a workload is in the name of each that another one shares, but is elsewhere. One of which
-/// nobody knows where it is goes with the only one that is known.
+/// Appends the place to the names of workloads that share a name and are in different places. A workload of unknown
+/// place joins the only known one.
 pub(super) fn tell_apart(nodes: &mut [DraftNode]) {
     let mut places: HashMap<Arc<str>, HashSet<Place>> = HashMap::new();
     for node in nodes.iter().filter(|it| it.place != Place::Unknown) {
@@ -83,8 +83,7 @@ pub(super) fn tell_apart(nodes: &mut [DraftNode]) {
     }
 }
 
-/// A remote goes by the name that it was dialled by, which may be anything: one that is the id of what runs on a
-/// host makes it no part of that.
+/// The id of a remote is the name that it was dialled by, which may be the id of a workload: then it gets a prefix.
 pub(super) fn tell_remotes_apart(nodes: &mut [DraftNode]) {
     let workloads = nodes.iter().filter(|it| it.kind == NodeKind::Workload);
     let ids: HashSet<Arc<str>> = workloads.map(|it| Arc::clone(&it.id)).collect();

@@ -1,11 +1,11 @@
-//! What was watched of each host, and what of it had no room.
+//! Coverage of each host, and its overflows.
 
 use crate::{
     map::{Map, hosts::Identity, numbers::HostId},
     model::{HostCoverage, HostCut},
 };
 
-/// The coverage of each host, by id of the host; so many network namespaces of each are `unheld`.
+/// The coverage of each host, in order of id. `unheld` counts network namespaces that could not be grouped.
 pub(super) fn coverage(
     map: &Map,
     identity: &Identity,
@@ -27,7 +27,7 @@ pub(super) fn coverage(
         };
         told.push((identity.last(host), watched));
     }
-    // One host by several names is one, whose last name counts.
+    // Merge the names of one host; the last name counts.
     told.sort_by_key(|(host, watched)| (*host, watched.to));
     let mut coverage: Vec<HostCoverage> = Vec::new();
     let mut before = None;
@@ -42,7 +42,7 @@ pub(super) fn coverage(
     coverage
 }
 
-/// What of `host` there was no room for; so many network namespaces of it are `unheld`.
+/// Overflows of `host`.
 fn cut(map: &Map, host: HostId, unheld: u64) -> HostCut {
     let (nodes, names) = map.nodes.cut(host);
     let halves = map.halves.cut(host);

@@ -1,4 +1,4 @@
-//! A view in the making: what becomes nodes and edges, before they have their places.
+//! A view under construction: nodes and edges before they are sorted.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,27 +14,27 @@ use crate::{
     model::{ListeningAt, NodeKind, Stray, WorkloadKind},
 };
 
-/// Digits of an id that stand for it.
+/// Length of a shortened id, characters.
 pub(super) const SHORT_ID: usize = 12;
 
-/// A view in the making.
+/// A view under construction.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    /// What becomes nodes.
+    /// Nodes.
     pub(super) nodes: Vec<DraftNode>,
-    /// What becomes edges, by indices of client and server, and by port.
+    /// Edges, by indices of client and server, and by port.
     pub(super) edges: BTreeMap<EdgeKey, Counters>,
-    /// Where who listens, and what came in elsewhere.
+    /// Listening sockets by node, and connections without one.
     pub(super) listening: HashMap<NodeId, Vec<ListeningAt>>,
     pub(super) strays: Vec<Stray>,
-    /// Network namespaces of each host that it is not known of which others they are one with.
+    /// By host, network namespaces that could not be grouped with others.
     pub(super) unheld: foldhash::HashMap<HostId, u64>,
 }
 
 /// Client and server of an edge, and its port.
 pub(super) type EdgeKey = (usize, usize, Option<u16>);
 
-/// What becomes a node.
+/// A node under construction.
 #[derive(Debug)]
 pub(super) struct DraftNode {
     pub(super) id: Arc<str>,
@@ -42,20 +42,20 @@ pub(super) struct DraftNode {
     pub(super) kind: NodeKind,
     /// The nodes of the map that it is made of.
     pub(super) parts: Vec<NodeId>,
-    /// It stands for so many others.
+    /// How many nodes it stands for, if it is a fold.
     pub(super) members: Option<u64>,
-    /// Where it is, should others go by its name.
+    /// Where it is, in case others have its name.
     pub(super) place: Place,
 }
 
 /// Where a workload is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Place {
-    /// Nobody knows, or there is only one of the name.
+    /// Unknown, or not needed.
     Unknown,
     /// On the host itself.
     Host,
-    /// In that container, or of that directory.
+    /// In that container, or from that directory.
     In(Arc<str>),
 }
 
@@ -69,7 +69,7 @@ impl Place {
         }
         let container = known.workload.as_ref().and_then(|it| it.container.as_ref());
         match container.and_then(|it| it.around.as_ref()) {
-            // What has no name is told by the beginning of its id.
+            // Without a name, the beginning of the id.
             Some(outer) => Self::In(outer.name.clone().unwrap_or_else(|| {
                 let short: String = outer.id.chars().take(SHORT_ID).collect();
                 short.into()

@@ -23,7 +23,7 @@ use crate::map::{
 /// All nodes and edges of `map`.
 pub(super) fn draft(map: &Map, labels: &Labels) -> Draft {
     let mut draft = Draft::default();
-    // Several of the map's nodes may go by the same id.
+    // Several nodes of the map may have the same id in a view.
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
     let mut places = Vec::new();
     let mut nodes: Vec<_> = map.nodes.ids().map(|id| labels.of(map, id)).collect();
@@ -46,12 +46,12 @@ pub(super) fn draft(map: &Map, labels: &Labels) -> Draft {
     for (link, share) in &mut open {
         let mut ends = link.client.iter().chain(&link.server);
         if let What::Connection { ended, .. } = &mut share.what {
-            // Nobody watched its end.
+            // Its run has ended, and no later one found it.
             *ended |= ends.any(|half| is_over(*half));
         }
     }
     let split = Split::of(map, &open);
-    // What is not counted for good yet, by what it will be counted under.
+    // Connections that are still tracked, by the link that they will be counted under.
     let mut rest: foldhash::HashMap<(Link, Whose), Counters> = foldhash::HashMap::default();
     let mut unknown = halves.unknown();
     let mut add = |link, share: &Share| {
@@ -62,13 +62,13 @@ pub(super) fn draft(map: &Map, labels: &Labels) -> Draft {
     open.iter().for_each(|(link, share)| add(*link, share));
     let mut parted: HashMap<(NodeId, u32), usize> = HashMap::new();
     let Draft { nodes, edges, .. } = &mut draft;
-    // Which edges each half has a part in.
+    // The edges that each half contributes to.
     let mut parts: Vec<(HalfId, EdgeKey)> = Vec::new();
     let rest = rest.iter();
     let rest = rest.map(|((link, whose), counters)| (*link, *whose, counters));
     for (link, whose, counters) in halves.links().chain(rest) {
         let mut place = |(id, netns): SeenFrom| match split.get(id, netns) {
-            // A name means the same whoever asks for it.
+            // A name means the same in all namespaces.
             Some(group) if !map.nodes.has_name(id) => {
                 *parted.entry((id, group)).or_insert_with(|| {
                     let mut node = labels.parted(map, id, group);
@@ -81,7 +81,7 @@ pub(super) fn draft(map: &Map, labels: &Labels) -> Draft {
         };
         let (client, server, port) = ends(link, whose, halves);
         let ends = (place(client), place(server), port);
-        // A client's half that is of many ports knows nothing of one of them, which its server's may be of.
+        // The outages of a client's half that stands for many ports say nothing of one port.
         let client = link.client;
         let client = client.filter(|half| ends.2.is_none() || halves.get(*half).port != 0);
         parts.extend(client.or(link.server).map(|half| (half, ends)));
@@ -119,7 +119,7 @@ pub(super) fn draft(map: &Map, labels: &Labels) -> Draft {
     draft
 }
 
-/// How attempts went over time, for the edges of which some failed.
+/// Adds the outages of each half to its edges, where attempts failed.
 fn courses(map: &Map, edges: &mut BTreeMap<EdgeKey, Counters>, mut parts: Vec<(HalfId, EdgeKey)>) {
     let fails = |edge: &EdgeKey| edges.get(edge).is_some_and(Counters::has_failed);
     parts.retain(|(_, edge)| fails(edge));
@@ -130,10 +130,10 @@ fn courses(map: &Map, edges: &mut BTreeMap<EdgeKey, Counters>, mut parts: Vec<(H
     }
 }
 
-/// How many ports of one server failed, and which have edges of their own.
+/// How many ports of one server failed, and the edges of these.
 type Tried = (u64, Vec<Option<u16>>);
 
-/// Many ports of one server at which nothing ever served one client are one edge.
+/// Merges the edges of a port scan: many ports of one server at which every attempt of a client failed.
 fn scans(edges: &mut BTreeMap<EdgeKey, Counters>) {
     let mut pairs: BTreeMap<(usize, usize), Tried> = BTreeMap::new();
     for ((client, server, port), counters) in &*edges {
@@ -156,7 +156,7 @@ fn scans(edges: &mut BTreeMap<EdgeKey, Counters>) {
     }
 }
 
-/// A node, and the network namespace that it is in, or that it is seen from.
+/// A node, and the network namespace in which its address is valid.
 type SeenFrom = (NodeId, u32);
 
 /// Client, server and port of what is counted under `link`.
@@ -173,12 +173,12 @@ fn ends(link: Link, whose: Whose, halves: &Halves) -> (SeenFrom, SeenFrom, Optio
     };
     match (client, server) {
         (Some(client), Some(server)) if !server.is_unknown => {
-            // The end that does not know who dialled has no port.
+            // A half of unknown direction has no port.
             let known = port(server.served_port()).or(port(client.port));
             (own(client), own(server), known)
         }
         (Some(client), None) if client.side == Side::Unknown => (own(client), remote(client), None),
-        // Who answers there is known from elsewhere, if at all.
+        // The server is resolved from facts, if at all.
         (Some(client), server) => match found {
             Some((node, known)) => {
                 // A client's half may be of many ports.
@@ -192,7 +192,7 @@ fn ends(link: Link, whose: Whose, halves: &Halves) -> (SeenFrom, SeenFrom, Optio
             let node = found.map_or(server.node, |(node, _)| node);
             (remote(server), (node, server.netns), port(server.port))
         }
-        // No connection has no end.
+        // Every connection has an endpoint.
         (None, None) => unreachable!("a link has at least one half"),
     }
 }

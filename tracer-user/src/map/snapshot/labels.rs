@@ -16,25 +16,25 @@ use crate::{
     model::{Address, NodeKind},
 };
 
-/// Where an address means the same machine.
+/// The scope in which an address means one machine, after hosts are grouped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Around {
     World,
-    /// The first of the hosts that share it.
+    /// Index of the first host of those that share the network.
     Host(usize),
-    /// One of the network namespaces of a host that have a link of the same number.
+    /// A network namespace of a host: others there have an interface of the same index.
     Netns(usize, u32),
 }
 
-/// What nodes go by.
+/// What ids and names are made from.
 pub(super) struct Labels {
-    /// Which hosts there are.
+    /// Which host numbers are one host.
     pub(super) identity: Identity,
     /// Which hosts share which addresses.
     shared: Shared,
-    /// The name of an address, where all who dialled it by a name used the same: root, or a user.
+    /// Names of addresses, by who dialled them.
     names: HashMap<(Around, Address, By), Heard>,
-    /// Addresses of a link, each with the network namespace it is in; none if it is in several.
+    /// Link-local addresses with their network namespace; none if several have the address.
     links: HashMap<(HostId, Address), Option<u32>>,
 }
 
@@ -72,7 +72,7 @@ impl Labels {
         labels
     }
 
-    /// Where `address` means what it does in `realm`.
+    /// The scope of `address` in `realm`.
     fn around(&self, realm: Realm, address: Address) -> Around {
         match realm {
             Realm::World => Around::World,
@@ -84,14 +84,14 @@ impl Labels {
                 let host = self.identity.last(host);
                 match self.links.get(&(host, address)) {
                     Some(None) => Around::Netns(host.index(), netns),
-                    // Nobody shares these.
+                    // Link-local: not shared between hosts.
                     _ => Around::Host(host.index()),
                 }
             }
         }
     }
 
-    /// The same user by the last name of its host.
+    /// `owner` with the last number of its host.
     fn lasting(&self, owner: Owner) -> Owner {
         Owner {
             host: self.identity.last(owner.host),
@@ -99,7 +99,7 @@ impl Labels {
         }
     }
 
-    /// The one name of an address for `owner`: what root calls it, and what that user does.
+    /// The name of an address for `owner`, if root and that user agree on one.
     fn heard(&self, around: Around, address: Address, owner: Owner) -> Option<&Arc<str>> {
         let by = owner.user.map(|_| self.lasting(owner));
         let own = by.and_then(|_| self.names.get(&(around, address, by)));
@@ -114,7 +114,7 @@ impl Labels {
         self.identity.label(host)
     }
 
-    /// The part of a remote that the namespaces of one group mean, without parts.
+    /// A draft for the part of a remote that one group of namespaces dials.
     pub(super) fn parted(&self, map: &Map, id: NodeId, group: u32) -> DraftNode {
         let known = map.nodes.get(id);
         let address = known.key.address().map(|it| it.to_string());
@@ -133,7 +133,7 @@ impl Labels {
         }
     }
 
-    /// The node that the one with this number belongs to, without parts.
+    /// A draft of the node that `id` becomes a part of.
     pub(super) fn of(&self, map: &Map, id: NodeId) -> DraftNode {
         let known = map.nodes.get(id);
         let (id, name) = match &known.key {
@@ -178,7 +178,7 @@ impl Labels {
             Key::Others(host) => (format!("others@{}", self.host(*host)), "others".to_owned()),
             Key::Remote(realm, address, dialled) => {
                 let around = self.around(*realm, *address);
-                // By what was dialled alone: behind it may be what serves other names.
+                // By the dialled address alone: the remote may serve other names as well.
                 let heard = |around, address| self.heard(around, address, known.owner);
                 let name = match dialled {
                     Dialled::Name(name) => Some(name),

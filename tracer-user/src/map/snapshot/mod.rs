@@ -1,4 +1,4 @@
-//! Map → view: halves become edges, and nodes get the names that they go by.
+//! Map → view: halves become edges, and nodes get their ids and names.
 
 mod apart;
 mod coverage;
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::model::{Cut, Edge, ListeningAt, Node, View};
 
-/// What `map` looks like, with at most about `max_edges` edges: what is folded is told.
+/// A view of `map` with at most about `max_edges` edges. Merged nodes and edges say so.
 pub(super) fn take(map: &Map, max_edges: usize) -> View {
     let labels = Labels::new(map);
     let identity = &labels.identity;
@@ -71,7 +71,7 @@ pub(super) fn take(map: &Map, max_edges: usize) -> View {
     }
 }
 
-/// The node that `draft` becomes; none if it is made of nothing.
+/// The finished node; none if it has no parts.
 fn finished(
     map: &Map,
     draft: &DraftNode,
@@ -102,7 +102,7 @@ fn finished(
         changes: changes.cut,
     };
     let folded: u64 = parts().map(|it| it.members).sum();
-    // The newest is the most complete.
+    // The newest value is the most complete.
     let known = parts().filter(|it| it.key.shows_workload());
     let workload = known
         .filter(|it| it.workload.is_some())
@@ -130,7 +130,7 @@ fn finished(
     })
 }
 
-/// Processes of the parts of a node, and what happened to it; none without parts.
+/// Processes and changes of a node, merged from its parts; none without parts.
 fn kept_of<'a>(
     mut parts: impl Iterator<Item = &'a Known>,
 ) -> Option<(Cow<'a, Processes>, Cow<'a, Changes>)> {
