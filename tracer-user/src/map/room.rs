@@ -20,8 +20,8 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Who is charged for `process`: the owner of its user namespace or control group, who may run programs as many
-    /// users there; else the user that it runs as.
+    /// Who is charged for `process`: the owner of its control group or network namespace, who may run programs as
+    /// many users there; else the user that it runs as.
     pub(super) fn of(host: HostId, process: &Process) -> Self {
         let place = process.workload.as_ref().and_then(|it| it.uid);
         Self {

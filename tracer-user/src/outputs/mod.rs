@@ -1,5 +1,5 @@
 //! Model → bytes: one line an event, for programs or for people; a map in the formats of [`map`];
-//! answers in those of [`answers`].
+//! answers in those of [`answers`]. The JSON documents and their versions are in [`wire`].
 //!
 //! Text that comes from outside (names, paths, arguments) is hostile: nothing of it
 //! reaches a terminal but through [`sanitise`] or the JSON serialiser.

@@ -1,5 +1,5 @@
-//! Who listened where, and when: what is told of listening sockets, looked up by address, port and
-//! time. The same in whatever order it is told; what is told late counts for its own time.
+//! History of listening sockets, looked up by address, port and time. Independent of the order of events: a late
+//! one counts for its own time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,15 +11,15 @@ use foldhash::HashMap;
 use super::numbers::{HostId, NodeId};
 use crate::model::{Address, Payer, Shares, Timestamp};
 
-/// Most of what is remembered of beginnings and ends on one host; one user alone has two thirds of it.
+/// Maximum of words of one host; one user alone gets two thirds of it.
 pub(super) const MAX_WORDS: usize = 131_072;
-/// The same of all hosts.
+/// Maximum of words of all hosts.
 const MAX_ALL_WORDS: usize = 16 * MAX_WORDS;
-/// Of one place; then the older half gives way.
+/// Maximum of words of one place; then the older half is evicted.
 const MAX_HERE: usize = 1024;
-/// Words of one place that are remembered though they tell of one that came again.
+/// Restarts of a socket in one place that are kept; further ones are compacted.
 const MAX_RESTARTS: usize = 16;
-/// Beginnings of runs that are remembered of each host.
+/// Maximum of starts of runs of one host.
 const MAX_RUNS: usize = 4096;
 
 /// An address and a port of a network namespace.
@@ -32,8 +32,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where a socket may listen that takes what comes to this place, the one that the kernel prefers
-    /// first. `[::]` takes IPv4 as well, unless the socket says otherwise, which is not told.
+    /// Where a socket may listen that gets connections to this place, in the kernel's order of preference. `[::]`
+    /// gets IPv4 as well, unless the socket is `IPV6_V6ONLY`, which is not reported.
     fn sockets(self) -> impl Iterator<Item = Self> {
         let any = match self.address.ip() {
             IpAddr::V4(_) => [Some(Ipv4Addr::UNSPECIFIED.into()), Some(IPV6_ANY)],
@@ -45,7 +45,7 @@ impl Place {
         addresses.map(move |address| Self { address, ..self })
     }
 
-    /// Whether sockets of this place are of the family of what comes to `other`.
+    /// Whether both places are of one address family.
     fn is_of_family(self, other: Self) -> bool {
         self.address.ip().is_ipv4() == other.address.ip().is_ipv4()
     }
@@ -53,17 +53,17 @@ impl Place {
 
 const IPV6_ANY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-/// What is told of a socket.
+/// A word: a socket began to listen, or stopped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Word {
     pub(super) time: Timestamp,
-    /// Whose it is.
+    /// Its owner.
     pub(super) node: NodeId,
-    /// It listens, or does so no more.
+    /// It began, or it stopped.
     pub(super) listens: bool,
-    /// It was found listening: it began before.
+    /// It was found by a scan: it began earlier.
     pub(super) is_found: bool,
-    /// Who pays for its place here.
+    /// Who is charged for the word.
     pub(super) payer: Payer,
 }
 
@@ -75,7 +75,7 @@ impl Word {
     }
 }
 
-/// A socket that takes what comes to a place.
+/// A listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Socket {
     /// Where it listens.
@@ -83,7 +83,7 @@ pub(super) struct Socket {
     pub(super) node: NodeId,
 }
 
-/// What was told of one place.
+/// The history of one place.
 #[derive(Debug, Default)]
 struct Here {
     /// In order of time.
@@ -121,7 +121,7 @@ impl Here {
     }
 }
 
-/// What is known of one host.
+/// The history of one host.
 #[derive(Debug)]
 struct OfHost {
     words: usize,
@@ -129,9 +129,9 @@ struct OfHost {
     shares: Shares<Payer>,
     /// When runs of the tracer began, in order: each tells anew who listens.
     runs: Vec<Timestamp>,
-    /// How often there was no room.
+    /// Words that did not fit.
     cut: u64,
-    /// Sockets that listen and are not kept, by whose they are.
+    /// Listening sockets that did not fit, by owner.
     unkept: HashMap<NodeId, u64>,
 }
 

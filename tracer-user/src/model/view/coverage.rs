@@ -9,69 +9,66 @@ use crate::model::{
     omit::{is_false, is_zero},
 };
 
-/// What was watched of a host, and what was lost meanwhile.
+/// When a host was watched, and what was lost meanwhile.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HostCoverage {
     /// The host.
     pub host: Arc<Host>,
-    /// Since when it was watched, of the time asked about.
+    /// Start of coverage, within `--since` and `--until`.
     pub from: Timestamp,
-    /// Until when.
+    /// End of coverage.
     pub to: Timestamp,
-    /// The runs of tracer that watched it, in order; none if nobody did then.
+    /// The runs of tracer that watched it then, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Run>,
-    /// When nobody watched, of the time asked about and in between.
+    /// Intervals without a run, within `--since` and `--until`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
     /// Events that were lost, by kind and cause.
     pub lost: Ledger<Lost>,
-    /// How often the kernel skipped a program: see [`Stop::missed`](super::Stop::missed).
+    /// How often the kernel skipped a program: see [`Stop::missed`](crate::model::Stop::missed).
     pub missed: u64,
-    /// How often the times of events go back by more than a second, and how far: the clock was set, or
-    /// what was recorded is not in order.
+    /// How often the times of events go back by more than a second, and how far: the clock was set, or a
+    /// recording is out of order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps_back: Option<StepsBack>,
-    /// Connections that may be counted twice: one of their ends was told of so late that there was no
-    /// memory of the other one any more.
+    /// Connections that may be counted twice: one endpoint was reported after the other one was forgotten.
     #[serde(skip_serializing_if = "is_zero")]
     pub recounted: u64,
-    /// Connections that the map had no room to follow: those that ended are counted, those that
-    /// are open are missing.
+    /// Connections that the map had no room to track: closed ones are counted, open ones are missing.
     #[serde(skip_serializing_if = "is_zero")]
     pub untracked: u64,
-    /// Processes that were told of as another workload than they may be of: see
-    /// [`Stop::unattributed`](super::Stop::unattributed).
+    /// Processes that may have been attributed to another workload than theirs: see
+    /// [`Stop::unattributed`](crate::model::Stop::unattributed).
     #[serde(skip_serializing_if = "is_zero")]
     pub unattributed: u64,
-    /// Names that it had before this one.
+    /// Former names of the host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names_before: Vec<String>,
-    /// Names of other hosts with the same id, which were told of at the same time.
+    /// Names of other hosts with the same id that were watched at the same time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub twins: Vec<String>,
     /// How many of them are left out.
     #[serde(skip_serializing_if = "is_zero")]
     pub twins_cut: u64,
-    /// Two runs were told of at once under this id and name: of two hosts, or of one that was watched
-    /// twice.
+    /// Two runs at the same time have this id and name: two hosts, or one host that was watched twice.
     #[serde(skip_serializing_if = "is_false")]
     pub taken_for_one: bool,
-    /// What else the map had no room for.
+    /// Further overflows of the map.
     #[serde(skip_serializing_if = "HostCut::is_nothing")]
     pub cut: HostCut,
-    /// What cannot be seen there, and why.
+    /// Blind spots.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blind: Vec<Blind>,
 }
 
 impl HostCoverage {
-    /// Whether anybody watched it, of the time asked about.
+    /// Whether a run watched it, within `--since` and `--until`.
     pub fn is_watched(&self) -> bool {
         !self.runs.is_empty()
     }
 
-    /// Since when and until when any of `hosts` was watched.
+    /// The interval in which any of `hosts` was watched.
     pub fn span(hosts: &[Self]) -> Option<(Timestamp, Timestamp)> {
         let watched = || hosts.iter().filter(|it| it.is_watched());
         let from = watched().map(|it| it.from).min()?;
@@ -79,7 +76,7 @@ impl HostCoverage {
         Some((from, to))
     }
 
-    /// Since when and until when all of `hosts` were, if they were for any time at all.
+    /// The interval in which all of `hosts` were watched; none if there is none.
     pub fn common(hosts: &[Self]) -> Option<(Timestamp, Timestamp)> {
         let from = hosts.iter().map(|it| it.from).max()?;
         let to = hosts.iter().map(|it| it.to).min()?;
@@ -87,22 +84,22 @@ impl HostCoverage {
     }
 }
 
-/// What a map had no room for, of what a host told.
+/// Overflows of a map, of what a host reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HostCut {
-    /// Nodes that were folded as they came; the least number.
+    /// Nodes that were merged on arrival; a lower bound.
     #[serde(skip_serializing_if = "is_zero")]
     pub nodes: u64,
-    /// Events whose edge is counted with others: its port, or its remote, is not told apart.
+    /// Events whose edge was merged with others: over ports, or over remotes.
     #[serde(skip_serializing_if = "is_zero")]
     pub edges: u64,
-    /// How often it could not be kept who listens or serves somewhere.
+    /// Facts of who listens or serves that did not fit.
     #[serde(skip_serializing_if = "is_zero")]
     pub servers: u64,
-    /// How often a name could not be kept.
+    /// Names that did not fit.
     #[serde(skip_serializing_if = "is_zero")]
     pub names: u64,
-    /// How often it could not be kept that two hosts share a network.
+    /// Facts of networks that hosts share that did not fit.
     #[serde(skip_serializing_if = "is_zero")]
     pub networks: u64,
 }
@@ -123,7 +120,7 @@ impl HostCut {
         }
     }
 
-    /// How much, by the words of the fields.
+    /// Each count with the name of its field.
     pub fn parts(&self) -> [(&'static str, u64); 5] {
         let Self {
             nodes,
@@ -142,26 +139,23 @@ impl HostCut {
     }
 }
 
-/// A run of tracer, or what there is of one.
+/// A run of tracer, or the part of it that was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Run {
-    /// Since when it watched; without its `start`, the first event of it that is here.
+    /// Its `start`; if that is missing, its first event here.
     pub from: Timestamp,
-    /// Until when; without its `stop`, the last event of it that is here.
+    /// Its `stop`; if that is missing, its last event here.
     pub to: Timestamp,
-    /// Whether its `start` was told: else nobody knows since when it watched, nor what it could not
-    /// see.
+    /// Whether its `start` is here: else its beginning and its blind spots are unknown.
     pub started: bool,
-    /// Whether its `stop` was told, or what is later than the time asked about: else nobody knows
-    /// what it lost, nor what came later.
+    /// Whether its `stop`, or an event after `--until`, is here: else its losses and its end are unknown.
     pub stopped: bool,
-    /// Events that it told and that are not here, by the account of its `stop`: the recording was
-    /// filtered, or cut within.
+    /// Events that are missing here, by the account in its `stop`: the recording was filtered or cut.
     #[serde(skip_serializing_if = "is_zero")]
     pub absent: u64,
 }
 
-/// That the times of events go back.
+/// Steps back in the times of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct StepsBack {
     /// How often.
@@ -170,7 +164,7 @@ pub struct StepsBack {
     pub most_ns: u64,
 }
 
-/// A time in which nobody watched.
+/// An interval without a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Gap {
     /// Since when.
@@ -180,13 +174,13 @@ pub struct Gap {
 }
 
 impl HostCoverage {
-    /// Takes in what was watched of the same host after that, when it had another name.
+    /// Merges the later coverage of the same host under another name.
     pub fn renamed(&mut self, later: Self) {
         let name = std::mem::replace(&mut self.host, Arc::clone(&later.host))
             .name
             .clone();
         self.names_before.push(name);
-        // None of them is the new one: each name of a host is told once.
+        // None of them is the new name: each name of a host comes once.
         self.names_before.extend(later.names_before);
         if later.from > self.to {
             self.gaps.push(Gap {

@@ -1,4 +1,4 @@
-//! Edges of a view: who depends on whom, and how that goes.
+//! Edges of a view: who depends on whom, with counters and outages.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,16 +9,16 @@ use crate::model::{Reason, Timestamp, omit::is_zero};
 /// What one client has with one port of one server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edge {
-    /// Index of the client in [`View::nodes`].
+    /// Index of the client in [`View::nodes`](super::View::nodes).
     pub client: usize,
-    /// Index of the server in [`View::nodes`].
+    /// Index of the server in [`View::nodes`](super::View::nodes).
     pub server: usize,
-    /// The server's port; none if several were folded, or if who opened these connections is not
-    /// known: `client` is then the end that was watched. See [`History::ports`].
+    /// The server's port; none if several were merged, or if the direction is unknown: then `client` is the watched
+    /// end. See [`History::ports`].
     pub port: Option<u16>,
-    /// How its attempts go.
+    /// State of its attempts.
     pub state: EdgeState,
-    /// Connections that were open when watching began.
+    /// Connections that were open when coverage began.
     pub live_at_start: u64,
     /// Connections that were opened since.
     pub established: u64,
@@ -26,15 +26,15 @@ pub struct Edge {
     pub terminated: u64,
     /// Attempts that failed, by reason.
     pub failed: BTreeMap<Reason, u64>,
-    /// Payload bytes from client to server, of open connections as far as that was told.
+    /// Payload bytes from client to server; of open connections, as of the last report.
     pub sent_bytes: u64,
     /// Payload bytes from server to client, likewise.
     pub received_bytes: u64,
-    /// How long it took to connect, nanoseconds, as the client saw it.
+    /// Time to connect at the client's end, nanoseconds.
     pub connect_ns: Option<Quantiles>,
     /// Smoothed round-trip times at the end of connections, nanoseconds.
     pub rtt_ns: Option<Quantiles>,
-    /// Segments sent again, by both ends as far as both were seen.
+    /// Retransmitted segments, of both ends as far as they are watched.
     pub retransmits: u64,
     /// The first event about it.
     pub first_seen: Timestamp,
@@ -44,19 +44,18 @@ pub struct Edge {
     pub last_success: Option<Timestamp>,
     /// When an attempt last failed.
     pub last_failure: Option<LastFailure>,
-    /// Since when all attempts fail: the first one that did after the last success. None if the last
-    /// one succeeded.
+    /// The first failure after the last success; none if the last attempt succeeded.
     pub failing_since: Option<Timestamp>,
     /// Attempts that failed since then.
     pub failing_times: u64,
-    /// What became of its attempts and connections over time.
+    /// Outages, and how connections ended.
     pub history: History,
-    /// How all this is known.
+    /// How the edge is known.
     pub evidence: EdgeEvidence,
 }
 
 impl Edge {
-    /// Connections that were seen, whenever they were opened.
+    /// All connections, whenever they were opened.
     pub fn connections(&self) -> u64 {
         self.live_at_start.saturating_add(self.established)
     }
@@ -66,20 +65,20 @@ impl Edge {
         self.connections().saturating_sub(self.terminated)
     }
 
-    /// Attempts that failed, for whatever reason.
+    /// Failed attempts, for all reasons.
     pub fn failures(&self) -> u64 {
         self.failed
             .values()
             .fold(0, |sum, it| sum.saturating_add(*it))
     }
 
-    /// Whether it is known who dials: a port is known, or ports that never served were folded.
+    /// Whether the direction is known: a port is known, or ports that never served were merged.
     pub fn is_directed(&self) -> bool {
         self.port.is_some() || self.history.ports > 0
     }
 
-    /// Its outages, the oldest first: stretches in which no attempt succeeded, as far as they are more
-    /// than what a balancer with a dead backend or a lossy network makes of any edge.
+    /// Its outages, the oldest first: stretches without a success that are longer than chance explains. A balancer
+    /// with a dead backend and a lossy network cause short stretches on any edge.
     pub fn outages(&self) -> impl Iterator<Item = &Outage> {
         let usual = self.usual_stretch();
         let stretches = self.history.stretches.iter();
@@ -92,8 +91,8 @@ impl Edge {
         })
     }
 
-    /// How many failures in a row are no more than chance makes of attempts that fail one by one, by
-    /// how often a success was followed by a failure. 1 where there were too few to tell.
+    /// How many failures in a row chance explains, given how often a success was followed by a failure. 1 if
+    /// there are too few stretches to estimate that.
     fn usual_stretch(&self) -> u64 {
         let stretches = self.history.stretches.len() as u64 + self.history.cut;
         if stretches <= FEW_STRETCHES {
@@ -101,33 +100,33 @@ impl Edge {
         }
         let chance = stretches as f64 / (self.established.saturating_add(1)) as f64;
         let chance = chance.clamp(1e-9, 0.95);
-        // So many that one stretch in twenty such edges is as long.
+        // A stretch of this length occurs by chance on one of twenty such edges.
         let usual = 1.0 + (stretches as f64 / 0.05).ln() / -chance.ln();
         usual.ceil() as u64
     }
 }
 
-/// Attempts that an outage has at least, once it is over.
+/// Minimum of attempts of an outage that is over.
 const LEAST_ATTEMPTS: u64 = 2;
-/// How long it is at least, from the first failure to the next success.
+/// Minimum length of one, from the first failure to the next success, nanoseconds.
 const LEAST_NS: u64 = 1_000_000_000;
-/// Of so few stretches each is one by itself.
+/// Up to this many stretches, chance is not estimated.
 const FEW_STRETCHES: u64 = 3;
 
-/// What became of the attempts and connections of an edge over time.
+/// Attempts and connections of an edge over time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// Stretches in which attempts failed and none succeeded, the oldest first; bounded. See
     /// [`Edge::outages`].
     pub stretches: Vec<Outage>,
-    /// Those that there was no room for: the shortest ones with the fewest attempts.
+    /// Stretches that did not fit: the shortest ones with the fewest attempts.
     pub cut: u64,
     /// How connections ended.
     pub ended: Endings,
-    /// Connections that are over and carried nothing either way, as those of health checks.
+    /// Closed connections that carried nothing either way, such as those of health checks.
     pub without_payload: u64,
-    /// The edge stands for so many ports that never served, of which it is known who dialled them;
-    /// 0 if it is of one port, or if that is not known. At least so many, where there was no room.
+    /// How many ports that never served the edge stands for; 0 if it is of one port, or if the direction is
+    /// unknown. A lower bound, if some did not fit.
     pub ports: u64,
 }
 
@@ -153,10 +152,10 @@ pub struct Outage {
     pub errno: Option<&'static str>,
 }
 
-/// How connections ended, as far as their ends told.
+/// How connections ended, as far as that was reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Endings {
-    /// In order, or by whoever had enough of it.
+    /// In order, or as one of the two processes wanted it.
     #[serde(skip_serializing_if = "is_zero")]
     pub orderly: u64,
     /// The client's was reset by the other end, or on the way.
@@ -165,7 +164,7 @@ pub struct Endings {
     /// The client reset it: its own choice.
     #[serde(skip_serializing_if = "is_zero")]
     pub aborted: u64,
-    /// Nobody answered any more.
+    /// The other end stopped answering.
     #[serde(skip_serializing_if = "is_zero")]
     pub timed_out: u64,
     /// By another error.
@@ -174,7 +173,7 @@ pub struct Endings {
 }
 
 impl Endings {
-    /// Those that broke in use, which neither process wanted.
+    /// Those that neither process ended.
     pub fn broken(&self) -> u64 {
         let sum = self.reset.saturating_add(self.timed_out);
         sum.saturating_add(self.other)
@@ -228,7 +227,7 @@ pub struct LastFailure {
     pub unanswered_syns: Option<u32>,
 }
 
-/// A distribution in short. The quantiles are exact to one part in sixteen.
+/// Summary of a distribution. Quantiles are exact to one part in sixteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Quantiles {
     /// How many values.
@@ -250,33 +249,33 @@ pub struct Quantiles {
 pub struct EdgeEvidence {
     /// Which ends reported it, taken over all its connections.
     pub ends: SeenBy,
-    /// Connections and attempts that only the client's end told of.
+    /// Connections and attempts that only the client's end reported.
     pub client_only: u64,
-    /// Connections among them that brought nothing back: nobody may have accepted them.
+    /// Connections among them that received nothing: perhaps no process accepted them.
     #[serde(skip_serializing_if = "is_zero")]
     pub unanswered: u64,
-    /// Those of them of which nobody saw both ends begin: the other end may be told of as well, and nobody knows
-    /// which it is.
+    /// Those of them whose opening was not seen at both ends: the other end may be reported too, and cannot be
+    /// matched.
     #[serde(skip_serializing_if = "is_zero")]
     pub unmatched: u64,
-    /// Those that only the server's end told of.
+    /// Those that only the server's end reported.
     pub server_only: u64,
-    /// Those that both ends told of.
+    /// Those that both ends reported.
     pub both: u64,
-    /// Those of them whose ends are known to belong together by their addresses alone: nobody saw the
-    /// handshake at both, or something between them changed it.
+    /// Those of them that were matched by address alone: the handshake was not seen at both ends, or was changed on
+    /// the way.
     #[serde(skip_serializing_if = "is_zero")]
     pub by_addresses: u64,
-    /// How the client's process was found: word of the stream's `evidence.process`, and how often.
+    /// How the client's process was found: values of the stream's `evidence.process`, with counts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub client_process: BTreeMap<&'static str, u64>,
     /// The same for the server's.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub server_process: BTreeMap<&'static str, u64>,
-    /// How translated addresses are known, and of how many connections.
+    /// How translated addresses are known, with counts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub address: BTreeMap<&'static str, u64>,
-    /// By whose listening sockets they came in, where that is not the server: ids of nodes, and how many.
+    /// Owners of the listening sockets that they came in by, if that is not the server: ids of nodes, with counts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub listeners: BTreeMap<Arc<str>, u64>,
 }

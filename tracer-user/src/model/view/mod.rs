@@ -21,18 +21,18 @@ use super::Timestamp;
 pub struct View {
     /// The time of the newest event in it; none if there was none.
     pub generated: Option<Timestamp>,
-    /// What was watched, a host each, by id of the host.
+    /// Coverage of each host, in order of id.
     pub coverage: Vec<HostCoverage>,
-    /// Who talks.
+    /// Workloads and remotes.
     pub nodes: Vec<Node>,
     /// Who depends on whom.
     pub edges: Vec<Edge>,
-    /// What came in where nobody was known to listen.
+    /// Inbound connections without a known listener.
     pub strays: Vec<Stray>,
 }
 
-/// Connections that came in where nobody was known to listen: a transparent proxy takes what was meant for
-/// others, a listener was closed before it was watched, or was never told of.
+/// Inbound connections without a known listener: a transparent proxy accepts connections to other addresses, or the
+/// listener was closed before coverage began, or was not reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stray {
     /// The id of the host.
@@ -44,7 +44,7 @@ pub struct Stray {
 }
 
 impl View {
-    /// The nodes and edges that are kept, by their indices; an edge keeps its ends.
+    /// The subgraph of the nodes and edges whose flag is set. Both ends of such an edge must be set.
     pub fn part(&self, keeps_node: &[bool], keeps_edge: &[bool]) -> Self {
         let mut places = vec![0; self.nodes.len()];
         let mut nodes = Vec::new();

@@ -1,4 +1,4 @@
-//! Nodes of a view: who talks.
+//! Nodes of a view: workloads and remotes.
 
 use std::sync::Arc;
 
@@ -6,41 +6,40 @@ use serde::Serialize;
 
 use crate::model::{Address, ExitStatus, Host, Process, Timestamp, Workload, omit::is_zero};
 
-/// One end of edges.
+/// A workload or a remote, at one end of edges.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Node {
-    /// Names it within the map, the same in every map of the same workload: host, kind and name
-    /// of a workload; the name or address of a remote.
+    /// Unique in the map, and the same in every map of the same workload: host, kind and name of a workload; the
+    /// name or address of a remote.
     pub id: Arc<str>,
     /// What it is.
     pub kind: NodeKind,
     /// What an operator calls it.
     pub name: Arc<str>,
-    /// The host it runs on; none for remotes, and for what runs on several.
+    /// The host it runs on; none for remotes, and for a node that spans hosts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Arc<Host>>,
     /// What is known of the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<Arc<Workload>>,
-    /// Addresses of a remote, and those that a workload used itself, but for loopback; in order.
+    /// Addresses of a remote, or own addresses of a workload without loopback; in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<Address>,
-    /// Its processes, in order of pid; bounded: those that listen stay, one of each program, those that
-    /// have connections, and those that were seen last.
+    /// Its processes, in order of pid; bounded. Those that listen are kept first, then one of each program, those
+    /// with connections, and the latest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<Arc<Process>>,
     /// Where it listens now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListeningAt>,
-    /// What happened to it, oldest first; bounded: what came again and again makes room. What it was
-    /// found doing when watching began is not in it.
+    /// Changes since the start of coverage, oldest first; bounded: repeated changes are evicted first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
-    /// How many nodes were folded into this one; none if it stands for itself. Their connections
-    /// are counted exactly; of remotes that were folded as they came, this is the least number.
+    /// How many nodes were merged into this one; none if it is a single node. Their connections are counted
+    /// exactly; of remotes that were merged on arrival, this is a lower bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<u64>,
-    /// What of it is not in these lists, as there was no room.
+    /// What did not fit into these lists.
     #[serde(skip_serializing_if = "Cut::is_nothing")]
     pub cut: Cut,
     /// The first event about it.
@@ -49,28 +48,28 @@ pub struct Node {
     pub last_seen: Timestamp,
 }
 
-/// What of a node there was no room for.
+/// What of a node did not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cut {
     /// Sockets that listen at other addresses.
     #[serde(skip_serializing_if = "is_zero")]
     pub listeners: u64,
-    /// Other processes; one that came again may count twice.
+    /// Other processes; one that comes again may count twice.
     #[serde(skip_serializing_if = "is_zero")]
     pub processes: u64,
     /// Programs that only such processes ran; likewise.
     #[serde(skip_serializing_if = "is_zero")]
     pub programs: u64,
-    /// Other addresses; the least number.
+    /// Other addresses; a lower bound.
     #[serde(skip_serializing_if = "is_zero")]
     pub addresses: u64,
-    /// What else happened.
+    /// Other changes.
     #[serde(skip_serializing_if = "is_zero")]
     pub changes: u64,
 }
 
 impl Cut {
-    /// How much, by the words of the fields.
+    /// Each count with the name of its field.
     pub fn parts(&self) -> [(&'static str, u64); 5] {
         let Self {
             listeners,
@@ -104,8 +103,8 @@ impl Node {
         }
     }
 
-    /// The name that it has in common with others on its host, where more of it is shown to tell them
-    /// apart: `app.py` of `app.py (/srv/shop)`.
+    /// The name without its place, if the place was appended to distinguish nodes of one name on a host: `app.py`
+    /// of `app.py (/srv/shop)`.
     pub fn common_name(&self) -> Option<&str> {
         let name = &*self.workload.as_ref()?.name;
         let is_longer = self.name.strip_prefix(name)?.starts_with(" (");
@@ -117,9 +116,9 @@ impl Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {
-    /// Something that runs on a host that was watched.
+    /// It runs on a watched host.
     Workload,
-    /// An address or a name beyond what was watched.
+    /// An address or a name that is on no watched host.
     Remote,
 }
 
@@ -133,7 +132,7 @@ impl NodeKind {
     }
 }
 
-/// An address that a workload listens at, and of what use that is.
+/// An address that a workload listens at, and its use.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ListeningAt {
     /// Unspecified means all addresses of the namespace.
@@ -142,26 +141,26 @@ pub struct ListeningAt {
     pub port: u16,
     /// Inode number of the network namespace.
     pub netns: u32,
-    /// Since when; none if it was there before it was watched.
+    /// Since when; none if it listened before coverage began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Connections that came in by it, whoever served them.
     pub connections: u64,
     /// Those that are open.
     pub live: u64,
-    /// When one was last there; none if never while it was watched.
+    /// When one was last there; none if never during coverage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Timestamp>,
-    /// Who else served what came in by it, most first; bounded.
+    /// Other nodes that served its connections, most first; bounded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub served_by: Vec<ServedBy>,
-    /// What dialled this address and port and was led elsewhere by a translation, most first; bounded.
+    /// Clients that dialled this address and port and were led elsewhere by a translation, most first; bounded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub led_past: Vec<LedPast>,
 }
 
 impl ListeningAt {
-    /// One that nobody used.
+    /// A socket without use.
     pub fn new(address: Address, port: u16, netns: u32) -> Self {
         Self {
             address,
@@ -177,7 +176,7 @@ impl ListeningAt {
     }
 }
 
-/// Who served connections that came in by somebody else's listening socket.
+/// A node that served connections which came in by the listening socket of another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ServedBy {
     /// The id of the node.
@@ -193,8 +192,8 @@ pub struct ServedBy {
 pub struct LedPast {
     /// The id of the node that dialled.
     pub client: Arc<str>,
-    /// Which address. Where nobody was seen to have it, this is the only listening socket of the client's host
-    /// for that port at any address.
+    /// The dialled address. If its owner is unknown, this is the only socket of the client's host that listens on
+    /// that port at any address.
     pub dialled: Address,
     /// The id of the node that they came to.
     pub server: Arc<str>,
@@ -206,7 +205,7 @@ pub struct LedPast {
     /// When one was last there.
     pub last_used: Timestamp,
 }
-/// Something that happened to a node: it may be why its edges are not what they were.
+/// A change of a node, which may explain a change of its edges.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
     /// When.
@@ -242,7 +241,7 @@ pub enum Happened {
         /// Its port.
         port: u16,
     },
-    /// It listens there no more.
+    /// It stopped listening there.
     Unlisten {
         /// Where.
         address: Address,
