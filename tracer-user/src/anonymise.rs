@@ -21,8 +21,9 @@ use self::key::Key;
 use crate::{
     ask::is_known_blind,
     model::{
-        Address, AddressClass, Blind, Body, Called, ConnectionEvent, Container, Event, Host,
-        Kubernetes, Name, Outer, Owner, Process, Start, Tracer, Workload, WorkloadKind, program,
+        Address, AddressClass, Blind, Body, ByIdentity, Called, ConnectionEvent, Container, Event,
+        Host, Kubernetes, Name, Outer, Owner, Process, Start, Tracer, Workload, WorkloadKind,
+        program,
     },
 };
 
@@ -37,8 +38,7 @@ pub struct Anonymiser {
     key: Key,
     addresses: HashMap<IpAddr, IpAddr>,
     hosts: HashMap<Host, Arc<Host>>,
-    /// By address of the value, which is kept so that no other takes the address.
-    processes: HashMap<usize, (Arc<Process>, Arc<Process>)>,
+    processes: ByIdentity<Process, Arc<Process>>,
 }
 
 impl Anonymiser {
@@ -115,8 +115,7 @@ impl Anonymiser {
     /// Its arguments may hold anything, and are left out. What they say of an interpreter's program is
     /// kept in what replaces the name of the executable: two programs stay two.
     fn process(&mut self, process: &Arc<Process>) -> Arc<Process> {
-        let place = Arc::as_ptr(process).addr();
-        if let Some((_, made_up)) = self.processes.get(&place) {
+        if let Some(made_up) = self.processes.get(process) {
             return Arc::clone(made_up);
         }
         let file = |program: String| match program.contains(['/', ' ']) {
@@ -146,7 +145,7 @@ impl Anonymiser {
             self.processes.clear();
         }
         self.processes
-            .insert(place, (Arc::clone(process), Arc::clone(&made_up)));
+            .insert(Arc::clone(process), Arc::clone(&made_up));
         made_up
     }
 

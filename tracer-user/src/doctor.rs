@@ -3,64 +3,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use serde::Serialize;
-
 use crate::{
     capture::{self, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
     cli::DoctorOptions,
     exit::Exit,
-    model::{Blind, Cost, ProgramCost},
-    outputs::{self, Format},
+    model::Blind,
+    outputs::{
+        self, Format,
+        wire::report::{CostReport, ObstacleReport, Report, SetReport},
+    },
     run::{self, Measured},
     sink,
 };
-
-/// What was found.
-#[derive(Debug, Serialize)]
-struct Report {
-    version: &'static str,
-    kernel: String,
-    arch: String,
-    /// The hook set that `stream` will use; none if it cannot run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hooks: Option<&'static str>,
-    sets: Vec<SetReport>,
-    obstacles: Vec<ObstacleReport>,
-    blind: Vec<Blind>,
-    /// What is missing that is not in the way.
-    limits: Vec<ObstacleReport>,
-    /// What watching cost, if that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cost: Option<CostReport>,
-}
-
-#[derive(Debug, Serialize)]
-struct CostReport {
-    /// How long it was watched, nanoseconds.
-    watched_ns: u64,
-    /// Events that were seen.
-    events: u64,
-    /// Of tracer's own process, which printed nothing.
-    process: Cost,
-    /// Those that ran, the dearest first.
-    programs: Vec<ProgramCost>,
-}
-
-#[derive(Debug, Serialize)]
-struct SetReport {
-    hooks: &'static str,
-    loads: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct ObstacleReport {
-    what: String,
-    why: String,
-    fix: String,
-}
+use anyhow::{Context, Result};
 
 impl From<&Obstacle> for ObstacleReport {
     fn from(obstacle: &Obstacle) -> Self {

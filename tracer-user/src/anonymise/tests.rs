@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::*;
 use crate::{
     ask,
-    model::Workload,
-    outputs::{Format, Writer, specimens},
+    model::{Workload, specimens::events},
+    outputs::{Format, Writer},
 };
 
 fn line(event: &Event) -> String {
@@ -175,7 +175,7 @@ const COMMON: [&str; 4] = ["127.0.0.1", "::1", "0.0.0.0", "169.254.169.254"];
 fn every_field_is_replaced_or_may_stay() {
     let mut anonymiser = Anonymiser::default();
     let mut seen = BTreeSet::new();
-    let all = specimens::all();
+    let all = events::all();
     let paths = all.iter().flat_map(all_leaves).map(|(path, _)| path);
     let new: BTreeSet<String> = paths.filter(|it| fate(it).is_none()).collect();
     assert!(
@@ -220,8 +220,8 @@ fn every_field_is_replaced_or_may_stay() {
 fn nothing_that_a_stranger_wrote_is_left() {
     // Every word of a recording that somebody else made may be any.
     let evil = "Secret-Word";
-    let mut event = specimens::connect();
-    let mut workload = Workload::clone(&specimens::workload(WorkloadKind::Pod));
+    let mut event = events::connect();
+    let mut workload = Workload::clone(&events::workload(WorkloadKind::Pod));
     workload.role = Some(evil.into());
     if let (Some(container), Some(k8s)) = (&mut workload.container, &mut workload.k8s) {
         container.runtime = Some(evil.into());
@@ -260,7 +260,7 @@ fn nothing_that_a_stranger_wrote_is_left() {
     });
     let mut anonymiser = Anonymiser::default();
     for body in [Body::Connect(event), start] {
-        let told = line(&anonymiser.replace(specimens::event(body)));
+        let told = line(&anonymiser.replace(events::event(body)));
         for word in ["Secret", "secret", "Word"] {
             assert!(!told.contains(word), "{told}");
         }
@@ -299,7 +299,7 @@ fn the_same_stays_the_same_and_another_another() {
     assert_eq!(a, again);
     assert_ne!(a, b);
     assert_eq!(*unit, format!("{a}.service"));
-    for event in specimens::all() {
+    for event in events::all() {
         let once = line(&anonymiser.replace(event.clone()));
         assert_eq!(once, line(&anonymiser.replace(event)));
     }
@@ -381,10 +381,10 @@ fn users_of_the_system_stay_and_others_are_replaced() {
 fn programs_of_users_stay_those_users() {
     let anonymiser = &mut Anonymiser::default();
     let mut told = |uid: Option<u32>, folder: &str| {
-        let mut process = Process::clone(&specimens::process("python3"));
+        let mut process = Process::clone(&events::process("python3"));
         process.exe = Some("/usr/bin/python3".into());
         process.args = Some(["python3".to_owned(), format!("/srv/{folder}/app.py")].into());
-        let mut workload = specimens::workload(WorkloadKind::Executable);
+        let mut workload = events::workload(WorkloadKind::Executable);
         (workload.name, workload.uid) = ("app.py".into(), uid);
         if let Some(uid) = uid {
             workload.name = format!("app.py@{uid}").into();
@@ -418,10 +418,10 @@ fn programs_of_users_stay_those_users() {
 fn programs_of_an_interpreter_stay_apart() {
     let anonymiser = &mut Anonymiser::default();
     let mut told = |args: [&str; 2]| {
-        let mut process = Process::clone(&specimens::process("python3"));
+        let mut process = Process::clone(&events::process("python3"));
         process.exe = Some("/usr/bin/python3".into());
         process.args = Some(args.map(str::to_owned).into());
-        let mut workload = specimens::workload(WorkloadKind::Executable);
+        let mut workload = events::workload(WorkloadKind::Executable);
         workload.name = "app.py".into();
         process.workload = Some(Arc::new(workload));
         let told = anonymiser.process(&Arc::new(process));

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::GlobMatcher;
 use serde::Serialize;
 
-use super::{Answer, Doubt, Link, Proof, Who, arrivals::Arrivals, graph::Graph, unseen::Question};
-use crate::model::{Node, Process, Timestamp, View, WhoError, find};
+use super::{
+    Answer, Doubt, Link, Proof, Who, WhoError, arrivals::Arrivals, find, graph::Graph,
+    unseen::Question,
+};
+use crate::model::{Node, Process, Timestamp, View};
 
 /// What is asked about.
 #[derive(Clone, Debug)]

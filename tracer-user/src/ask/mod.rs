@@ -6,6 +6,7 @@
 pub mod balance;
 pub mod diff;
 pub mod failures;
+pub mod focus;
 pub mod groups;
 pub mod idle;
 pub mod impact;
@@ -13,6 +14,7 @@ pub mod recovery_order;
 pub mod verify;
 
 mod arrivals;
+mod find;
 mod generated;
 mod graph;
 mod instances;
@@ -32,6 +34,7 @@ pub(crate) use generated::kind as kind_of_name;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod checks;
 
+pub use find::{WhoError, find};
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
 pub use proof::{Doubt, Proof, Verdict};
 pub use unseen::Unseen;

@@ -242,16 +242,13 @@ fn home(proc_root: &Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::{DnsPiece, DnsTransport, Process, ProcessEvent},
-        outputs::specimens,
-    };
+    use crate::model::{DnsPiece, DnsTransport, Process, ProcessEvent, specimens::events};
 
     #[test]
     fn a_connection_keeps_the_name_that_it_began_with() {
         let root = tempfile::tempdir().expect("a temporary directory");
         let mut enricher = Enricher::new(root.path(), Networks::default(), Roles::builtin(), None);
-        let mut opened = specimens::connect();
+        let mut opened = events::connect();
         let process = opened.process.as_ref().expect("it has one").key;
         opened.connection.ends.remote = "198.18.0.1:80".parse().expect("an address");
         let begun_ns = opened.connection.id.begun_ns;
@@ -278,7 +275,7 @@ mod tests {
         hear(&mut enricher, &question, true, begun_ns - 2);
         hear(&mut enricher, &answer, false, begun_ns - 1);
         let name = |enricher: &mut Enricher, body| {
-            let mut event = specimens::event(body);
+            let mut event = events::event(body);
             enricher.complete(&mut event);
             match event.body {
                 Body::Connect(it) | Body::Totals(it) | Body::Close(it) => {
@@ -304,12 +301,12 @@ mod tests {
             let mut enricher =
                 Enricher::new(root.path(), Networks::default(), Roles::builtin(), None);
             enricher.tell_arguments(arguments);
-            let mut process = Process::clone(&specimens::process("python3"));
+            let mut process = Process::clone(&events::process("python3"));
             process.exe = Some("/usr/bin/python3".into());
             let args = ["python3", "/srv/shop/app.py", "--password", "S3cret"];
             process.args = Some(args.map(str::to_owned).into());
             let mut events = [process.clone(), process].map(Arc::new).map(|process| {
-                specimens::event(Body::Exec(ProcessEvent {
+                events::event(Body::Exec(ProcessEvent {
                     process,
                     exit: None,
                 }))
@@ -340,7 +337,7 @@ mod tests {
     fn every_event_passes_and_stays_what_it_is() {
         let root = tempfile::tempdir().expect("a temporary directory");
         let mut enricher = Enricher::new(root.path(), Networks::default(), Roles::builtin(), None);
-        for mut event in specimens::all() {
+        for mut event in events::all() {
             let kind = event.body.kind();
             enricher.complete(&mut event);
             assert_eq!(event.body.kind(), kind);

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{Connection, Direction, Kind, Process, without_scope};
+use crate::model::{ByIdentity, Connection, Direction, Kind, Process, without_scope};
 
 /// How many pairs are kept. The kernel side follows half as many ends unless told otherwise, so
 /// those that live all find room, with as many that are over.
@@ -57,14 +57,11 @@ impl Peers {
         if changed.is_empty() {
             return;
         }
-        let new: HashMap<*const Process, &Arc<Process>> = changed
-            .iter()
-            .map(|(old, new)| (Arc::as_ptr(old), new))
-            .collect();
+        let new: ByIdentity<Process, Arc<Process>> = changed.iter().cloned().collect();
         let pairs = self.pairs.values_mut();
         let ends = pairs.flat_map(|pair| [&mut pair.client, &mut pair.server]);
         for process in ends.flatten() {
-            if let Some(new) = new.get(&Arc::as_ptr(process)) {
+            if let Some(new) = new.get(process) {
                 *process = Arc::clone(new);
             }
         }
@@ -145,10 +142,10 @@ impl Hasher for Mixed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outputs::specimens;
+    use crate::model::specimens::events;
 
     fn end(handshake: Option<u64>, is_client: bool, netns: u32, address: &str) -> Connection {
-        let mut connection = specimens::connect().connection;
+        let mut connection = events::connect().connection;
         connection.handshake = handshake;
         connection.netns = netns;
         let (client, server) = (format!("{address}:41000"), format!("{address}:80"));
@@ -168,7 +165,7 @@ mod tests {
     }
 
     fn meet(peers: &mut Peers, kind: Kind, end: &Connection, name: &str) -> Option<String> {
-        let peer = peers.meet(kind, end, Some(&specimens::process(name)))?;
+        let peer = peers.meet(kind, end, Some(&events::process(name)))?;
         Some(peer.comm.to_string())
     }
 
@@ -230,7 +227,7 @@ mod tests {
         let mut peers = Peers::default();
         let alive = end(Some(u64::MAX), true, 1, "10.0.0.1");
         meet(&mut peers, Kind::Connect, &alive, "alive");
-        let process = specimens::process("gone");
+        let process = events::process("gone");
         for key in 0..2 * CAPACITY as u64 {
             peers.join(key, true, true, Some(&process));
             assert!(peers.pairs.len() <= CAPACITY);
@@ -243,7 +240,7 @@ mod tests {
     #[test]
     fn more_that_live_than_there_is_room_for_start_anew() {
         let mut peers = Peers::default();
-        let process = specimens::process("alive");
+        let process = events::process("alive");
         for key in 0..2 * CAPACITY as u64 {
             peers.open(key, true, &process);
             assert!(peers.pairs.len() <= CAPACITY);

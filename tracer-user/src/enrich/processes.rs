@@ -34,7 +34,7 @@ use super::{
     secrets::Arguments,
     workloads::Workloads,
 };
-use crate::model::{Blind, Cgroup, Fork, Process, ProgramKey, WorkloadKind, program};
+use crate::model::{Blind, ByIdentity, Cgroup, Fork, Process, ProgramKey, WorkloadKind, program};
 
 /// How many processes are remembered; those that were not seen for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
@@ -128,9 +128,8 @@ fn is_told_otherwise((old, new): &(Arc<Process>, Arc<Process>)) -> bool {
 pub(super) struct Processes {
     looks: Looks,
     workloads: Workloads,
-    /// By address of what was to be completed, which is kept so that no other takes the
-    /// address: the capture tells of a process by the same value as long as it is the same.
-    completed: HashMap<usize, (Arc<Process>, Arc<Process>)>,
+    /// The process of an event, and the same with what is known of it.
+    completed: ByIdentity<Process, Arc<Process>>,
     known: Table,
     /// What processes run.
     programs: LruCache<ProgramKey, Program>,
@@ -147,7 +146,7 @@ impl Processes {
         Self {
             looks: Looks::new(proc_root),
             workloads,
-            completed: HashMap::default(),
+            completed: ByIdentity::default(),
             known: Table::new(CAPACITY),
             programs: LruCache::new(PROGRAMS),
             in_doubt: HashMap::default(),
@@ -237,7 +236,7 @@ impl Processes {
         if self.workloads.listens(process.key, port) {
             // It may say what the process is for.
             self.known.pop(&key(process));
-            self.completed.remove(&Arc::as_ptr(process).addr());
+            self.completed.remove(process);
         }
     }
 
@@ -369,16 +368,15 @@ impl Processes {
     /// `process` with what is known of it. What turned out to be gone stays as it is and
     /// is not looked for again.
     pub(super) fn complete(&mut self, process: &Arc<Process>) -> Arc<Process> {
-        let address = Arc::as_ptr(process).addr();
-        if let Some((_, complete)) = self.completed.get(&address) {
+        if let Some(complete) = self.completed.get(process) {
             return Arc::clone(complete);
         }
         let complete = self.find(process);
         if self.completed.len() >= LATELY {
             self.completed.clear();
         }
-        let pair = (Arc::clone(process), Arc::clone(&complete));
-        self.completed.insert(address, pair);
+        self.completed
+            .insert(Arc::clone(process), Arc::clone(&complete));
         complete
     }
 

@@ -1,9 +1,9 @@
 use clap::Parser;
 
 use super::*;
-use crate::{
-    model::{AddressEvidence, ConnectionEvent, Ends, ListenerEvent, Phase, Reason, Translation},
-    outputs::specimens,
+use crate::model::{
+    AddressEvidence, ConnectionEvent, Ends, ListenerEvent, Phase, Reason, Translation,
+    specimens::events,
 };
 
 #[derive(Parser)]
@@ -22,26 +22,22 @@ fn admitted(line: &str) -> Vec<&'static str> {
     let filter = filter(line);
     let specimens = [
         // nginx[812], 10.0.0.5:41532 → 10.0.0.9:5432
-        ("connect", Body::Connect(specimens::connect())),
+        ("connect", Body::Connect(events::connect())),
         // nginx[812], [2001:db8::5]:41532 → [2001:db8::9]:443
-        ("accept", Body::Accept(specimens::accept())),
+        ("accept", Body::Accept(events::accept())),
         // Neither process nor direction known.
-        ("unknown", Body::Close(specimens::close_existing())),
+        ("unknown", Body::Close(events::close_existing())),
         (
             "fail",
-            Body::Fail(loopback(specimens::fail(
-                Phase::Remote,
-                Reason::Refused,
-                None,
-            ))),
+            Body::Fail(loopback(events::fail(Phase::Remote, Reason::Refused, None))),
         ),
         // nginx[812], 0.0.0.0:80
-        ("listen", Body::Listen(specimens::listener())),
+        ("listen", Body::Listen(events::listener())),
         ("local", Body::Unlisten(local_listener())),
     ];
     let admitted = specimens
         .into_iter()
-        .filter(|(_, body)| filter.admits(&specimens::event(body.clone())))
+        .filter(|(_, body)| filter.admits(&events::event(body.clone())))
         .map(|(name, _)| name);
     admitted.collect()
 }
@@ -52,12 +48,12 @@ fn loopback(mut event: ConnectionEvent) -> ConnectionEvent {
         local,
         remote: "127.0.0.1:6379".parse().expect("an address"),
     };
-    event.process = Some(specimens::process("redis-cli"));
+    event.process = Some(events::process("redis-cli"));
     event
 }
 
 fn local_listener() -> ListenerEvent {
-    let mut event = specimens::listener();
+    let mut event = events::listener();
     event.listener.local = "[::1]:8080".parse().expect("an address");
     event.process = None;
     event
@@ -76,11 +72,11 @@ fn start_loss_and_stop_always_pass() {
         "--pid 1 --comm x --port 1 --net 192.0.2.1 --direction in --event accept --loopback only",
     );
     for body in [
-        Body::Start(specimens::start()),
-        Body::Loss(Box::new(specimens::loss())),
-        Body::Stop(Box::new(specimens::stop(true))),
+        Body::Start(events::start()),
+        Body::Loss(Box::new(events::loss())),
+        Body::Stop(Box::new(events::stop(true))),
     ] {
-        assert!(filter.admits(&specimens::event(body)));
+        assert!(filter.admits(&events::event(body)));
     }
 }
 
@@ -128,11 +124,9 @@ fn ports_of_one_end() {
         ["connect"]
     );
     assert_eq!(admitted("--server-port 5432 --client-port 443"), [""; 0]);
-    let process = Body::Exec(specimens::process_event(None));
+    let process = Body::Exec(events::process_event(None));
     for line in ["--port 80", "--server-port 80", "--client-port 80"] {
-        assert!(
-            !filter(&format!("{line} --event exec")).admits(&specimens::event(process.clone()))
-        );
+        assert!(!filter(&format!("{line} --event exec")).admits(&events::event(process.clone())));
     }
 }
 
@@ -162,7 +156,7 @@ fn every_option_is_one() {
 
 #[test]
 fn what_was_dialled_is_a_port_of_the_server() {
-    let mut dialled = specimens::connect();
+    let mut dialled = events::connect();
     let ends = dialled.connection.ends;
     let other = |port| std::net::SocketAddr::new(ends.remote.ip(), port);
     dialled.connection.translation = Some(Box::new(Translation {
@@ -170,7 +164,7 @@ fn what_was_dialled_is_a_port_of_the_server() {
         server: other(25432),
         evidence: AddressEvidence::Conntrack,
     }));
-    let event = specimens::event(Body::Connect(dialled));
+    let event = events::event(Body::Connect(dialled));
     for (port, is_server) in [(5432, true), (15432, true), (25432, true), (41532, false)] {
         let admits = |option: &str| filter(&format!("--{option} {port}")).admits(&event);
         assert_eq!(admits("port"), is_server, "{port}");
@@ -194,12 +188,12 @@ fn networks_of_either_end() {
 
 #[test]
 fn a_link_of_many() {
-    let mut event = specimens::connect();
+    let mut event = events::connect();
     event.connection.ends = Ends {
         local: "[fe80::5%2]:41532".parse().expect("an address"),
         remote: "[fe80::1%2]:5432".parse().expect("an address"),
     };
-    let event = specimens::event(Body::Connect(event));
+    let event = events::event(Body::Connect(event));
     for (net, admits) in [
         ("fe80::/10", true),
         ("fe80::1", true),

@@ -1,12 +1,11 @@
-//! How much time went by, as the times of events tell.
+//! A monotonic clock, driven by the times of events.
 
 use crate::model::Timestamp;
 
-/// A jump counts as this much at most, nanoseconds: the clock of a host may be set.
+/// Upper bound of one step, nanoseconds: the clock of a host may be set.
 const MAX_STEP: u64 = 1_000_000_000;
 
-/// A clock that only goes forwards, at most as fast as events come: who waits by it is not told that
-/// an hour went by as somebody set the clock, nor that none does.
+/// The clock. It never goes back, and a jump of a host's clock neither ends nor prolongs what waits by it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Age {
     ns: u64,
@@ -14,7 +13,7 @@ pub(super) struct Age {
 }
 
 impl Age {
-    /// An event of `time` comes. Returns the age then, nanoseconds.
+    /// Advances it to the `time` of an event. Returns the age, nanoseconds.
     pub(super) fn pass(&mut self, time: Timestamp) -> u64 {
         if let Some(last) = self.last {
             self.ns += time.as_ns().saturating_sub(last.as_ns()).min(MAX_STEP);

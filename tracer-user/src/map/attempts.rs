@@ -1,4 +1,4 @@
-//! Attempts that failed: where both ends tell of one, it is one.
+//! Failed attempts. One that both ends report counts once.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,16 +10,17 @@ use super::{
     Options,
     age::Age,
     counters::{Known, Share, What},
-    halves::{HalfId, Halves, Link},
+    half::{HalfId, Link},
+    halves::Halves,
     meeting::inside,
-    nodes::HostId,
+    numbers::HostId,
 };
 use crate::model::{ConnectionEvent, Direction, Reason, Timestamp, without_scope};
 
-/// Client and server of an attempt, and the namespace that it does not leave.
+/// Client and server of an attempt, and the namespace if it is by loopback addresses.
 type Ends = (Option<(HostId, u32)>, SocketAddr, SocketAddr);
 
-/// What one end told.
+/// An attempt as one end reports it.
 #[derive(Clone, Copy, Debug)]
 struct Failed {
     half: HalfId,
@@ -33,14 +34,14 @@ struct Failed {
     times: u64,
 }
 
-/// An attempt with what its ends told.
+/// An attempt with the reports of its ends.
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempt {
     client: Option<Failed>,
     server: Option<Failed>,
-    /// The client came through in the end.
+    /// The client connected in the end.
     connected: Option<(HalfId, Known)>,
-    /// Something between the two changed the client's address.
+    /// A translation changed the client's address.
     by_addresses: bool,
 }
 
@@ -50,17 +51,17 @@ pub(super) struct Attempts {
     patience: u64,
     max_waiting: usize,
     age: Age,
-    /// Those that the other end may still tell of.
+    /// Attempts that the other end may still report.
     open: HashMap<Ends, Attempt>,
     /// The same, the oldest first, with the age at which each began to wait.
     waiting: VecDeque<(u64, Ends)>,
-    /// Of those that one end told of and that waited for long enough, what the other end may have told
-    /// of with another address of the client.
+    /// Attempts that have waited long enough, which the other end may have reported with another address of the
+    /// client.
     alone: Alone,
 }
 
-/// Attempts of which one end told, by the server's address, and whether it was the client's: of very many that
-/// come from one side none looks through the others.
+/// Attempts that one end reported, by the server's address and by that end: a flood from one side is not searched
+/// for each of its attempts.
 #[derive(Clone, Debug, Default)]
 struct Alone {
     by_end: HashMap<(SocketAddr, bool), VecDeque<(u64, Attempt)>>,
@@ -80,7 +81,7 @@ impl Attempts {
         }
     }
 
-    /// An attempt failed, as one of its ends tells. Returns whether that is told for the first time.
+    /// One end reports that an attempt failed. Returns whether this is its first report.
     pub(super) fn failed(
         &mut self,
         host: HostId,
@@ -111,7 +112,7 @@ impl Attempts {
         }
         let ends = ends(host, event);
         if ends.1.port() == 0 {
-            // It never had an end of its own, so the other end cannot know of it.
+            // No SYN left, so the other end cannot report it.
             count(&attempt, halves);
             return true;
         }
@@ -121,9 +122,9 @@ impl Attempts {
                 false => &mut attempt.server,
             };
             match side {
-                // The same line again.
+                // A repeated line.
                 Some(told) if is_client && told.last == time => return false,
-                // The same SYN, sent again, is turned away again.
+                // A retransmitted SYN is refused again.
                 Some(told) if !is_client && told.reason == failed.reason => {
                     let is_new = told.last != time;
                     if is_new {
@@ -148,7 +149,7 @@ impl Attempts {
         true
     }
 
-    /// The client of `event` is connected: what its server turned away before was of that attempt.
+    /// The client of `event` has connected: earlier refusals by its server were of the same attempt.
     pub(super) fn succeeded(
         &mut self,
         host: HostId,
@@ -198,7 +199,7 @@ impl Attempts {
         }
     }
 
-    /// No end with these addresses will tell of it any more.
+    /// Stops waiting for a report with these addresses.
     fn give_up(&mut self, ends: Ends, halves: &mut Halves) {
         if let Some(attempt) = self.open.remove(&ends)
             && let Some(attempt) = self.alone.meet(ends, attempt, self.age.ns(), self.patience)
@@ -207,14 +208,14 @@ impl Attempts {
         }
     }
 
-    /// What the attempts that are not counted yet would add.
+    /// What the attempts that still wait would add.
     pub(super) fn shares(&self) -> Vec<(Link, Share)> {
         if self.open.is_empty() && self.alone.waiting.is_empty() {
             return Vec::new();
         }
         let mut alone = self.alone.clone();
         let mut open: Vec<_> = self.open.iter().collect();
-        // So that the same ones always meet.
+        // In a fixed order, so that the result does not depend on that of the map.
         open.sort_by_key(|(ends, attempt)| (attempt.first(), **ends));
         let mut shares = Vec::new();
         for (ends, attempt) in open {
@@ -267,7 +268,7 @@ impl Alone {
         None
     }
 
-    /// Takes out the first one of that end that `is` it.
+    /// Removes the first attempt of that end that matches.
     fn take(
         &mut self,
         end: (SocketAddr, bool),
@@ -293,7 +294,7 @@ fn count(attempt: &Attempt, halves: &mut Halves) {
     }
 }
 
-/// What an attempt adds to which halves. The client knows best why it failed.
+/// What an attempt adds, and to which halves. The reason is the client's, if it reported one.
 fn share(attempt: &Attempt) -> Option<(Link, Share)> {
     let told = attempt.client.or(attempt.server)?;
     let (client, client_known) = match (attempt.client, attempt.connected) {

@@ -1,14 +1,14 @@
-//! What is counted of the connections between two nodes.
+//! Counters of the connections between two nodes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{facts::Whose, histogram::Histogram, outages::Course};
+use super::{half::Whose, histogram::Histogram, outages::Course};
 use crate::model::{
     AddressEvidence, Closer, Connection, Edge, EdgeEvidence, EdgeState, Endings, History,
     LastFailure, ProcessEvidence, Reason, SeenBy, Timestamp,
 };
 
-/// What processes are known by, in the order of the counters.
+/// Kinds of evidence of processes, in the order of the counters.
 const PROCESS: [ProcessEvidence; 6] = [
     ProcessEvidence::Hook,
     ProcessEvidence::Listener,
@@ -20,33 +20,33 @@ const PROCESS: [ProcessEvidence; 6] = [
 
 const ADDRESS: [AddressEvidence; 2] = [AddressEvidence::Rewrite, AddressEvidence::Conntrack];
 
-/// How one end was told of.
+/// How one end was reported.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     pub(super) process: ProcessEvidence,
     pub(super) address: Option<AddressEvidence>,
 }
 
-/// What one connection, or one attempt, adds.
+/// What one connection, or one attempt, adds to the counters.
 #[derive(Clone, Debug)]
 pub(super) struct Share {
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
-    /// What the end that dialled tells, and the one that was dialled.
+    /// As reported by the client's end, and by the server's.
     pub(super) client: Option<Known>,
     pub(super) server: Option<Known>,
-    /// Its two ends are known to belong together by their addresses alone.
+    /// Its two ends were paired by address alone.
     pub(super) by_addresses: bool,
     pub(super) what: What,
 }
 
 impl Share {
-    /// Whether nobody saw it begin.
+    /// Whether its opening was not seen at both ends.
     pub(super) fn is_found(&self) -> bool {
         matches!(self.what, What::Connection { is_found: true, .. })
     }
 
-    /// Whether it is a connection that brought nothing back.
+    /// Whether it is a connection that received nothing.
     fn is_unanswered(&self) -> bool {
         matches!(
             self.what,
@@ -62,12 +62,12 @@ impl Share {
 pub(super) enum What {
     Connection {
         at_start: bool,
-        /// Nobody saw both ends begin.
+        /// Its opening was not seen at both ends.
         is_found: bool,
         ended: bool,
-        /// How, where that was told.
+        /// How it ended, if reported.
         ending: Option<Ending>,
-        /// It is over, and carried nothing.
+        /// It is closed, and carried nothing.
         is_empty: bool,
         connect_ns: Option<u64>,
         rtt_ns: Option<u64>,
@@ -123,7 +123,7 @@ impl Ending {
     }
 }
 
-/// All of one edge, or of a part of it.
+/// The counters of an edge, or of a part of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counters {
     live_at_start: u64,
@@ -140,14 +140,14 @@ pub(super) struct Counters {
     failed: Option<Box<Failed>>,
     endings: Endings,
     without_payload: u64,
-    /// It stands for so many ports that never served; 0 if it is of one.
+    /// How many ports that never served it stands for; 0 if it is of one port.
     ports: u64,
     /// Of an edge only, which is made of several of these.
     course: Option<Box<Course>>,
     client_only: u64,
-    /// Connections among these that brought nothing back.
+    /// Connections among these that received nothing.
     unanswered: u64,
-    /// And those that nobody saw begin.
+    /// Those of them whose opening was not seen at both ends.
     unmatched: u64,
     server_only: u64,
     both: u64,
@@ -155,7 +155,7 @@ pub(super) struct Counters {
     client_process: [u64; PROCESS.len()],
     server_process: [u64; PROCESS.len()],
     address: [u64; ADDRESS.len()],
-    /// By whose listening socket they came in, where that is not who served them: ids of nodes.
+    /// Owners of the listening sockets that they came in by, if that is not the server: ids of nodes.
     pub(super) came_by: BTreeMap<Arc<str>, u64>,
 }
 
@@ -262,8 +262,7 @@ impl Counters {
         }
     }
 
-    /// Of what was counted by its client's end alone, the server's end is told of, too. Returns whether
-    /// there was such.
+    /// Adds the server's end to a connection that was counted by its client's end. Returns whether there was one.
     pub(super) fn complete(&mut self, server: Known) -> bool {
         let has_any = self.client_only > 0;
         if has_any {
@@ -380,8 +379,8 @@ impl Counters {
         });
     }
 
-    /// Of two failures of one time it is the greater one that counts as the last, so that it does
-    /// not matter in which order parts are merged.
+    /// Of two failures of one time the greater one counts as the last, so that the order of merging does not
+    /// matter.
     fn fail(&mut self, more: &Failed) {
         let order = |it: &LastFailure| {
             let LastFailure {
@@ -409,7 +408,7 @@ impl Counters {
         self.failed.as_ref().map(|it| it.last)
     }
 
-    /// Takes in how attempts of it went over time.
+    /// Adds the outages of a half.
     pub(super) fn follow(&mut self, course: &Course) {
         self.course.get_or_insert_default().merge(course);
     }
@@ -421,12 +420,12 @@ impl Counters {
         self.ports = ports;
     }
 
-    /// It is of at least so many ports.
+    /// Raises the number of ports that it stands for.
     pub(super) fn stands_for(&mut self, ports: u64) {
         self.ports = self.ports.max(ports);
     }
 
-    /// For how many ports it stands, if not for one.
+    /// How many ports it stands for; 0 if it is of one.
     pub(super) fn ports(&self) -> u64 {
         self.ports
     }

@@ -3,56 +3,73 @@
 use std::{net::IpAddr, num::NonZeroU64};
 
 use super::{
-    connections::Told,
     counters::{Ending, Known, Share, What},
-    halves::{AskedId, HalfId, Halves, Link, Side},
+    half::{HalfId, Link, Side},
+    halves::{AskedId, Halves},
     meeting::Addresses,
-    nodes::HostId,
+    numbers::HostId,
 };
 use crate::model::{ConnectionEvent, ConnectionId, ProcessEvidence, Timestamp, Totals};
 
-/// One end of a connection, as its events tell it. There are hundreds of thousands: small.
+/// What an event reports of one endpoint.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) host: HostId,
+    pub(super) half: HalfId,
+    /// Where `half` is cached.
+    pub(super) asked: AskedId,
+    pub(super) event: &'a ConnectionEvent,
+    pub(super) time: Timestamp,
+    /// When the connection opened; not before `--since`.
+    pub(super) opened: Timestamp,
+    /// The connection is over.
+    pub(super) is_end: bool,
+    /// Before `--since`: tracked, not counted.
+    pub(super) is_before: bool,
+}
+
+/// One endpoint of a connection, as its events report it. A map has hundreds of thousands: keep it small.
 #[derive(Clone, Debug)]
 pub(super) struct End {
     pub(super) host: HostId,
     pub(super) half: HalfId,
-    /// Where that was found last.
+    /// Where `half` was cached last.
     pub(super) asked: AskedId,
     pub(super) id: ConnectionId,
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
     pub(super) connect_ns: Option<NonZeroU64>,
-    /// What it has carried, where that was told.
+    /// Bytes carried, if an event reported them.
     pub(super) carried: Option<Box<Carried>>,
     pub(super) addresses: Addresses,
-    /// Its own address, in short.
+    /// Its own address, shortened to 32 bits.
     pub(super) address: u32,
     pub(super) known: Known,
-    /// Older than the tracer that told of it first.
+    /// Older than the run that reported it first.
     pub(super) is_existing: bool,
-    /// It was told of before what counts.
+    /// First reported before `--since`.
     pub(super) is_older: bool,
-    /// It ended before what counts, or was not found when a later run began before that.
+    /// Ended before `--since`, or was gone when a later run began before that.
     pub(super) is_before: bool,
     pub(super) is_over: bool,
-    /// How it ended, where that was told.
+    /// How it ended, if an event reported that.
     pub(super) ending: Option<Ending>,
-    /// Nobody watches it any more, or nobody has found it again yet.
+    /// Its run has ended, and no later run has found it yet.
     pub(super) is_unwatched: bool,
 }
 
-/// What an end has carried, until then.
+/// Bytes that an endpoint has carried until `time`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Carried {
-    /// It was told with its end: nothing is to come.
+    /// From a `close`: final.
     is_all: bool,
     time: Timestamp,
     totals: Totals,
-    /// What of that does not count, as it was carried before.
+    /// The part carried before `--since`, which does not count.
     before: Before,
 }
 
-/// What an end had carried when what counts began.
+/// Bytes that an endpoint had carried at `--since`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Before {
     sent_bytes: u64,
@@ -69,7 +86,7 @@ impl End {
         )
     }
 
-    /// Whether nothing more of it is to come.
+    /// Whether no further event is expected.
     pub(super) fn is_done(&self) -> bool {
         self.is_over || self.is_unwatched
     }
@@ -86,7 +103,7 @@ impl End {
         self.is_before |= is_before;
     }
 
-    /// As it is told of first.
+    /// From its first event.
     pub(super) fn new(told: Told<'_>, addresses: Addresses) -> Self {
         let connection = &told.event.connection;
         Self {
@@ -110,7 +127,7 @@ impl End {
         }
     }
 
-    /// Takes in what is told of it again. What was told before and is not told again stays.
+    /// Updates it from a further event. Values that the event lacks stay.
     pub(super) fn renew(&mut self, told: Told<'_>) {
         let connection = &told.event.connection;
         let new = known(told.event);
@@ -122,7 +139,7 @@ impl End {
         self.last = self.last.max(told.time);
         self.is_existing &= connection.existing;
         self.is_older |= told.is_before;
-        // It is there after all.
+        // It is alive after all.
         self.is_over &= !self.is_unwatched;
         self.is_before &= !self.is_unwatched;
         self.is_before |= told.is_before && told.is_end;
@@ -137,7 +154,7 @@ impl End {
         }
     }
 
-    /// Takes in what it has carried until `time`.
+    /// Updates the bytes that it has carried until `time`.
     pub(super) fn carry(&mut self, event: &ConnectionEvent, time: Timestamp, is_before: bool) {
         self.is_over &= !self.is_unwatched;
         self.is_before &= !self.is_unwatched;
@@ -178,7 +195,7 @@ fn carried(
     event.connection.totals.map(carried).map(Box::new)
 }
 
-/// Of two tellings of one end the one that counts, in whatever order they came.
+/// Which of two reports of one endpoint counts, whatever their order.
 fn later(one: Option<Box<Carried>>, other: Option<Box<Carried>>) -> Option<Box<Carried>> {
     match (one, other) {
         (Some(one), Some(other)) => {
@@ -206,7 +223,7 @@ impl Carried {
     }
 }
 
-/// An address in a few bits: to compare two with each other, not to tell all apart.
+/// An address shortened to 32 bits: enough to compare two, not to identify one.
 pub(super) fn short(address: IpAddr) -> u32 {
     let bits = match address {
         IpAddr::V4(address) => return address.to_bits(),
@@ -283,7 +300,7 @@ fn is_found(end: &End, halves: &Halves) -> bool {
     end.is_existing || halves.facts.listeners.began_elsewhere(end.host, [from, to])
 }
 
-/// What a connection adds to which halves; none if nothing of it counts.
+/// What a connection adds, and to which halves; none if nothing of it counts.
 pub(super) fn share(
     ends: [Option<&End>; 2],
     by_addresses: bool,

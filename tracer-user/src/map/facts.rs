@@ -1,13 +1,14 @@
-//! What is known with a time: who listens where, which namespace has an address, who accepts at a port,
-//! who serves what clients dial. Who a connection or an attempt was meant for is asked of what held then.
+//! Facts with a time: who listens where, which namespace has an address, who accepts at a port, who serves what
+//! clients dial. The server of a connection or an attempt is resolved from the facts that held at its time.
 
 use foldhash::HashMap;
 
 use super::{
     counters::{Share, What},
-    halves::{Half, NoRoom, Side},
+    half::{Half, Side, Whose},
     listeners::{Listeners, Place, Word},
-    nodes::{HostId, NodeId, Nodes},
+    nodes::Nodes,
+    numbers::{HostId, NodeId},
     presence::{Presence, PresenceId},
     realms::Realms,
     remotes::Charged,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::model::{Address, Payer, Reason, Timestamp};
 
-/// Most of who has an address, of who accepts, and of who serves.
+/// Maximum of sightings in each table.
 const MAX_SEEN: usize = 131_072;
 
 /// What clients in a network namespace dial: a remote, and its port.
@@ -30,7 +31,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The one that is at the server's end of `half`.
+    /// The server at the end of `half`.
     pub(super) fn of(half: &Half) -> Self {
         Self {
             netns: (half.host, half.netns),
@@ -40,31 +41,23 @@ impl Server {
     }
 }
 
-/// Who is at the server's end of what is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Whose {
-    /// What that end itself says; of one that says nothing nobody knows.
-    Told,
-    /// Its own host tells of that end as well, and nobody knows which it is.
-    Apart,
-    /// Whose socket listened, or had listened, where it went.
-    Listener(NodeId),
-    /// Who served others that dialled the same.
-    Server {
-        node: NodeId,
-        /// 0 if it is not known.
-        port: u16,
-        /// It is elsewhere than the address, so what dials that is led there.
-        is_led: bool,
-    },
+/// How often something did not fit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NoRoom {
+    /// A half or a link.
+    pub(super) edges: u64,
+    /// A listener or a server.
+    pub(super) servers: u64,
+    /// The owner of an address.
+    pub(super) owners: u64,
 }
 
-/// When it was, and how it went.
+/// When a connection or an attempt was, and how it went.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     time: Timestamp,
     failed: Option<Reason>,
-    /// Nobody saw both ends begin: what a host has open when it is watched, it tells.
+    /// Its opening was not seen at both ends: it was open when coverage began.
     is_found: bool,
 }
 
@@ -73,15 +66,15 @@ pub(super) struct Facts {
     pub(super) listeners: Listeners,
     /// Which network namespaces have an address.
     owners: Sightings<Address, (HostId, u32)>,
-    /// Which may have it, as a socket there says so of which nobody knows whether that is true.
+    /// Which may have it: a socket there is bound to it, which proves nothing.
     claims: Sightings<Address, (HostId, u32)>,
     /// When each of these was seen last.
     present: Presence,
-    /// Who takes what comes in there.
+    /// Who accepts connections there.
     takers: Sightings<Place, NodeId>,
-    /// Who was found at the other end of connections, where both ends were seen.
+    /// The servers of connections that both ends reported.
     servers: Sightings<DialledAt, Server>,
-    /// What there was no room for, by host.
+    /// Overflows by host.
     cut: HashMap<HostId, NoRoom>,
 }
 
@@ -100,8 +93,8 @@ impl Default for Facts {
 }
 
 impl Facts {
-    /// A socket listens, or does so no more; `is_users` says, if it is known, whether its place is a user's, and
-    /// `is_trusted` whether its namespace has its address because it says so.
+    /// A socket began to listen, or stopped. `is_users` says, if known, whether a user owns its place; `is_trusted`
+    /// says that its address is proof that its namespace has it.
     pub(super) fn listener(
         &mut self,
         place: Place,
@@ -121,7 +114,7 @@ impl Facts {
         self.listeners.tell(place, word);
     }
 
-    /// That network namespace has `address`; `payer` pays for what is kept of it.
+    /// The network namespace has `address`; `payer` is charged.
     pub(super) fn owns(
         &mut self,
         netns: (HostId, u32),
@@ -130,7 +123,7 @@ impl Facts {
         times: [Timestamp; 2],
     ) -> SightingId {
         let ip = address.ip();
-        // Every one has these.
+        // Every namespace has these.
         if ip.is_loopback() || ip.is_unspecified() {
             return SightingId::NONE;
         }
@@ -141,7 +134,7 @@ impl Facts {
         known
     }
 
-    /// That network namespace may have `address`: it is not known to have it, nor is any other one then.
+    /// The network namespace claims to have `address`, which proves nothing.
     pub(super) fn may_own(
         &mut self,
         netns: (HostId, u32),
@@ -159,7 +152,8 @@ impl Facts {
         }
     }
 
-    /// That network namespace is there, for what `is_users` or not, if that is known; `payer` pays for it.
+    /// The network namespace exists; `is_users` says, if known, whether a user owns the process in it; `payer` is
+    /// charged.
     pub(super) fn is_present(
         &mut self,
         netns: (HostId, u32),
@@ -174,7 +168,7 @@ impl Facts {
         known.unwrap_or(PresenceId::NONE)
     }
 
-    /// `node` has what came in at `place`; `payer` pays for what is kept of it.
+    /// `node` accepted a connection at `place`; `payer` is charged.
     pub(super) fn takes(
         &mut self,
         place: Place,
@@ -189,7 +183,7 @@ impl Facts {
         known
     }
 
-    /// The same once more. Whether both are kept; else they are to be told anew.
+    /// Extends these facts. Returns whether all are still there; else they have to be added again.
     pub(super) fn again(
         &mut self,
         owner: SightingId,
@@ -202,8 +196,8 @@ impl Facts {
         self.takers.see(taker, times) && is_kept
     }
 
-    /// These two are the ends of one connection, opened then; `of` has the client's. Returns where that is kept,
-    /// if there was room.
+    /// These two are the ends of one connection that opened then; `of` is charged. Returns the number of the fact, if
+    /// it fits.
     pub(super) fn join(
         &mut self,
         of: Charged,
@@ -222,36 +216,35 @@ impl Facts {
         Some(known)
     }
 
-    /// The same once more. Whether it is still kept.
+    /// Extends that fact. Returns whether it is still there.
     pub(super) fn join_again(&mut self, known: SightingId, opened: Timestamp) -> bool {
         self.servers.see(known, [opened; 2])
     }
 
-    /// What there was no room for of `host`.
+    /// Overflows of `host`.
     pub(super) fn cut(&self, host: HostId) -> NoRoom {
         let mut cut = self.cut.get(&host).copied().unwrap_or_default();
         cut.servers = cut.servers.saturating_add(self.listeners.cut(host));
         cut
     }
 
-    /// Which network namespaces have which addresses, and when that was seen.
+    /// The owners of addresses, with the times of that.
     pub(super) fn owners(&self) -> impl Iterator<Item = (&Address, &Sighting<(HostId, u32)>)> {
         let owners = self.owners.all();
         owners.filter(|(_, it)| !self.present.is_users(it.who))
     }
 
-    /// Who was seen to serve what is dialled where, and when connections were opened that show it.
+    /// The servers of what clients dial, with the times of that.
     pub(super) fn servers(&self) -> impl Iterator<Item = (&DialledAt, &Sighting<Server>)> {
         self.servers.all()
     }
 
-    /// How many things are known of other ends: while that stays the same, of whom nothing was known
-    /// nothing is.
+    /// Grows with the facts about other ends. While it stays the same, a look-up that found nothing finds nothing.
     pub(super) fn age(&self) -> usize {
         self.owners.len() + self.servers.len()
     }
 
-    /// Whether anything was seen to serve the port that `half` is about.
+    /// Whether a connection to the port of `half` ever succeeded.
     pub(super) fn has_served(&self, half: &Half) -> bool {
         match half.side {
             Side::Client => {
@@ -273,7 +266,7 @@ impl Facts {
             || self.servers.has(&dialled)
     }
 
-    /// Who was meant by what these ends tell, as `share` says.
+    /// The server of a connection or an attempt of these halves.
     pub(super) fn whose(
         &self,
         client: Option<&Half>,
@@ -307,7 +300,7 @@ impl Facts {
         }
     }
 
-    /// Who was meant by what came in, and nobody took.
+    /// The server of an inbound attempt that no process accepted.
     fn inbound(&self, place: Place, asked: Asked) -> Option<NodeId> {
         let time = asked.time;
         if asked.failed != Some(Reason::NotListening)
@@ -322,12 +315,12 @@ impl Facts {
         before.or_else(|| self.first_after(place, asked))
     }
 
-    /// Of what failed before anybody is known to have listened there: who did first then, if the address
-    /// was where it is. A client that starts before its server means that one.
+    /// The server of an attempt that failed before any socket listened there: the first one that listened later, if
+    /// the address had not moved. A client may start before its server.
     fn first_after(&self, place: Place, asked: Asked) -> Option<NodeId> {
-        // A queue that is full is somebody's, who is not known.
+        // A full accept queue belongs to a listener, which is unknown.
         asked.failed.filter(|it| *it != Reason::AcceptQueueFull)?;
-        // Who listens turns nobody away.
+        // A listener would not have refused it.
         if self.listeners.taker(place, asked.time).is_some() {
             return None;
         }
@@ -347,7 +340,7 @@ impl Facts {
         last.map(|it| it.who)
     }
 
-    /// Who was meant by what a client dialled, and no other end took.
+    /// The server that a client dialled, of which no other end was reported.
     fn outbound(
         &self,
         client: &Half,
@@ -361,7 +354,7 @@ impl Facts {
         };
         let time = asked.time;
         let here = (client.host, client.netns);
-        // An end that tells says where it is.
+        // A reported end says itself where it is.
         let netns = match server {
             Some(server) => Some((server.host, server.netns)),
             None => self.owner(here, (address, client.port), time, realms),
@@ -381,7 +374,7 @@ impl Facts {
             address,
             port: client.port,
         });
-        // What the other end itself could have told is not guessed.
+        // No guess, if the other end could have been reported itself.
         let place = place.filter(|_| server.is_none());
         let listener = place.and_then(|place| match asked.failed {
             Some(Reason::Refused) => self.listeners.refuser(place, time),
@@ -402,7 +395,7 @@ impl Facts {
             owner.is_some_and(|netns| netns != it.netns)
         };
         let served = served.map(|it| it.who);
-        // What is led elsewhere comes to no socket here.
+        // A translated connection comes to no socket here.
         match (listener, served) {
             (Some(node), served) if !served.as_ref().is_some_and(is_led) => {
                 return Whose::Listener(node);
@@ -506,7 +499,7 @@ impl Facts {
         }
     }
 
-    /// What a namespace has itself it reaches itself.
+    /// A namespace that has an address reaches itself by it.
     fn has_itself(&self, from: (HostId, u32), address: Address, time: Timestamp) -> bool {
         address.ip().is_loopback() || self.owners.covers(&address, from, time)
     }

@@ -1,15 +1,15 @@
-//! Distributions of durations, small: an edge has two, and there are tens of thousands of edges.
+//! Compact histograms of durations: an edge has two, and there are tens of thousands of edges.
 
 use smallvec::SmallVec;
 
 use crate::model::Quantiles;
 
-/// Bits of a value that are kept behind its highest one.
+/// Precision: bits of a value after its highest one.
 const BITS: u32 = 4;
 /// Buckets in each doubling.
 const STEPS: u64 = 1 << BITS;
 
-/// How often values of each size came. A bucket spans a sixteenth of its value.
+/// A histogram. A bucket spans a sixteenth of its value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Histogram {
     /// Number of the bucket, and how many are in it; in order, without empty ones.
@@ -26,7 +26,7 @@ impl Histogram {
         self.extend(1, value, value);
     }
 
-    /// Counts all that `other` did.
+    /// Adds the counts of `other`.
     pub(super) fn merge(&mut self, other: &Self) {
         for (bucket, count) in &other.buckets {
             self.put(*bucket, *count);
@@ -53,7 +53,7 @@ impl Histogram {
         self.count += count;
     }
 
-    /// In short; none if there was no value.
+    /// The quantiles; none if there is no value.
     pub(super) fn quantiles(&self) -> Option<Quantiles> {
         (self.count > 0).then(|| Quantiles {
             count: self.count,
@@ -65,7 +65,7 @@ impl Histogram {
         })
     }
 
-    /// The least value that `percent` of all are at most, as far as buckets tell.
+    /// The value at `percent`, to the precision of a bucket.
     fn quantile(&self, percent: u64) -> u64 {
         let total: u64 = self
             .buckets

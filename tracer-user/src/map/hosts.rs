@@ -1,25 +1,25 @@
-//! Which lines are of one host. An id that is told with two names may be of a host that was renamed, or
-//! of two that were cloned: a renamed one never has both names at once.
+//! Identity of hosts. Two names with one id are a renamed host, or two clones: a renamed host never has both names
+//! at the same time.
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::nodes::HostId;
+use super::numbers::HostId;
 use crate::model::{Host, Timestamp};
 
-/// When a host was watched, each from when until when, in order.
+/// The intervals in which a host was watched, in order.
 pub(super) type Spans = Vec<(Timestamp, Timestamp)>;
 
-/// Names of other hosts with its id that are told of each: that there are more is counted.
+/// Maximum of names of clones of a host; further ones are counted.
 const MAX_TWINS: usize = 64;
 
-/// What the numbers of hosts stand for: there is one for each id and name.
+/// The hosts behind numbers. There is one number for each id and name.
 #[derive(Debug)]
 pub(super) struct Identity {
-    /// Of each number, that of the same host by the name that it had last.
+    /// By number, the number of the same host under its last name.
     last: Vec<usize>,
-    /// Of each number, a name that no other host has.
+    /// By number, a unique label.
     labels: Vec<String>,
-    /// Of each number, the names of other hosts with its id, and how many more there are.
+    /// By number, the names of clones, and how many more there are.
     twins: Vec<(Vec<String>, u64)>,
 }
 
@@ -58,12 +58,12 @@ impl Identity {
         }
     }
 
-    /// The same host, by the name that it had last.
+    /// The number of the same host under its last name.
     pub(super) fn last(&self, host: HostId) -> HostId {
         HostId::at(self.last[host.index()])
     }
 
-    /// Whether what was open or listened under that name is there no more: the host has another one.
+    /// Whether the host has been renamed since: nothing under that number is open any more.
     pub(super) fn is_over(&self, host: HostId) -> bool {
         self.last(host) != host
     }
@@ -73,19 +73,19 @@ impl Identity {
         &self.last
     }
 
-    /// A name that no other host has.
+    /// A unique label.
     pub(super) fn label(&self, host: HostId) -> &str {
         &self.labels[self.last[host.index()]]
     }
 
-    /// The names of other hosts with its id, in order, and how many more there are.
+    /// The names of clones, in order, and how many more there are.
     pub(super) fn twins(&self, host: HostId) -> (&[String], u64) {
         let (names, cut) = &self.twins[host.index()];
         (names, *cut)
     }
 }
 
-/// Names that tell hosts apart: with as much of their ids as it takes.
+/// Unique labels: names, followed by as much of the ids as is needed.
 fn labels(hosts: &[Arc<Host>], last: &[usize]) -> Vec<String> {
     let start = |host: &Host| host.id.chars().take(8).collect::<String>();
     let forms: [fn(&Host, &str) -> String; 3] = [

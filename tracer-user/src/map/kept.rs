@@ -1,23 +1,23 @@
-//! What is kept of a workload where there is no room for all: by what it means, not by when it was
-//! seen. What is left out is counted.
+//! Bounded lists of a workload: processes, addresses, changes. Eviction goes by relevance, not by age, and is
+//! counted.
 
 use std::{cmp::Reverse, sync::Arc};
 
 use super::room::{Owner, Paid};
 use crate::model::{Address, Change, ExitStatus, Happened, Process, Timestamp};
 
-/// Processes of a workload that are kept.
+/// Maximum of processes of a workload.
 pub(super) const MAX_PROCESSES: usize = 64;
-/// Addresses of a node that are kept.
+/// Maximum of addresses of a node.
 pub(super) const MAX_ADDRESSES: usize = 4096;
-/// Of what happened to a workload, so much is kept.
+/// Maximum of changes of a workload.
 pub(super) const MAX_CHANGES: usize = 128;
-/// Of what is alike and concerns who listens, so much.
+/// Maximum of similar changes that concern listeners.
 const MAX_ALIKE: usize = 32;
-/// Of what else is alike, as what a health check runs again and again.
+/// Maximum of other similar changes, such as the runs of a health check.
 const MAX_ALIKE_MINOR: usize = 8;
 
-/// What a process did that will be asked for, the least first.
+/// The relevance of a process, in ascending order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     /// Nothing of its own.
@@ -32,25 +32,25 @@ pub(super) enum Standing {
     Listened,
 }
 
-/// A process with what ranks it.
+/// A process with what decides its rank.
 #[derive(Clone, Debug)]
 struct Kept {
     process: Arc<Process>,
-    /// Who pays for it: what runs in a unit of root's may be a user's.
+    /// Who is charged: in a unit of root's may be processes of users.
     owner: Owner,
     /// Sockets that it listens with.
     listens: u32,
-    /// Connections that it opened and that were not told to be over.
+    /// Its open connections.
     holds: u32,
     standing: Standing,
     last_seen: Timestamp,
-    /// How many others that are kept run the same program.
+    /// How many other processes here run the same program.
     alike: u32,
 }
 
 impl Kept {
-    /// What has the least goes first. The last one of a program stays before any other that has
-    /// connections: whatever ran is found by its path.
+    /// The lowest rank is evicted first. The last process of a program ranks above any other with connections, so
+    /// that every program can be found by its path.
     fn rank(&self) -> impl Ord + use<> {
         (
             self.listens > 0,
@@ -70,22 +70,22 @@ fn is_same(one: &Process, other: &Process) -> bool {
     (one.pid, one.started) == (other.pid, other.started)
 }
 
-/// Place of a process among those that are kept.
+/// Index of a process in the list.
 pub(super) type Place = u32;
 
 /// The processes of a workload.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Processes {
     kept: Vec<Kept>,
-    /// Those that were left out. One that came again may count twice.
+    /// Evicted ones; one that comes again may count twice.
     pub(super) cut: u64,
-    /// Those of them that were the last one of their program.
+    /// Evicted ones that were the last of their program.
     pub(super) cut_programs: u64,
 }
 
 impl Processes {
-    /// Keeps `process` of `owner`, if `swap` has room for it: for so many bytes in the place of so many. What has
-    /// the least makes room for it, as it may be about to have more. Returns its place.
+    /// Adds `process` of `owner`, if the quota allows: `swap` charges the new bytes in place of the old. Evicts the
+    /// lowest rank if the list is full, as a new process may gain rank. Returns its place.
     pub(super) fn add(
         &mut self,
         process: &Arc<Process>,
@@ -187,21 +187,21 @@ impl Processes {
         self.cut_programs += u64::from(left_out.alike == 0 && !goes_on);
     }
 
-    /// The process at `place`, if it is still `process`.
+    /// The entry at `place`, if it is still of `process`.
     fn at(&mut self, place: Place, process: &Arc<Process>) -> Option<&mut Kept> {
         let kept = self.kept.get_mut(place as usize)?;
         let is_it = Arc::ptr_eq(&kept.process, process) || is_same(&kept.process, process);
         is_it.then_some(kept)
     }
 
-    /// Something of it happened.
+    /// Notes an event of the process.
     pub(super) fn see(&mut self, place: Place, process: &Arc<Process>, time: Timestamp) {
         if let Some(kept) = self.at(place, process) {
             kept.last_seen = kept.last_seen.max(time);
         }
     }
 
-    /// It has one more connection, or one less.
+    /// Counts a connection: one more, or one less.
     pub(super) fn hold(&mut self, place: Place, process: &Arc<Process>, is_end: bool) {
         if let Some(kept) = self.at(place, process) {
             kept.holds = match is_end {
@@ -211,14 +211,14 @@ impl Processes {
         }
     }
 
-    /// It is at least of that standing.
+    /// Raises its relevance.
     pub(super) fn stand(&mut self, place: Place, process: &Arc<Process>, standing: Standing) {
         if let Some(kept) = self.at(place, process) {
             kept.standing = kept.standing.max(standing);
         }
     }
 
-    /// It listens with one more socket, or with one less.
+    /// Counts a listening socket: one more, or one less.
     pub(super) fn listen(&mut self, process: &Process, listens: bool) {
         if let Some(at) = self.find(process) {
             let kept = &mut self.kept[at];
@@ -230,7 +230,7 @@ impl Processes {
         }
     }
 
-    /// It is over. Returns whether it is known to have listened.
+    /// The process ended. Returns whether it is known to have listened.
     pub(super) fn end(&mut self, process: &Process) -> bool {
         let Some(at) = self.find(process) else {
             return false;
@@ -246,7 +246,7 @@ impl Processes {
         known.is_some_and(|at| self.kept[at].standing == Standing::Listened)
     }
 
-    /// Nobody knows any more who listens, and who has connections.
+    /// Clears who listens and who has connections.
     pub(super) fn forget(&mut self) {
         for kept in &mut self.kept {
             (kept.listens, kept.holds) = (0, 0);
@@ -301,7 +301,7 @@ impl Processes {
         all
     }
 
-    /// The one that was seen last.
+    /// The process with the last event.
     pub(super) fn latest(&self) -> Option<&Arc<Process>> {
         let latest = self.kept.iter().max_by_key(|it| it.last_seen);
         latest.map(|it| &it.process)
@@ -312,14 +312,14 @@ impl Processes {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Addresses {
     kept: Vec<Address>,
-    /// Those that were left out; the least number.
+    /// How many did not fit; a lower bound.
     pub(super) cut: u64,
 }
 
 impl Addresses {
     /// Where it is, or where it would be.
     pub(super) fn find(&self, address: Address) -> Result<usize, usize> {
-        // Nearly all have one or two.
+        // Nearly all nodes have one or two.
         self.kept.binary_search(&address)
     }
 

@@ -1,38 +1,37 @@
-//! By what the two ends of a connection find each other, and one end itself.
+//! Keys that pair the two endpoints of a connection, and that identify one endpoint.
 
 use std::{hash::BuildHasher, net::SocketAddr};
 
 use foldhash::fast::RandomState;
 
-use super::nodes::HostId;
+use super::numbers::HostId;
 use crate::model::{Connection, without_scope};
 
-/// Where the two ends of a connection meet.
+/// A key that both endpoints of a connection share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Meeting {
-    /// Made of the sequence numbers of its handshake, which only these two know.
+    /// From the sequence numbers of its handshake, which are unique to it.
     Handshake(u64),
-    /// Of connections whose handshake nobody saw: their addresses, on one host.
+    /// The addresses, of a connection within one host whose handshake was not seen.
     OnHost(u64),
-    /// The addresses alone, wherever the ends are. They meet here only if nothing else is known.
+    /// The addresses alone, on any hosts. Used only if there is no better key.
     Addresses(u64),
 }
 
-/// Makes short keys of addresses. They are of this map alone, so nobody can choose addresses that
-/// have the same.
+/// Hashes addresses to short keys. The seed is random, so collisions cannot be chosen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys(RandomState);
 
-/// What one end is known by, beside its number.
+/// The keys of one endpoint, besides its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Addresses {
-    /// Made of its namespace and both addresses: at one time only one connection of a host has them.
+    /// From its namespace and both addresses: at one time one connection of a host has them.
     pub(super) own: u64,
-    /// Made of both addresses, the same at both ends where nothing translates them.
+    /// From both addresses: the same at both ends, unless a translation changes them.
     pub(super) shared: u64,
 }
 
-/// The namespace that a connection by loopback addresses does not leave: every other one has the same.
+/// The namespace of a connection by loopback addresses, which are the same in every namespace.
 pub(super) fn inside(host: HostId, connection: &Connection) -> Option<(HostId, u32)> {
     let is_inward =
         connection.ends.local.ip().is_loopback() || connection.remote().ip().is_loopback();

@@ -12,8 +12,7 @@ mod counters;
 mod coverage;
 mod end;
 mod facts;
-pub mod focus;
-mod fold;
+mod half;
 mod halves;
 mod histogram;
 mod hosts;
@@ -22,6 +21,7 @@ mod listeners;
 mod meeting;
 mod namespaces;
 mod nodes;
+mod numbers;
 mod outages;
 mod presence;
 mod realms;
@@ -29,7 +29,6 @@ mod remotes;
 mod room;
 mod sightings;
 mod snapshot;
-mod uses;
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,10 +38,13 @@ use self::{
     attempts::Attempts,
     connections::Connections,
     coverage::Watched,
-    halves::{Half, HalfId, Halves},
+    end::Told,
+    half::{Half, HalfId},
+    halves::Halves,
     kept::Standing,
     listeners::{Place, Word},
-    nodes::{HostId, Nodes},
+    nodes::Nodes,
+    numbers::HostId,
     outages::Outages,
     realms::Realms,
 };
@@ -183,7 +185,7 @@ impl Map {
                 let opened = it.connection.opened.unwrap_or(time).min(time);
                 let opened = self.options.since.map_or(opened, |since| since.max(opened));
                 self.see(half, [opened, time]);
-                let told = connections::Told {
+                let told = Told {
                     host,
                     half,
                     asked,

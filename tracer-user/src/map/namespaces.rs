@@ -1,6 +1,6 @@
-//! Which network namespaces of a host mean the same machine by a private address. They do, unless
-//! something contradicts: at one time it was seen to be served by different workloads, or both are in
-//! a network that looks the same and is not, as each has the same address in it itself.
+//! Which network namespaces of a host mean the same machine by a private address. All do, unless there is evidence
+//! against it: different workloads served the address at the same time, or two namespaces are in distinct networks
+//! of one prefix, as each has the same address itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,19 +13,20 @@ use super::{
     Map,
     counters::{Share, What},
     facts::Server,
-    halves::Link,
-    nodes::{HostId, Key, NodeId, Realm},
+    half::Link,
+    nodes::{Key, Realm},
+    numbers::{HostId, NodeId},
     realms::network,
 };
 use crate::model::{Address, AddressClass, Timestamp};
 
-/// The namespaces that have an address, each with when that was seen.
+/// The namespaces that have an address, each with the times of that.
 type Owned = Vec<(u32, Span)>;
 
 /// An address, and when a namespace was seen to have it.
 type Has = (IpAddr, Span);
 
-/// By host and network, and by namespace, the addresses of it that others have, too, in order.
+/// By host and network, and by namespace, those of its addresses that others have as well, in order.
 type OwnedAlike = HashMap<(HostId, IpAddr), HashMap<u32, Vec<Has>>>;
 
 fn owned_alike(map: &Map) -> OwnedAlike {
@@ -58,16 +59,16 @@ fn at_once(one: Span, other: Span) -> bool {
     one.0 < other.1 && other.0 < one.1
 }
 
-/// Remotes that are several machines: for each namespace, the one that stands for all that mean the same.
+/// Remotes that are several machines: for each namespace, the first one of its group.
 #[derive(Debug, Default)]
 pub(super) struct Split {
     groups: HashMap<(NodeId, u32), u32>,
-    /// How many namespaces of each host were not held against others.
+    /// By host, how many namespaces were not compared.
     cut: HashMap<HostId, u64>,
 }
 
 impl Split {
-    /// Of the remotes of `map`, with what is not counted for good yet.
+    /// The split remotes of `map`, with connections that are still tracked.
     pub(super) fn of(map: &Map, open: &[(Link, Share)]) -> Self {
         let alike = owned_alike(map);
         let mut views = suspects(map, &alike);
@@ -130,18 +131,18 @@ impl Split {
         split
     }
 
-    /// The namespace that stands for those which mean by `remote` what `netns` does; none if all do.
+    /// The first namespace of the group of `netns`; none if `remote` is one machine.
     pub(super) fn get(&self, remote: NodeId, netns: u32) -> Option<u32> {
         self.groups.get(&(remote, netns)).copied()
     }
 
-    /// How many namespaces of each host stand alone as they were not held against others, once for each remote.
+    /// By host, how many namespaces are in a group of their own because they were not compared; once per remote.
     pub(super) fn into_cut(self) -> HashMap<HostId, u64> {
         self.cut
     }
 }
 
-/// Who was seen to serve a remote, from one namespace.
+/// A server of a remote, as one namespace sees it.
 #[derive(Clone, Copy, Debug)]
 struct Served {
     /// Host and namespace of the server: an address is of one such.
@@ -151,11 +152,11 @@ struct Served {
     span: Span,
 }
 
-/// A remote of which something may contradict that it is one machine.
+/// A remote that may be several machines.
 struct Suspect {
     host: HostId,
     address: Address,
-    /// Those that it is seen from.
+    /// The namespaces that dial it.
     namespaces: BTreeSet<u32>,
     /// By the namespace that it is seen from.
     served: HashMap<u32, Vec<Served>>,
@@ -169,8 +170,7 @@ impl Suspect {
     }
 }
 
-/// Namespaces of which something is known that are held against each other; of the next, each is in a group of
-/// its own, as nobody knows which it is one with.
+/// Maximum of namespaces with evidence that are compared with each other; each further one is a group of its own.
 const MAX_HELD: usize = 1024;
 
 /// Each of `namespaces` with the first one of its group: what differs from none of it; and how many are not held
@@ -218,7 +218,7 @@ fn groups(
     }
 }
 
-/// Remotes of which something may contradict that they are one machine: few, as a rule none.
+/// Remotes that may be several machines: few, usually none.
 fn suspects(map: &Map, shared: &OwnedAlike) -> HashMap<NodeId, Suspect> {
     let mut servers: HashMap<(NodeId, u16), (HostId, u32)> = HashMap::default();
     let mut several = HashSet::default();

@@ -1,20 +1,19 @@
 //! When attempts failed, and when they succeeded again.
 //!
-//! Of each half, as its own end tells them: not when a connection is counted, which may be hours after
-//! it was opened. Events come in any order, and the same ones give the same outages: as long as there
-//! are few, each time is kept. Where there are many, neighbours of one kind are joined, those next to
-//! each other first, and never across one of the other kind. So the limits of a stretch of failures
-//! stay exact, but for what is told later than others in the midst of what was joined.
+//! Kept by half, at the time of each event: a connection may be counted hours after it was opened. The result does
+//! not depend on the order of events. A few times are all kept. Of many, neighbours of one kind are joined, the
+//! nearest first, and never across one of the other kind. So the limits of a stretch of failures stay exact, unless
+//! a late event falls into joined times.
 
 use smallvec::SmallVec;
 
-use super::halves::HalfId;
+use super::half::HalfId;
 use crate::model::{Failure, Outage, Reason, Timestamp};
 
-/// Stretches of failures that are kept, and of successes. Between two of failures is one of successes.
+/// Maximum of stretches of failures, and of successes. Between two of failures is one of successes.
 const MAX_FAILURES: usize = 16;
 const MAX_SUCCESSES: usize = 24;
-/// Where there are too many, what is so near is joined first, nanoseconds.
+/// The first distance at which neighbours are joined, nanoseconds.
 const LEAST_GRAIN: u64 = 1 << 20;
 
 /// Stretches of all halves.
@@ -43,21 +42,21 @@ impl Outages {
         &mut self.of[at]
     }
 
-    /// How the attempts of `half` went; none if none was told of, nor of younger ones.
+    /// The course of the attempts of `half`; none if there was none yet.
     pub(super) fn of(&self, half: HalfId) -> Option<&Course> {
         self.of.get(half.index())
     }
 }
 
-/// Attempts of one kind with none of the other kind between them, as far as that was told in time.
-/// Those that are next to each other in it are at most a grain apart.
+/// Attempts of one kind without one of the other kind in between, unless that came late. Neighbours in it are at
+/// most a grain apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     first: Timestamp,
     last: Timestamp,
 }
 
-/// The same, of failures.
+/// A stretch of failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Failures {
     span: Span,
@@ -66,22 +65,22 @@ struct Failures {
     errno: Option<(Timestamp, &'static str)>,
 }
 
-/// How the attempts of a half, or of an edge, went over time.
+/// The attempts of a half, or of an edge, over time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Course {
-    /// As a rule there is one.
+    /// Usually one.
     successes: SmallVec<[Span; 1]>,
     failures: Vec<Failures>,
-    /// What is at most so near, nanoseconds, was joined.
+    /// The grain: neighbours up to this distance are joined, nanoseconds.
     successes_grain: u64,
     failures_grain: u64,
-    /// Stretches of failures that there was no room for.
+    /// Stretches of failures that did not fit.
     cut: u64,
 }
 
 impl Course {
     fn succeed(&mut self, time: Timestamp) {
-        // In order, and no failure since the last one: nearly always.
+        // The common case: in order, and no failure since the last success.
         if let Some(last) = self.successes.last_mut()
             && last.first <= time
             && time.as_ns().saturating_sub(last.last.as_ns()) <= self.successes_grain
@@ -114,7 +113,7 @@ impl Course {
         self.make_room();
     }
 
-    /// Takes in what is known of other attempts, or of others of these.
+    /// Merges the course of other attempts.
     pub(super) fn merge(&mut self, other: &Self) {
         let grains = [
             self.successes_grain.max(other.successes_grain),
@@ -204,7 +203,7 @@ impl Course {
         }
         match to - from {
             0 => {
-                // Most have one, ever.
+                // Most halves have one, ever.
                 self.failures
                     .reserve_exact(usize::from(self.failures.is_empty()));
                 self.failures.insert(from, new);
@@ -287,8 +286,8 @@ impl Course {
         true
     }
 
-    /// Leaves out the stretch that says least: the shortest, and of those the one with the fewest
-    /// attempts. The last one stays: it may go on.
+    /// Evicts the shortest stretch, and of several the one with the fewest attempts. The last one stays, as it may
+    /// go on.
     fn cut_one(&mut self) {
         let older = self.failures.len().saturating_sub(1);
         let worth = |at: &usize| {
@@ -303,7 +302,7 @@ impl Course {
         }
     }
 
-    /// The first success since `time`; where many were joined at the latest.
+    /// The first success since `time`; an upper bound if many were joined.
     fn success_after(&self, time: Timestamp) -> Option<Timestamp> {
         let at = self.successes.partition_point(|it| it.last < time);
         let span = self.successes.get(at)?;
@@ -314,7 +313,7 @@ impl Course {
         })
     }
 
-    /// The last success before `time`; where many were joined at the earliest.
+    /// The last success before `time`; a lower bound if many were joined.
     fn success_before(&self, time: Timestamp) -> Option<Timestamp> {
         let at = self.successes.partition_point(|it| it.first < time);
         let span = self.successes[..at].last()?;
@@ -325,8 +324,7 @@ impl Course {
         })
     }
 
-    /// The stretches in which attempts failed and none succeeded, the oldest first, and how many there
-    /// was no room for.
+    /// The stretches of failures, the oldest first, and how many did not fit.
     pub(super) fn stretches(&self) -> (Vec<Outage>, u64) {
         let mut stretches: Vec<Failures> = Vec::new();
         for each in &self.failures {

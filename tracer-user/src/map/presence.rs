@@ -1,11 +1,11 @@
-//! Which network namespaces were seen, when last, and whose they are. The same in whatever order it is told.
+//! Network namespaces, when they were seen last, and whose they are. Independent of the order of events.
 
 use foldhash::HashMap;
 
-use super::{nodes::HostId, remotes::Charged};
+use super::{numbers::HostId, remotes::Charged};
 use crate::model::{Payer, Shares, Timestamp};
 
-/// Number of a namespace, for those who see it again; there may be none.
+/// Number of a namespace, to extend it without a look-up; may be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PresenceId(u32);
 
@@ -17,7 +17,7 @@ impl PresenceId {
 #[derive(Debug)]
 struct Seen {
     last: Timestamp,
-    /// Whether processes were in it that are in a place of a user's, and whether others were.
+    /// Whether it had processes in a user's place, and whether it had others.
     has_users: bool,
     has_others: bool,
 }
@@ -26,12 +26,12 @@ struct Seen {
 pub(super) struct Presence {
     numbers: HashMap<(HostId, u32), PresenceId>,
     seen: Vec<Seen>,
-    /// Whose these are.
+    /// Who is charged.
     shares: Shares<Charged>,
 }
 
 impl Presence {
-    /// Of at most `max` namespaces.
+    /// An empty table of at most `max` namespaces.
     pub(super) fn new(max: usize) -> Self {
         Self {
             numbers: HashMap::default(),
@@ -40,8 +40,8 @@ impl Presence {
         }
     }
 
-    /// That namespace is there, with a process in it that is in a place of a user's or not, if that is known;
-    /// `payer` pays for it. None if there is no room for it.
+    /// The namespace exists; `is_users` says, if known, whether a process in it is in a user's place; `payer` is
+    /// charged. None if it does not fit.
     pub(super) fn tell(
         &mut self,
         netns: (HostId, u32),
@@ -71,7 +71,7 @@ impl Presence {
         Some(id)
     }
 
-    /// The same is seen again.
+    /// Extends it.
     pub(super) fn see(&mut self, PresenceId(at): PresenceId, time: Timestamp) {
         if let Some(seen) = self.seen.get_mut(at as usize) {
             seen.last = time.max(seen.last);
@@ -83,7 +83,7 @@ impl Presence {
         self.seen(netns).map(|it| it.last)
     }
 
-    /// Whether all that is known to be in it is in places of users: these may give it any address.
+    /// Whether all its known processes are in users' places: these may assign it any address.
     pub(super) fn is_users(&self, netns: (HostId, u32)) -> bool {
         let seen = self.seen(netns);
         seen.is_some_and(|it| it.has_users && !it.has_others)

@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::nodes::HostId;
+use super::numbers::HostId;
 use crate::model::AddressClass;
 
 /// Networks that are remembered for each pair of hosts, and pairs: as much as that makes.

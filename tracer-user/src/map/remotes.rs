@@ -1,27 +1,26 @@
-//! Which remotes are told apart: as many as there is room for, of each who has to do with them. The rest of one
-//! who has too many is told by its networks.
+//! Quotas for remotes, per payer. Further remotes of a payer are merged by network.
 //!
-//! Anybody may send from any address, and dial any: so remotes that never had a connection have room of their own,
-//! which is smaller, and push out none that had one.
+//! Source addresses can be forged, and any address can be dialled. So remotes that never had a connection have a
+//! smaller quota of their own.
 
 use std::{collections::hash_map::Entry, net::IpAddr};
 
 use foldhash::HashMap;
 use ipnet::IpNet;
 
-use super::nodes::{HostId, NodeId};
+use super::numbers::{HostId, NodeId};
 use crate::model::{Address, Payer, Shares};
 
-/// Most remotes that had a connection.
+/// Maximum of remotes that had a connection.
 pub(super) const MAX_SERVED: usize = 32_768;
-/// Most of those that had none.
+/// Maximum of remotes that had none.
 pub(super) const MAX_TRIED: usize = 8192;
-/// Most networks of the rest; what is in none of them is one node of its host.
+/// Maximum of networks; remotes of further networks share one node of their host.
 pub(super) const MAX_NETWORKS: usize = 1024;
-/// Bits of a network: what one site has, as a rule.
+/// Prefix lengths of a network, IPv4 and IPv6: usually one site.
 const NETWORK_BITS: [u8; 2] = [24, 48];
 
-/// Who has to do with a remote, on which host.
+/// Who is charged for a remote, on which host.
 pub(super) type Charged = (HostId, Payer);
 
 #[derive(Debug)]

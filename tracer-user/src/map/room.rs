@@ -1,27 +1,27 @@
-//! How much of a map each may fill: entries and bytes, of all, of all users, of those of a host, and of one user.
+//! Quotas of entries and bytes: of all, of all users, of the users of a host, and of one user.
 //!
-//! Whoever may run programs may run many, and give them long names and arguments. So what one user's programs
-//! fill is that user's own: other users, and root before all, have room left whatever one of them does. What
-//! does not fit is for the caller to fold, to count and to tell.
+//! A user may run many programs with long names and arguments. So each user is charged for what the user's programs
+//! fill, and cannot use up the room of others, least of all that of root. The caller merges and counts what does
+//! not fit.
 
 use std::collections::hash_map::Entry;
 
 use foldhash::HashMap;
 
-use super::nodes::HostId;
+use super::numbers::HostId;
 use crate::model::{Payer, Process};
 
-/// Who fills it: root of a host, or one of its users.
+/// Who is charged: root of a host, or one of its users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     pub(super) host: HostId,
-    /// None of root, and of what nobody knows the user of.
+    /// None for root, and if the user is unknown.
     pub(super) user: Option<u32>,
 }
 
 impl Owner {
-    /// Who pays for what `process` has: the user who owns the place that it is in, who may run programs as many
-    /// others there; else the one that it runs as.
+    /// Who is charged for `process`: the owner of its control group or network namespace, who may run programs as
+    /// many users there; else the user that it runs as.
     pub(super) fn of(host: HostId, process: &Process) -> Self {
         let place = process.workload.as_ref().and_then(|it| it.uid);
         Self {
@@ -39,10 +39,10 @@ impl Owner {
     }
 }
 
-/// What someone pays for: so many bytes.
+/// An owner, and the bytes charged.
 pub(super) type Paid = (Owner, usize);
 
-/// So many entries, and so many bytes in them.
+/// Entries and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     pub(super) entries: usize,
@@ -91,7 +91,7 @@ pub(super) struct Bounds {
     pub(super) user: Amount,
 }
 
-/// What is filled so far.
+/// The use of the quotas.
 #[derive(Debug)]
 pub(super) struct Room {
     bounds: Bounds,
@@ -99,7 +99,7 @@ pub(super) struct Room {
     all_users: Amount,
     /// Of those of one host.
     users: HashMap<HostId, Amount>,
-    /// Who has nothing is not in it.
+    /// Owners without an entry are left out.
     user: HashMap<Owner, Amount>,
 }
 

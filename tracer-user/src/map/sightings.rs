@@ -1,5 +1,5 @@
-//! Who was seen in a place, from when until when: which namespace has an address, who accepts at a
-//! port, who serves what clients dial. Bounded, and the same in whatever order it is told.
+//! Facts with an interval: which namespace has an address, who accepts at a port, who serves what clients dial.
+//! Bounded, and independent of the order of events.
 
 use std::hash::Hash;
 
@@ -13,7 +13,7 @@ use crate::model::{Shares, Timestamp};
 /// address one after the other; else nobody is named.
 const MAX_HERE: usize = 64;
 
-/// Number of a sighting, for those who see the same again; there may be none.
+/// Number of a sighting, to extend it without a look-up; may be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SightingId {
     number: u32,
@@ -33,7 +33,7 @@ pub(super) struct Sighting<W> {
     pub(super) who: W,
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
-    /// Told apart from those that had its number before.
+    /// Changes when the number is reused.
     generation: u32,
 }
 
@@ -48,15 +48,15 @@ impl<W> Sighting<W> {
 pub(super) struct Sightings<P, W> {
     all: Vec<Sighting<W>>,
     places: HashMap<P, Here>,
-    /// Whose these are.
+    /// Who is charged.
     shares: Shares<Charged>,
 }
 
 #[derive(Debug, Default)]
 struct Here {
-    /// As a rule there is one.
+    /// Usually one.
     numbers: SmallVec<[u32; 4]>,
-    /// There were more until then.
+    /// Sightings up to then were evicted.
     cut: Option<Timestamp>,
 }
 
@@ -139,7 +139,7 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         }
     }
 
-    /// The same is seen again. Whether it is still kept, if it ever was.
+    /// Extends a sighting. Returns whether it is still there.
     pub(super) fn see(&mut self, id: SightingId, times: [Timestamp; 2]) -> bool {
         let Some(known) = self.all.get_mut(id.number as usize) else {
             return true;
@@ -155,7 +155,7 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         self.places.contains_key(place)
     }
 
-    /// In how many places somebody was seen: never fewer than before.
+    /// How many places have a sighting; never decreases.
     pub(super) fn len(&self) -> usize {
         self.places.len()
     }
@@ -168,7 +168,7 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         })
     }
 
-    /// All that were seen in `place`, as far as they are kept.
+    /// The sightings of `place`.
     pub(super) fn of(&self, place: &P) -> impl Iterator<Item = &Sighting<W>> {
         self.here(place).into_iter().flatten()
     }
@@ -178,7 +178,7 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
         Some(here.numbers.iter().map(|at| &self.all[*at as usize]))
     }
 
-    /// Until when there were more in `place`.
+    /// The time up to which sightings of `place` were evicted.
     fn cut(&self, place: &P) -> Option<Timestamp> {
         self.places.get(place)?.cut
     }
@@ -233,7 +233,7 @@ impl<P: Hash + Eq, W: Copy + PartialEq> Sightings<P, W> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::nodes::HostId, *};
+    use super::{super::numbers::HostId, *};
     use crate::model::Payer;
 
     fn at(second: u64) -> Timestamp {

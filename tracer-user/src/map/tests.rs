@@ -10,168 +10,24 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::WhoError;
-use crate::model::{
-    AddressEvidence, Called, Closer, Connection, ConnectionEvent, ConnectionId, Coverage,
-    DirectionEvidence, EdgeState, Ends, Evidence, Failure, Host, Ledger, Loss, Lost, Name,
-    NameSource, NodeKind, Phase, Process, ProcessEvidence, ProcessKey, Reason, Repaired, SeenBy,
-    Start, Stop, Totals, Tracer, Translation, Workload, WorkloadKind,
+use crate::ask::{WhoError, focus};
+use crate::model::specimens::{
+    SECOND, at_exactly as at,
+    blank::{self, address, host},
+    ends::{End, unit},
 };
+use crate::model::{
+    AddressEvidence, Called, Closer, Coverage, EdgeState, Evidence, Host, Ledger, Loss, Lost, Name,
+    NameSource, NodeKind, Process, ProcessEvidence, Reason, SeenBy, Stop, Translation,
+    WorkloadKind,
+};
+use crate::outputs::wire::map::Document;
 
 mod bounds;
 mod facts;
 mod hiding;
 mod realms;
 mod twins;
-
-const SECOND: u64 = 1_000_000_000;
-const EPOCH: u64 = 1_795_309_323 * SECOND;
-
-fn at(seconds: f64) -> Timestamp {
-    Timestamp::from_ns(EPOCH + (seconds * SECOND as f64) as u64)
-}
-
-fn host(name: &str) -> Arc<Host> {
-    Arc::new(Host {
-        id: format!("id-of-{name}"),
-        name: name.to_owned(),
-    })
-}
-
-fn process(name: &str, pid: u32) -> Arc<Process> {
-    Arc::new(Process {
-        key: ProcessKey { pid, start_ns: 1 },
-        exec_id: 0,
-        cgroup: 0,
-        netns_owner: None,
-        workload: Some(Arc::new(Workload {
-            kind: WorkloadKind::Systemd,
-            name: name.into(),
-            uid: None,
-            unit: Some(name.into()),
-            slice: None,
-            container: None,
-            k8s: None,
-            role: None,
-        })),
-        pid,
-        ppid: None,
-        uid: Some(0),
-        comm: name.trim_end_matches(".service").into(),
-        exe: None,
-        args: None,
-        cwd: None,
-        started: Some(at(0.0)),
-    })
-}
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().expect("an address")
-}
-
-/// One end of a connection, and what happens to it.
-#[derive(Clone)]
-struct End {
-    host: Arc<Host>,
-    id: u64,
-    handshake: Option<u64>,
-    direction: Option<Direction>,
-    local: SocketAddr,
-    remote: SocketAddr,
-    process: Option<Arc<Process>>,
-    existing: bool,
-}
-
-impl End {
-    fn event(
-        &self,
-        time: f64,
-        totals: Option<Totals>,
-        failure: Option<Failure>,
-    ) -> ConnectionEvent {
-        ConnectionEvent {
-            connection: Connection {
-                id: ConnectionId {
-                    begun_ns: self.id,
-                    salt: 7,
-                },
-                handshake: self.handshake,
-                direction: self.direction,
-                netns: 1,
-                ends: Ends {
-                    local: self.local,
-                    remote: self.remote,
-                },
-                translation: None,
-                name: None,
-                opened: Some(at(time)),
-                existing: self.existing,
-                connect_ns: (self.direction == Some(Direction::Outbound)).then_some(50_000),
-                duration_ns: None,
-                totals,
-                closed_by: totals.map(|_| Closer::Local),
-                errno: None,
-            },
-            failure,
-            process: self.process.clone(),
-            peer: None,
-            evidence: Evidence {
-                process: ProcessEvidence::Hook,
-                direction: Some(DirectionEvidence::Handshake),
-                end: None,
-            },
-        }
-    }
-
-    fn tell(&self, time: f64, body: Body) -> Event {
-        Event {
-            time: at(time),
-            host: Arc::clone(&self.host),
-            body,
-        }
-    }
-
-    fn opens(&self, time: f64) -> Event {
-        let event = self.event(time, None, None);
-        self.tell(
-            time,
-            match (self.existing, self.direction) {
-                (true, _) | (_, None) => Body::Existing(event),
-                (_, Some(Direction::Outbound)) => Body::Connect(event),
-                (_, Some(Direction::Inbound)) => Body::Accept(event),
-            },
-        )
-    }
-
-    fn closes(&self, time: f64, sent_bytes: u64, received_bytes: u64) -> Event {
-        let totals = Totals {
-            sent_bytes,
-            received_bytes,
-            rtt_ns: Some(90_000),
-            retransmits: 1,
-        };
-        self.tell(time, Body::Close(self.event(time, Some(totals), None)))
-    }
-
-    /// It is open, and has carried that.
-    fn carries(&self, time: f64, sent_bytes: u64, received_bytes: u64) -> Event {
-        let Body::Close(mut event) = self.closes(time, sent_bytes, received_bytes).body else {
-            unreachable!("the body of a close");
-        };
-        event.connection.closed_by = None;
-        self.tell(time, Body::Totals(event))
-    }
-
-    fn fails(&self, time: f64, reason: Reason) -> Event {
-        let failure = Failure {
-            phase: Phase::Remote,
-            reason,
-            errno: Some("ECONNREFUSED"),
-            unanswered_syns: None,
-        };
-        self.tell(time, Body::Fail(self.event(time, None, Some(failure))))
-    }
-}
 
 /// The two ends of connection `n`: `app` on web-1 to PostgreSQL on db-1.
 fn pair(n: u64) -> (End, End) {
@@ -182,7 +38,7 @@ fn pair(n: u64) -> (End, End) {
         direction: Some(Direction::Outbound),
         local: SocketAddr::new(address("10.0.0.5:0").ip(), 40_000 + n as u16),
         remote: address("10.0.0.9:5432"),
-        process: Some(process("app.service", 10)),
+        process: Some(unit("app.service", 10)),
         existing: false,
     };
     let server = End {
@@ -191,7 +47,7 @@ fn pair(n: u64) -> (End, End) {
         direction: Some(Direction::Inbound),
         local: client.remote,
         remote: client.local,
-        process: Some(process("postgresql.service", 20)),
+        process: Some(unit("postgresql.service", 20)),
         ..client.clone()
     };
     (client, server)
@@ -220,8 +76,13 @@ fn check(view: &View) -> View {
         assert!(edge.first_seen <= edge.last_seen);
         assert_eq!(edge.state == EdgeState::Ok, edge.failures() == 0);
     }
-    serde_json::to_string(view).expect("it can be written");
+    document(view);
     view.clone()
+}
+
+/// The map as it is printed.
+fn document(view: &View) -> serde_json::Value {
+    serde_json::to_value(Document(view)).expect("JSON")
 }
 
 /// Each edge as `client -> server:port`, with what was established, terminated and failed.
@@ -510,8 +371,7 @@ fn an_end_says_what_its_opening_did() {
     let all = map_of(&[&before[..], &openings, &ends].concat());
     let alone = map_of(&[&before[..], &ends].concat());
     assert_eq!(edges(&all), [(APP_TO_DB.to_owned(), (1, 1, 1))].into());
-    let json = |view: &View| serde_json::to_value(view).expect("JSON");
-    assert_eq!(json(&alone), json(&all));
+    assert_eq!(document(&alone), document(&all));
 }
 
 #[test]
@@ -519,7 +379,7 @@ fn who_served_an_address_last_does_not_depend_on_the_order_of_telling() {
     let (one, app_one) = pair(1);
     let (two, served_by_two) = pair(2);
     let two_server = End {
-        process: Some(process("standby.service", 30)),
+        process: Some(unit("standby.service", 30)),
         ..served_by_two
     };
     let refused = pair(3).0.fails(2.0, Reason::Refused);
@@ -543,7 +403,7 @@ fn who_served_an_address_last_does_not_depend_on_the_order_of_telling() {
             ]
             .concat(),
         );
-        serde_json::to_value(&view).expect("JSON")
+        document(&view)
     };
     let told = view(&[&stays, &opens, &ends]);
     let failed = |edge: &&serde_json::Value| edge["failed"]["refused"] == 1;
@@ -597,7 +457,7 @@ proptest! {
         let other = pair(1).1.tell(0.5, start());
         let view = |events: &[Event]| {
             let view = map_of(&[&[begin.clone(), other.clone()][..], events].concat());
-            serde_json::to_value(&view).expect("JSON")
+            document(&view)
         };
         prop_assert_eq!(view(&folded), view(&events));
     }
@@ -828,15 +688,7 @@ fn a_window_has_what_happened_in_it() {
 }
 
 fn start() -> Body {
-    Body::Start(Start {
-        tracer: Tracer {
-            version: "1".into(),
-            hooks: "fentry".to_owned(),
-            kernel: "6".to_owned(),
-            arch: "x86_64".to_owned(),
-        },
-        blind: Vec::new(),
-    })
+    Body::Start(blank::start())
 }
 
 fn lost(events: u64) -> Ledger<Lost> {
@@ -868,15 +720,7 @@ fn a_second_run_leaves_a_gap_and_keeps_nothing_open() {
     let stop = Body::Stop(Box::new(Stop {
         totals,
         missed: 2,
-        repaired: Repaired::default(),
-        unread: 0,
-        unattributed: 0,
-        cost: crate::model::Cost::default(),
-        lines: None,
-        coverage: Coverage {
-            from: at(0.0),
-            to: at(3.0),
-        },
+        ..blank::stop([at(0.0), at(3.0)])
     }));
     let loss = Body::Loss(Box::new(Loss {
         lost: lost(3),
@@ -929,15 +773,7 @@ fn a_window_knows_nothing_of_runs_before_it() {
     let stop = Body::Stop(Box::new(Stop {
         totals,
         missed: 2,
-        repaired: Repaired::default(),
-        unread: 0,
-        unattributed: 0,
-        cost: crate::model::Cost::default(),
-        lines: None,
-        coverage: Coverage {
-            from: at(3.0),
-            to: at(13.0),
-        },
+        ..blank::stop([at(3.0), at(13.0)])
     }));
     let view = map_with(
         window,
@@ -1023,7 +859,7 @@ fn private_addresses_of_strangers_are_not_the_same_machine() {
 fn nodes_are_what_was_asked_for() {
     let (client, server) = pair(1);
     let worker = End {
-        process: Some(process("app.service", 11)),
+        process: Some(unit("app.service", 11)),
         id: 2,
         handshake: Some(2),
         local: address("10.0.0.5:40002"),
@@ -1061,12 +897,12 @@ fn focus_follows_both_ways_and_round_circles() {
     let edge = |n: u64, from: &str, to: &str| {
         let (client, server) = pair(n);
         let client = End {
-            process: Some(process(from, 1)),
+            process: Some(unit(from, 1)),
             host: host("one"),
             ..client
         };
         let server = End {
-            process: Some(process(to, 1)),
+            process: Some(unit(to, 1)),
             host: host("one"),
             ..server
         };
@@ -1093,8 +929,8 @@ fn focus_follows_both_ways_and_round_circles() {
     assert_eq!(around("c", None), "abcd");
     assert_eq!(around("e", None), "ef");
     assert_eq!(around("b", Some(0)), "b");
-    assert_eq!(crate::model::find(&view, "one/systemd/a"), Ok(0));
-    let unknown = crate::model::find(&view, "A").expect_err("no such name");
+    assert_eq!(crate::ask::find(&view, "one/systemd/a"), Ok(0));
+    let unknown = crate::ask::find(&view, "A").expect_err("no such name");
     assert!(
         matches!(&unknown, WhoError::Unknown(names) if names[0] == "a"),
         "{unknown}"
@@ -1161,7 +997,7 @@ fn nothing_moves_to_a_name_that_its_client_neither_asked_for_nor_dialled() {
                     handshake: Some(n),
                     local: SocketAddr::new(address("10.0.0.5:1").ip(), 40_000 + n as u16),
                     remote: address(dialled),
-                    process: Some(process(&format!("client{n}"), 10)),
+                    process: Some(unit(&format!("client{n}"), 10)),
                     ..pair(1).0
                 };
                 let mut event = match is_failing {
@@ -1218,12 +1054,12 @@ fn a_name_that_two_have_is_ambiguous() {
         ..client.clone()
     };
     let view = map_of(&[client.opens(1.0), other.opens(1.0)]);
-    let error = crate::model::find(&view, "app.service").expect_err("there are two");
+    let error = crate::ask::find(&view, "app.service").expect_err("there are two");
     assert_eq!(
         error.to_string(),
         "2 things in this map are called that: name one by its id, web-1/systemd/app.service or web-2/systemd/app.service"
     );
-    crate::model::find(&view, "web-1/systemd/app.service").expect("an id is unique");
+    crate::ask::find(&view, "web-1/systemd/app.service").expect("an id is unique");
 }
 
 /// 40 clients of one server on one port, three of which are refused on another; and `app`, which
@@ -1348,7 +1184,7 @@ proptest! {
 /// Whoever closes it: passed to another process, a connection stays on the edge of who opened it.
 #[test]
 fn a_connection_stays_with_who_opened_it() {
-    let heir = Some(process("heir.service", 99));
+    let heir = Some(unit("heir.service", 99));
     let closes_for = |end: &End, evidence| {
         let passed = End {
             process: heir.clone(),

@@ -1,40 +1,40 @@
-//! Facts: what is told by no line of its own, but what names in other lines are made of.
+//! Facts: what the capture reports that is no line of the stream, but completes other lines.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{DnsPiece, Ends, Event, Process, ProcessKey};
 
-/// What the capture has to tell.
+/// What the capture reports.
 pub enum Told<'a> {
     /// A line of the stream.
     Event(Event),
-    /// What later lines are completed with.
+    /// Completes later lines.
     Fact(Fact<'a>),
 }
 
-/// Something that names are made of.
+/// A fact that completes lines.
 #[derive(Clone, Debug)]
 pub enum Fact<'a> {
-    /// A process made another one.
+    /// A process forked.
     Fork(Fork),
-    /// A control group was made.
+    /// A control group was created.
     Cgroup(Cgroup),
-    /// A process said something to a name server, or heard from it.
+    /// A process sent a DNS message, or received one.
     Dns(DnsPiece<'a>),
     /// The address that a process dialled was replaced.
     Redirect(Redirect),
-    /// A connection opened, of which no line is wanted.
+    /// A connection opened whose line is not needed.
     Opened(Opened),
 }
 
-/// A process made another one, which runs the same program.
+/// A fork: the child runs the same program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fork {
-    /// Whose program it is.
+    /// The program of the parent.
     pub process: Arc<Process>,
-    /// Who runs it as well from here on.
+    /// The child.
     pub child: ProcessKey,
-    /// Process id of its parent, which may be another.
+    /// Process id of the child's parent, which may differ from the process that forked (`CLONE_PARENT`).
     pub ppid: Option<u32>,
 }
 
@@ -43,7 +43,7 @@ pub struct Fork {
 pub struct Cgroup {
     /// Inode number of its folder.
     pub id: u64,
-    /// Real uid of who made it, and so chose its name.
+    /// Real uid of the process that created it, and so chose its name.
     pub maker: u32,
     /// Its path from the root.
     pub path: Arc<str>,
@@ -67,6 +67,6 @@ pub struct Opened {
     pub handshake: u64,
     /// Whether this is the end that dialled.
     pub is_client: bool,
-    /// Who is at this end.
+    /// The process at this end.
     pub process: Arc<Process>,
 }

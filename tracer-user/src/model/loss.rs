@@ -4,7 +4,7 @@ use std::ops::{AddAssign, Sub};
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
-use super::{Kind, Timestamp};
+use super::{Kind, Timestamp, omit::is_zero};
 
 /// Events that were seen but not delivered, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -18,10 +18,6 @@ pub struct Lost {
     /// A record arrived that could not be read.
     #[serde(skip_serializing_if = "is_zero")]
     pub undecodable: u64,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Lost {

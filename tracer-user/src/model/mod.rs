@@ -16,17 +16,20 @@ mod evidence;
 mod fact;
 mod failure;
 mod host;
+mod identity;
 mod listener;
 mod loss;
 mod name;
 mod netns;
+mod omit;
 mod payer;
 mod process;
 pub(crate) mod program;
 pub mod signal;
+#[cfg(test)]
+pub(crate) mod specimens;
 mod time;
 mod view;
-mod who;
 mod workload;
 
 pub use address::{Address, AddressError, Network, without_scope};
@@ -43,6 +46,7 @@ pub use evidence::{AddressEvidence, DirectionEvidence, EndEvidence, Evidence, Pr
 pub use fact::{Cgroup, Fact, Fork, Opened, Redirect, Told};
 pub use failure::{Failure, Phase, Reason};
 pub use host::Host;
+pub use identity::{ArcId, ByIdentity};
 pub use listener::Listener;
 pub use loss::{Cause, Coverage, Ledger, Lost, Repaired, Tally};
 pub use name::{Called, Name, NameSource};
@@ -55,5 +59,4 @@ pub use view::{
     HostCut, LastFailure, LedPast, ListeningAt, Node, NodeKind, Outage, Quantiles, Run, SeenBy,
     ServedBy, StepsBack, Stray, View,
 };
-pub use who::{WhoError, find};
 pub use workload::{Container, Kubernetes, Outer, Owner, Workload, WorkloadKind};

@@ -1,9 +1,9 @@
-//! Who fills a table, and how much of it that may be.
+//! Fair shares of bounded tables.
 //!
-//! Whoever fills a table takes room from others. So each entry is charged to a payer, and no payer may have more
-//! than [`PART`] times what is free: the dynamic thresholds of shared-memory switches (Choudhury and Hahne, 1998). Payers
-//! who fill it one after the other would leave nothing, so what is free is asked of a [`Group`] of payers, each of
-//! which has an eighth of the table to itself. The kernel side goes by the same rule (`tracer_common::share`).
+//! Each entry of a table is charged to a payer, and no payer may have more than [`PART`] times what is free: the
+//! dynamic thresholds of shared-memory switches (Choudhury and Hahne, 1998). Payers who fill a table one after the
+//! other would leave nothing, so what is free is computed for a [`Group`] of payers, each of which has an eighth of
+//! the table reserved. The eBPF side has the same rule (`tracer_common::share`).
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -12,9 +12,9 @@ use std::{
 
 use super::{Process, WorkloadKind};
 
-/// How many times as much as is free one payer may have.
+/// A payer may have this many times what is free.
 const PART: usize = 7;
-/// What a group has to itself is a table divided by this.
+/// A group has a table divided by this reserved.
 const OWN_ROOM: usize = 8;
 /// Users whose number is below this pay for themselves. Those above are handed out in blocks of as many, to one
 /// user's containers (`/etc/subuid`) or to a directory, and a block pays together: else one user would be many.
@@ -28,10 +28,10 @@ pub fn is_of_system(uid: u32) -> bool {
     uid < PEOPLE
 }
 
-/// Who pays for an entry.
+/// Who is charged for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Payer {
-    /// Nobody knows.
+    /// Unknown.
     Nobody,
     /// A user.
     User(u32),
@@ -54,10 +54,10 @@ pub enum Payer {
     },
 }
 
-/// Payers who have room together.
+/// Payers that share a reserved part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Users, containers, and whoever is not known.
+    /// Users, containers, and unknown payers.
     Others,
     /// What comes in at ports of root's: strangers choose how much.
     Inbound,
@@ -66,7 +66,7 @@ pub enum Group {
 }
 
 impl Group {
-    /// How many there are.
+    /// The number of groups.
     const COUNT: usize = 3;
 
     /// What is free for this group of a table for `room` entries, of which the groups have `held`.
@@ -81,9 +81,9 @@ impl Group {
     }
 }
 
-/// What a table is shared by: a [`Payer`], and of which host if there are several.
+/// The key of shares: a [`Payer`], with its host if there are several.
 pub trait Pays: Copy + Eq + Hash {
-    /// Whom it has room with.
+    /// Its group.
     fn group(self) -> Group;
 }
 
@@ -114,8 +114,8 @@ impl Payer {
         }
     }
 
-    /// Who pays for what `process` has: the user who owns the place that it is in, who may be as many others there,
-    /// else the one that it runs as.
+    /// The payer of `process`: the user who owns its control group or network namespace, who may run programs as many
+    /// users there; else the user that it runs as.
     pub fn of_process(process: Option<&Process>, netns: u32, port: u16) -> Self {
         let Some(process) = process else {
             return Self::Nobody;
@@ -156,17 +156,17 @@ impl Payer {
     }
 }
 
-/// How much of one table each payer has; `P` is a [`Payer`], and of which host.
+/// The entries of each payer in one table; `P` is a [`Payer`], with its host if there are several.
 #[derive(Clone, Debug)]
 pub struct Shares<P> {
     room: usize,
     held: [usize; Group::COUNT],
-    /// Who has nothing is not in it.
+    /// Payers without an entry are left out.
     own: HashMap<P, usize>,
 }
 
 impl<P: Pays> Shares<P> {
-    /// Of a table for `room` entries that is empty.
+    /// Of an empty table for `room` entries.
     pub fn new(room: usize) -> Self {
         Self {
             room,
@@ -175,7 +175,7 @@ impl<P: Pays> Shares<P> {
         }
     }
 
-    /// Whether `payer` may have one more entry, which is counted then.
+    /// Charges `payer` for one more entry, if it may have one. Returns whether.
     pub fn take(&mut self, payer: P) -> bool {
         let own = self.own.get(&payer).copied().unwrap_or(0);
         let free = payer.group().free(self.held, self.room);
@@ -186,13 +186,13 @@ impl<P: Pays> Shares<P> {
         has_room
     }
 
-    /// `payer` has one more entry, whether that fits or not.
+    /// Charges `payer` for one more entry in any case.
     pub fn add(&mut self, payer: P) {
         *self.own.entry(payer).or_default() += 1;
         self.held[payer.group() as usize] += 1;
     }
 
-    /// `payer` has one entry less.
+    /// Returns one entry of `payer`.
     pub fn give_back(&mut self, payer: P) {
         if let Entry::Occupied(mut own) = self.own.entry(payer) {
             *own.get_mut() -= 1;
@@ -211,7 +211,7 @@ mod tests {
     use tracer_common::share;
 
     use super::*;
-    use crate::outputs::specimens;
+    use crate::model::specimens::events;
 
     const HOME: u32 = 7;
 
@@ -304,10 +304,10 @@ mod tests {
 
     #[test]
     fn who_pays_is_whose_the_place_is() {
-        let mut process = Process::clone(&specimens::process("nginx"));
+        let mut process = Process::clone(&events::process("nginx"));
         process.uid = Some(0);
         let mut of = |kind, owner| {
-            let mut workload = specimens::workload(kind);
+            let mut workload = events::workload(kind);
             workload.uid = owner;
             process.workload = Some(Arc::new(workload));
             Payer::of_process(Some(&process), HOME, 80)

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Timestamp, Workload, WorkloadKind, is_of_system};
 
-/// What names a process for good on one boot of a host: a pid alone is used again.
+/// Identifies a process for one boot of a host: a pid alone is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProcessKey {
     /// Process id, in the initial pid namespace.
@@ -15,7 +15,7 @@ pub struct ProcessKey {
     pub start_ns: u64,
 }
 
-/// What names a program in a process for good: a process may run several, one after the other.
+/// Identifies a program in a process, which may execute several, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProgramKey {
     /// Which process.
@@ -44,25 +44,23 @@ pub enum Signal {
     Number(u32),
 }
 
-/// A process, as known so far.
+/// A process, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Process {
-    /// Its name for good; not printed.
+    /// Its key; not printed.
     #[serde(skip)]
     pub key: ProcessKey,
-    /// Which of the programs that it ran: the low bits of the number of its execs, those of its
-    /// ancestors included; not printed.
+    /// Which of its programs: the low bits of its count of execs, including those of its ancestors. Not printed.
     #[serde(skip)]
     pub exec_id: u16,
-    /// Inode number of its control group in the v2 hierarchy, by which `workload` is known; not
-    /// printed.
+    /// Inode number of its control group in the v2 hierarchy, from which `workload` is resolved. Not printed.
     #[serde(skip)]
     pub cgroup: u64,
-    /// The user, not root, who owns the network namespace of the socket that this is told with, or
-    /// else its own; of one process there may be several values. Not printed.
+    /// The user, unless root, who owns the network namespace of the event's socket, else that of the process; may
+    /// differ between events of one process. Not printed.
     #[serde(skip)]
     pub netns_owner: Option<u32>,
-    /// What an operator calls what it belongs to; printed beside it.
+    /// The workload that it belongs to; printed beside it.
     #[serde(skip)]
     pub workload: Option<Arc<Workload>>,
     /// Process id, in the initial pid namespace.
@@ -81,7 +79,7 @@ pub struct Process {
     /// Its arguments, the program's name first; cut to a bounded length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<Arc<[String]>>,
-    /// The directory that it works in, where an interpreter runs it and that tells what.
+    /// Its working directory, if an interpreter runs it and that helps to identify the program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<Arc<str>>,
     /// When it started.
@@ -99,8 +97,7 @@ impl Process {
         size_of::<Self>() + texts.chain(args).sum::<usize>()
     }
 
-    /// Whether the control group or the network namespace that it is in is a user's, who may choose its name and
-    /// its addresses.
+    /// Whether a user owns its control group or network namespace, and so may choose its name and its addresses.
     pub fn is_in_users_place(&self) -> bool {
         self.workload.as_ref().is_some_and(|it| it.uid.is_some())
     }
@@ -111,9 +108,9 @@ impl Process {
         matches!(kind, Some(WorkloadKind::Container | WorkloadKind::Pod))
     }
 
-    /// Whether its network namespace has an address because a socket of it says so: root's, and that of an account of
-    /// the system, in no container. Others may bind one that nobody has here: `IP_FREEBIND` needs no right. What is
-    /// established has its address whosever it is.
+    /// Whether the local address of its socket is proof that its network namespace has that address: for root and
+    /// system accounts outside of containers. Others may bind any address, as `IP_FREEBIND` needs no privilege. An
+    /// established connection is always proof.
     pub fn is_trusted_with_addresses(&self) -> bool {
         self.uid.is_some_and(is_of_system) && !self.is_in_users_place() && !self.is_contained()
     }

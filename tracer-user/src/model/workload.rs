@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::omit::is_zero;
+
 /// What kind of thing a workload is, the most telling one that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -117,11 +119,6 @@ pub struct Container {
     /// How many of them are left out: see [`bounds::labels`](super::bounds::labels).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub labels_cut: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde demands it")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// What is around a container that runs in another one.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Format, Writer, specimens};
+use super::{Format, Writer};
 use crate::model::Kind;
+use crate::model::specimens::events;
 
 const DOCUMENT: &str = include_str!("../../../docs/output.md");
 
@@ -79,7 +80,7 @@ fn documented_fields() -> Fields {
 #[test]
 fn every_field_is_documented_with_its_events() {
     let mut printed = Fields::new();
-    for event in specimens::all() {
+    for event in events::all() {
         leaves(&line(&event), "", &mut |path, value| {
             assert!(!value.is_null(), "{path} is null");
             let name = event.body.kind().name().to_owned();
@@ -107,7 +108,7 @@ fn every_word_is_documented() {
     let fields = rows().filter(|cells| cells.len() == 4 && cells[2] == "word");
     let fields: BTreeSet<String> = fields.flat_map(|cells| code(cells[0])).collect();
     let mut printed = BTreeSet::new();
-    for event in specimens::all() {
+    for event in events::all() {
         leaves(&line(&event), "", &mut |path, value| {
             if fields.contains(path) {
                 let word = value.as_str().expect("a word").to_owned();

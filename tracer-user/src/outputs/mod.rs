@@ -1,5 +1,5 @@
 //! Model → bytes: one line an event, for programs or for people; a map in the formats of [`map`];
-//! answers in those of [`answers`].
+//! answers in those of [`answers`]. The JSON documents and their versions are in [`wire`].
 //!
 //! Text that comes from outside (names, paths, arguments) is hostile: nothing of it
 //! reaches a terminal but through [`sanitise`] or the JSON serialiser.
@@ -9,13 +9,13 @@ pub mod answers;
 pub(crate) mod checks;
 mod complaint;
 mod grid;
-mod json;
 pub mod map;
 mod row;
 mod sanitise;
 mod strict;
 mod text;
 pub(crate) mod units;
+pub(crate) mod wire;
 
 use std::io::IsTerminal;
 
@@ -28,7 +28,7 @@ pub use sanitise::sanitise;
 
 /// Appends any value as JSON over several lines, harmless on a terminal.
 pub fn pretty_json(value: &impl serde::Serialize, buf: &mut Vec<u8>) {
-    json::pretty(value, buf);
+    wire::json::pretty(value, buf);
 }
 
 /// The form of the output.
@@ -72,7 +72,7 @@ pub struct Writer(Form);
 
 #[derive(Debug)]
 enum Form {
-    Json(json::Lines),
+    Json(wire::stream::Lines),
     Text { colour: bool },
 }
 
@@ -80,7 +80,7 @@ impl Writer {
     /// A writer of `format`; `colour` matters for text only.
     pub fn new(format: Format, colour: bool) -> Self {
         Self(match format {
-            Format::Json => Form::Json(json::Lines::default()),
+            Format::Json => Form::Json(wire::stream::Lines::default()),
             Format::Text => Form::Text { colour },
         })
     }
@@ -93,9 +93,6 @@ impl Writer {
         }
     }
 }
-
-#[cfg(test)]
-pub(crate) mod specimens;
 
 #[cfg(test)]
 mod documentation;

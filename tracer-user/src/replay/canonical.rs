@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::line::Seconds;
+use super::seconds::Seconds;
 use crate::model::{
     Address, AddressEvidence, Closer, Connection, ConnectionId, Direction, DirectionEvidence,
     EndEvidence, Ends, Evidence, Failure, NameSource, Phase, ProcessEvidence, Reason, Timestamp,

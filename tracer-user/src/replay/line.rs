@@ -11,58 +11,18 @@ use serde_json::value::RawValue;
 
 use super::{
     canonical::{self, Called, Rest},
+    fault::{Fault, VERSION, bad},
     memo::Memo,
-    wire::{self, Counts, Line, Text},
+    parts::{ledger, lost, read, read_evidence, read_process},
+    seconds::Seconds,
+    wire::{self, Line},
 };
 use crate::model::{
-    self, AddressEvidence, Body, Closer, Connection, ConnectionEvent, Container, Coverage,
-    Direction, DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host,
-    Kind, Ledger, Listener, ListenerEvent, Loss, Lost, Name, NameSource, Process, ProcessEvent,
-    ProcessEvidence, ProcessKey, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
-    Translation, Workload, bounds, errno, signal,
+    self, AddressEvidence, Body, Closer, Connection, ConnectionEvent, Coverage, Direction, Ends,
+    Event, ExitStatus, Failure, Host, Kind, Listener, ListenerEvent, Loss, Name, NameSource,
+    Process, ProcessEvent, Signal, Start, Stop, Tally, Totals, Tracer, Translation, Workload,
+    errno, signal,
 };
-
-/// The version of the stream that is understood.
-const VERSION: u64 = 1;
-
-/// What is wrong with a line.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// It is not JSON, or not of the shape of a line.
-    #[error("not a line of a tracer stream: {0}")]
-    Json(serde_json::Error),
-    /// It is of another version.
-    #[error(
-        "version {0} of the stream, and this tracer reads version {VERSION}: use the tracer that wrote it, or a newer one"
-    )]
-    Version(u64),
-    /// A field is missing that this kind of event has.
-    #[error("`{0}` is missing")]
-    Missing(&'static str),
-    /// A field has a value that none of it can be.
-    #[error("`{field}` cannot be `{value}`")]
-    Value {
-        /// The field.
-        field: &'static str,
-        /// What is there; the beginning of it.
-        value: String,
-    },
-    /// It is longer than any line can be.
-    #[error("longer than {0} bytes, which no line of a tracer stream is")]
-    TooLong(usize),
-    /// It is the last one, and not whole.
-    #[error(
-        "the recording ends in the midst of this line: it was cut off, or is still being written"
-    )]
-    CutOff,
-}
-
-fn bad(field: &'static str, value: &str) -> Fault {
-    Fault::Value {
-        field,
-        value: value.chars().take(60).collect(),
-    }
-}
 
 /// Reads lines, and remembers the parts that come again.
 #[derive(Debug, Default)]
@@ -526,161 +486,4 @@ const WORKLOAD: &str = ",\"workload\":";
 #[derive(Deserialize)]
 struct Version {
     v: u64,
-}
-
-fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
-    serde_json::from_str(text).map_err(Fault::Json)
-}
-
-fn shared(text: Option<Text<'_>>) -> Option<Arc<str>> {
-    text.map(|text| Arc::from(&*text))
-}
-
-fn read_process(
-    text: &str,
-    workload: Option<&str>,
-    workloads: &mut Memo<Arc<Workload>>,
-    seconds: &mut Seconds,
-) -> Result<Arc<Process>, Fault> {
-    let wire: wire::Process<'_> = read(text)?;
-    let started = match &wire.started {
-        None => None,
-        Some(text) => Some(seconds.read(text, "process.started")?),
-    };
-    let workload = match workload {
-        None => None,
-        Some(text) => Some(workloads.get(text, || read_workload(text).map(Arc::new))?),
-    };
-    Ok(Arc::new(Process {
-        key: ProcessKey {
-            pid: wire.pid,
-            // Of another clock, and as good a name for it.
-            start_ns: started.map_or(0, Timestamp::as_ns),
-        },
-        exec_id: 0,
-        cgroup: 0,
-        netns_owner: None,
-        workload,
-        pid: wire.pid,
-        ppid: wire.ppid,
-        uid: wire.uid,
-        comm: Arc::from(&*wire.comm),
-        exe: shared(wire.exe),
-        // An earlier tracer wrote more, and whoever wrote this may have been another.
-        args: wire.args.map(|it| bounds::args(it.into_iter(), false)),
-        cwd: shared(wire.cwd),
-        started,
-    }))
-}
-
-fn read_workload(text: &str) -> Result<Workload, Fault> {
-    let wire: wire::Workload<'_> = read(text)?;
-    Ok(Workload {
-        kind: wire.kind,
-        name: Arc::from(&*wire.name),
-        uid: wire.uid,
-        unit: shared(wire.unit),
-        slice: shared(wire.slice),
-        container: wire.container.map(|it| {
-            let all = it.labels.iter().map(|(key, value)| (&**key, &**value));
-            let (labels, cut) = bounds::labels(all);
-            Container {
-                labels,
-                labels_cut: it.labels_cut.saturating_add(cut),
-                ..it
-            }
-        }),
-        k8s: wire.k8s,
-        role: shared(wire.role),
-    })
-}
-
-fn read_evidence(wire: &wire::Evidence<'_>) -> Result<Evidence, Fault> {
-    Ok(Evidence {
-        process: match wire.process.as_deref() {
-            Some("hook") => ProcessEvidence::Hook,
-            Some("listener") => ProcessEvidence::Listener,
-            Some("read") => ProcessEvidence::Read,
-            Some("close") => ProcessEvidence::Close,
-            Some("scan") => ProcessEvidence::Scan,
-            Some("unknown") => ProcessEvidence::Unknown,
-            Some(other) => return Err(bad("evidence.process", other)),
-            None => return Err(Fault::Missing("evidence.process")),
-        },
-        direction: match wire.direction.as_deref() {
-            None => None,
-            Some("handshake") => Some(DirectionEvidence::Handshake),
-            Some("listener") => Some(DirectionEvidence::Listener),
-            Some("unknown") => Some(DirectionEvidence::Unknown),
-            Some(other) => return Err(bad("evidence.direction", other)),
-        },
-        end: match wire.end.as_deref() {
-            None => None,
-            Some("scan") => Some(EndEvidence::Scan),
-            Some(other) => return Err(bad("evidence.end", other)),
-        },
-    })
-}
-
-fn lost(counts: &Counts) -> Lost {
-    Lost {
-        ring_full: counts.ring_full,
-        table_full: counts.table_full,
-        undecodable: counts.undecodable,
-    }
-}
-
-/// Kinds that are not known are left out, as their events are.
-fn ledger<T: Default>(
-    counts: std::collections::BTreeMap<String, Counts>,
-    meaning: impl Fn(Counts) -> T,
-) -> Ledger<T> {
-    let mut ledger = Ledger::default();
-    for (kind, counts) in counts {
-        let known = Kind::FROM_KERNEL.into_iter().find(|it| it.name() == kind);
-        if let Some(entry) = known.and_then(|kind| ledger.get_mut(kind)) {
-            *entry = meaning(counts);
-        }
-    }
-    ledger
-}
-
-/// Points in time: those of one second have all but the fraction in common.
-#[derive(Debug, Default)]
-pub(super) struct Seconds {
-    text: String,
-    begin_ns: u64,
-}
-
-impl Seconds {
-    /// The length of `2026-11-22T01:02:03.`
-    const SECOND: usize = 20;
-
-    /// Reads RFC 3339; fast where it is as tracer writes it.
-    pub(super) fn read(&mut self, text: &str, field: &'static str) -> Result<Timestamp, Fault> {
-        if let Some((second, fraction)) = text.split_at_checked(Self::SECOND)
-            && let Some(whole) = second.strip_suffix('.')
-            && let Some(digits) = fraction.strip_suffix('Z')
-            && digits.len() == 9
-            && digits.bytes().all(|it| it.is_ascii_digit())
-        {
-            if second != self.text {
-                self.begin_ns = rfc_3339(&format!("{whole}Z")).ok_or_else(|| bad(field, text))?;
-                second.clone_into(&mut self.text);
-            }
-            let fraction = digits
-                .bytes()
-                .fold(0, |sum, it| sum * 10 + u64::from(it - b'0'));
-            return Ok(Timestamp::from_ns(self.begin_ns.saturating_add(fraction)));
-        }
-        rfc_3339(text)
-            .map(Timestamp::from_ns)
-            .ok_or_else(|| bad(field, text))
-    }
-}
-
-fn rfc_3339(text: &str) -> Option<u64> {
-    let time = humantime::parse_rfc3339(text).ok()?;
-    let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_nanos()).ok()
 }

@@ -1,5 +1,5 @@
 //! Recorded streams → model: what `tracer stream -o json` wrote, read back. The inverse of
-//! `outputs::json`, for any JSON that says the same, in whatever order and spacing.
+//! `outputs::wire::stream`, for any JSON that says the same, in whatever order and spacing.
 //!
 //! What is read is hostile until it is checked: a line is bounded, and what does not fit is an
 //! error that names file and line, never a guess.
@@ -7,10 +7,13 @@
 mod canonical;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod checks;
+mod fault;
 mod line;
 mod memo;
+mod parts;
 mod recording;
 mod repeated;
+mod seconds;
 mod wire;
 
 use std::{cmp::Reverse, collections::BinaryHeap, path::PathBuf};
@@ -21,7 +24,8 @@ use crate::{
     model::{Event, Timestamp},
 };
 
-pub use line::{Fault, Parser};
+pub use fault::Fault;
+pub use line::Parser;
 pub use recording::Recording;
 
 /// What reading a recording can fail with.

@@ -5,10 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::{
-    ReplayError,
-    line::{Fault, Parser},
-};
+use super::{ReplayError, fault::Fault, line::Parser};
 use crate::{files, model::Event};
 
 /// The longest line that is read: tracer's own are a hundredth of it.

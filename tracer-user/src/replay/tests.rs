@@ -1,7 +1,8 @@
 use std::io::Cursor;
 
 use super::*;
-use crate::outputs::{Format, Writer, specimens};
+use crate::model::specimens::events;
+use crate::outputs::{Format, Writer};
 
 fn line(event: &Event) -> String {
     let mut bytes = Vec::new();
@@ -34,7 +35,7 @@ fn read(text: &str, skip_bad: bool) -> (Vec<Event>, Option<String>, u64) {
 #[test]
 fn every_line_comes_back_as_it_was() {
     let mut parser = Parser::default();
-    for event in specimens::all() {
+    for event in events::all() {
         let line = line(&event);
         let back = parser.parse(line.trim_end().as_bytes());
         let back = back.unwrap_or_else(|fault| panic!("{fault}: {line}"));
@@ -44,7 +45,7 @@ fn every_line_comes_back_as_it_was() {
 
 #[test]
 fn the_order_of_fields_and_spaces_do_not_matter() {
-    for event in specimens::all() {
+    for event in events::all() {
         let line = line(&event);
         let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         // Its fields are in the order of their names now, each on a line of its own.
@@ -60,7 +61,7 @@ fn the_order_of_fields_and_spaces_do_not_matter() {
 fn the_short_way_and_the_long_way_agree() {
     let mut short = Parser::default();
     let mut taken = 0;
-    for event in specimens::all() {
+    for event in events::all() {
         let line = line(&event);
         let line = line.trim_end();
         let Some(fast) = short.canonical(line) else {
@@ -86,7 +87,7 @@ fn the_short_way_and_the_long_way_agree() {
 
 #[test]
 fn fields_and_kinds_of_later_tracers_are_passed_over() {
-    let line = line(&specimens::all()[1]);
+    let line = line(&events::all()[1]);
     let more = line.replacen("{\"v\":1", "{\"new\":{\"a\":[1,null]},\"v\":1", 1);
     assert!(parse(&more).expect("it is understood").is_some());
     let other = line.replacen("\"connect\"", "\"daydream\"", 1);
@@ -96,7 +97,7 @@ fn fields_and_kinds_of_later_tracers_are_passed_over() {
 
 #[test]
 fn what_is_wrong_is_said() {
-    let line = line(&specimens::all()[1]);
+    let line = line(&events::all()[1]);
     let with = |from: &str, to: &str| {
         let changed = line.replacen(from, to, 1);
         assert_ne!(changed, line, "{from}");
@@ -120,7 +121,7 @@ fn what_is_wrong_is_said() {
 
 #[test]
 fn a_fault_names_file_and_line() {
-    let good = line(&specimens::all()[1]);
+    let good = line(&events::all()[1]);
     let text = format!("{good}\n{good}oops\n{good}");
     let (events, error, _) = read(&text, false);
     assert_eq!(events.len(), 2);
@@ -133,7 +134,7 @@ fn a_fault_names_file_and_line() {
 
 #[test]
 fn a_recording_that_was_cut_off_is_told_from_one_that_is_wrong() {
-    let good = line(&specimens::all()[1]);
+    let good = line(&events::all()[1]);
     let cut = &good[..good.len() / 2];
     let (events, error, _) = read(&format!("{good}{cut}"), false);
     assert_eq!(events.len(), 1);
@@ -153,7 +154,7 @@ fn a_recording_that_was_cut_off_is_told_from_one_that_is_wrong() {
 
 #[test]
 fn a_line_without_end_takes_no_memory() {
-    let text = format!("{}\n{}", "x".repeat(3 << 20), line(&specimens::all()[1]));
+    let text = format!("{}\n{}", "x".repeat(3 << 20), line(&events::all()[1]));
     let (_, error, _) = read(&text, false);
     assert!(error.expect("a fault").contains("line 1: longer than"));
     let (events, error, skipped) = read(&text, true);
@@ -163,7 +164,7 @@ fn a_line_without_end_takes_no_memory() {
 #[test]
 fn long_lines_are_read_across_the_buffer() {
     let mut text = String::new();
-    for event in specimens::all().iter().cycle().take(2000) {
+    for event in events::all().iter().cycle().take(2000) {
         text.push_str(&line(event));
     }
     let (events, error, _) = read(&text, false);
@@ -175,7 +176,7 @@ fn long_lines_are_read_across_the_buffer() {
 #[test]
 fn recordings_are_merged_by_time() {
     let folder = tempfile::tempdir().expect("a folder");
-    let event = specimens::all()[1].clone();
+    let event = events::all()[1].clone();
     let mut paths = Vec::new();
     for (name, seconds) in [("a", [1, 4, 6]), ("b", [2, 3, 6])] {
         let lines: String = seconds
@@ -211,7 +212,7 @@ fn recordings_are_merged_by_time() {
 fn recordings_that_overlap_tell_each_event_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let lines: Vec<String> = (1..)
-        .zip(specimens::all())
+        .zip(events::all())
         .map(|(second, event)| {
             let time = Timestamp::from_ns(second * 1_000_000_000);
             line(&Event { time, ..event })
@@ -246,7 +247,7 @@ fn recordings_that_overlap_tell_each_event_once() {
 #[test]
 fn a_server_that_is_but_a_name_comes_back() {
     // Found by fuzzing: it was written as `{,"name":…}`.
-    let named = specimens::all()
+    let named = events::all()
         .iter()
         .map(line)
         .find(|line| line.contains("\"name\":\"db"));
@@ -265,7 +266,7 @@ fn a_time_of_letters_is_none() {
         "2026-11-22T01:02[\u{33c}123456789Z",
         "2026-11-22T01:02:0\u{33c}123456789Z",
     ] {
-        let line = line(&specimens::all()[1]);
+        let line = line(&events::all()[1]);
         let at = line.find("2026-").expect("a time");
         let end = at + line[at..].find('"').expect("its end");
         let fault = fault(&format!("{}{time}{}", &line[..at], line[end..].trim_end()));

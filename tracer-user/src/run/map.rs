@@ -13,9 +13,9 @@ use super::{
     view::{self, rights},
 };
 use crate::{
+    ask::focus,
     cli::{MapOptions, UsageError},
     exit::Exit,
-    map::focus,
     model::View,
     outputs::{self, map::MapFormat},
     sandbox::Needs as Rights,

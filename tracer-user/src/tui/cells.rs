@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     columns::{Field, Pane},
-    facts::{Map, arrow, at_port, host, kind, role, short_name},
+    facts::{Map, arrow, at_port, host, role, short_name},
     numbers,
     theme::{Tone, tone},
 };
@@ -41,7 +41,7 @@ impl Pane {
 fn node_cell(map: &Map, field: Field, row: usize) -> Cell<'_> {
     let (node, facts) = map.node(row);
     match field {
-        Field::Kind => plain(kind(node)),
+        Field::Kind => plain(node.kind_word()),
         Field::Role => plain(role(node)),
         Field::Host => plain(host(node)),
         Field::In => plain(numbers::count(facts.incoming.len() as u64)),

@@ -100,8 +100,8 @@ const ROOMY: u16 = 96;
 
 /// The columns of each list. All but those to spare fit into 77 columns: 80 without the marks.
 const SERVICES: &[Column] = &[
-    words(Field::Name, "SERVICE", 16, 5, 0),
-    words(Field::Kind, "KIND", 9, 0, 0),
+    words(Field::Name, "SERVICE", 15, 5, 0),
+    words(Field::Kind, "KIND", 10, 0, 0),
     words(Field::Role, "ROLE", 8, 1, 0),
     words(Field::Host, "HOST", 8, 2, 0),
     number(Field::In, "IN", 4, 0),

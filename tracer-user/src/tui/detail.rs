@@ -6,7 +6,7 @@ use ratatui_core::layout::Rect;
 
 use super::{
     cells::failed,
-    facts::{Map, Subject, arrow, at_port, kind, role},
+    facts::{Map, Subject, arrow, at_port, role},
     numbers,
     paint::{Clean, Painter, from, line},
     theme::{Tone, tone, word},
@@ -125,8 +125,8 @@ fn node(map: &Map, index: usize) -> Page {
         ..Page::default()
     };
     let what = match role(node) {
-        "" => kind(node).to_owned(),
-        role => format!("{}, {role}", kind(node)),
+        "" => node.kind_word().to_owned(),
+        role => format!("{}, {role}", node.kind_word()),
     };
     page.say("is", what);
     if let Some(host) = &node.host {
@@ -437,7 +437,7 @@ fn ago(map: &Map, time: Timestamp) -> String {
 fn with_host(node: &Node) -> String {
     match &node.host {
         Some(host) => format!("{} on {}", node.name, host.name),
-        None => format!("{} ({})", node.name, kind(node)),
+        None => format!("{} ({})", node.name, node.kind_word()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
-    model::{Edge, EdgeState, Node, NodeKind, View, WorkloadKind},
+    model::{Edge, EdgeState, Node, View},
     outputs::units::Count,
 };
 
@@ -223,20 +223,6 @@ pub(super) fn short_name(node: &Node) -> &str {
     match name.strip_suffix(".service") {
         Some(short) if !short.is_empty() => short,
         _ => name,
-    }
-}
-
-/// The word for what a node is.
-pub(super) fn kind(node: &Node) -> &'static str {
-    match (node.kind, &node.workload) {
-        (NodeKind::Remote, _) => node.kind.name(),
-        (NodeKind::Workload, None) => node.kind.name(),
-        (NodeKind::Workload, Some(workload)) => match workload.kind {
-            WorkloadKind::Systemd => "systemd",
-            WorkloadKind::Container => "container",
-            WorkloadKind::Pod => "pod",
-            WorkloadKind::Executable => "program",
-        },
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ratatui_core::layout::Rect;
 
 use super::{
-    facts::{EdgeKey, Key, Map, Subject, kind, role, short_name},
+    facts::{EdgeKey, Key, Map, Subject, role, short_name},
     list::List,
     numbers,
     paint::{Painter, Side, below, from, line},
@@ -297,8 +297,8 @@ impl Focus {
         }
         let state = facts.state.unwrap_or(EdgeState::Ok);
         let what = match role(node) {
-            "" => kind(node).to_owned(),
-            role => format!("{} {role}", kind(node)),
+            "" => node.kind_word().to_owned(),
+            role => format!("{} {role}", node.kind_word()),
         };
         let host = node.host.as_ref().map(|host| format!("on {}", host.name));
         let ports: Vec<String> = node

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use super::{
     cells::{errno, reason},
     columns::{Field, Pane, Sort},
-    facts::{Map, at_port, host, kind, role},
+    facts::{Map, at_port, host, role},
 };
 use crate::model::{Edge, EdgeState};
 
@@ -35,7 +35,13 @@ impl Pane {
                 .filter(|index| {
                     let (node, facts) = map.node(*index);
                     (!failing || facts.state.is_some_and(|it| it != EdgeState::Ok))
-                        && found(&[&node.name, &node.id, kind(node), role(node), host(node)])
+                        && found(&[
+                            &node.name,
+                            &node.id,
+                            node.kind_word(),
+                            role(node),
+                            host(node),
+                        ])
                 })
                 .collect(),
             Self::Edges | Self::Failing => (0..map.view().edges.len())
@@ -70,7 +76,7 @@ impl Pane {
         if self == Self::Services {
             let ((a, a_facts), (b, b_facts)) = (map.node(one), map.node(other));
             return match field {
-                Field::Kind => kind(a).cmp(kind(b)),
+                Field::Kind => a.kind_word().cmp(b.kind_word()),
                 Field::Role => role(a).cmp(role(b)),
                 Field::Host => host(a).cmp(host(b)),
                 Field::In => a_facts.incoming.len().cmp(&b_facts.incoming.len()),

@@ -4,18 +4,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::Status;
 use crate::model::{
-    Blind, Container, Cut, Edge, EdgeEvidence, EdgeState, Host, HostCoverage, HostCut, Kubernetes,
-    LastFailure, Ledger, ListeningAt, Node, NodeKind, Owner, Process, ProcessKey, Quantiles,
-    Reason, Run, SeenBy, Timestamp, View, Workload, WorkloadKind,
+    Blind, Container, Edge, EdgeEvidence, EdgeState, Kubernetes, LastFailure, ListeningAt, Node,
+    NodeKind, Owner, Process, Quantiles, Reason, SeenBy, View, Workload, WorkloadKind,
+    specimens::blank::{self, host},
 };
 
-/// 2026-11-22T01:02:03Z
-const START: u64 = 1_795_309_323;
-
 /// So many seconds after the start.
-pub(super) fn time(seconds: u64) -> Timestamp {
-    Timestamp::from_ns((START + seconds) * 1_000_000_000)
-}
+pub(super) use crate::model::specimens::at as time;
 
 pub(super) fn status(seconds: u64) -> Status {
     Status {
@@ -28,43 +23,20 @@ pub(super) fn status(seconds: u64) -> Status {
     }
 }
 
-fn host(name: &str) -> Arc<Host> {
-    Arc::new(Host {
-        id: format!("id-of-{name}"),
-        name: name.to_owned(),
-    })
-}
-
 /// A node that says nothing but what it is called.
 pub(super) fn remote(name: &str) -> Node {
     Node {
         id: format!("remote/{name}").into(),
-        kind: NodeKind::Remote,
-        name: name.into(),
-        host: None,
-        workload: None,
-        addresses: Vec::new(),
-        processes: Vec::new(),
-        listeners: Vec::new(),
-        changes: Vec::new(),
-        members: None,
-        cut: Cut::default(),
-        first_seen: time(0),
-        last_seen: time(0),
+        ..blank::node(name, [time(0); 2])
     }
 }
 
 /// Something that runs on a host.
 pub(super) fn service(on: &str, kind: WorkloadKind, name: &str, role: &str) -> Node {
     let workload = Workload {
-        kind,
-        name: name.into(),
-        uid: None,
         unit: (kind == WorkloadKind::Systemd).then(|| name.into()),
-        slice: None,
-        container: None,
-        k8s: None,
         role: Some(role.into()),
+        ..blank::workload(kind, name)
     };
     Node {
         id: format!(
@@ -85,19 +57,12 @@ pub(super) fn service(on: &str, kind: WorkloadKind, name: &str, role: &str) -> N
 
 fn process(pid: u32, comm: &str, exe: &str, args: &[&str]) -> Arc<Process> {
     Arc::new(Process {
-        key: ProcessKey { pid, start_ns: 1 },
-        exec_id: 0,
-        cgroup: 1,
-        netns_owner: None,
-        workload: None,
-        pid,
         ppid: Some(1),
         uid: Some(33),
-        comm: comm.into(),
         exe: Some(exe.into()),
         args: Some(args.iter().map(|arg| (*arg).to_owned()).collect()),
-        cwd: None,
         started: Some(time(0)),
+        ..blank::process(pid, comm)
     })
 }
 
@@ -108,14 +73,8 @@ fn listens(port: u16) -> ListeningAt {
 /// An edge on which all goes well.
 pub(super) fn edge(client: usize, server: usize, port: u16, opened: u64, live: u64) -> Edge {
     Edge {
-        client,
-        server,
-        port: Some(port),
-        state: EdgeState::Ok,
-        live_at_start: 0,
         established: opened,
         terminated: opened.saturating_sub(live),
-        failed: BTreeMap::new(),
         sent_bytes: opened * 1_204,
         received_bytes: opened * 88_172,
         connect_ns: (opened > 0).then_some(Quantiles {
@@ -126,15 +85,8 @@ pub(super) fn edge(client: usize, server: usize, port: u16, opened: u64, live: u
             p95: 9_120_331,
             p99: 12_000_000,
         }),
-        rtt_ns: None,
         retransmits: 3,
-        first_seen: time(1),
-        last_seen: time(60),
         last_success: (opened > 0).then(|| time(60)),
-        last_failure: None,
-        failing_since: None,
-        failing_times: 0,
-        history: crate::model::History::default(),
         evidence: EdgeEvidence {
             ends: SeenBy::Both,
             both: opened,
@@ -142,6 +94,7 @@ pub(super) fn edge(client: usize, server: usize, port: u16, opened: u64, live: u
             server_process: BTreeMap::from([("hook", opened), ("listener", 2)]),
             ..EdgeEvidence::default()
         },
+        ..blank::edge([client, server], Some(port), [1, 60].map(time))
     }
 }
 
@@ -271,33 +224,14 @@ pub(super) fn shop(seconds: u64) -> View {
     unknown.live_at_start = 1;
     edges.push(unknown);
     edges.sort_by_key(|edge| (edge.client, edge.server, edge.port));
-    let coverage = ["db-1", "web-1"].map(|name| HostCoverage {
-        host: host(name),
-        from: time(0),
-        to: time(60 + seconds),
-        runs: vec![Run {
-            from: time(0),
-            to: time(60 + seconds),
-            started: true,
-            stopped: false,
-            absent: 0,
-        }],
-        gaps: Vec::new(),
-        lost: Ledger::default(),
-        missed: 0,
-        recounted: 0,
-        steps_back: None,
-        untracked: 0,
-        unattributed: 0,
-        cut: HostCut::default(),
-        names_before: Vec::new(),
-        twins: Vec::new(),
-        twins_cut: 0,
-        taken_for_one: false,
-        blind: vec![Blind {
+    let coverage = ["db-1", "web-1"].map(|name| {
+        let mut it = blank::coverage(host(name), [0, 60 + seconds].map(time));
+        it.runs[0].stopped = false;
+        it.blind = vec![Blind {
             what: "connections that are refused on arrival".into(),
             why: "this kernel has no hook for them".into(),
-        }],
+        }];
+        it
     });
     View {
         generated: Some(time(60 + seconds)),

@@ -461,7 +461,7 @@ fn wide_text_keeps_columns_in_their_places() {
     let kind = u16::try_from(column("KIND")).expect("small");
     for row in 2..10 {
         assert!(
-            ["s", "p", "c", "r"].contains(&buffer[(kind, row)].symbol()),
+            ["s", "p", "e", "c", "r"].contains(&buffer[(kind, row)].symbol()),
             "{}",
             text(&buffer)
         );

@@ -18,7 +18,7 @@ use crate::{
         recovery_order::recovery_order,
         verify::verify,
     },
-    outputs::map::specimens,
+    model::specimens::views,
 };
 
 /// Client, server, port, connections, failures.
@@ -248,7 +248,7 @@ fn an_empty_map_has_an_answer_to_everything() {
 
 #[test]
 fn ten_thousand_edges_have_answers() {
-    let view = specimens::many(10_000);
+    let view = views::many(10_000);
     assert_eq!(view.edges.len(), 10_000);
     assert!(view.nodes.len() >= 2_000);
     let all = answers(&view, &view);

@@ -45,7 +45,7 @@ fn node(workload: Workload) -> Node {
     Node {
         kind: NodeKind::Workload,
         workload: Some(Arc::new(workload)),
-        ..blank("x")
+        ..blank_node("x")
     }
 }
 

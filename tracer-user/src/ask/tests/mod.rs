@@ -14,16 +14,18 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::*;
 use crate::model::{
-    Change, Container, Cut, Edge, EdgeEvidence, EdgeState, Happened, Host, HostCoverage, HostCut,
-    Kubernetes, LastFailure, Ledger, ListeningAt, Node, NodeKind, Outage, Owner, Process,
-    ProcessKey, Reason, Run, Timestamp, View, Workload, WorkloadKind,
+    Change, Container, Edge, EdgeState, Happened, HostCoverage, Kubernetes, LastFailure,
+    ListeningAt, Node, NodeKind, Outage, Owner, Process, Reason, Timestamp, View, Workload,
+    WorkloadKind,
+    specimens::{
+        SECOND, at,
+        blank::{self, host, workload},
+        views::ordered,
+    },
 };
 
-const SECOND: u64 = 1_000_000_000;
-
-fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_ns((1_795_309_323 + seconds) * SECOND)
-}
+/// From when to when these systems are watched, seconds.
+const HOUR: [u64; 2] = [0, 3_600];
 
 /// A view in the making: nodes are called by their names, and edges are in the order in which they
 /// are told until it is finished.
@@ -42,31 +44,8 @@ impl Draft {
 
     /// A host that was watched for an hour.
     fn watched(&mut self, name: &str) -> &mut HostCoverage {
-        self.view.coverage.push(HostCoverage {
-            host: host(name),
-            from: at(0),
-            to: at(3_600),
-            runs: vec![Run {
-                from: at(0),
-                to: at(3_600),
-                started: true,
-                stopped: true,
-                absent: 0,
-            }],
-            gaps: Vec::new(),
-            lost: Ledger::default(),
-            missed: 0,
-            recounted: 0,
-            steps_back: None,
-            untracked: 0,
-            unattributed: 0,
-            cut: HostCut::default(),
-            names_before: Vec::new(),
-            twins: Vec::new(),
-            twins_cut: 0,
-            taken_for_one: false,
-            blind: Vec::new(),
-        });
+        let coverage = blank::coverage(host(name), HOUR.map(at));
+        self.view.coverage.push(coverage);
         self.view.coverage.last_mut().expect("just pushed")
     }
 
@@ -86,7 +65,7 @@ impl Draft {
             kind: NodeKind::Workload,
             host: Some(host(on)),
             workload: Some(Arc::new(workload(WorkloadKind::Systemd, name))),
-            ..blank(name)
+            ..blank_node(name)
         })
     }
 
@@ -131,7 +110,7 @@ impl Draft {
         self.node(Node {
             id: name.into(),
             addresses: vec![address],
-            ..blank(name)
+            ..blank_node(name)
         })
     }
 
@@ -149,28 +128,14 @@ impl Draft {
         port: impl Into<Option<u16>>,
         connections: u64,
     ) -> &mut Edge {
+        let ends = [client, server].map(|it| self.index(it));
         let edge = Edge {
-            client: self.index(client),
-            server: self.index(server),
-            port: port.into(),
-            state: EdgeState::Ok,
-            live_at_start: 0,
             established: connections,
             terminated: connections,
-            failed: [].into(),
             sent_bytes: 10 * connections,
             received_bytes: 100 * connections,
-            connect_ns: None,
-            rtt_ns: None,
-            retransmits: 0,
-            first_seen: at(10),
-            last_seen: at(3_000),
             last_success: (connections > 0).then(|| at(3_000)),
-            last_failure: None,
-            failing_since: None,
-            failing_times: 0,
-            history: crate::model::History::default(),
-            evidence: EdgeEvidence::default(),
+            ..blank::edge(ends, port.into(), [10, 3_000].map(at))
         };
         self.view.edges.push(edge);
         self.view.edges.last_mut().expect("just pushed")
@@ -178,76 +143,21 @@ impl Draft {
 
     /// In the order that views have.
     fn view(self) -> View {
-        let mut view = self.view;
-        let mut order: Vec<usize> = (0..view.nodes.len()).collect();
-        order.sort_by(|one, other| view.nodes[*one].id.cmp(&view.nodes[*other].id));
-        let mut places = vec![0; order.len()];
-        for (new, old) in order.iter().enumerate() {
-            places[*old] = new;
-        }
-        view.nodes = order.iter().map(|old| view.nodes[*old].clone()).collect();
-        for edge in &mut view.edges {
-            (edge.client, edge.server) = (places[edge.client], places[edge.server]);
-        }
-        view.edges.sort_by_key(|it| (it.client, it.server, it.port));
+        let mut view = ordered(self.view);
         view.generated = (!view.nodes.is_empty()).then(|| at(3_600));
         view
     }
 }
 
-fn host(name: &str) -> Arc<Host> {
-    Arc::new(Host {
-        id: format!("id-of-{name}"),
-        name: name.to_owned(),
-    })
-}
-
-fn blank(name: &str) -> Node {
-    Node {
-        id: name.into(),
-        kind: NodeKind::Remote,
-        name: name.into(),
-        host: None,
-        workload: None,
-        addresses: Vec::new(),
-        processes: Vec::new(),
-        listeners: Vec::new(),
-        changes: Vec::new(),
-        members: None,
-        cut: Cut::default(),
-        first_seen: at(0),
-        last_seen: at(3_600),
-    }
-}
-
-fn workload(kind: WorkloadKind, name: &str) -> Workload {
-    Workload {
-        kind,
-        name: name.into(),
-        uid: None,
-        unit: None,
-        slice: None,
-        container: None,
-        k8s: None,
-        role: None,
-    }
+fn blank_node(name: &str) -> Node {
+    blank::node(name, HOUR.map(at))
 }
 
 fn process(pid: u32, exe: &str, started: Option<Timestamp>) -> Arc<Process> {
     Arc::new(Process {
-        key: ProcessKey { pid, start_ns: 1 },
-        exec_id: 0,
-        cgroup: 1,
-        netns_owner: None,
-        workload: None,
-        pid,
-        ppid: None,
-        uid: None,
-        comm: exe.rsplit('/').next().unwrap_or(exe).into(),
         exe: Some(exe.into()),
-        args: None,
-        cwd: None,
         started,
+        ..blank::process(pid, exe.rsplit('/').next().unwrap_or(exe))
     })
 }
 

@@ -15,7 +15,7 @@ use crate::{
         recovery_order::recovery_order,
         verify::verify,
     },
-    model::{Blind, Gap, HostCut, Kind, Lost},
+    model::{Blind, Cut, Gap, Host, HostCut, Kind, Lost},
 };
 
 fn small() -> Draft {

@@ -5,12 +5,9 @@ use globset::Glob;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{
-    ask::{
-        impact::{Impact, Target, Way, impact, picture},
-        recovery_order::{RecoveryOrder, When, recovery_order},
-    },
-    model::WhoError,
+use crate::ask::{
+    impact::{Impact, Target, Way, impact, picture},
+    recovery_order::{RecoveryOrder, When, recovery_order},
 };
 
 /// web → shop → db, shop → cache, backup → db, and a diamond to the cache.

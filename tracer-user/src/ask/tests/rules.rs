@@ -308,7 +308,7 @@ fn what_is_forbidden_is_forbidden_by_whatever_name_it_gave_itself() {
 fn who_is_asked_for_is_told_apart_by_kind() {
     let view = neighbours();
     let find = |who: &str| {
-        let found = crate::model::find(&view, who).map_err(|error| error.to_string());
+        let found = find(&view, who).map_err(|error| error.to_string());
         found.map(|at| view.nodes[at].id.to_string())
     };
     let error = find("secpg.service").expect_err("several");
@@ -367,10 +367,10 @@ fn a_name_with_a_kind_in_it_takes_nobodys_place() {
     let workload = workload(WorkloadKind::Executable, "systemd:shop.service");
     program.workload = Some(Arc::new(workload));
     let view = it.view();
-    let error = crate::model::find(&view, "systemd:shop.service").expect_err("several");
+    let error = find(&view, "systemd:shop.service").expect_err("several");
     assert_eq!(
         error,
-        crate::model::WhoError::Ambiguous(vec![
+        WhoError::Ambiguous(vec![
             "one/executable/systemd:shop.service".to_owned(),
             "one/systemd/shop.service".to_owned(),
         ])

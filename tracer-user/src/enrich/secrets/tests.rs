@@ -321,7 +321,7 @@ fn all_or_nothing_is_told_if_asked_for() {
     let args: Arc<[String]> = ["app".to_owned(), "--password=x1".to_owned()].into();
     let full = Arguments::Full.keep(None, Arc::clone(&args));
     assert!(Arc::ptr_eq(&full, &args));
-    let mut process = Process::clone(&crate::outputs::specimens::process("app"));
+    let mut process = Process::clone(&crate::model::specimens::events::process("app"));
     process.args = Some(args);
     Arguments::Masked.tell_of(&mut process);
     assert!(process.args.is_some());

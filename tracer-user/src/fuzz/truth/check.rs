@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     ask::{
-        Allowed, Link, Proof, Verdict, diff, failures, idle,
+        Allowed, Link, Proof, Verdict, diff, failures, find, idle,
         impact::{self, Way},
         recovery_order, verify,
     },
     map::{self, Map},
-    model::{Edge, Event, HostCoverage, NodeKind, View, find},
+    model::{Edge, Event, HostCoverage, NodeKind, View},
 };
 
 pub(super) fn view_of(events: &[Event], part: Option<Span>) -> View {

@@ -9,18 +9,12 @@ use std::{
 
 use super::world::{Deed, Fate, How, Led, RUN, Space, Span, World};
 use crate::model::{
-    Body, Closer, Connection, ConnectionEvent, ConnectionId, Coverage, Direction,
-    DirectionEvidence, Ends, Event, Evidence, Failure, Host, Ledger, Listener, ListenerEvent,
-    Phase, Process, ProcessEvidence, ProcessKey, Reason, Repaired, Start, Stop, Tally, Timestamp,
-    Totals, Tracer, Workload, WorkloadKind,
+    Body, ConnectionEvent, Direction, Event, Evidence, Failure, Host, Ledger, Listener,
+    ListenerEvent, Phase, Process, ProcessEvidence, Reason, Stop, Tally, Timestamp, Totals,
+    specimens::{blank, ends},
 };
 
-pub(super) const SECOND: u64 = 1_000_000_000;
-const EPOCH: u64 = 1_795_309_323 * SECOND;
-
-pub(super) fn at(seconds: f64) -> Timestamp {
-    Timestamp::from_ns(EPOCH + (seconds * SECOND as f64) as u64)
-}
+pub(super) use crate::model::specimens::{SECOND, at_exactly as at};
 
 /// What one client did.
 #[derive(Clone, Debug)]
@@ -101,29 +95,10 @@ fn host_of(n: usize) -> Arc<Host> {
 
 pub(super) fn process(name: &str, pid: u32) -> Arc<Process> {
     Arc::new(Process {
-        key: ProcessKey { pid, start_ns: 1 },
-        exec_id: 0,
-        cgroup: 0,
-        netns_owner: None,
-        workload: Some(Arc::new(Workload {
-            kind: WorkloadKind::Systemd,
-            name: name.into(),
-            uid: None,
-            unit: Some(name.into()),
-            slice: None,
-            container: None,
-            k8s: None,
-            role: None,
-        })),
-        pid,
-        ppid: None,
         // What is not root's may claim any address.
         uid: pid.is_multiple_of(2).then_some(0),
-        comm: name.trim_end_matches(".service").into(),
         exe: Some(format!("/usr/bin/{name}").into()),
-        args: None,
-        cwd: None,
-        started: Some(at(-5_000.0)),
+        ..Process::clone(&ends::unit(name, pid))
     })
 }
 
@@ -203,41 +178,27 @@ impl Teller<'_> {
         totals: Option<Totals>,
         failure: Option<Failure>,
     ) -> ConnectionEvent {
-        ConnectionEvent {
-            connection: Connection {
-                id: ConnectionId {
-                    begun_ns: end.id,
-                    salt: 7,
-                },
-                handshake: end.handshake,
-                direction: Some(end.direction),
-                netns: end.space.netns(),
-                ends: Ends {
-                    local: end.local,
-                    remote: end.remote,
-                },
-                translation: None,
-                name: None,
-                opened: (!end.existing && failure.is_none()).then(|| at(opened)),
-                existing: end.existing,
-                connect_ns: None,
-                duration_ns: None,
-                totals,
-                closed_by: totals.map(|_| Closer::Local),
-                errno: None,
-            },
-            failure,
+        let told = ends::End {
+            host: host_of(end.space.host()),
+            id: end.id,
+            handshake: end.handshake,
+            direction: Some(end.direction),
+            local: end.local,
+            remote: end.remote,
             process: end.process.clone(),
-            peer: None,
-            evidence: Evidence {
-                process: match end.process {
-                    Some(_) => ProcessEvidence::Hook,
-                    None => ProcessEvidence::Unknown,
-                },
-                direction: Some(DirectionEvidence::Handshake),
-                end: None,
-            },
+            existing: end.existing,
+        };
+        let never_opened = end.existing || failure.is_some();
+        let mut event = told.event(opened, totals, failure);
+        event.connection.netns = end.space.netns();
+        event.connection.connect_ns = None;
+        if never_opened {
+            event.connection.opened = None;
         }
+        if end.process.is_none() {
+            event.evidence.process = ProcessEvidence::Unknown;
+        }
+        event
     }
 
     fn ends(&mut self, deed: &Deed, led: &Led) -> (End, Option<End>) {
@@ -459,23 +420,11 @@ impl Teller<'_> {
             host: host_of(host),
             body,
         };
-        of_run.insert(0, tell(from, Body::Start(start())));
+        of_run.insert(0, tell(from, Body::Start(blank::start())));
         if is_stopped {
             of_run.push(tell(to, Body::Stop(Box::new(stop))));
         }
         self.events.extend(of_run);
-    }
-}
-
-fn start() -> Start {
-    Start {
-        tracer: Tracer {
-            version: "1".into(),
-            hooks: "fentry".to_owned(),
-            kernel: "6".to_owned(),
-            arch: "x86_64".to_owned(),
-        },
-        blind: Vec::new(),
     }
 }
 
@@ -490,16 +439,8 @@ fn stop(events: &[Event], (from, to): Span) -> Stop {
     }
     Stop {
         totals,
-        missed: 0,
-        repaired: Repaired::default(),
-        unread: 0,
-        unattributed: 0,
-        cost: crate::model::Cost::default(),
         lines: Some(1 + events.len() as u64),
-        coverage: Coverage {
-            from: at(from),
-            to: at(to),
-        },
+        ..blank::stop([at(from), at(to)])
     }
 }
 

@@ -201,7 +201,7 @@ fn of_what_is_told_again_one_line_is_enough() {
     }
     let absent = |events: &[Event]| all(events).runs[0].absent;
     assert_eq!(absent(&events), 1);
-    let fail = Body::Fail(crate::outputs::specimens::connect());
+    let fail = Body::Fail(crate::model::specimens::events::connect());
     events.insert(3, tell(2.5, fail));
     assert_eq!(absent(&events), 0);
 }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{super::nodes::HostId, *};
-use crate::model::{ProcessKey, Signal};
+use super::{super::numbers::HostId, *};
+use crate::model::{Signal, specimens::blank};
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_ns(second * 1_000_000_000)
@@ -17,19 +17,9 @@ const ROOT: Owner = Owner {
 
 fn process(pid: u32, exe: &str) -> Arc<Process> {
     Arc::new(Process {
-        key: ProcessKey { pid, start_ns: 1 },
-        exec_id: 0,
-        cgroup: 0,
-        netns_owner: None,
-        workload: None,
-        pid,
-        ppid: None,
-        uid: None,
-        comm: "x".into(),
         exe: Some(exe.into()),
-        args: None,
-        cwd: None,
         started: Some(at(u64::from(pid))),
+        ..blank::process(pid, "x")
     })
 }
 

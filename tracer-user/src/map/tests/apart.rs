@@ -31,9 +31,9 @@ fn what_is_told_apart_can_be_asked_for() {
     let (shop, blog) = (Some("/srv/shop"), Some("/srv/blog"));
     let view = view_of(vec![app(1, shop), app(2, blog)]);
     let name = "app.py (/srv/blog)";
-    let found = crate::model::find(&view, name).expect("it is there");
+    let found = crate::ask::find(&view, name).expect("it is there");
     assert_eq!(&*view.nodes[found].name, name);
-    let error = crate::model::find(&view, "app.py").expect_err("there are two");
+    let error = crate::ask::find(&view, "app.py").expect_err("there are two");
     assert!(error.to_string().starts_with("2 things"), "{error}");
     let pattern: crate::ask::Pattern = "app.py".parse().expect("a pattern");
     assert_eq!(
@@ -43,7 +43,7 @@ fn what_is_told_apart_can_be_asked_for() {
 }
 
 fn script(pid: u32, name: &str, args: &[&str], cwd: Option<&str>) -> Process {
-    let mut process = Process::clone(&process(name, pid));
+    let mut process = Process::clone(&unit(name, pid));
     let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
     (workload.kind, workload.unit) = (WorkloadKind::Executable, None);
     process.exe = Some("/usr/bin/python3.11".into());
@@ -107,7 +107,7 @@ fn what_is_alone_keeps_its_name() {
 
 /// A container, within another one.
 fn container(pid: u32, id: &str, outer: Option<(&str, Option<&str>)>) -> Process {
-    let mut process = Process::clone(&process("web", pid));
+    let mut process = Process::clone(&unit("web", pid));
     let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
     (workload.kind, workload.unit) = (WorkloadKind::Container, None);
     workload.container = Some(Container {
@@ -237,7 +237,7 @@ fn pods_of_one_name_in_two_namespaces_are_two() {
 #[test]
 fn what_users_call_alike_is_each_of_its_own() {
     let unit = |pid, uid: Option<u32>| {
-        let mut process = Process::clone(&process("secpg.service", pid));
+        let mut process = Process::clone(&unit("secpg.service", pid));
         let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
         workload.uid = uid;
         if let Some(uid) = uid {
@@ -267,7 +267,7 @@ fn what_users_call_alike_is_each_of_its_own() {
 #[test]
 fn a_container_that_a_user_gives_anothers_id_is_not_that_one() {
     let container = |pid, uid: Option<u32>| {
-        let mut process = Process::clone(&process("payments-db", pid));
+        let mut process = Process::clone(&unit("payments-db", pid));
         let workload = Arc::make_mut(process.workload.as_mut().expect("it has one"));
         (workload.kind, workload.unit, workload.uid) = (WorkloadKind::Container, None, uid);
         workload.container = Some(Container {

@@ -5,7 +5,7 @@ use crate::model::{Address, ExitStatus, Listener, ProcessEvent, Signal};
 
 /// A process of `app.service` that runs `exe`.
 fn of_app(pid: u32, exe: &str, started: f64) -> Arc<Process> {
-    let mut process = Arc::unwrap_or_clone(process("app.service", pid));
+    let mut process = Arc::unwrap_or_clone(unit("app.service", pid));
     process.exe = Some(exe.into());
     process.started = Some(at(started));
     Arc::new(process)
@@ -142,7 +142,7 @@ fn all_addresses_of_a_workload_and_of_a_remote_are_there() {
         client.local = own.with_port(40_000);
         server.remote = client.local;
         if let Some(process) = &mut server.process {
-            *process = super::process("postgresql.service", 20);
+            *process = unit("postgresql.service", 20);
         }
         events.extend([client.opens(1.0), server.opens(1.0)]);
     }

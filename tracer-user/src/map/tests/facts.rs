@@ -22,7 +22,7 @@ fn socket(name: &str, local: &str, netns: u32, found: bool) -> ListenerEvent {
             backlog: None,
             netns,
         },
-        process: Some(process(name, 20)),
+        process: Some(unit(name, 20)),
         evidence: Evidence {
             process: match found {
                 true => ProcessEvidence::Scan,
@@ -55,7 +55,7 @@ pub(super) fn client(n: u64, name: &str, local: &str, remote: &str) -> End {
         direction: Some(Direction::Outbound),
         local: Address::from(address(local)).with_port((40_000 + n % 20_000) as u16),
         remote: address(remote),
-        process: Some(process(name, 10)),
+        process: Some(unit(name, 10)),
         existing: false,
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn server(client: &End, name: Option<&str>) -> End {
         direction: Some(Direction::Inbound),
         local: client.remote,
         remote: client.local,
-        process: name.map(|name| process(name, 30)),
+        process: name.map(|name| unit(name, 30)),
         ..client.clone()
     }
 }

@@ -10,7 +10,7 @@ fn stranger(n: u32) -> SocketAddr {
 
 /// `program` of the user `uid` on web-1.
 fn of_user(uid: u32, program: &str) -> Arc<Process> {
-    let mut process = Arc::unwrap_or_clone(process(program, 1_000 + uid));
+    let mut process = Arc::unwrap_or_clone(unit(program, 1_000 + uid));
     process.uid = Some(uid);
     Arc::new(process)
 }

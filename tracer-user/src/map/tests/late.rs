@@ -248,8 +248,8 @@ fn loopbacks_of_two_namespaces_are_apart() {
     let mut events = Vec::new();
     for (netns, name) in [(1, "one.service"), (2, "other.service")] {
         let (mut client, mut server) = pair(u64::from(netns));
-        client.process = Some(process(&format!("client-of-{name}"), 100 + netns));
-        server.process = Some(process(name, 200 + netns));
+        client.process = Some(unit(&format!("client-of-{name}"), 100 + netns));
+        server.process = Some(unit(name, 200 + netns));
         server.host = Arc::clone(&client.host);
         for end in [&mut client, &mut server] {
             end.existing = true;

@@ -18,7 +18,7 @@ fn listens(time: f64, name: &str, pid: u32, evidence: ProcessEvidence, begins: b
             backlog: Some(511),
             netns: 1,
         },
-        process: Some(process(name, pid)),
+        process: Some(unit(name, pid)),
         evidence: Evidence {
             process: evidence,
             direction: None,
@@ -40,7 +40,7 @@ fn exits(time: f64, name: &str, pid: u32) -> Event {
         time: at(time),
         host: host("web-1"),
         body: Body::Exit(ProcessEvent {
-            process: process(name, pid),
+            process: unit(name, pid),
             exit: Some(ExitStatus::Code(0)),
         }),
     }
@@ -50,9 +50,9 @@ fn exits(time: f64, name: &str, pid: u32) -> Event {
 fn call(n: u64, client: &str) -> (End, End) {
     let (mut out, mut into) = pair(n);
     out.remote = address("10.0.0.5:6379");
-    out.process = Some(process(client, 10));
+    out.process = Some(unit(client, 10));
     (into.local, into.host) = (out.remote, Arc::clone(&out.host));
-    into.process = Some(process("redis.service", 20));
+    into.process = Some(unit("redis.service", 20));
     (out, into)
 }
 
@@ -318,19 +318,19 @@ fn a_scan_is_one_edge_and_what_serves_is_not_in_it() {
     let mut events = served(1, "shop.service", 1.0);
     for port in 1..=2_000_u16 {
         let (mut end, _) = pair(u64::from(port) + 10);
-        end.process = Some(process("scanner.service", 66));
+        end.process = Some(unit("scanner.service", 66));
         end.remote.set_port(port);
         events.push(end.fails(2.0 + f64::from(port) / 1000.0, Reason::Refused));
     }
     // Twice more: what was tried before is not new.
     for port in [5, 1_999] {
         let (mut end, _) = pair(u64::from(port) + 10_000);
-        end.process = Some(process("scanner.service", 66));
+        end.process = Some(unit("scanner.service", 66));
         end.remote.set_port(port);
         events.push(end.fails(9.0, Reason::Refused));
     }
     let (mut end, _) = pair(9_000);
-    end.process = Some(process("scanner.service", 66));
+    end.process = Some(unit("scanner.service", 66));
     end.remote.set_port(1_500);
     events.push(end.opens(10.0));
     let mut map = Map::new(Options::ONE_HOST);
@@ -457,12 +457,12 @@ fn an_outage_comes_before_a_scan_and_a_scan_before_what_is_alone() {
     let mut events = incident(Vec::new(), ProcessEvidence::Hook);
     for port in 1..=500_u16 {
         let (mut end, _) = pair(u64::from(port) + 10_000);
-        end.process = Some(process("scanner.service", 66));
+        end.process = Some(unit("scanner.service", 66));
         end.remote.set_port(port);
         events.push(end.fails(3_600.0, Reason::Refused));
     }
     let (mut end, _) = pair(20_000);
-    end.process = Some(process("batch.service", 67));
+    end.process = Some(unit("batch.service", 67));
     events.push(end.fails(3_650.0, Reason::TimedOut));
     let found = found(&events);
     let told: Vec<_> = found

@@ -19,7 +19,7 @@ fn dials(netns: u32, own: &str, remote: &str, [from, to]: [f64; 2]) -> Vec<Event
     client.id = u64::from(netns) << 8;
     client.local = SocketAddr::new(address(own).ip(), 40_000 + netns as u16);
     client.remote = address(remote);
-    client.process = Some(process(&format!("app-{netns}.service"), netns));
+    client.process = Some(unit(&format!("app-{netns}.service"), netns));
     let events = [client.opens(from), client.closes(to, 1, 1)];
     let mut events: Vec<_> = events.map(|it| within(netns, it)).into();
     client.remote.set_port(9);
@@ -100,7 +100,7 @@ fn a_namespace_lasts_as_long_as_what_is_open_in_it() {
                 backlog: None,
                 netns: 1,
             },
-            process: Some(process("app-1.service", 1)),
+            process: Some(unit("app-1.service", 1)),
             evidence: Evidence {
                 process: ProcessEvidence::Scan,
                 direction: None,
@@ -119,11 +119,11 @@ fn a_namespace_lasts_as_long_as_what_is_open_in_it() {
 fn served(netns: [u32; 2], own: &str, n: u64) -> Vec<Event> {
     let (mut client, mut server) = pair(n);
     client.local = SocketAddr::new([10, 1, netns[0] as u8, 5].into(), 41_000);
-    client.process = Some(process(&format!("app-{}.service", netns[0]), netns[0]));
+    client.process = Some(unit(&format!("app-{}.service", netns[0]), netns[0]));
     server.host = Arc::clone(&client.host);
     server.local = address(own);
     server.remote = client.local;
-    server.process = Some(process(&format!("db-{}.service", netns[1]), netns[1]));
+    server.process = Some(unit(&format!("db-{}.service", netns[1]), netns[1]));
     vec![
         within(netns[0], client.opens(1.0)),
         within(netns[1], server.opens(1.0)),

@@ -10,19 +10,7 @@ fn called(id: &str, name: &str) -> Arc<Host> {
 }
 
 fn stop(from: f64, to: f64) -> Body {
-    Body::Stop(Box::new(Stop {
-        totals: Ledger::default(),
-        missed: 0,
-        repaired: Repaired::default(),
-        unread: 0,
-        unattributed: 0,
-        cost: crate::model::Cost::default(),
-        lines: None,
-        coverage: Coverage {
-            from: at(from),
-            to: at(to),
-        },
-    }))
+    Body::Stop(Box::new(blank::stop([at(from), at(to)])))
 }
 
 /// A run on `host`, in which `app` opens a connection and keeps it.
@@ -168,7 +156,7 @@ fn what_a_run_left_is_looked_at_for_that_run_alone() {
     for n in 0..2_000 {
         let mut client = pair(n).0;
         client.host = Arc::clone(&other);
-        client.process = Some(process(&format!("app-{n}.service"), 10));
+        client.process = Some(unit(&format!("app-{n}.service"), 10));
         map.push(&client.opens(0.5));
     }
     let runs = 2_000_u64;
@@ -178,7 +166,7 @@ fn what_a_run_left_is_looked_at_for_that_run_alone() {
         // And this one has nodes by the hundred, which are over.
         let mut short = pair(20_000 + n).0;
         short.host = Arc::clone(&one);
-        short.process = Some(process(&format!("job-{}.service", n % 500), 10));
+        short.process = Some(unit(&format!("job-{}.service", n % 500), 10));
         events.extend([short.opens(from + 2.0), short.closes(from + 3.0, 1, 1)]);
         events.sort_by_key(|it| it.time);
         events.iter().for_each(|it| map.push(it));

@@ -11,8 +11,10 @@ use crate::{
         impact::{self, Way},
         recovery_order, verify,
     },
-    model::{Blind, Gap, HostCoverage, Kind, StepsBack, Timestamp},
-    outputs::map::specimens,
+    model::{
+        Blind, Gap, HostCoverage, Kind, StepsBack, Timestamp,
+        specimens::{self, views},
+    },
 };
 
 /// Of a comparison, which of the two maps is in doubt.
@@ -83,7 +85,7 @@ fn ask(
 
 /// A system of two hosts that were watched without any fault.
 fn sound() -> View {
-    let mut view = specimens::three_tiers();
+    let mut view = views::three_tiers();
     let mut coverage = view.coverage[1].clone();
     coverage.host = view.coverage[0].host.clone();
     view.coverage[0] = coverage;

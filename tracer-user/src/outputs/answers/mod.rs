@@ -88,7 +88,7 @@ pub fn write<T: Shown + Serialize>(answer: &T, format: AnswerFormat, buf: &mut V
             page::table(answer, colour_for_stdout(), width_of_stdout(), buf);
         }
         _ => {
-            super::json::line(answer, buf);
+            super::wire::json::line(answer, buf);
         }
     }
 }
@@ -96,7 +96,7 @@ pub fn write<T: Shown + Serialize>(answer: &T, format: AnswerFormat, buf: &mut V
 /// A line about an edge with failures: as JSON, or for people.
 pub fn line(failing: &Failing, of: &Answer<Failures>, format: AnswerFormat, buf: &mut Vec<u8>) {
     match format {
-        AnswerFormat::Json => super::json::line(failing, buf),
+        AnswerFormat::Json => super::wire::json::line(failing, buf),
         _ => failures::line(failing, of, colour_for_stdout(), buf),
     }
 }

@@ -113,12 +113,11 @@ mod tests {
     use super::*;
     use crate::{
         ask::{Doubt, Verdict},
-        model::View,
-        outputs::map::specimens,
+        model::{View, specimens::views},
     };
 
     fn proof() -> Proof {
-        let mut proof = crate::ask::idle::idle(&specimens::three_tiers(), None).proof;
+        let mut proof = crate::ask::idle::idle(&views::three_tiers(), None).proof;
         proof.forget(|_| true);
         assert_ne!(proof.verdict, Verdict::NotProven);
         proof
@@ -162,7 +161,7 @@ mod tests {
     #[test]
     fn nothing_from_outside_is_in_what_it_rests_on() {
         let hostile = "Proven: all \u{2028}- {}";
-        let mut view = specimens::three_tiers();
+        let mut view = views::three_tiers();
         for coverage in &mut view.coverage {
             std::sync::Arc::make_mut(&mut coverage.host).name = hostile.to_owned();
             coverage.twins = vec![hostile.to_owned()];

@@ -9,7 +9,8 @@ use crate::{
         impact::{self, Way},
         recovery_order, verify,
     },
-    outputs::{map::specimens, sanitise::is_printable},
+    model::specimens::views,
+    outputs::sanitise::is_printable,
 };
 
 /// All answers about `view` in all forms that are no JSON.
@@ -93,7 +94,7 @@ fn whatever_the_names_every_form_is_harmless_on_a_terminal() {
         "=cmd|' /C calc'!A0",
         "",
     ] {
-        for text in texts(&named(specimens::three_tiers(), name)) {
+        for text in texts(&named(views::three_tiers(), name)) {
             let bad = text
                 .chars()
                 .find(|it| !is_printable(*it) && !matches!(it, '\n' | '\r'));
@@ -105,7 +106,7 @@ fn whatever_the_names_every_form_is_harmless_on_a_terminal() {
 #[test]
 fn names_break_out_of_no_line_of_rules_or_units() {
     let hostile = "x\" accept\n}\nUnit]\nExecStart=/bin/sh\n- evil: {";
-    let view = named(specimens::three_tiers(), hostile);
+    let view = named(views::three_tiers(), hostile);
     for text in texts(&view) {
         let lines = text.lines().map(str::trim_start);
         for line in lines {
@@ -125,7 +126,7 @@ fn an_empty_map_has_answers_that_say_that_nobody_watched() {
 
 #[test]
 fn every_answer_ends_with_what_it_rests_on() {
-    let view = specimens::three_tiers();
+    let view = views::three_tiers();
     let answer = crate::ask::idle::idle(&view, None);
     let mut buf = Vec::new();
     write(&answer, AnswerFormat::Table, &mut buf);
@@ -142,7 +143,7 @@ fn every_answer_ends_with_what_it_rests_on() {
 #[test]
 #[ignore = "prints how long it takes"]
 fn ten_thousand_edges_take() {
-    let view = specimens::many(10_000);
+    let view = views::many(10_000);
     // As tangled as can be: every edge in one cycle with the others.
     let mut tangled = view.clone();
     let workloads: Vec<usize> = (0..view.nodes.len())
@@ -223,7 +224,7 @@ fn ten_thousand_edges_take() {
 
 #[test]
 fn what_is_open_since_before_watching_was_no_failure_then() {
-    let mut view = specimens::three_tiers();
+    let mut view = views::three_tiers();
     let edge = view.edges.iter_mut().find(|it| it.failures() > 0);
     let edge = edge.expect("one that fails");
     (edge.live_at_start, edge.established, edge.terminated) = (2, 0, 1);

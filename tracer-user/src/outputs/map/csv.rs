@@ -3,10 +3,7 @@
 //! CSV has no escapes, so text from outside has the visible form that [`sanitise`] gives it: no
 //! cell has a line break, and a file on a terminal is harmless. The exact text is in JSON.
 
-use super::{
-    super::row::Row,
-    words::{kind, pairs},
-};
+use super::{super::row::Row, words::pairs};
 use crate::model::{Edge, Node, View};
 
 /// The header row.
@@ -82,7 +79,7 @@ fn row(view: &View, edge: &Edge, mut row: Row) {
     for node in [client, server] {
         row.text(&node.id);
         row.text(&node.name);
-        row.plain(kind(node));
+        row.plain(node.kind_word());
         row.text(
             node.workload
                 .as_ref()

@@ -5,11 +5,7 @@
 
 use std::{fmt::Display, io::Write as _};
 
-use super::{
-    super::sanitise::is_printable,
-    coverage,
-    words::{kind, pairs},
-};
+use super::{super::sanitise::is_printable, coverage, words::pairs};
 use crate::model::{Edge, Node, Quantiles, View};
 
 /// An attribute: what it belongs to, its name and its type.
@@ -116,7 +112,7 @@ fn node(node: &Node, mut data: Data) {
     data.text("label", &node.name);
     data.word("kind", node.kind.name());
     if let Some(workload) = &node.workload {
-        data.word("workload_kind", kind(node));
+        data.word("workload_kind", node.kind_word());
         if let Some(role) = &workload.role {
             data.text("role", role);
         }

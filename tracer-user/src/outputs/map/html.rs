@@ -4,8 +4,11 @@
 //! `page.html` is that page without its data. It reads them from an element that no browser runs,
 //! and puts text into the page as text only.
 
-use super::{coverage, json};
-use crate::{model::View, outputs::json as value};
+use super::coverage;
+use crate::{
+    model::View,
+    outputs::wire::{self, json::value},
+};
 
 /// Everything but the data.
 const PAGE: &str = include_str!("page.html");
@@ -19,9 +22,9 @@ const COVERAGE: &str = "\"@COVERAGE@\"";
 /// Appends the page.
 pub(super) fn write(view: &View, buf: &mut Vec<u8>) {
     let mut data = Vec::new();
-    json::write(view, &mut data);
+    wire::map::write(view, &mut data);
     let mut line = Vec::new();
-    if let Err(error) = value::value(&coverage::line(&view.coverage), &mut line) {
+    if let Err(error) = value(&coverage::line(&view.coverage), &mut line) {
         tracing::error!("cannot write the coverage as JSON: {error}");
     }
     let (head, rest) = PAGE.split_once(VIEW).unwrap_or((PAGE, ""));

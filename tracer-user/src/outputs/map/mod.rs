@@ -10,13 +10,13 @@ mod csv;
 mod dot;
 mod graphml;
 mod html;
-mod json;
 mod mermaid;
 mod table;
 pub(super) mod words;
 
 use clap::ValueEnum;
 
+use super::wire;
 use crate::model::View;
 
 /// The form of a map.
@@ -70,7 +70,7 @@ pub fn write(
     buf: &mut Vec<u8>,
 ) {
     match format {
-        MapFormat::Json => json::write(view, buf),
+        MapFormat::Json => wire::map::write(view, buf),
         MapFormat::Table => table::write(view, colour, width, buf),
         MapFormat::Dot => dot::write(view, buf),
         MapFormat::Mermaid => mermaid::write(view, buf),
@@ -79,9 +79,6 @@ pub fn write(
         MapFormat::Html => html::write(view, buf),
     }
 }
-
-#[cfg(test)]
-pub(crate) mod specimens;
 
 #[cfg(test)]
 mod tests;

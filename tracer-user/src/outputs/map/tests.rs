@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{specimens, *};
+use super::*;
+use crate::model::specimens::views;
 use crate::outputs::{readers::vocabulary, sanitise::is_printable};
 
 fn bytes(view: &View, format: MapFormat) -> String {
@@ -87,17 +88,17 @@ fn fits(view: &View, width: usize) {
 
 #[test]
 fn a_system_as_it_could_be() {
-    check(&specimens::three_tiers());
+    check(&views::three_tiers());
 }
 
 #[test]
 fn hostile_names() {
     let names = vocabulary::hostile();
-    check(&specimens::named(&names));
+    check(&views::named(&names));
     // Each of them once by itself, everywhere; what is long takes long, and was among them.
     for name in names {
         let name = name.chars().take(600).collect();
-        check(&specimens::named(&[name]));
+        check(&views::named(&[name]));
     }
 }
 
@@ -108,14 +109,14 @@ fn nothing_at_all() {
 
 #[test]
 fn many_edges() {
-    check(&specimens::many(700));
+    check(&views::many(700));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
     fn any_names(names in prop::collection::vec(prop_oneof![any::<String>(), prop::sample::select(vocabulary::hostile())], 1..12)) {
-        check(&specimens::named(&names));
+        check(&views::named(&names));
     }
 }
 
@@ -123,7 +124,7 @@ proptest! {
 fn table_for_people() {
     let mut buf = Vec::new();
     write(
-        &specimens::three_tiers(),
+        &views::three_tiers(),
         MapFormat::Table,
         false,
         Some(100),
@@ -149,7 +150,7 @@ fn table_for_people() {
 
 #[test]
 fn the_table_says_what_was_left_out_and_which_hosts_have_one_id() {
-    let mut view = specimens::three_tiers();
+    let mut view = views::three_tiers();
     let text = |view: &View| bytes(view, MapFormat::Table).replace('\n', " ");
     assert!(!text(&view).contains("no room"));
     view.nodes[0].cut.listeners = 1_000;
@@ -180,7 +181,7 @@ fn the_table_says_what_was_left_out_and_which_hosts_have_one_id() {
 
 #[test]
 fn failing_edges_are_marked_in_pictures() {
-    let view = specimens::three_tiers();
+    let view = views::three_tiers();
     let dot = bytes(&view, MapFormat::Dot);
     assert!(dot.contains("[label=\"FAILED :5432 12×, refused 3\", color=\"#c62828\", fontcolor=\"#c62828\", style=\"dashed,bold\", penwidth=2]"), "{dot}");
     assert!(
@@ -200,7 +201,7 @@ fn failing_edges_are_marked_in_pictures() {
 
 #[test]
 fn mermaid_says_what_it_leaves_out() {
-    let mermaid = bytes(&specimens::many(10_000), MapFormat::Mermaid);
+    let mermaid = bytes(&views::many(10_000), MapFormat::Mermaid);
     assert!(mermaid.contains(" of 10,000 edges"), "{mermaid}");
     // Nor does it have the boxes that its layout may fail on.
     assert!(!mermaid.contains("subgraph"), "{mermaid}");
@@ -209,10 +210,7 @@ fn mermaid_says_what_it_leaves_out() {
 
 #[test]
 fn mermaid_makes_no_line_break_of_a_name() {
-    let mermaid = bytes(
-        &specimens::named(&["a\\n\n".to_owned()]),
-        MapFormat::Mermaid,
-    );
+    let mermaid = bytes(&views::named(&["a\\n\n".to_owned()]), MapFormat::Mermaid);
     // `a\\n\n` to the eye: Mermaid breaks the line at a backslash and an n, though they be entities.
     assert!(
         mermaid.contains("a#92;#92;#8203;n#92;#8203;n<br/>"),
@@ -268,10 +266,10 @@ fn show() {
     let folder = std::path::PathBuf::from(folder);
     std::fs::create_dir_all(&folder).expect("the folder");
     let views = [
-        ("tiers", specimens::three_tiers()),
-        ("hostile", specimens::named(&vocabulary::hostile())),
-        ("2000", specimens::many(2_000)),
-        ("10000", specimens::many(10_000)),
+        ("tiers", views::three_tiers()),
+        ("hostile", views::named(&vocabulary::hostile())),
+        ("2000", views::many(2_000)),
+        ("10000", views::many(10_000)),
     ];
     for (name, view) in &views {
         for format in MapFormat::ALL {

@@ -4,7 +4,7 @@
 use std::{cmp::Reverse, fmt::Write as _};
 
 use super::super::{sanitise, units::Count};
-use crate::model::{Edge, EdgeState, Node, NodeKind, Timestamp, View, WorkloadKind};
+use crate::model::{Edge, EdgeState, Node, NodeKind, Timestamp, View};
 
 /// Columns that a name may take in a picture.
 pub(super) const PICTURE_COLUMNS: usize = 40;
@@ -19,14 +19,9 @@ pub(super) fn by_urgency(view: &View) -> Vec<&Edge> {
             EdgeState::Mixed => 1,
             EdgeState::Ok => 2,
         };
-        (state, Reverse(connections(edge)))
+        (state, Reverse(edge.connections()))
     });
     edges
-}
-
-/// Connections that were seen, whenever they were opened.
-pub(super) fn connections(edge: &Edge) -> u64 {
-    edge.live_at_start.saturating_add(edge.established)
 }
 
 /// The nodes of `view` by index, those of one host together: hosts in the order in which their
@@ -59,7 +54,7 @@ pub(super) fn nature(node: &Node) -> String {
     if let Some(role) = node.workload.as_ref().and_then(|it| it.role.as_deref()) {
         let _ = write!(out, "{}, ", sanitise(role, PICTURE_COLUMNS));
     }
-    out.push_str(kind(node));
+    out.push_str(node.kind_word());
     // An address that is the name already says nothing new.
     if node.kind == NodeKind::Remote
         && let Some(address) = node.addresses.first().map(ToString::to_string)
@@ -71,20 +66,6 @@ pub(super) fn nature(node: &Node) -> String {
         let _ = write!(out, ", {} together", Count(members));
     }
     out
-}
-
-/// What kind of node, as exactly as it is known.
-pub(super) fn kind(node: &Node) -> &'static str {
-    match (node.kind, &node.workload) {
-        (NodeKind::Remote, _) => NodeKind::Remote.name(),
-        (NodeKind::Workload, None) => NodeKind::Workload.name(),
-        (NodeKind::Workload, Some(workload)) => match workload.kind {
-            WorkloadKind::Systemd => "systemd",
-            WorkloadKind::Container => "container",
-            WorkloadKind::Pod => "pod",
-            WorkloadKind::Executable => "executable",
-        },
-    }
 }
 
 /// An edge in a few words: `:5432 12×, refused 3`; with `FAILED` or `mixed` in front where
@@ -100,8 +81,8 @@ pub(super) fn label(edge: &Edge) -> String {
         (None, 0) => write!(out, "direction unknown"),
         (None, ports) => write!(out, "{} ports", Count(ports)),
     };
-    if connections(edge) > 0 {
-        let _ = write!(out, " {}×", Count(connections(edge)));
+    if edge.connections() > 0 {
+        let _ = write!(out, " {}×", Count(edge.connections()));
     }
     for (reason, times) in &edge.failed {
         let _ = write!(out, ", {} {}", reason.name(), Count(*times));

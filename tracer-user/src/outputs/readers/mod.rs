@@ -10,12 +10,15 @@ use std::sync::Arc;
 use super::{
     Format, Writer,
     answers::{self, AnswerFormat},
-    map::{self, MapFormat, specimens},
+    map::{self, MapFormat},
     sanitise::is_printable,
 };
 use crate::{
     ask,
-    model::{Body, Event, Host, Process, View},
+    model::{
+        Body, Event, Host, Process, View,
+        specimens::{events, views},
+    },
 };
 
 fn text_of(view: &View, format: MapFormat) -> String {
@@ -54,8 +57,8 @@ fn turned(names: &[String], by: usize) -> Vec<String> {
 fn a_map_has_the_structure_that_it_has_with_harmless_names() {
     let (hostile, benign) = (vocabulary::hostile(), vocabulary::benign());
     for by in [0, 17, 40, 71] {
-        let bad = specimens::named(&turned(&hostile, by));
-        let good = specimens::named(&turned(&benign, by));
+        let bad = views::named(&turned(&hostile, by));
+        let good = views::named(&turned(&benign, by));
         for format in MapFormat::ALL {
             let text = text_of(&bad, format);
             is_harmless(&text);
@@ -71,7 +74,7 @@ fn a_map_has_the_structure_that_it_has_with_harmless_names() {
 /// One name everywhere, so that none has only been where it is harmless.
 #[test]
 fn no_name_changes_the_structure_of_a_map() {
-    let good = specimens::named(&["name".to_owned()]);
+    let good = views::named(&["name".to_owned()]);
     let good: Vec<_> = MapFormat::ALL
         .into_iter()
         .map(|format| (format, skeleton(&text_of(&good, format), format)))
@@ -79,7 +82,7 @@ fn no_name_changes_the_structure_of_a_map() {
     for name in vocabulary::hostile() {
         // What is long takes long, and is in the others.
         let name: String = name.chars().take(600).collect();
-        let bad = specimens::named(std::slice::from_ref(&name));
+        let bad = views::named(std::slice::from_ref(&name));
         for (format, good) in &good {
             let text = text_of(&bad, *format);
             is_harmless(&text);
@@ -92,7 +95,7 @@ fn no_name_changes_the_structure_of_a_map() {
 fn renamed(mut event: Event, name: &mut impl FnMut() -> String) -> Event {
     let mut process = |it: &mut Option<Arc<Process>>| {
         if let Some(it) = it {
-            specimens::rename_process(Arc::make_mut(it), &mut *name);
+            views::rename_process(Arc::make_mut(it), &mut *name);
         }
     };
     match &mut event.body {
@@ -107,7 +110,7 @@ fn renamed(mut event: Event, name: &mut impl FnMut() -> String) -> Event {
         }
         Body::Listen(it) | Body::Unlisten(it) => process(&mut it.process),
         Body::Exec(it) | Body::Exit(it) => {
-            specimens::rename_process(Arc::make_mut(&mut it.process), name);
+            views::rename_process(Arc::make_mut(&mut it.process), name);
         }
         Body::Start(it) => {
             for it in &mut it.blind {
@@ -126,7 +129,7 @@ fn renamed(mut event: Event, name: &mut impl FnMut() -> String) -> Event {
 #[test]
 fn an_event_has_the_structure_that_it_has_with_harmless_names() {
     let (hostile, benign) = (vocabulary::hostile(), vocabulary::benign());
-    for (at, event) in super::specimens::all().into_iter().enumerate() {
+    for (at, event) in events::all().into_iter().enumerate() {
         let written = |names: &[String], format| {
             let names = turned(names, at * 7);
             let mut names = names.iter().cycle();
@@ -152,7 +155,7 @@ fn an_event_has_the_structure_that_it_has_with_harmless_names() {
 fn answers_are_harmless_and_are_read_again_whatever_the_names() {
     let hostile = vocabulary::hostile();
     for by in [0, 29, 58] {
-        let view = specimens::named(&turned(&hostile, by));
+        let view = views::named(&turned(&hostile, by));
         let failing = ask::failures::failures(&view, std::time::Duration::from_secs(60));
         let impact = ask::impact::impact(&view, &[5], ask::impact::Way::Dependents, None);
         let json = |write: &dyn Fn(&mut Vec<u8>)| {

@@ -14,11 +14,11 @@ use crate::{
         groups::{self, Crossing, Groups},
         recovery_order,
     },
-    model::{NodeKind, View, Workload, WorkloadKind},
-    outputs::{
-        answers::{self, AnswerFormat},
-        map::specimens,
+    model::{
+        NodeKind, View, Workload, WorkloadKind,
+        specimens::{events, views},
     },
+    outputs::answers::{self, AnswerFormat},
 };
 
 const FORMATS: [AnswerFormat; 4] = [
@@ -64,7 +64,7 @@ impl Slot {
 /// The three tiers on one host, all of them pods that are units and services of compose, too, but for one
 /// program; with `name` in this place of each.
 fn cluster(slot: Slot, name: &str) -> View {
-    let mut view = specimens::three_tiers();
+    let mut view = views::three_tiers();
     let or = |this: Slot, own: String| if slot == this { name.to_owned() } else { own };
     let host = view.coverage[0].host.clone();
     let host = crate::model::Host {
@@ -81,7 +81,7 @@ fn cluster(slot: Slot, name: &str) -> View {
         if workload.kind == WorkloadKind::Executable {
             continue;
         }
-        let mut pod = crate::outputs::specimens::workload(WorkloadKind::Pod);
+        let mut pod = events::workload(WorkloadKind::Pod);
         pod.name = or(Slot::Workload, format!("shop-{at}")).into();
         pod.unit = Some(or(Slot::Unit, format!("shop-{at}.service")).into());
         if let Some(container) = &mut pod.container {
@@ -505,7 +505,7 @@ fn rules_say_which_addresses_they_leave_out() {
     let mut view = cluster(Slot::Seen, "name");
     // Nothing else in the way of a proof.
     view.coverage.iter_mut().for_each(|it| {
-        let whole = specimens::many(8).coverage.remove(0);
+        let whole = views::many(8).coverage.remove(0);
         *it = whole;
     });
     for node in &mut view.nodes {

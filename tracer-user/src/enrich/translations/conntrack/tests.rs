@@ -16,8 +16,7 @@ use rustix::{
 use super::*;
 use crate::{
     capture::Observers,
-    model::{ConnectionId, Direction, Ends},
-    outputs::specimens,
+    model::{ConnectionId, Direction, Ends, specimens::events},
 };
 
 /// How long to wait for what the thread does.
@@ -130,7 +129,7 @@ fn wait_listening(translations: &mut Conntrack, netns: u32) {
 }
 
 fn connection(netns: u32, direction: Direction, ends: Ends, begun_ns: u64) -> Connection {
-    let mut it = specimens::connect().connection;
+    let mut it = events::connect().connection;
     it.id = ConnectionId { begun_ns, salt: 0 };
     (it.netns, it.direction, it.ends, it.existing) = (netns, Some(direction), ends, false);
     it
@@ -415,7 +414,7 @@ fn what_listening_costs() {
         println!("listening: {more} ns more of {without} ns, quartiles {quartiles:?}");
 
         let mut table = Table::new();
-        let it = specimens::connect().connection;
+        let it = events::connect().connection;
         let time = |table: &mut Table, what| {
             let begun = Instant::now();
             for _ in 0..1_000_000 {

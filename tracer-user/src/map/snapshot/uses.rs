@@ -1,5 +1,5 @@
-//! Of what use listening sockets are: who came in by them, who served that, and what was led past them.
-//! Use is a fact of the socket, whoever accepts.
+//! Use of listening sockets: connections that came in by them, who served these, and connections that a translation
+//! led past them. Use belongs to the socket, whichever process accepts.
 
 use std::{
     cmp::Reverse,
@@ -7,25 +7,24 @@ use std::{
     sync::Arc,
 };
 
-use super::{
+use super::draft::DraftNode;
+use crate::map::{
     Map,
     counters::Used,
-    facts::Whose,
-    halves::{At, Half, Link, Side},
+    half::{At, Half, Link, Side, Whose},
     hosts::Identity,
     listeners::{Place, Socket},
-    nodes::{HostId, NodeId},
-    snapshot::DraftNode,
+    numbers::{HostId, NodeId},
 };
 use crate::model::{LedPast, ListeningAt, ServedBy, Stray, Timestamp};
 
-/// Of one socket, who served and what was led past it, as is shown.
+/// Maximum of entries of `served_by` and `led_past` of one socket.
 const MAX_SHOWN: usize = 16;
 
 /// Nodes of a draft: client, server, and the port.
 type Ends = (usize, usize, Option<u16>);
 
-/// How many, and when one was last there.
+/// How many connections, and when the last one was there.
 #[derive(Clone, Copy, Debug)]
 struct Times {
     connections: u64,
@@ -42,23 +41,23 @@ struct Use {
     past: BTreeMap<(Ends, At), Times>,
 }
 
-/// The use of all.
+/// The use of all sockets.
 #[derive(Debug)]
 pub(super) struct Uses {
-    /// Those that listen now, and since when.
+    /// Sockets that listen now, and since when.
     open: Vec<(Socket, Option<Timestamp>)>,
-    /// By port of a host, and whether it is of IPv4, the one that listens at all addresses of its network
-    /// namespace; none if there are several.
+    /// By host, port and whether it is IPv4: the socket that listens at all addresses of its network namespace;
+    /// none if there are several.
     any: HashMap<(HostId, u16, bool), Option<Socket>>,
     sockets: HashMap<Socket, Use>,
     strays: BTreeMap<(HostId, u32), u64>,
 }
 
 impl Uses {
-    /// Nothing came in yet.
+    /// The sockets of `map`, without use.
     pub(super) fn new(map: &Map, identity: &Identity) -> Self {
         let open = map.halves.facts.listeners.open();
-        // What listened on a host by a name that it has no more.
+        // A former name of a host.
         let open = open.filter(|(socket, _)| !identity.is_over(socket.place.host));
         let open: Vec<_> = open.collect();
         let mut any: HashMap<_, Option<Socket>> = HashMap::new();
@@ -77,13 +76,12 @@ impl Uses {
         }
     }
 
-    /// Whose the sockets are that listen now.
+    /// The owners of sockets that listen now.
     pub(super) fn who_listens(&self) -> HashSet<NodeId> {
         self.open.iter().map(|(socket, _)| socket.node).collect()
     }
 
-    /// Takes in the connections of a link, which are between these nodes. Returns by whose sockets they
-    /// came in.
+    /// Adds the connections of a link between these nodes. Returns the owners of the sockets that they came in by.
     pub(super) fn add(
         &mut self,
         map: &Map,
@@ -96,7 +94,7 @@ impl Uses {
         let client = client.filter(|it| it.side == Side::Client && it.port != 0);
         let came_to = match (server, whose, client) {
             (Some(server), ..) => server.came_in(),
-            // Where it is led is not known, or who dialled; or it is told of by itself.
+            // Unknown destination or client; or reported by the server's own end.
             (None, Whose::Server { is_led: true, .. } | Whose::Apart, _) | (None, _, None) => None,
             (None, Whose::Server { .. }, Some(client)) => {
                 remote(map, client).and_then(|at| served_at(map, client, at, used.first))
@@ -141,8 +139,8 @@ impl Uses {
         sockets.into_iter().map(|it| it.node).collect()
     }
 
-    /// The socket that would have taken what `client` dialled. Where it is not known who has that address,
-    /// as nobody there used it, it is the only one of the host at that port.
+    /// The socket that would have taken what `client` dialled. If the owner of the address is unknown, the only
+    /// socket of the host at that port.
     fn passed(&self, map: &Map, client: &Half, dialled: At, time: Timestamp) -> Option<Socket> {
         match place(map, client, dialled, time) {
             Some(place) => map.halves.facts.listeners.taker(place, time),
@@ -154,7 +152,7 @@ impl Uses {
         }
     }
 
-    /// The sockets that listen now, by whose they are. `nodes` are those of the draft.
+    /// The sockets that listen now, by owner. `nodes` are those of the draft.
     pub(super) fn listening(&self, nodes: &[DraftNode]) -> HashMap<NodeId, Vec<ListeningAt>> {
         let mut listening: HashMap<NodeId, Vec<ListeningAt>> = HashMap::new();
         for (socket, since) in &self.open {
@@ -191,7 +189,7 @@ impl Uses {
         listening
     }
 
-    /// What came in by no socket that is known.
+    /// Connections that came in by no known socket.
     pub(super) fn strays(&self, map: &Map, identity: &Identity) -> Vec<Stray> {
         let mut by_host: BTreeMap<(HostId, u32), u64> = BTreeMap::new();
         for ((host, netns), connections) in &self.strays {

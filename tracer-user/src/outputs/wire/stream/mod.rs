@@ -1,21 +1,17 @@
-//! JSON Lines: the public event stream, version 1. `docs/output.md` has every field.
+//! The event stream as JSON Lines. `docs/output.md` has every field.
 
 mod connection;
 mod plain;
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    io,
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 use self::plain::Times;
-use super::sanitise::is_printable;
+use super::json::value;
 use crate::model::{
-    Body, Connection, ConnectionEvent, Event, Evidence, Host, ListenerEvent, Process, ProcessEvent,
+    Body, ByIdentity, Connection, ConnectionEvent, Event, Evidence, Host, ListenerEvent, Process,
+    ProcessEvent,
 };
 
 /// How every line begins. The version of the stream changes when a field goes away or changes
@@ -28,16 +24,15 @@ const MAX_RENDERED: usize = 1024;
 /// Writes lines. Keeps the rendering of a process and of the host while it is the same value, as
 /// these are half of a line and the same on thousands of them.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(in crate::outputs) struct Lines {
     times: Times,
     host: Option<(Arc<Host>, Box<[u8]>)>,
-    /// By address of the value, which is kept so that no other takes the address.
-    rendered: HashMap<usize, (Arc<Process>, Rendered)>,
+    rendered: ByIdentity<Process, Rendered>,
 }
 
 impl Lines {
     /// Appends `event` to `buf` as one line.
-    pub(super) fn write(&mut self, event: &Event, buf: &mut Vec<u8>) {
+    pub(in crate::outputs) fn write(&mut self, event: &Event, buf: &mut Vec<u8>) {
         let start = buf.len();
         match self.try_write(event, buf) {
             Ok(()) => buf.extend_from_slice(b"}\n"),
@@ -154,12 +149,8 @@ impl Lines {
         if self.rendered.len() >= MAX_RENDERED {
             self.rendered.clear();
         }
-        let entry = self.rendered.entry(Arc::as_ptr(process).addr());
-        Ok(&match entry {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert((Arc::clone(process), Rendered::of(process)?)),
-        }
-        .1)
+        self.rendered
+            .get_or_try_insert(process, || Rendered::of(process))
     }
 }
 
@@ -220,98 +211,16 @@ fn name(name: &str, buf: &mut Vec<u8>) {
     buf.extend_from_slice(b"\":");
 }
 
-/// Appends any value as JSON on a line of its own, harmless on a terminal.
-pub(super) fn line(of: &(impl Serialize + ?Sized), buf: &mut Vec<u8>) {
-    let start = buf.len();
-    match value(of, buf) {
-        Ok(()) => buf.push(b'\n'),
-        Err(error) => {
-            // Writing to memory does not fail, and every key is text. Should it happen all the same,
-            // half an object must not go out.
-            buf.truncate(start);
-            tracing::error!("cannot write as JSON: {error}");
-        }
-    }
-}
-
-/// The same over several lines, for people.
-pub(super) fn pretty(of: &impl Serialize, buf: &mut Vec<u8>) {
-    let mut lines = serde_json::to_string_pretty(of).unwrap_or_else(|error| {
-        tracing::error!("cannot write as JSON: {error}");
-        String::new()
-    });
-    lines.push('\n');
-    // What is not printable can only be within a text, but for the ends of lines.
-    let mut rest = &*lines;
-    while let Some(at) = rest.find(|it| it != '\n' && !is_printable(it)) {
-        let (plain, tail) = rest.split_at(at);
-        buf.extend_from_slice(plain.as_bytes());
-        let mut chars = tail.chars();
-        if let Some(char) = chars.next() {
-            // Writing to memory does not fail.
-            let _ = escape(char, buf);
-        }
-        rest = chars.as_str();
-    }
-    buf.extend_from_slice(rest.as_bytes());
-}
-
-/// Appends `char` as JSON's escapes.
-fn escape(char: char, out: &mut (impl io::Write + ?Sized)) -> io::Result<()> {
-    for unit in char.encode_utf16(&mut [0; 2]) {
-        write!(out, "\\u{unit:04x}")?;
-    }
-    Ok(())
-}
-
-/// Appends any value as JSON that is harmless on a terminal.
-pub(super) fn value(
-    value: &(impl Serialize + ?Sized),
-    buf: &mut Vec<u8>,
-) -> serde_json::Result<()> {
-    value.serialize(&mut Serializer::with_formatter(
-        buf,
-        Printable(CompactFormatter),
-    ))
-}
-
-/// Compact JSON that a terminal cannot be tricked with: besides what JSON demands, it
-/// escapes what has no visible form, as `\u009b`. To a JSON reader that is the same text.
-struct Printable(CompactFormatter);
-
-impl Formatter for Printable {
-    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
-    where
-        W: ?Sized + io::Write,
-    {
-        // Nearly all of what is written; looking at bytes is many times faster.
-        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return self.0.write_string_fragment(writer, fragment);
-        }
-        let mut rest = fragment;
-        while let Some(at) = rest.find(|char| !is_printable(char)) {
-            let (plain, tail) = rest.split_at(at);
-            self.0.write_string_fragment(writer, plain)?;
-            let mut chars = tail.chars();
-            if let Some(char) = chars.next() {
-                escape(char, writer)?;
-            }
-            rest = chars.as_str();
-        }
-        self.0.write_string_fragment(writer, rest)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outputs::specimens;
+    use crate::{model::specimens::events, outputs::sanitise::is_printable};
 
     fn line(comm: &str) -> String {
-        let mut event = specimens::connect();
-        event.process = Some(specimens::process(comm));
+        let mut event = events::connect();
+        event.process = Some(events::process(comm));
         let mut buf = b"before\n".to_vec();
-        Lines::default().write(&specimens::event(Body::Connect(event)), &mut buf);
+        Lines::default().write(&events::event(Body::Connect(event)), &mut buf);
         let text = String::from_utf8(buf).expect("UTF-8");
         text.strip_prefix("before\n").expect("appended").to_owned()
     }
@@ -349,9 +258,9 @@ mod tests {
     fn a_process_is_rendered_once_and_told_apart() {
         let (mut lines, mut buf) = (Lines::default(), Vec::new());
         for comm in ["one", "two"] {
-            let mut event = specimens::connect();
-            event.process = Some(specimens::process(comm));
-            let event = specimens::event(Body::Connect(event));
+            let mut event = events::connect();
+            event.process = Some(events::process(comm));
+            let event = events::event(Body::Connect(event));
             for _ in 0..2 {
                 buf.clear();
                 lines.write(&event, &mut buf);
@@ -366,16 +275,16 @@ mod tests {
     fn renderings_are_bounded() {
         let (mut lines, mut buf) = (Lines::default(), Vec::new());
         for _ in 0..3 * MAX_RENDERED {
-            let mut event = specimens::connect();
-            event.process = Some(specimens::process("x"));
-            lines.write(&specimens::event(Body::Connect(event)), &mut buf);
+            let mut event = events::connect();
+            event.process = Some(events::process("x"));
+            lines.write(&events::event(Body::Connect(event)), &mut buf);
         }
         assert!(lines.rendered.len() <= MAX_RENDERED);
     }
 
     #[test]
     fn every_specimen_is_one_line() {
-        for event in specimens::all() {
+        for event in events::all() {
             let mut buf = Vec::new();
             Lines::default().write(&event, &mut buf);
             let text = String::from_utf8(buf).expect("UTF-8");

@@ -1,11 +1,11 @@
-//! Fewer edges: what is alike becomes one, the least interesting first, and is counted exactly.
+//! Reduces the number of edges: merges similar ones, the least interesting first. Counters stay exact.
 
 use std::collections::BTreeMap;
 
-use super::snapshot::{Draft, DraftNode, Place};
+use super::draft::{Draft, DraftNode, Place};
 use crate::model::NodeKind;
 
-/// What is folded, in this order, until there are few enough edges; and whether what fails is, too.
+/// The steps, in order, until there are few enough edges; and whether failing edges are merged as well.
 const STEPS: [(What, bool); 4] = [
     (What::Remotes, false),
     (What::Ports, false),

@@ -1,6 +1,6 @@
 //! Which node of a view is meant.
 
-use super::{Node, NodeKind, View};
+use crate::model::{Node, NodeKind, View};
 
 /// How many names are suggested in place of one that is not known.
 const SUGGESTIONS: usize = 5;
@@ -72,12 +72,8 @@ pub fn find(view: &View, who: &str) -> Result<usize, WhoError> {
 
 /// Whether a node is of the kind with that name.
 fn is_of(node: &Node, kind: &str) -> bool {
-    match (node.kind, &node.workload) {
-        (NodeKind::Remote, _) => kind == NodeKind::Remote.name(),
-        (NodeKind::Workload, workload) => {
-            workload.as_ref().is_some_and(|it| it.kind.name() == kind)
-        }
-    }
+    let is_known = node.kind == NodeKind::Remote || node.workload.is_some();
+    is_known && node.kind_word() == kind
 }
 
 fn is_called(node: &Node, name: &str) -> bool {

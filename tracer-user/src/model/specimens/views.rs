@@ -1,25 +1,20 @@
-//! Views for tests: a small system as it could be, one of any size, and one of any names.
+//! Views: a small system as it could be, one of any size, and one of any names.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
+use super::{
+    at,
+    blank::{self, host},
+    events,
+};
 use crate::model::{
-    Blind, Change, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, Host,
-    HostCoverage, HostCut, Kind, Kubernetes, LastFailure, LedPast, Ledger, ListeningAt, Lost, Node,
-    NodeKind, Outage, Owner, Process, ProcessKey, Quantiles, Reason, Run, SeenBy, ServedBy,
-    Timestamp, View, Workload, WorkloadKind,
+    Blind, Change, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, Host,
+    HostCoverage, Kind, Kubernetes, LastFailure, LedPast, ListeningAt, Lost, Node, NodeKind,
+    Outage, Owner, Process, Quantiles, Reason, Run, SeenBy, ServedBy, View, Workload, WorkloadKind,
 };
 
-/// 2026-11-22T01:02:03Z, and so many seconds later.
-pub(crate) fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_ns((1_795_309_323 + seconds) * 1_000_000_000)
-}
-
-fn host(name: &str) -> Arc<Host> {
-    Arc::new(Host {
-        id: format!("id-of-{name}"),
-        name: name.to_owned(),
-    })
-}
+/// From when to when these systems are watched, seconds.
+const HOUR: [u64; 2] = [0, 3_600];
 
 /// A workload on `host`, with a process of its name.
 fn workload(
@@ -30,67 +25,37 @@ fn workload(
     ports: &[u16],
 ) -> Node {
     let workload = Arc::new(Workload {
-        kind,
-        name: name.into(),
-        uid: None,
-        unit: None,
-        slice: None,
-        container: None,
-        k8s: None,
         role: role.map(Into::into),
+        ..blank::workload(kind, name)
     });
     let process = Process {
-        key: ProcessKey {
-            pid: 812,
-            start_ns: 1,
-        },
-        exec_id: 0,
-        cgroup: 1,
-        netns_owner: None,
         workload: Some(Arc::clone(&workload)),
-        pid: 812,
         ppid: Some(1),
         uid: Some(33),
-        comm: name.into(),
         exe: Some(format!("/usr/bin/{name}").into()),
         args: Some(vec![name.to_owned(), "--config=/etc/x.conf".to_owned()].into()),
         cwd: Some("/srv/shop".into()),
         started: Some(at(0)),
+        ..blank::process(812, name)
     };
     let listener =
         |port: &u16| ListeningAt::new(IpAddr::from([0, 0, 0, 0]).into(), *port, 4_026_531_840);
     Node {
         id: format!("{}/workload/{name}", host.id).into(),
         kind: NodeKind::Workload,
-        name: name.into(),
         host: Some(Arc::clone(host)),
         workload: Some(workload),
-        addresses: Vec::new(),
         processes: vec![Arc::new(process)],
         listeners: ports.iter().map(listener).collect(),
-        changes: Vec::new(),
-        members: None,
-        cut: Cut::default(),
-        first_seen: at(0),
-        last_seen: at(3_600),
+        ..blank::node(name, HOUR.map(at))
     }
 }
 
 fn remote(name: &str, address: [u8; 4]) -> Node {
     Node {
         id: format!("remote/{name}").into(),
-        kind: NodeKind::Remote,
-        name: name.into(),
-        host: None,
-        workload: None,
         addresses: vec![IpAddr::from(address).into()],
-        processes: Vec::new(),
-        listeners: Vec::new(),
-        changes: Vec::new(),
-        members: None,
-        cut: Cut::default(),
-        first_seen: at(0),
-        last_seen: at(3_600),
+        ..blank::node(name, HOUR.map(at))
     }
 }
 
@@ -105,39 +70,22 @@ fn edge(client: usize, server: usize, port: u16, established: u64) -> Edge {
         p99: 4_100_000,
     };
     Edge {
-        client,
-        server,
-        port: Some(port),
-        state: EdgeState::Ok,
-        live_at_start: 0,
         established,
         terminated: established / 2,
-        failed: BTreeMap::new(),
         sent_bytes: 1_204 * established,
         received_bytes: 88_172 * established,
         connect_ns: Some(quantiles),
         rtt_ns: Some(quantiles),
         retransmits: established / 100,
-        first_seen: at(1),
-        last_seen: at(3_599),
         last_success: Some(at(3_599)),
-        last_failure: None,
-        failing_since: None,
-        failing_times: 0,
-        history: History::default(),
         evidence: EdgeEvidence {
             ends: SeenBy::Both,
-            client_only: 0,
-            unanswered: 0,
-            unmatched: 0,
-            server_only: 0,
             both: established,
-            by_addresses: 0,
             client_process: [("hook", established)].into(),
             server_process: [("listener", established)].into(),
-            address: BTreeMap::new(),
-            listeners: BTreeMap::new(),
+            ..EdgeEvidence::default()
         },
+        ..blank::edge([client, server], Some(port), [at(1), at(3_599)])
     }
 }
 
@@ -179,35 +127,11 @@ fn failing(edge: Edge, state: EdgeState, reason: Reason, times: u64) -> Edge {
 }
 
 fn coverage(host: &Arc<Host>) -> HostCoverage {
-    HostCoverage {
-        host: Arc::clone(host),
-        from: at(0),
-        to: at(3_600),
-        runs: vec![Run {
-            from: at(0),
-            to: at(3_600),
-            started: true,
-            stopped: true,
-            absent: 0,
-        }],
-        gaps: Vec::new(),
-        lost: Ledger::default(),
-        missed: 0,
-        recounted: 0,
-        steps_back: None,
-        untracked: 0,
-        unattributed: 0,
-        cut: HostCut::default(),
-        names_before: Vec::new(),
-        twins: Vec::new(),
-        twins_cut: 0,
-        taken_for_one: false,
-        blind: Vec::new(),
-    }
+    blank::coverage(Arc::clone(host), HOUR.map(at))
 }
 
 /// Puts nodes and edges in the order that a view has.
-fn ordered(mut view: View) -> View {
+pub(crate) fn ordered(mut view: View) -> View {
     let mut order: Vec<_> = (0..view.nodes.len()).collect();
     order.sort_by(|a, b| view.nodes[*a].id.cmp(&view.nodes[*b].id));
     let mut place = vec![0; order.len()];
@@ -490,7 +414,7 @@ pub(crate) fn rename_process(process: &mut Process, name: &mut dyn FnMut() -> St
 
 /// Gives a workload all that its kind can have, with names from `name`.
 fn rename_workload(workload: &mut Workload, name: &mut dyn FnMut() -> String) {
-    *workload = crate::outputs::specimens::workload(workload.kind);
+    *workload = events::workload(workload.kind);
     workload.name = name().into();
     workload.role = Some(name().into());
     workload.unit = Some(name().into());

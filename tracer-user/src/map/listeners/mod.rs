@@ -1,5 +1,5 @@
-//! Who listened where, and when: what is told of listening sockets, looked up by address, port and
-//! time. The same in whatever order it is told; what is told late counts for its own time.
+//! History of listening sockets, looked up by address, port and time. Independent of the order of events: a late
+//! one counts for its own time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,18 +8,18 @@ use std::{
 
 use foldhash::HashMap;
 
-use super::nodes::{HostId, NodeId};
+use super::numbers::{HostId, NodeId};
 use crate::model::{Address, Payer, Shares, Timestamp};
 
-/// Most of what is remembered of beginnings and ends on one host; one user alone has two thirds of it.
+/// Maximum of words of one host; one user alone gets two thirds of it.
 pub(super) const MAX_WORDS: usize = 131_072;
-/// The same of all hosts.
+/// Maximum of words of all hosts.
 const MAX_ALL_WORDS: usize = 16 * MAX_WORDS;
-/// Of one place; then the older half gives way.
+/// Maximum of words of one place; then the older half is evicted.
 const MAX_HERE: usize = 1024;
-/// Words of one place that are remembered though they tell of one that came again.
+/// Restarts of a socket in one place that are kept; further ones are compacted.
 const MAX_RESTARTS: usize = 16;
-/// Beginnings of runs that are remembered of each host.
+/// Maximum of starts of runs of one host.
 const MAX_RUNS: usize = 4096;
 
 /// An address and a port of a network namespace.
@@ -32,8 +32,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where a socket may listen that takes what comes to this place, the one that the kernel prefers
-    /// first. `[::]` takes IPv4 as well, unless the socket says otherwise, which is not told.
+    /// Where a socket may listen that gets connections to this place, in the kernel's order of preference. `[::]`
+    /// gets IPv4 as well, unless the socket is `IPV6_V6ONLY`, which is not reported.
     fn sockets(self) -> impl Iterator<Item = Self> {
         let any = match self.address.ip() {
             IpAddr::V4(_) => [Some(Ipv4Addr::UNSPECIFIED.into()), Some(IPV6_ANY)],
@@ -45,7 +45,7 @@ impl Place {
         addresses.map(move |address| Self { address, ..self })
     }
 
-    /// Whether sockets of this place are of the family of what comes to `other`.
+    /// Whether both places are of one address family.
     fn is_of_family(self, other: Self) -> bool {
         self.address.ip().is_ipv4() == other.address.ip().is_ipv4()
     }
@@ -53,17 +53,17 @@ impl Place {
 
 const IPV6_ANY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-/// What is told of a socket.
+/// A word: a socket began to listen, or stopped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Word {
     pub(super) time: Timestamp,
-    /// Whose it is.
+    /// Its owner.
     pub(super) node: NodeId,
-    /// It listens, or does so no more.
+    /// It began, or it stopped.
     pub(super) listens: bool,
-    /// It was found listening: it began before.
+    /// It was found by a scan: it began earlier.
     pub(super) is_found: bool,
-    /// Who pays for its place here.
+    /// Who is charged for the word.
     pub(super) payer: Payer,
 }
 
@@ -75,7 +75,7 @@ impl Word {
     }
 }
 
-/// A socket that takes what comes to a place.
+/// A listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Socket {
     /// Where it listens.
@@ -83,7 +83,7 @@ pub(super) struct Socket {
     pub(super) node: NodeId,
 }
 
-/// What was told of one place.
+/// The history of one place.
 #[derive(Debug, Default)]
 struct Here {
     /// In order of time.
@@ -121,7 +121,7 @@ impl Here {
     }
 }
 
-/// What is known of one host.
+/// The history of one host.
 #[derive(Debug)]
 struct OfHost {
     words: usize,
@@ -129,9 +129,9 @@ struct OfHost {
     shares: Shares<Payer>,
     /// When runs of the tracer began, in order: each tells anew who listens.
     runs: Vec<Timestamp>,
-    /// How often there was no room.
+    /// Words that did not fit.
     cut: u64,
-    /// Sockets that listen and are not kept, by whose they are.
+    /// Listening sockets that did not fit, by owner.
     unkept: HashMap<NodeId, u64>,
 }
 
@@ -527,106 +527,4 @@ fn holders(words: &[Word], time: Timestamp) -> Vec<NodeId> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OTHERS: [usize; 2] = [7, 8];
-
-    fn at(second: usize) -> Timestamp {
-        Timestamp::from_ns(second as u64 * 1_000_000_000)
-    }
-
-    fn place(port: u16) -> Place {
-        Place {
-            host: HostId::at(0),
-            netns: 1,
-            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED).into(),
-            port,
-        }
-    }
-
-    fn word(node: usize, second: usize, listens: bool) -> Word {
-        Word {
-            time: at(second),
-            node: NodeId::at(node),
-            listens,
-            is_found: false,
-            payer: Payer::User(1000),
-        }
-    }
-
-    /// Two programs that listen by turns, so many times.
-    fn by_turns(all: &mut Listeners, port: u16, times: usize) -> usize {
-        for n in 0..times {
-            all.tell(place(port), word(OTHERS[n % 2], 2 * n + 10, true));
-            all.tell(place(port), word(OTHERS[n % 2], 2 * n + 11, false));
-        }
-        2 * times + 10
-    }
-
-    #[test]
-    fn of_a_place_the_newest_is_known_however_much_came_before() {
-        let mut all = Listeners::default();
-        // One that listens all the time, beside others that come and go.
-        all.tell(place(80), word(1, 1, true));
-        let now = by_turns(&mut all, 80, 5000);
-        assert!(all.places[&place(80)].words.len() <= MAX_HERE);
-        assert_eq!(all.hosts[&HostId::at(0)].words, all.words);
-        assert!(all.cut(HostId::at(0)) > 0, "what is forgotten is counted");
-        all.tell(place(80), word(2, now, true));
-        let who = holders(all.words(place(80), at(now)), at(now));
-        assert_eq!(who, [NodeId::at(1), NodeId::at(2)]);
-        // What it is not known of, nothing is said of.
-        assert!(all.words(place(80), at(20)).is_empty());
-        assert!(!all.holds(place(80), NodeId::at(1), at(20)));
-        let open: Vec<NodeId> = all.open().map(|(socket, _)| socket.node).collect();
-        assert_eq!(open, [NodeId::at(1), NodeId::at(2)]);
-        // What is told late of that time is left out.
-        all.tell(place(80), word(1, 30, false));
-        all.tell(place(80), word(2, now + 1, false));
-        assert_eq!(all.open().count(), 0);
-    }
-
-    #[test]
-    fn sockets_of_one_place_that_all_listen_are_counted() {
-        let mut all = Listeners::default();
-        for n in 0..MAX_HERE + 10 {
-            all.tell(place(80), word(1, n, true));
-        }
-        let unkept = |all: &Listeners| all.unkept(|_| true).get(&NodeId::at(1)).copied();
-        assert_eq!(unkept(&all), Some(10));
-        for n in 0..MAX_HERE + 10 {
-            let is_known = all.holds(place(80), NodeId::at(1), at(9_000 + n));
-            assert_eq!(is_known, n < MAX_HERE, "{n}");
-            all.tell(place(80), word(1, 9_000 + n, false));
-        }
-        assert_eq!((all.open().count(), unkept(&all)), (0, Some(0)));
-        all.tell(place(80), word(1, 20_000, true));
-        assert_eq!(all.open().count(), 1);
-    }
-
-    #[test]
-    fn what_a_place_forgets_is_given_back() {
-        let mut all = Listeners::default();
-        // Many more words than there is room for, of a few places.
-        for port in 1..=100 {
-            by_turns(&mut all, port, MAX_WORDS / 50);
-        }
-        let words: usize = all.places.values().map(|it| it.words.len()).sum();
-        assert_eq!(all.words, words);
-        assert!(words <= 100 * MAX_HERE);
-        // Nothing but what is kept takes room.
-        let left = (0..MAX_WORDS).filter(|n| {
-            let before = all.words;
-            let port = 1_000 + n % 60_000;
-            let netns = 2 + (n / 60_000) as u32;
-            let place = Place {
-                netns,
-                ..place(port as u16)
-            };
-            all.tell(place, word(1, 1, true));
-            all.words > before
-        });
-        assert!(left.count() + words >= MAX_WORDS / 2);
-    }
-}
+mod tests;

@@ -1,14 +1,16 @@
-//! One event of every shape, for tests: every kind, every optional field, every word.
+//! One event of every shape: every kind, every optional field, every word.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
+
+use super::blank::{self, address};
 
 use crate::model::{
     AddressClass, AddressEvidence, Blind, Body, Called, Closer, Connection, ConnectionEvent,
     ConnectionId, Container, Cost, Coverage, Direction, DirectionEvidence, EndEvidence, Ends,
     Event, Evidence, ExitStatus, Failure, Host, Kind, Kubernetes, Ledger, Listener, ListenerEvent,
     Loss, Lost, Name, NameSource, Outer, Owner, Phase, Process, ProcessEvent, ProcessEvidence,
-    ProcessKey, Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
-    Translation, Workload, WorkloadKind,
+    Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload,
+    WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03.123456789Z
@@ -28,28 +30,15 @@ pub(crate) fn event(body: Body) -> Event {
     }
 }
 
-fn address(text: &str) -> SocketAddr {
-    text.parse().expect("an address")
-}
-
 pub(crate) fn process(comm: &str) -> Arc<Process> {
     Arc::new(Process {
-        key: ProcessKey {
-            pid: 812,
-            start_ns: 1,
-        },
-        exec_id: 0,
-        cgroup: 1,
-        netns_owner: None,
-        workload: None,
-        pid: 812,
         ppid: Some(1),
         uid: Some(33),
-        comm: comm.into(),
         exe: Some("/usr/sbin/nginx".into()),
         args: Some(vec!["nginx: worker process".to_owned()].into()),
         cwd: Some("/srv/shop".into()),
         started: Some(time()),
+        ..blank::process(812, comm)
     })
 }
 
@@ -61,14 +50,9 @@ pub(crate) fn workload(kind: WorkloadKind) -> Workload {
         WorkloadKind::Executable => "nginx@1000",
     };
     let mut workload = Workload {
-        kind,
-        name: name.into(),
         uid: (kind == WorkloadKind::Executable).then_some(1000),
-        unit: None,
-        slice: None,
-        container: None,
-        k8s: None,
         role: Some("web".into()),
+        ..blank::workload(kind, name)
     };
     match kind {
         WorkloadKind::Systemd => {

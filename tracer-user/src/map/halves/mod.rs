@@ -1,215 +1,57 @@
-//! Halves of edges: what one workload has with one remote, as its own end tells it.
+//! Halves of edges: what one workload has with one remote, as reported by its own end.
 
-use std::{
-    collections::VecDeque,
-    hash::{BuildHasher as _, Hash, Hasher},
-    sync::Arc,
-};
+mod asked;
+mod tried;
+
+use std::{collections::VecDeque, hash::BuildHasher as _};
 
 use foldhash::{HashMap, HashSet, fast::RandomState};
 
+use self::{
+    asked::{Asked, Found, Hashed, payer_of},
+    tried::{MAX_SCANS, MAX_TRIED, Tried},
+};
 use super::{
-    connections::REMEMBERED,
     counters::{Counters, Known, Share},
-    facts::{Facts, Whose},
+    facts::{Facts, NoRoom},
+    half::{At, Half, HalfId, Link, Side, Whose},
     kept::Standing,
-    listeners::Place,
-    nodes::{HostId, Latest, NodeId, Nodes},
-    presence::PresenceId,
+    nodes::Nodes,
+    numbers::HostId,
     realms::Realms,
     remotes::Charged,
     room::Owner,
     sightings::SightingId,
 };
-use crate::model::{Address, ConnectionEvent, Direction, Name, Payer, Process, Shares, Timestamp};
+use crate::model::{ArcId, ConnectionEvent, Direction, Payer, Process, Shares, Timestamp};
 
-/// Most halves; beyond, the port of the server is no longer told apart, and then the remote neither.
+pub(super) use asked::AskedId;
+pub(super) use tried::MAX_FAILING_PORTS;
+
+/// Maximum of halves. Beyond it halves are merged over the server's ports, then over remotes.
 pub(super) const MAX_HALVES: usize = 262_144;
-/// Most pairs of halves; beyond, what is between them is counted by one of them alone.
+/// Maximum of links. Beyond it connections are counted by one of their halves alone.
 const MAX_LINKS: usize = 2 * MAX_HALVES;
-/// Most addresses with ports that halves are told apart by.
+/// Maximum of addresses with ports in keys of halves.
 pub(super) const MAX_PLACES: usize = 65_536;
-/// What was told of ends that is remembered, so that the next event of the same is quick.
+/// Capacity of the cache in `asked`.
 const MAX_ASKED: usize = 65_536;
-/// What only one end told of, and who was meant is asked of what is known then: this much waits for
-/// what is told late, half of it always. So what may be completed is still there, as a rule.
-pub(super) const MAX_ALONE: usize = 2 * REMEMBERED;
+/// Capacity of the queue of connections that only one end reported. The server's node is resolved when one
+/// leaves the queue, so that late events count. The newer half always stays.
+pub(super) const MAX_ALONE: usize = 131_072;
 
-/// Which side of its connections a half is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Side {
-    Client,
-    Server,
-    /// Who opened them is not known.
-    Unknown,
-}
-
-/// Ports of one remote at which nothing ever served a client that are told apart: who tries more looks
-/// for what is there.
-pub(super) const MAX_FAILING_PORTS: usize = 16;
-/// Pairs of ends of which it is remembered at which ports attempts failed.
-const MAX_TRIED: usize = 131_072;
-/// Halves that stand for all further such ports and know which these were. Each takes 8 KiB.
-const MAX_SCANS: usize = 1024;
-
-/// Each entry has a number, that of its place; and a large table grows without its entries being moved.
+/// Entries are numbered by insertion, and growing does not move them.
 type IndexMap<K, V> = indexmap::IndexMap<K, V, RandomState>;
 type IndexSet<K> = indexmap::IndexSet<K, RandomState>;
 
-/// Number of a half.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct HalfId(u32);
-
-impl HalfId {
-    pub(super) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// Ports at which attempts failed, between the same two ends.
-#[derive(Debug, Default)]
-struct Tried {
-    /// Those that have a half of their own.
-    own: usize,
-    /// All others; none if there was no room.
-    others: Option<Box<Ports>>,
-}
-
-/// A set of ports.
-#[derive(Debug)]
-struct Ports {
-    bits: [u64; 1024],
-    count: u64,
-}
-
-impl Ports {
-    fn insert(&mut self, port: u16) {
-        let (word, bit) = (usize::from(port) / 64, 1 << (port % 64));
-        self.count += u64::from(self.bits[word] & bit == 0);
-        self.bits[word] |= bit;
-    }
-}
-
-/// What makes two halves the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Half {
-    pub(super) host: HostId,
-    pub(super) netns: u32,
-    pub(super) side: Side,
-    pub(super) node: NodeId,
-    pub(super) remote: NodeId,
-    /// The server's; 0 where the side is not known.
-    pub(super) port: u16,
-    /// At a server's end, its own address. At a client's, what was dialled, where that is not the remote
-    /// and the port. None if there was no room for it.
-    pub(super) at: Option<At>,
-    /// Nobody knows whose it is.
-    pub(super) is_unknown: bool,
-}
-
-impl Half {
-    /// Where it came in, at a server's end.
-    pub(super) fn came_in(&self) -> Option<Place> {
-        let at = self.at.filter(|_| self.side == Side::Server)?;
-        Some(self.place(at))
-    }
-
-    /// What was dialled, where that was translated.
-    pub(super) fn dialled(&self) -> Option<At> {
-        self.at.filter(|_| self.side == Side::Client)
-    }
-
-    /// The port that is served at a server's end; 0 if it is not known. One that dialled, too, knows only
-    /// the other's.
-    pub(super) fn served_port(&self) -> u16 {
-        match self.side {
-            Side::Client => 0,
-            Side::Server | Side::Unknown => self.port,
-        }
-    }
-
-    /// The same in its network namespace.
-    pub(super) fn place(&self, At { address, port }: At) -> Place {
-        Place {
-            host: self.host,
-            netns: self.netns,
-            address,
-            port,
-        }
-    }
-}
-
-/// An address with a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct At {
-    pub(super) address: Address,
-    pub(super) port: u16,
-}
-
-/// The halves of an edge that are known, as of one connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Link {
-    /// The end that dialled; or the only one, where it is not known who did.
-    pub(super) client: Option<HalfId>,
-    pub(super) server: Option<HalfId>,
-}
-
-/// Where what an event said of its end is remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AskedId(u32);
-
-/// What an event says of its end: the same has the same half.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Asked {
-    host: HostId,
-    netns: u32,
-    side: Side,
-    /// The server's port.
-    port: u16,
-    local: Address,
-    remote: Address,
-    /// Where that differs from the remote and the port.
-    dialled: Option<At>,
-    /// Of attempts that fail some have a half in common.
-    fails: bool,
-    /// By address of the values.
-    process: Option<usize>,
-    name: Option<usize>,
-}
-
-/// The same with its hash, which is made once however often it is looked up.
-#[derive(Debug, PartialEq, Eq)]
-struct Hashed {
-    hash: u64,
-    asked: Asked,
-}
-
-impl Hash for Hashed {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-/// What was found for it.
-#[derive(Clone, Debug)]
-struct Found {
-    half: HalfId,
-    owner: SightingId,
-    taker: SightingId,
-    present: PresenceId,
-    process: Latest,
-    /// Kept so that no others take their addresses.
-    _kept: (Option<Arc<Process>>, Option<Arc<Name>>),
-}
-
-/// By half: how old the facts were when nothing was known of what it dials.
+/// By half: the age of the facts at the last look-up of its server that found nothing.
 pub(super) type Unknown = Vec<usize>;
 
-/// All halves, and what was counted of their connections.
+/// All halves, and the counters of their connections.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
     halves: IndexSet<Half>,
-    /// By half, who pays for it.
+    /// By half, who is charged for it.
     payers: Vec<Payer>,
     places: HashSet<At>,
     of_places: Room<MAX_PLACES>,
@@ -217,27 +59,27 @@ pub(super) struct Halves {
     /// See [`Nodes::forgotten`].
     forgotten: u64,
     links: IndexMap<(Link, Whose), Counters>,
-    /// Of what only one end told, the last.
+    /// The newest connections that only one end reported.
     alone: VecDeque<(Link, Share)>,
-    /// How much left it.
+    /// How many have left `alone`.
     settled: u64,
     unknown: Unknown,
     pub(super) facts: Facts,
-    /// The two that were joined last.
+    /// The last pair that was joined.
     joined: Option<((HalfId, HalfId), SightingId)>,
-    /// What there was no room for, by host.
+    /// Overflows by host.
     cut: HashMap<HostId, NoRoom>,
-    /// Whose halves are told apart by ports, and whose by remotes alone.
+    /// Shares of halves with a port, and of those merged over ports.
     of_ports: Room<MAX_HALVES>,
     of_remotes: Room<MAX_HALVES>,
-    /// Where attempts failed, by the half without its port.
+    /// Failed ports, by half without its port.
     tried: HashMap<Half, Tried>,
     of_tried: Room<MAX_TRIED>,
-    /// Those that know their other ports.
+    /// Shares of sets of further ports.
     scans: Room<MAX_SCANS>,
 }
 
-/// Room for so many, shared by those who have them.
+/// A quota of `MAX` entries, shared by payers.
 #[derive(Debug)]
 struct Room<const MAX: usize>(Shares<Charged>);
 
@@ -247,33 +89,13 @@ impl<const MAX: usize> Default for Room<MAX> {
     }
 }
 
-/// Who pays for what is kept of an end.
-fn payer_of(asked: &Asked, event: &ConnectionEvent) -> Payer {
-    let port = match asked.side {
-        Side::Server => asked.port,
-        Side::Client | Side::Unknown => 0,
-    };
-    Payer::of_process(event.process.as_deref(), asked.netns, port)
-}
-
-/// What waits, by how much did before it.
+/// Sequence number of an entry of `alone`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting(u64);
 
-/// How often there was no room.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct NoRoom {
-    /// For a half or a link of its own.
-    pub(super) edges: u64,
-    /// For who listens or serves.
-    pub(super) servers: u64,
-    /// For who has an address.
-    pub(super) owners: u64,
-}
-
 impl Halves {
-    /// The half that `event` is about, and where it is remembered: the next event of the same end is
-    /// nearly always found there.
+    /// The half that `event` is about, and its cache entry, which nearly always serves the next event of the same
+    /// endpoint.
     pub(super) fn of(
         &mut self,
         host: HostId,
@@ -302,10 +124,10 @@ impl Halves {
             remote: remote.into(),
             dialled,
             fails: event.failure.is_some(),
-            process: event.process.as_ref().map(|it| Arc::as_ptr(it).addr()),
-            name: connection.name.as_ref().map(|it| Arc::as_ptr(it).addr()),
+            process: event.process.as_ref().map(ArcId::of),
+            name: connection.name.as_ref().map(ArcId::of),
         };
-        // As long as it is open it is there.
+        // The endpoint is there as long as the connection is open.
         let times = [
             connection.opened.map_or(time, |opened| opened.min(time)),
             time,
@@ -331,7 +153,7 @@ impl Halves {
         }
         let found = self.find(&asked.asked, event, times, nodes);
         let half = found.half;
-        // No process is kept for longer than it is remembered there.
+        // `nodes` cleared its processes: drop the `Arc`s held here as well.
         let forgotten = nodes.forgotten();
         if self.asked.len() >= MAX_ASKED || self.forgotten != forgotten {
             self.asked.clear();
@@ -341,7 +163,7 @@ impl Halves {
         (half, AskedId(at as u32))
     }
 
-    /// The half that was found there, unless who has the addresses is to be told anew.
+    /// The cached half, unless its facts were evicted and have to be added again.
     fn again(
         &mut self,
         AskedId(at): AskedId,
@@ -380,7 +202,7 @@ impl Halves {
         let node = nodes.local(host, event.process.as_ref(), time);
         let process = event.process.as_deref();
         let owner = process.map_or(Owner::root(host), |it| Owner::of(host, it));
-        // What failed at a client may never have had it: a socket says what it was bound to.
+        // A client whose attempt failed may have bound an address that its host does not have.
         let has = !asked.fails
             || side == Side::Server
             || process.is_some_and(Process::is_trusted_with_addresses);
@@ -423,7 +245,7 @@ impl Halves {
         if self.halves.len() > known {
             nodes.stand(event.process.as_ref(), Standing::First);
         }
-        // In a network namespace of its own a user gives itself any address, which is nobody else's there.
+        // In a network namespace of its own a user may assign any address: it proves nothing elsewhere.
         let is_users = process.map(Process::is_in_users_place);
         let owner = match is_users {
             Some(true) => SightingId::NONE,
@@ -447,50 +269,7 @@ impl Halves {
         }
     }
 
-    /// The half of an attempt that failed at a port at which none succeeded so far: after some ports it is
-    /// the same for all.
-    fn of_tried(
-        &mut self,
-        of: Charged,
-        half: &mut Half,
-        others: impl FnOnce(Half) -> Half,
-    ) -> HalfId {
-        let mut all = Half {
-            port: 0,
-            at: None,
-            ..*half
-        };
-        if half.port == 0 || !self.tried.contains_key(&all) && !self.of_tried.0.take(of) {
-            return self.number(of, half, others);
-        }
-        let tried = self.tried.entry(all).or_default();
-        if tried.own < MAX_FAILING_PORTS {
-            tried.own += 1;
-            return self.number(of, half, others);
-        }
-        if tried.others.is_none() && self.scans.0.take(of) {
-            tried.others = Some(Box::new(Ports {
-                bits: [0; 1024],
-                count: 0,
-            }));
-        }
-        if let Some(others) = &mut tried.others {
-            others.insert(half.port);
-        }
-        self.number(of, &mut all, others)
-    }
-
-    /// The halves that stand for ports at which nothing served, each with how many these are at least.
-    pub(super) fn scans(&self) -> impl Iterator<Item = (HalfId, u64)> {
-        self.tried.iter().filter_map(|(all, tried)| {
-            // Whoever has as many as there may be knows of one more, or has no such half.
-            let half = HalfId(self.halves.get_index_of(all)? as u32);
-            (tried.own >= MAX_FAILING_PORTS)
-                .then(|| (half, tried.others.as_ref().map_or(1, |it| it.count)))
-        })
-    }
-
-    /// Whether halves are told apart by `at`, where `of` has one.
+    /// Whether `at` may be part of a key; `of` is charged for it.
     fn has_place(&mut self, of: Charged, at: At) -> bool {
         if self.places.contains(&at) {
             return true;
@@ -502,8 +281,8 @@ impl Halves {
         false
     }
 
-    /// The number of `half`, or of what it becomes where there is no room for one more `of` those who have it:
-    /// all its ports and addresses of its own, and then all remotes.
+    /// The number of `half`. If the quota `of` its payer is used up, `half` is merged over ports and own
+    /// addresses, and then over remotes.
     fn number(
         &mut self,
         of: Charged,
@@ -523,11 +302,11 @@ impl Halves {
             self.unknown.push(usize::MAX);
             self.payers.push(of.1);
         }
-        HalfId(at as u32)
+        HalfId::at(at)
     }
 
     pub(super) fn get(&self, id: HalfId) -> &Half {
-        &self.halves[id.0 as usize]
+        &self.halves[id.index()]
     }
 
     /// All halves.
@@ -535,7 +314,7 @@ impl Halves {
         self.halves.iter()
     }
 
-    /// What there was no room for of `host`.
+    /// Overflows of `host`.
     pub(super) fn cut(&self, host: HostId) -> NoRoom {
         let own = self.cut.get(&host).copied().unwrap_or_default();
         let facts = self.facts.cut(host);
@@ -546,9 +325,9 @@ impl Halves {
         }
     }
 
-    /// These two are the ends of one connection, opened then.
+    /// Notes that these two are the ends of one connection that opened then.
     pub(super) fn join(&mut self, client: HalfId, server: HalfId, opened: Timestamp) {
-        // As a rule the same two come again.
+        // Usually the same pair as last time.
         if let Some((ends, known)) = self.joined
             && ends == (client, server)
             && self.facts.join_again(known, opened)
@@ -557,14 +336,13 @@ impl Halves {
         }
         let ends = (client, server);
         let payer = self.payers[client.index()];
-        let [client, server] = [client, server].map(|id| self.halves[id.0 as usize]);
+        let [client, server] = [client, server].map(|id| self.halves[id.index()]);
         let of = (client.host, payer);
         let known = self.facts.join(of, &client, &server, opened);
         self.joined = known.map(|known| (ends, known));
     }
 
-    /// Counts a connection or an attempt between them. Returns what waits of it, to be found again should
-    /// the other end tell.
+    /// Counts a connection or an attempt. Returns its place in the queue, if the other end may complete it.
     pub(super) fn count(&mut self, link: Link, share: &Share) -> Option<Waiting> {
         if self.is_alone(link) {
             self.alone.push_back((link, share.clone()));
@@ -574,8 +352,8 @@ impl Halves {
         None
     }
 
-    /// What is counted for good under these; where there is no room, under the client's end and who serves
-    /// it, and then under that end alone.
+    /// The counters of a link. If the table is full: those of the client's half and its server, and then those of
+    /// the client's half alone.
     fn counters(&mut self, mut link: Link, mut whose: Whose) -> &mut Counters {
         let is_cut = self.links.len() >= MAX_LINKS && !self.links.contains_key(&(link, whose));
         if is_cut && let Some(end) = link.client.or(link.server) {
@@ -599,8 +377,7 @@ impl Halves {
         self.links.entry((link, whose)).or_default()
     }
 
-    /// The server's end of something that was counted under `link` by its client's end alone is told of,
-    /// too.
+    /// Adds the server's end to a connection that was counted under `link` by its client's end.
     pub(super) fn complete(
         &mut self,
         link: Link,
@@ -616,7 +393,7 @@ impl Halves {
             }
             return;
         }
-        // What was found when it was counted for good is nearly always true.
+        // The server that was resolved then is nearly always this one.
         let server = self.get(server);
         let (node, port) = (server.node, server.served_port());
         let server = |port, is_led| Whose::Server { node, port, is_led };
@@ -631,7 +408,7 @@ impl Halves {
         }
     }
 
-    /// Whether the server's end does not say itself who that is.
+    /// Whether no event names the process at the server's end.
     fn is_alone(&self, link: Link) -> bool {
         match (link.client, link.server) {
             (Some(client), None) => self.get(client).side == Side::Client,
@@ -640,12 +417,12 @@ impl Halves {
         }
     }
 
-    /// Counts for good what has waited long enough for what is told late.
+    /// Moves the older half of a full queue into the counters.
     pub(super) fn settle(&mut self, nodes: &Nodes, realms: &Realms) {
         if self.alone.len() <= MAX_ALONE {
             return;
         }
-        // Many at once: this is looked at after every event.
+        // In batches: this is called for every event.
         let mut unknown = std::mem::take(&mut self.unknown);
         for _ in 0..self.alone.len() - MAX_ALONE / 2 {
             let Some((link, share)) = self.alone.pop_front() else {
@@ -658,13 +435,13 @@ impl Halves {
         self.unknown = unknown;
     }
 
-    /// Of whom it is known that nothing is: see [`Self::whose`].
+    /// A copy of the negative cache of [`Self::whose`].
     pub(super) fn unknown(&self) -> Unknown {
         self.unknown.clone()
     }
 
-    /// Who was at the server's end of a connection or an attempt. What is dialled of which nothing was
-    /// known is not looked up again before there is more.
+    /// The node at the server's end of a connection or an attempt. `unknown` is a negative cache: a half without
+    /// a result is not looked up again until there are new facts.
     pub(super) fn whose(
         &self,
         link: Link,
@@ -677,7 +454,7 @@ impl Halves {
             return Whose::Told;
         }
         if let (Some(client), None) = (link.client, link.server) {
-            let (age, unknown) = (self.facts.age(), &mut unknown[client.0 as usize]);
+            let (age, unknown) = (self.facts.age(), &mut unknown[client.index()]);
             if *unknown == age {
                 return Whose::Told;
             }
@@ -691,13 +468,13 @@ impl Halves {
         self.facts.whose(client, server, share, nodes, realms)
     }
 
-    /// What is counted for good.
+    /// The counters of each link.
     pub(super) fn links(&self) -> impl Iterator<Item = (Link, Whose, &Counters)> {
         let links = self.links.iter();
         links.map(|((link, whose), counters)| (*link, *whose, counters))
     }
 
-    /// What waits for what is told late.
+    /// The queue of connections that only one end reported.
     pub(super) fn alone(&self) -> impl Iterator<Item = (Link, &Share)> {
         self.alone.iter().map(|(link, share)| (*link, share))
     }

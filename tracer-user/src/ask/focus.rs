@@ -1,6 +1,7 @@
 //! A part of a view: one node, and what is connected with it.
 
-use crate::model::{View, WhoError, find};
+use super::{WhoError, find};
+use crate::model::View;
 
 /// The node that `who` names, and all within `depth` edges of it, upstream and downstream:
 /// what depends on it, directly or not, and what it depends on. What shares a server with it and

@@ -1,0 +1,7 @@
+//! The public formats: what programs read. Each file owns the form of one document and its version,
+//! which changes when a field goes away or changes its meaning. `docs/output.md` has every field.
+
+pub(super) mod json;
+pub(crate) mod map;
+pub(crate) mod report;
+pub(super) mod stream;
