@@ -254,6 +254,7 @@ fn nothing_that_a_stranger_wrote_is_left() {
             arch: evil.to_owned(),
         },
         blind: vec![Blind {
+            id: None,
             what: evil.into(),
             why: evil.into(),
         }],

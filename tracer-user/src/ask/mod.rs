@@ -35,7 +35,6 @@ pub(crate) mod checks;
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
 pub use proof::{Doubt, Proof, Verdict};
 pub use unseen::Unseen;
-pub(crate) use unseen::is_known as is_known_blind;
 pub use who::{Link, Who};
 
 use serde::Serialize;

@@ -492,6 +492,7 @@ fn blind<'a>(all: impl Iterator<Item = &'a Blind>) -> Vec<Blind> {
         }
         if blind.len() == MAX_BLIND {
             blind.push(Blind {
+                id: None,
                 what: "more than is kept of what cannot be seen".into(),
                 why: "the recording names too much".into(),
             });

@@ -5,8 +5,8 @@ use std::{borrow::Cow, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Connection, Coverage, Evidence, ExitStatus, Failure, Host, Ledger, Listener, Lost, Process,
-    Repaired, Tally, Timestamp,
+    Blind, Connection, Coverage, Evidence, ExitStatus, Failure, Host, Ledger, Listener, Lost,
+    Process, Repaired, Tally, Timestamp,
 };
 
 /// What an event reports.
@@ -264,15 +264,6 @@ pub struct Tracer {
     pub kernel: String,
     /// Architecture of the machine, as `uname -m` prints it.
     pub arch: String,
-}
-
-/// Something that cannot be seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Blind {
-    /// What.
-    pub what: Cow<'static, str>,
-    /// Why.
-    pub why: Cow<'static, str>,
 }
 
 /// Events were lost since the last `loss`, or since the start.

@@ -6,6 +6,7 @@
 //! is left out of the output, never printed as null.
 
 mod address;
+mod blind;
 pub mod bounds;
 mod class;
 mod connection;
@@ -30,14 +31,15 @@ mod who;
 mod workload;
 
 pub use address::{Address, AddressError, Network, without_scope};
+pub use blind::{Blind, BlindId};
 pub use class::AddressClass;
 pub use connection::{
     Closer, Connection, ConnectionId, Direction, Ends, Family, Totals, Translation,
 };
 pub use dns::{DnsPiece, DnsTransport};
 pub use event::{
-    Blind, Body, ConnectionEvent, Cost, Event, Kind, ListenerEvent, Loss, ProcessEvent,
-    ProgramCost, Start, Stop, Tracer,
+    Body, ConnectionEvent, Cost, Event, Kind, ListenerEvent, Loss, ProcessEvent, ProgramCost,
+    Start, Stop, Tracer,
 };
 pub use evidence::{AddressEvidence, DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
 pub use fact::{Cgroup, Fact, Fork, Opened, Redirect, Told};

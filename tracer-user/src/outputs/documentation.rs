@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Format, Writer, specimens};
-use crate::model::Kind;
+use crate::model::{BlindId, Kind};
 
 const DOCUMENT: &str = include_str!("../../../docs/output.md");
 
@@ -120,6 +120,19 @@ fn every_word_is_documented() {
         .flat_map(|cells| code(cells[0]).zip(code(cells[1])).collect::<Vec<_>>())
         .collect();
     assert_eq!(documented, printed);
+}
+
+#[test]
+fn all_that_cannot_be_seen_is_documented() {
+    let documented: Vec<(String, &str)> = rows()
+        .filter(|cells| cells.len() == 2)
+        .skip_while(|cells| cells[0] != "`blind[].id`")
+        .skip(1)
+        .map(|cells| (cells[0].trim_matches('`').to_owned(), cells[1]))
+        .collect();
+    let ids = BlindId::ALL.iter();
+    let known: Vec<(String, &str)> = ids.map(|id| (id.name().to_owned(), id.what())).collect();
+    assert_eq!(documented, known);
 }
 
 #[test]

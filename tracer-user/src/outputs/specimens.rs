@@ -3,12 +3,12 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::model::{
-    AddressClass, AddressEvidence, Blind, Body, Called, Closer, Connection, ConnectionEvent,
-    ConnectionId, Container, Cost, Coverage, Direction, DirectionEvidence, EndEvidence, Ends,
-    Event, Evidence, ExitStatus, Failure, Host, Kind, Kubernetes, Ledger, Listener, ListenerEvent,
-    Loss, Lost, Name, NameSource, Outer, Owner, Phase, Process, ProcessEvent, ProcessEvidence,
-    ProcessKey, Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
-    Translation, Workload, WorkloadKind,
+    AddressClass, AddressEvidence, Blind, BlindId, Body, Called, Closer, Connection,
+    ConnectionEvent, ConnectionId, Container, Cost, Coverage, Direction, DirectionEvidence,
+    EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Kubernetes, Ledger,
+    Listener, ListenerEvent, Loss, Lost, Name, NameSource, Outer, Owner, Phase, Process,
+    ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal, Start, Stop, Tally,
+    Timestamp, Totals, Tracer, Translation, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03.123456789Z
@@ -320,6 +320,7 @@ pub(crate) fn start() -> Start {
             arch: "x86_64".to_owned(),
         },
         blind: vec![Blind {
+            id: Some(BlindId::Dns),
             what: "what cannot be seen".into(),
             why: "the reason".into(),
         }],

@@ -295,6 +295,7 @@ pub(super) fn shop(seconds: u64) -> View {
         twins_cut: 0,
         taken_for_one: false,
         blind: vec![Blind {
+            id: None,
             what: "connections that are refused on arrival".into(),
             why: "this kernel has no hook for them".into(),
         }],

@@ -37,6 +37,7 @@ fn start(time: f64, blind: &'static str) -> Event {
         arch: "x86_64".to_owned(),
     };
     let blind = Blind {
+        id: None,
         what: Cow::Borrowed(blind),
         why: "so".into(),
     };
@@ -411,6 +412,7 @@ fn a_thing_that_is_not_seen_is_told_once_and_of_too_many_that_there_are() {
     if let Body::Start(start) = &mut event.body {
         start.blind = (0..1_000)
             .map(|at| Blind {
+                id: None,
                 what: format!("thing {}", at / 2).into(),
                 why: "so".into(),
             })

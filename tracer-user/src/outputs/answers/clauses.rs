@@ -267,6 +267,7 @@ fn what_could_have_been_the_answer_and_cannot_be_seen_is_named_by_every_question
     let sound = sound();
     let mut view = sound.clone();
     first(&mut view).blind = vec![Blind {
+        id: None,
         what: "what a later version is blind to".into(),
         why: "who knows".into(),
     }];
@@ -301,6 +302,7 @@ fn the_order_of_hosts_changes_no_doubt() {
         if let Some(last) = view.coverage.last_mut() {
             last.untracked = 2;
             last.blind = vec![Blind {
+                id: None,
                 what: "what a later version is blind to".into(),
                 why: "who knows".into(),
             }];

@@ -358,6 +358,7 @@ pub(crate) fn three_tiers() -> View {
         },
     ];
     of_data.blind = vec![Blind {
+        id: None,
         what: "names of servers".into(),
         why: "the hooks of this run do not see them".into(),
     }];
