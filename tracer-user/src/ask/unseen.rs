@@ -165,19 +165,20 @@ fn unwatched((what, why): (&str, &str)) -> Unseen {
 
 /// Each told once, in order, with the hosts that are blind to it.
 fn blind<'a>(all: impl Iterator<Item = (&'a str, &'a Blind)>, question: Question) -> Vec<Unseen> {
-    let mut by: BTreeMap<&str, (Option<BlindId>, BTreeSet<&str>, BTreeSet<&str>)> = BTreeMap::new();
+    let mut by: BTreeMap<&str, Vec<(&str, &Blind)>> = BTreeMap::new();
     for (host, it) in all.filter(|(_, it)| may_hide(it.id, question)) {
-        let (id, why, hosts) = by.entry(&it.what).or_default();
-        *id = id.or(it.id);
-        why.insert(&it.why);
-        hosts.insert(host);
+        by.entry(&it.what).or_default().push((host, it));
     }
-    let unseen = by.into_iter().map(|(what, (id, why, hosts))| Unseen {
-        id,
-        what: what.to_owned(),
+    let unseen = by.into_iter().map(|(what, there)| {
+        let hosts: BTreeSet<&str> = there.iter().map(|(host, _)| *host).collect();
         // Hosts may have different reasons: one of them, always the same.
-        why: why.first().copied().unwrap_or_default().to_owned(),
-        hosts: hosts.into_iter().map(str::to_owned).collect(),
+        let why = there.iter().map(|(_, it)| &*it.why).min();
+        Unseen {
+            id: there.iter().find_map(|(_, it)| it.id),
+            what: what.to_owned(),
+            why: why.unwrap_or_default().to_owned(),
+            hosts: hosts.into_iter().map(str::to_owned).collect(),
+        }
     });
     unseen.collect()
 }

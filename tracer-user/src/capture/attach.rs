@@ -17,9 +17,9 @@ use aya::{
 use tracer_common::Offsets;
 
 use super::{
-    Options,
     facts::Types,
     home,
+    options::Options,
     plan::{Attachment, HookSet, Part, Plan, Plans, Program},
     span,
 };

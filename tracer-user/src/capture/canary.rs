@@ -32,7 +32,10 @@ use rustix::{
 };
 use tracer_common::{Connection, Direction, Flow, Kind, Process, Source};
 
-use super::{Facts, decode, decode::Record};
+use super::{
+    decode::{self, Record},
+    facts::Facts,
+};
 use crate::procfs::{Proc, Stat};
 
 /// How long the loopback may take, and then the records.

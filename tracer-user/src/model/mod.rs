@@ -10,6 +10,7 @@ mod blind;
 pub mod bounds;
 mod class;
 mod connection;
+mod cost;
 mod dns;
 pub mod errno;
 mod event;
@@ -25,6 +26,7 @@ mod payer;
 mod process;
 pub(crate) mod program;
 pub mod signal;
+mod take;
 mod time;
 mod view;
 mod who;
@@ -36,10 +38,10 @@ pub use class::AddressClass;
 pub use connection::{
     Closer, Connection, ConnectionId, Direction, Ends, Family, Totals, Translation,
 };
+pub use cost::{Cost, ProgramCost};
 pub use dns::{DnsPiece, DnsTransport};
 pub use event::{
-    Body, ConnectionEvent, Cost, Event, Kind, ListenerEvent, Loss, ProcessEvent, ProgramCost,
-    Start, Stop, Tracer,
+    Body, ConnectionEvent, Event, Kind, ListenerEvent, Loss, ProcessEvent, Start, Stop, Tracer,
 };
 pub use evidence::{AddressEvidence, DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
 pub use fact::{Cgroup, Fact, Fork, Opened, Redirect, Told};
@@ -51,6 +53,7 @@ pub use name::{Called, Name, NameSource};
 pub use netns::Observer;
 pub use payer::{Payer, Shares, is_of_system};
 pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
+pub use take::Take;
 pub use time::Timestamp;
 pub use view::{
     Change, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, HostCoverage,

@@ -10,7 +10,7 @@ use std::{
 
 use lru::LruCache;
 
-use super::home;
+use super::super::home;
 use crate::model::{Listener, Payer, Process, ProcessKey, Shares};
 
 /// More listening addresses than any host should have; past it, or past one user's share of it, new ones are not
