@@ -45,6 +45,7 @@ const FATES: &[(&str, Fate)] = &[
     ("tracer.hooks", OneOf(&words::HOOKS)),
     ("tracer.kernel", Replaced),
     ("tracer.arch", OneOf(&words::MACHINES)),
+    ("blind[].id", Stays),
     ("blind[].what", Replaced),
     ("blind[].why", Replaced),
     ("connection.id", Stays),

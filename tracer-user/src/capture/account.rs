@@ -4,7 +4,7 @@ use aya::maps::{MapData, MapError, PerCpuArray};
 use tracer_common::{Counts, Kind as KernelKind};
 
 use super::decode::Undecodable;
-use crate::model::{Coverage, Kind, Ledger, Loss, Lost, Tally, Timestamp};
+use crate::model::{Counter, Coverage, Ledger, Loss, Lost, Tally, Timestamp};
 
 /// Newtype for the right to be copied from the kernel byte by byte.
 #[derive(Clone, Copy)]
@@ -26,23 +26,23 @@ pub(super) struct Account {
     reported_until: Timestamp,
 }
 
-/// The kind of the public stream that a kind of the kernel side is.
-fn kind(kernel: usize) -> Option<Kind> {
+/// The counter of the model that a counter of the kernel side is.
+fn counter(kernel: usize) -> Option<Counter> {
     Some(match KernelKind(u32::try_from(kernel).ok()?) {
-        KernelKind::CONNECT => Kind::Connect,
-        KernelKind::ACCEPT => Kind::Accept,
-        KernelKind::CLOSE => Kind::Close,
-        KernelKind::FAIL => Kind::Fail,
-        KernelKind::LISTEN => Kind::Listen,
-        KernelKind::UNLISTEN => Kind::Unlisten,
-        KernelKind::EXISTING => Kind::Existing,
-        KernelKind::EXEC => Kind::Exec,
-        KernelKind::EXIT => Kind::Exit,
-        KernelKind::FORK => Kind::Fork,
-        KernelKind::CGROUP => Kind::Cgroup,
-        KernelKind::MESSAGE => Kind::Dns,
-        KernelKind::REDIRECT => Kind::Redirect,
-        KernelKind::TOTALS => Kind::Totals,
+        KernelKind::CONNECT => Counter::Connect,
+        KernelKind::ACCEPT => Counter::Accept,
+        KernelKind::CLOSE => Counter::Close,
+        KernelKind::FAIL => Counter::Fail,
+        KernelKind::LISTEN => Counter::Listen,
+        KernelKind::UNLISTEN => Counter::Unlisten,
+        KernelKind::EXISTING => Counter::Existing,
+        KernelKind::EXEC => Counter::Exec,
+        KernelKind::EXIT => Counter::Exit,
+        KernelKind::FORK => Counter::Fork,
+        KernelKind::CGROUP => Counter::Cgroup,
+        KernelKind::MESSAGE => Counter::Dns,
+        KernelKind::REDIRECT => Counter::Redirect,
+        KernelKind::TOTALS => Counter::Totals,
         _ => return None,
     })
 }
@@ -117,11 +117,11 @@ impl Account {
     pub(super) fn tallies(&self) -> Result<Ledger<Tally>, MapError> {
         let mut tallies = Ledger::default();
         for index in 0..KernelKind::COUNT {
-            let Some(tally) = kind(index).and_then(|kind| tallies.get_mut(kind)) else {
+            let Some(counter) = counter(index) else {
                 continue;
             };
             let (sum, before) = (self.sum(index)?, &self.before[index]);
-            *tally = Tally {
+            *tallies.get_mut(counter) = Tally {
                 seen: sum.seen.saturating_sub(before.seen),
                 delivered: self.delivered[index],
                 lost: Lost {

@@ -6,7 +6,7 @@ use aya::{
 };
 use tracer_common::share;
 
-use crate::model::{Kind, Ledger, Tally};
+use crate::model::{Counter, Ledger, Tally};
 
 /// The user who was refused room in the table of connections last, or the first of a block of users; none if nobody
 /// was, or if it was root's or is not known.
@@ -32,7 +32,7 @@ impl WithoutRoom {
         // around counts these.
         let untold = tallies.map(|all| {
             all.iter()
-                .filter(|(kind, _)| !matches!(kind, Kind::Listen | Kind::Unlisten))
+                .filter(|(counter, _)| !matches!(counter, Counter::Listen | Counter::Unlisten))
                 .map(|(_, tally)| tally.lost.table_full)
                 .fold(0, u64::saturating_add)
         });
@@ -81,11 +81,10 @@ pub(super) fn recover(ebpf: &mut Ebpf, overflows: u64) -> Result<(), MapError> {
 mod tests {
     use super::*;
 
-    fn lost(losses: &[(Kind, u64)]) -> Ledger<Tally> {
+    fn lost(losses: &[(Counter, u64)]) -> Ledger<Tally> {
         let mut tallies = Ledger::<Tally>::default();
-        for (kind, table_full) in losses {
-            let tally = tallies.get_mut(*kind).expect("a kind of the kernel's");
-            tally.lost.table_full = *table_full;
+        for (counter, table_full) in losses {
+            tallies.get_mut(*counter).lost.table_full = *table_full;
         }
         tallies
     }
@@ -93,18 +92,18 @@ mod tests {
     #[test]
     fn what_is_full_is_so_until_a_look_around_finds_room_for_all() {
         let of = |overflows, losses: &[_]| WithoutRoom::of(Some(overflows), Some(&lost(losses)));
-        let before = of(7, &[(Kind::Fail, 5)]);
+        let before = of(7, &[(Counter::Fail, 5)]);
         assert_eq!(before.is_all(before), Some(7));
         // Attempts that are not decided yet had no room: no event was lost.
-        assert_eq!(before.is_all(of(8, &[(Kind::Fail, 5)])), None);
-        assert_eq!(before.is_all(of(7, &[(Kind::Fail, 6)])), None);
+        assert_eq!(before.is_all(of(8, &[(Counter::Fail, 5)])), None);
+        assert_eq!(before.is_all(of(7, &[(Counter::Fail, 6)])), None);
         assert_eq!(
-            before.is_all(of(7, &[(Kind::Fail, 5), (Kind::Existing, 1)])),
+            before.is_all(of(7, &[(Counter::Fail, 5), (Counter::Existing, 1)])),
             None
         );
         // Who has too many listeners keeps them for good.
         assert_eq!(
-            before.is_all(of(7, &[(Kind::Fail, 5), (Kind::Listen, 100)])),
+            before.is_all(of(7, &[(Counter::Fail, 5), (Counter::Listen, 100)])),
             Some(7)
         );
         // Nothing was full; and what cannot be asked says nothing.

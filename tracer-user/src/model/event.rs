@@ -9,7 +9,7 @@ use super::{
     Process, Repaired, Tally, Timestamp,
 };
 
-/// What an event reports.
+/// What an event reports: the word of its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// First line.
@@ -34,14 +34,6 @@ pub enum Kind {
     Exec,
     /// A process is over.
     Exit,
-    /// A process made another one; no line of its own.
-    Fork,
-    /// A control group was made; no line of its own.
-    Cgroup,
-    /// A process said something to a name server, or heard from it; no line of its own.
-    Dns,
-    /// The address that a process dialled was replaced; no line of its own.
-    Redirect,
     /// Events were lost.
     Loss,
     /// Last line.
@@ -49,7 +41,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind that has lines, in the order of a life.
+    /// Every kind, in the order of a life.
     pub const ALL: [Self; 13] = [
         Self::Start,
         Self::Existing,
@@ -66,24 +58,6 @@ impl Kind {
         Self::Stop,
     ];
 
-    /// The kinds that the kernel side reports and counts.
-    pub const FROM_KERNEL: [Self; 14] = [
-        Self::Existing,
-        Self::Connect,
-        Self::Accept,
-        Self::Totals,
-        Self::Close,
-        Self::Fail,
-        Self::Listen,
-        Self::Unlisten,
-        Self::Exec,
-        Self::Exit,
-        Self::Fork,
-        Self::Cgroup,
-        Self::Dns,
-        Self::Redirect,
-    ];
-
     /// The word in the stream.
     pub fn name(self) -> &'static str {
         match self {
@@ -98,16 +72,12 @@ impl Kind {
             Self::Existing => "existing",
             Self::Exec => "exec",
             Self::Exit => "exit",
-            Self::Fork => "fork",
-            Self::Cgroup => "cgroup",
-            Self::Dns => "dns",
-            Self::Redirect => "redirect",
             Self::Loss => "loss",
             Self::Stop => "stop",
         }
     }
 
-    /// The kind that `name` means, of those that have lines.
+    /// The kind that `name` means.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }

@@ -11,6 +11,7 @@ pub mod bounds;
 mod class;
 mod connection;
 mod cost;
+mod counter;
 mod dns;
 pub mod errno;
 mod event;
@@ -39,6 +40,7 @@ pub use connection::{
     Closer, Connection, ConnectionId, Direction, Ends, Family, Totals, Translation,
 };
 pub use cost::{Cost, ProgramCost};
+pub use counter::Counter;
 pub use dns::{DnsPiece, DnsTransport};
 pub use event::{
     Body, ConnectionEvent, Event, Kind, ListenerEvent, Loss, ProcessEvent, Start, Stop, Tracer,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Format, Writer, specimens};
-use crate::model::{BlindId, Kind};
+use crate::model::{BlindId, Counter, Kind};
 
 const DOCUMENT: &str = include_str!("../../../docs/output.md");
 
@@ -26,7 +26,7 @@ fn leaves(value: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 let of_kinds = matches!(path, "lost" | "totals");
-                let name = if of_kinds && Kind::FROM_KERNEL.iter().any(|it| it.name() == name) {
+                let name = if of_kinds && Counter::from_name(name).is_some() {
                     "<kind>"
                 } else if path.ends_with(".labels") {
                     "<label>"

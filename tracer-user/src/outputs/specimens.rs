@@ -4,9 +4,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 use crate::model::{
     AddressClass, AddressEvidence, Blind, BlindId, Body, Called, Closer, Connection,
-    ConnectionEvent, ConnectionId, Container, Cost, Coverage, Direction, DirectionEvidence,
-    EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kind, Kubernetes, Ledger,
-    Listener, ListenerEvent, Loss, Lost, Name, NameSource, Outer, Owner, Phase, Process,
+    ConnectionEvent, ConnectionId, Container, Cost, Counter, Coverage, Direction,
+    DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kubernetes,
+    Ledger, Listener, ListenerEvent, Loss, Lost, Name, NameSource, Outer, Owner, Phase, Process,
     ProcessEvent, ProcessEvidence, ProcessKey, Reason, Repaired, Signal, Start, Stop, Tally,
     Timestamp, Totals, Tracer, Translation, Workload, WorkloadKind,
 };
@@ -336,13 +336,13 @@ fn coverage() -> Coverage {
 
 pub(crate) fn loss() -> Loss {
     let mut lost = Ledger::<Lost>::default();
-    let entry = lost.get_mut(Kind::Close).expect("counted");
+    let entry = lost.get_mut(Counter::Close);
     *entry = Lost {
         ring_full: 1_200,
         table_full: 30,
         undecodable: 4,
     };
-    lost.get_mut(Kind::Fail).expect("counted").ring_full = 1;
+    lost.get_mut(Counter::Fail).ring_full = 1;
     Loss {
         lost,
         missed: 3,
@@ -353,7 +353,7 @@ pub(crate) fn loss() -> Loss {
 /// The account of a run, with the loss in [`loss`] or without any.
 pub(crate) fn stop(with_loss: bool) -> Stop {
     let mut totals = Ledger::<Tally>::default();
-    *totals.get_mut(Kind::Connect).expect("counted") = Tally {
+    *totals.get_mut(Counter::Connect) = Tally {
         seen: 20_000,
         delivered: 20_000,
         lost: Lost::default(),
@@ -364,7 +364,7 @@ pub(crate) fn stop(with_loss: bool) -> Stop {
             table_full: 30,
             undecodable: 4,
         };
-        *totals.get_mut(Kind::Close).expect("counted") = Tally {
+        *totals.get_mut(Counter::Close) = Tally {
             seen: 20_000,
             delivered: 20_000 - lost.total(),
             lost,

@@ -15,7 +15,7 @@ use super::{
     wire::{self, Counts, Line, Text},
 };
 use crate::model::{
-    self, AddressEvidence, Body, Closer, Connection, ConnectionEvent, Container, Coverage,
+    self, AddressEvidence, Body, Closer, Connection, ConnectionEvent, Container, Counter, Coverage,
     Direction, DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host,
     Kind, Ledger, Listener, ListenerEvent, Loss, Lost, Name, NameSource, Process, ProcessEvent,
     ProcessEvidence, ProcessKey, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer,
@@ -251,8 +251,6 @@ impl Parser {
                     },
                 }))
             }
-            // These have no lines.
-            Kind::Fork | Kind::Cgroup | Kind::Dns | Kind::Redirect => return Ok(None),
         }))
     }
 
@@ -637,9 +635,8 @@ fn ledger<T: Default>(
 ) -> Ledger<T> {
     let mut ledger = Ledger::default();
     for (kind, counts) in counts {
-        let known = Kind::FROM_KERNEL.into_iter().find(|it| it.name() == kind);
-        if let Some(entry) = known.and_then(|kind| ledger.get_mut(kind)) {
-            *entry = meaning(counts);
+        if let Some(counter) = Counter::from_name(&kind) {
+            *ledger.get_mut(counter) = meaning(counts);
         }
     }
     ledger

@@ -15,7 +15,7 @@ use crate::{
         recovery_order::recovery_order,
         verify::verify,
     },
-    model::{Blind, BlindId, Gap, HostCut, Kind, Lost},
+    model::{Blind, BlindId, Counter, Gap, HostCut, Lost},
 };
 
 fn small() -> Draft {
@@ -47,7 +47,7 @@ fn losses_gaps_and_what_was_not_followed_are_doubts_of_each_host() {
     let mut it = small();
     it.view.coverage[0].untracked = 4;
     let two = it.watched("two");
-    *two.lost.get_mut(Kind::Connect).expect("from the kernel") = Lost {
+    *two.lost.get_mut(Counter::Connect) = Lost {
         ring_full: 12,
         ..Lost::default()
     };

@@ -9,7 +9,7 @@ use std::{
 
 use super::world::{Deed, Fate, How, Led, RUN, Space, Span, World};
 use crate::model::{
-    Body, Closer, Connection, ConnectionEvent, ConnectionId, Coverage, Direction,
+    Body, Closer, Connection, ConnectionEvent, ConnectionId, Counter, Coverage, Direction,
     DirectionEvidence, Ends, Event, Evidence, Failure, Host, Ledger, Listener, ListenerEvent,
     Phase, Process, ProcessEvidence, ProcessKey, Reason, Repaired, Start, Stop, Tally, Timestamp,
     Totals, Tracer, Workload, WorkloadKind,
@@ -483,7 +483,8 @@ fn start() -> Start {
 fn stop(events: &[Event], (from, to): Span) -> Stop {
     let mut totals: Ledger<Tally> = Ledger::default();
     for event in events {
-        if let Some(tally) = totals.get_mut(event.body.kind()) {
+        if let Some(counter) = Counter::of(event.body.kind()) {
+            let tally = totals.get_mut(counter);
             tally.seen += 1;
             tally.delivered += 1;
         }

@@ -11,7 +11,7 @@ use crate::{
         impact::{self, Way},
         recovery_order, verify,
     },
-    model::{Blind, Gap, HostCoverage, Kind, StepsBack, Timestamp},
+    model::{Blind, Counter, Gap, HostCoverage, StepsBack, Timestamp},
     outputs::map::specimens,
 };
 
@@ -96,8 +96,7 @@ fn first(view: &mut View) -> &mut HostCoverage {
 }
 
 fn lose(view: &mut View) {
-    let lost = first(view).lost.get_mut(Kind::Close);
-    lost.expect("from the kernel").ring_full = 3;
+    first(view).lost.get_mut(Counter::Close).ring_full = 3;
 }
 
 fn part_ways(view: &mut View) {

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::model::{
-    Blind, Change, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, Host,
-    HostCoverage, HostCut, Kind, Kubernetes, LastFailure, LedPast, Ledger, ListeningAt, Lost, Node,
+    Blind, Change, Counter, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History,
+    Host, HostCoverage, HostCut, Kubernetes, LastFailure, LedPast, Ledger, ListeningAt, Lost, Node,
     NodeKind, Outage, Owner, Process, ProcessKey, Quantiles, Reason, Run, SeenBy, ServedBy,
     Timestamp, View, Workload, WorkloadKind,
 };
@@ -330,12 +330,10 @@ pub(crate) fn three_tiers() -> View {
         edge(14, 9, 5672, 7),
     ];
     let mut of_data = coverage(&data);
-    if let Some(lost) = of_data.lost.get_mut(Kind::Connect) {
-        *lost = Lost {
-            ring_full: 12,
-            ..Lost::default()
-        };
-    }
+    *of_data.lost.get_mut(Counter::Connect) = Lost {
+        ring_full: 12,
+        ..Lost::default()
+    };
     of_data.missed = 3;
     of_data.gaps = vec![Gap {
         from: at(600),
