@@ -17,7 +17,7 @@ unsafe impl aya::Pod for PodCounts {}
 /// The kernel side's counters and our own.
 pub(super) struct Account {
     counts: PerCpuArray<MapData, PodCounts>,
-    /// What they were before the time that is told of, and what is nobody's event.
+    /// What they were before the interval of the capture, plus events that are left out.
     before: [Counts; KernelKind::COUNT],
     delivered: [u64; KernelKind::COUNT],
     undecodable: [u64; KernelKind::COUNT],
@@ -60,7 +60,7 @@ impl Account {
         }
     }
 
-    /// What was counted until now does not count.
+    /// Begins the account: subtracts all that was counted until now.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
@@ -71,12 +71,12 @@ impl Account {
         Ok(())
     }
 
-    /// Losses are told from `from` on.
+    /// The first loss is reported from `from` on.
     pub(super) fn begin_at(&mut self, from: Timestamp) {
         self.reported_until = from;
     }
 
-    /// An event was counted that is to be told by nobody.
+    /// Subtracts an event that was counted and is not to be reported.
     pub(super) fn leave_out(&mut self, kind: KernelKind) {
         if let Some(before) = self.before.get_mut(kind.0 as usize) {
             before.seen += 1;

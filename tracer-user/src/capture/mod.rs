@@ -2,8 +2,8 @@
 //!
 //! A capture starts in this order: [`facts`] (what is this kernel) → [`preflight`]
 //! (what stands in the way) → [`plan`] (which hooks to try) → `attach` → `ring` →
-//! `decode` → (`openings`) → `interpret`. What was there before, and what was missed since, comes from
-//! `scan`, by the same ring.
+//! `decode` → (`openings`) → `interpret`. Pre-existing connections, and those that the hooks missed, come from
+//! `scan` through the same ring.
 
 mod account;
 mod attach;
@@ -84,10 +84,10 @@ use crate::{
     },
 };
 
-/// Records read before the reader looks at something else.
+/// The most records of one drain.
 const BATCH: usize = 4096;
 
-/// How long to wait for a record that a program still has in its hands when all are silent. It takes
+/// How long to wait for a record that was reserved but not submitted when the programs fell silent. It takes
 /// microseconds; the limit is for a kernel that lost one.
 const SETTLE: Duration = Duration::from_millis(100);
 
@@ -95,8 +95,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 enum Stopping {
     /// It has not begun.
     No,
-    /// What is followed is about to be old enough to be examined: at this time, nanoseconds on the
-    /// kernel's clock.
+    /// The youngest connections get old enough to be examined: at this time, nanoseconds on the kernel's
+    /// clock.
     Settling(u64),
     /// The programs are silent, since then.
     Silent(Instant),
@@ -127,8 +127,8 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Attaches the programs and looks for what is there already, which may still go on
-    /// when this returns. Needs a tokio runtime.
+    /// Attaches the programs and begins the first scan, which may still go on when this returns. Needs a tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`CaptureError`]; nothing stays attached then.
@@ -190,7 +190,7 @@ impl Capture {
         self.early.gather(&mut self.ring, limit, is_ready);
     }
 
-    /// Who knows who observes network namespaces, to be taken once; none where that cannot be told.
+    /// Takes the program that tells who keeps network namespaces, once; none where the kernel cannot.
     pub fn take_observers(&mut self) -> Option<Observers> {
         let observers = Observers::take(&mut self.ebpf).inspect_err(
             |error| tracing::warn!(%error, "cannot ask who observes network namespaces"),
@@ -198,8 +198,7 @@ impl Capture {
         observers.ok().flatten()
     }
 
-    /// The user, by number, who was refused room in the table of connections last: one of those who had used up
-    /// their share of it.
+    /// The id of the user who was last refused room in the table of connections, having used up their share.
     pub fn greedy(&self) -> Option<u32> {
         share::refused(&self.ebpf)
     }
@@ -224,13 +223,13 @@ impl Capture {
         }
     }
 
-    /// Begins to read what open connections have carried so far, anew if that is under way, if it can
-    /// be seen. [`Self::drain`] goes on with it, and hands it over as `totals`.
+    /// Begins to read the totals of open connections, anew if that is under way. [`Self::drain`] goes on with
+    /// it, and hands them over as `totals`.
     pub fn read_totals(&mut self) {
         self.totals.begin(&self.ebpf);
     }
 
-    /// Whether that is under way.
+    /// Whether totals are being read.
     pub fn reads_totals(&self) -> bool {
         self.totals.is_under_way()
     }
@@ -243,17 +242,17 @@ impl Capture {
         self.missed
     }
 
-    /// Openings that were left out so far.
+    /// Openings that were folded into their close so far.
     pub fn folded(&self) -> u64 {
         self.openings.as_ref().map_or(0, |openings| openings.folded)
     }
 
-    /// The set of hooks that is used.
+    /// The hook set in use.
     pub fn hooks(&self) -> &'static str {
         self.plan.set.name()
     }
 
-    /// What this process has cost until now.
+    /// CPU time and peak memory of this process until now.
     pub fn cost(&self) -> Cost {
         own_cost()
     }
@@ -279,12 +278,12 @@ impl Capture {
         )
     }
 
-    /// The hook set of which hooks may have to be attached yet, when something on the host first asks for them.
+    /// The hook set whose redirect probes may have to be attached later.
     pub fn attaches_later(&self) -> Option<HookSet> {
         self.redirects.waits(&self.plan)
     }
 
-    /// Waits until there may be something to drain.
+    /// Waits until a drain is worth it.
     pub async fn ready(&mut self) {
         self.ring.ready().await;
         if let Some(log) = &mut self.kernel_log {
@@ -292,9 +291,9 @@ impl Capture {
         }
     }
 
-    /// Hands what is told to `each`, in the kernel's order, until that is full or a bounded batch is done. Of kinds
-    /// that are not `wanted` most is left out, though counted. Where openings are folded, those that are not
-    /// come last, also when `each` is full.
+    /// Hands events and facts to `each`, in the kernel's order, until that is full or a bounded batch is done.
+    /// Most events of kinds that are not `wanted` are left out, though counted. Where openings are folded, the
+    /// others are flushed last, also when `each` is full.
     pub fn drain(
         &mut self,
         wanted: impl Fn(Kind) -> bool,
@@ -365,7 +364,7 @@ impl Capture {
         }
     }
 
-    /// What was lost since the last call that told of some.
+    /// The loss since the last call that returned one.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
@@ -376,10 +375,9 @@ impl Capture {
         Ok(loss.map(|loss: Loss| self.event(loss.interval.to, Body::Loss(Box::new(loss)))))
     }
 
-    /// Goes on with the stop, which takes up to two tenths of a second once what open connections have
-    /// carried is read, and is to be called until it is done, between calls of [`Self::drain`]: a last
-    /// look for ends that were missed, and then all programs fall silent at one moment. Tells whether
-    /// they are: what is left then is in the ring buffer.
+    /// Goes on with the stop; to be called between calls of [`Self::drain`] until it returns true. A last scan
+    /// looks for closes that were missed, then all programs fall silent at one moment, and the rest is in the
+    /// ring buffer. Takes up to 0.2 s once the totals of open connections are read.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -406,8 +404,8 @@ impl Capture {
         Ok(matches!(self.stopping, Stopping::Silent(_)))
     }
 
-    /// Whether all that was seen has been delivered or is known to be lost, once the programs are
-    /// silent; or whatever is not will not come any more.
+    /// Whether all that was seen has been delivered or is known to be lost, or was waited for long enough since
+    /// the programs fell silent.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
@@ -455,7 +453,7 @@ impl Capture {
         }
     }
 
-    /// Hands what the kernel side sends to `each`, as it is.
+    /// Hands raw records to `each`.
     #[cfg(feature = "bench")]
     pub(crate) fn record(&mut self, mut each: impl FnMut(&[u8])) {
         self.ring.drain(|bytes| {

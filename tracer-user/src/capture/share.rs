@@ -1,4 +1,4 @@
-//! Who had no more room in the kernel side's tables, and when that is over.
+//! Tables of the kernel side that were full: for whom, and when that is over.
 
 use aya::{
     Ebpf,
@@ -8,25 +8,25 @@ use tracer_common::share;
 
 use crate::model::{Counter, Ledger, Tally};
 
-/// The user who was refused room in the table of connections last, or the first of a block of users; none if nobody
-/// was, or if it was root's or is not known.
+/// The user who was last refused room in the table of connections, or the first of a block of users; none if
+/// nobody was, or if it was root or is not known.
 pub(super) fn refused(ebpf: &Ebpf) -> Option<u32> {
     let map = ebpf.map("REFUSED")?;
     let payers: Array<_, u32> = Array::try_from(map).ok()?;
     share::user(payers.get(&0, 0).ok()?)
 }
 
-/// What there was no room for in the table of connections until some moment.
+/// What found no room in the table of connections until some moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct WithoutRoom {
     /// How often an entry was not made, also of attempts that are not decided yet.
     overflows: u64,
-    /// Events that could not be told for want of one.
+    /// Events that were lost for want of an entry.
     untold: u64,
 }
 
 impl WithoutRoom {
-    /// Where one of the two cannot be asked, it is as if there was no end of them.
+    /// A number that cannot be read counts as the greatest.
     pub(super) fn of(overflows: Option<u64>, tallies: Option<&Ledger<Tally>>) -> Self {
         // Listeners have a table of their own, and whoever has too many of them may keep them: each look
         // around counts these.
@@ -42,19 +42,18 @@ impl WithoutRoom {
         }
     }
 
-    /// If nothing more had no room by the time of `now`, and something had none before: how often an entry was not
-    /// made, until this moment.
+    /// How often an entry was not made until `now`, if that happened before and not since.
     pub(super) fn is_all(self, now: Self) -> Option<u64> {
         let is_all = self == now && self.overflows != u64::MAX && self.untold != u64::MAX;
         (is_all && self.overflows > 0).then_some(self.overflows)
     }
 }
 
-/// The map that counts how often the table of connections had no room, and after how many of these there was room for
-/// all again.
+/// The map that counts how often the table of connections was full, and after how many of these a scan found room
+/// for all again.
 const OVERFLOWS: &str = "OVERFLOWS";
 
-/// How often the table of connections had no room until now.
+/// How often the table of connections was full until now.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -65,8 +64,8 @@ pub(super) fn overflows(ebpf: &Ebpf) -> Result<u64, MapError> {
     Array::<_, u64>::try_from(map)?.get(&0, 0)
 }
 
-/// All that had no room is over or found room, if there was room ever since the first `overflows`: then a socket without
-/// an entry in the table of connections is one that is older than the programs, and no longer one that may not have fit.
+/// Says that after the first `overflows` a scan found room for all: from here on a socket without an entry is
+/// older than the programs, not one that did not fit.
 ///
 /// # Errors
 /// If the kernel refuses.

@@ -1,7 +1,7 @@
-//! What connections that are open have carried so far: a pass over the table of connections.
+//! Totals of open connections: a pass over the table of connections.
 //!
 //! The kernel side answers through the ring buffer, one record for each connection. So a pass goes on in
-//! steps, between which the ring is drained, and takes of it an eighth at most. The addresses are
+//! steps of at most an eighth of the ring, and the ring is drained in between. The addresses are
 //! collected on a thread of their own.
 
 use std::{
@@ -21,7 +21,7 @@ use super::{clock, ring::Drained, scan};
 /// Connections of one step, at most.
 const STEP: usize = 1024;
 
-/// How long a pass that nobody goes on with keeps the stop waiting.
+/// How long the stop waits for a pass that makes no step.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The passes of a run.
@@ -85,7 +85,7 @@ impl Totals {
         }
     }
 
-    /// Gives a pass up that was long not gone on with.
+    /// Gives up a pass that made no step for long.
     pub(super) fn give_up_if_stuck(&mut self) {
         if self.pass.as_mut().is_some_and(Pass::is_stuck) {
             unread(&"what else happens leaves no time for it");
@@ -93,7 +93,7 @@ impl Totals {
         }
     }
 
-    /// Asks the connections that began since the last pass did, if there was one.
+    /// Reads the connections that began since the last pass, if there was one.
     pub(super) fn catch_up(&self, ebpf: &Ebpf) {
         if self.begun_ns != 0
             && let Err(error) = of_those_since(ebpf, self.begun_ns)
@@ -147,7 +147,7 @@ impl Pass {
         })
     }
 
-    /// Whether it was long not gone on with, though it could be.
+    /// Whether it made no step for long, though it could.
     fn is_stuck(&mut self) -> bool {
         if matches!(&self.sockets, Sockets::Coming(collector) if !collector.is_finished()) {
             self.stepped = Instant::now();
@@ -155,7 +155,7 @@ impl Pass {
         self.stepped.elapsed() > PATIENCE
     }
 
-    /// Has the next ones tell, if their addresses are known.
+    /// Reads the next connections, if their addresses are collected.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -187,17 +187,16 @@ impl Pass {
 enum Step {
     /// Addresses are still being collected.
     Waits,
-    /// Some were asked, and more are left.
+    /// Some were read, and more are left.
     Told,
-    /// All were asked.
+    /// All were read.
     Last,
 }
 
 /// Bytes that the kernel puts before each record in the ring (`BPF_RINGBUF_HDR_SZ`).
 const RING_HEADER: usize = 8;
 
-/// Has all connections tell at once that began at `since_ns` or later, nanoseconds on the kernel's
-/// clock.
+/// Reads all connections at once that began at `since_ns` or later, nanoseconds on the kernel's clock.
 ///
 /// # Errors
 /// If the kernel refuses.

@@ -1,4 +1,4 @@
-//! From records to events: what the kernel's numbers mean.
+//! From records to events: what the kernel's numbers mean. One file for each memory that this takes.
 
 mod ending;
 mod endpoints;
@@ -57,7 +57,7 @@ impl Interpreter {
         }
     }
 
-    /// How many processes were met that were not known before.
+    /// How many processes were not interned when a record named them.
     pub(super) fn met(&self) -> u64 {
         self.processes.met
     }
@@ -77,8 +77,7 @@ impl Interpreter {
         self.listeners.has_heirs()
     }
 
-    /// What a record tells; nothing if that was told before, or is of a kind that is not
-    /// `wanted`.
+    /// The event or fact of a record; none if it repeats another one, or is of a kind that is not `wanted`.
     pub(super) fn told<'a>(
         &mut self,
         record: &Record<'a>,
@@ -162,7 +161,7 @@ impl Interpreter {
         }))
     }
 
-    /// What the end of the same connection elsewhere must know of this one, if it is told of.
+    /// What an event at the peer endpoint needs of this opening, if such events are wanted.
     fn opened(&mut self, opened: &abi::Opened, wanted: impl Fn(Kind) -> bool) -> Option<Opened> {
         let ends = [Kind::Connect, Kind::Accept, Kind::Existing, Kind::Close];
         if !ends.into_iter().any(wanted) {

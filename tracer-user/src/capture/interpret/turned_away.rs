@@ -15,7 +15,7 @@ const MAX_TURNED_AWAY: usize = 16 << 10;
 pub(super) struct TurnedAway(HashMap<(FlowKey, u32), u64>);
 
 impl TurnedAway {
-    /// Whether this is a SYN sent again that was turned away before: the same attempt.
+    /// Whether this is a retransmitted SYN that was turned away before: the same attempt.
     pub(super) fn is_repeated(&mut self, ended: &abi::Ended) -> bool {
         if !is_turned_away(ended) {
             return false;
