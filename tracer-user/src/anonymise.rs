@@ -18,13 +18,9 @@ use std::{
 };
 
 use self::key::Key;
-use crate::{
-    ask::is_known_blind,
-    model::{
-        Address, AddressClass, Blind, Body, ByIdentity, Called, ConnectionEvent, Container, Event,
-        Host, Kubernetes, Name, Outer, Owner, Process, Start, Tracer, Workload, WorkloadKind,
-        program,
-    },
+use crate::model::{
+    Address, AddressClass, Blind, Body, ByIdentity, Called, ConnectionEvent, Container, Event,
+    Host, Kubernetes, Name, Outer, Owner, Process, Start, Tracer, Workload, WorkloadKind, program,
 };
 
 /// Addresses that are told apart; the rest is one.
@@ -310,12 +306,13 @@ fn start(start: &Start) -> Start {
         true => word.clone(),
         false => "other".to_owned(),
     };
-    let blind = blind.iter().map(|it| Blind {
-        what: match is_known_blind(&it.what) {
-            true => it.what.clone(),
-            false => "what another version of tracer cannot see".into(),
+    let blind = blind.iter().map(|it| match it.id {
+        Some(id) => Blind::new(id, "left out"),
+        None => Blind {
+            id: None,
+            what: "what another version of tracer cannot see".into(),
+            why: "left out".into(),
         },
-        why: "left out".into(),
     });
     Start {
         tracer: Tracer {

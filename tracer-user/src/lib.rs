@@ -16,7 +16,7 @@
 //! - [`tui`]: snapshots of a map → a live view on a terminal
 //!
 //! Around them: [`cli`] (what was asked), [`run`] and [`doctor`] (the commands),
-//! [`exit`] and [`signals`] (how they end), [`files`] (those that the user names), [`procfs`] (what /proc says, for capture and enrich),
+//! [`exit`] and [`signals`] (how they end), [`host`] (which host this is, its clock, what tracer takes of it), [`files`] (those that the user names), [`procfs`] (what /proc says, for capture and enrich),
 //! [`packages`] (who uses the files of a package), [`sandbox`] (what is given up).
 
 // What is printed passes `sink`, and what is complained of `outputs::complaint`: both make it harmless.
@@ -40,6 +40,7 @@ pub mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod host;
 pub mod map;
 pub mod model;
 pub mod outputs;

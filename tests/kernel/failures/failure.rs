@@ -41,7 +41,7 @@ pub(crate) const ABANDONED: Failure = quiet("abandoned", "abandoned");
 pub(crate) const NOT_LISTENING: Failure = quiet("local", "not_listening");
 pub(crate) const ACCEPT_QUEUE_FULL: Failure = quiet("local", "accept_queue_full");
 
-/// The failures that not every hook set can see, and words of the line in `start.blind` that
+/// The failures that not every hook set can see, and the id of the line in `start.blind` that
 /// must say so there. Everything else is always seen.
 pub(crate) const EXCUSES: [(Failure, &str); 8] = [
     (NO_ROUTE, BEFORE_THE_SYN),
@@ -50,22 +50,22 @@ pub(crate) const EXCUSES: [(Failure, &str); 8] = [
     (BLACKHOLE, BEFORE_THE_SYN),
     (DENIED_BY_CGROUP, BEFORE_THE_SYN),
     (DENIED_BY_MODULE, BEFORE_THE_SYN),
-    (NOT_LISTENING, "connections refused by this host"),
-    (ACCEPT_QUEUE_FULL, "full accept queue"),
+    (NOT_LISTENING, "not_listening"),
+    (ACCEPT_QUEUE_FULL, "accept_queue_full"),
 ];
 
 /// What a kretprobe misses of these, and only where they would be told.
-pub(crate) const NOW_AND_THEN: &str = "now and then a failure of connect() without a SYN";
+pub(crate) const NOW_AND_THEN: &str = "concurrent_failures";
 
 /// connect() fails, and no socket's state tells.
-pub(crate) const BEFORE_THE_SYN: &str = "attempts that fail before a SYN is made";
+pub(crate) const BEFORE_THE_SYN: &str = "failures_before_syn";
 
 impl Failure {
     pub(crate) fn json(self) -> Value {
         json!({"phase": self.phase, "reason": self.reason, "errno": self.errno.map(name)})
     }
 
-    /// What `start.blind` says where this failure is not seen.
+    /// The id in `start.blind` where this failure is not seen.
     pub(crate) fn excuse(self) -> Option<&'static str> {
         EXCUSES
             .iter()

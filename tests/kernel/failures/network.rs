@@ -369,7 +369,7 @@ fn a_caller_may_give_up_at_the_first_word() -> Result<()> {
     }
     let mut seen = world.finish()?;
     // Where errors are not seen as they are shown, nothing is left of this one.
-    let failure = match is_blind_to(&seen.start, "asked for the error and gave up")? {
+    let failure = match is_blind_to(&seen.start, "failure_reason_taken")? {
         true => ABANDONED,
         false => REFUSED,
     };

@@ -8,14 +8,10 @@ use tracer_tests::{expect, init};
 
 use super::{Attempt, Failure, NOT_LISTENING, REFUSED};
 
-/// Whether a run said at its start that it does not see what `words` tell.
-pub(crate) fn is_blind_to(start: &Value, words: &str) -> Result<bool> {
+/// Whether a run said at its start that it does not see what `id` names: see `start.blind[].id`.
+pub(crate) fn is_blind_to(start: &Value, id: &str) -> Result<bool> {
     let lines = start["blind"].as_array().context("start.blind")?;
-    let line = lines.iter().find(|line| {
-        line["what"]
-            .as_str()
-            .is_some_and(|what| what.contains(words))
-    });
+    let line = lines.iter().find(|line| line["id"] == id);
     if let Some(line) = line {
         let why = line["why"].as_str().unwrap_or_default();
         ensure!(!why.is_empty(), "blind without a reason: {line}");
@@ -138,8 +134,8 @@ impl Seen {
         failure: Failure,
         [of_it, by_it]: [Value; 2],
     ) -> Result<Option<Value>> {
-        if let Some(words) = failure.excuse()
-            && is_blind_to(&self.start, words)?
+        if let Some(id) = failure.excuse()
+            && is_blind_to(&self.start, id)?
         {
             // If it is told all the same, it is left over in the end.
             return Ok(None);

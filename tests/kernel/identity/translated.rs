@@ -161,7 +161,7 @@ fn by_a_program_of_a_control_group() -> Result<()> {
     group.take(client.pid())?;
     let mut tracer = Tracer::stream(&[])?;
     let start = tracer.wait_for("start", |event| event["event"] == "start")?;
-    if is_blind_to(&start, "what a process dialled where a program")? {
+    if is_blind_to(&start, "replaced_addresses")? {
         tracer.stop()?;
         return skip::not_here("redirects", "these hooks do not see what a process dialled");
     }

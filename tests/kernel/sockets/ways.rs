@@ -15,7 +15,7 @@ use tracer_tests::{
 };
 
 use crate::{
-    failures,
+    failures::{self, is_blind_to},
     watch::told,
     world::{World, counter, exchanged, namespace},
 };
@@ -477,8 +477,12 @@ fn mptcp() -> Result<()> {
     // Or all of it would have been nothing but TCP.
     let agreed = counter(&netns, "netstat", "MPTcpExt:", "MPCapableSYNACKRX")?;
     ensure!(agreed == 1, "{agreed} of one connection is MPTCP");
-    let blind = tracer.wait_for("the start line", |_| true)?["blind"].to_string();
-    ensure!(blind.contains("MPTCP"), "not said: {blind}");
+    let start = tracer.wait_for("the start line", |_| true)?;
+    ensure!(
+        is_blind_to(&start, "mptcp")?,
+        "not said: {}",
+        start["blind"]
+    );
     let events = told(tracer, &[&netns], &ends, 1)?;
     refused_once(dead, client.pid(), &events)?;
     for at in listeners {

@@ -266,7 +266,7 @@ pub fn judge(truth: &Truth, recording: &Recording<'_>, own: &[u64]) -> Result<Ju
         to,
         clock,
         sees_accept,
-        blind: start.blind.iter().map(|it| it.what.to_string()).collect(),
+        blind: start.blind.iter().map(|it| it.id.to_string()).collect(),
         judged,
     }
     .judge(truth, lines)
@@ -685,7 +685,7 @@ impl Court {
             }
         }
         let excuse = failed.why.excuse();
-        let is_unseen = excuse.is_some_and(|words| self.blind.iter().any(|it| it.contains(words)));
+        let is_unseen = excuse.is_some_and(|id| self.blind.iter().any(|it| it == id));
         if of.failed.is_empty() && is_within && !is_unseen {
             self.judged.untold(name, "a failure", format!("{failed:?}"));
         }

@@ -103,7 +103,7 @@ pub(super) struct Tracer<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Blind<'a> {
     #[serde(borrow)]
-    pub(super) what: Cow<'a, str>,
+    pub(super) id: Cow<'a, str>,
 }
 
 #[derive(Debug, Deserialize)]

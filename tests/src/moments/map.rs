@@ -43,7 +43,7 @@ struct Court<'a> {
     watched: Between,
     /// So many may not be told.
     missed: u64,
-    blind: String,
+    blind: &'a [Value],
 }
 
 impl<'a> Court<'a> {
@@ -65,7 +65,7 @@ impl<'a> Court<'a> {
                 latest: time("to")?,
             },
             missed: missed + hidden(2 * truth.lives.len()) as u64,
-            blind: coverage["blind"].to_string(),
+            blind: coverage["blind"].as_array().context("blind")?,
         })
     }
 
@@ -149,7 +149,9 @@ impl<'a> Court<'a> {
                 latest: failed.again.unwrap_or(failed.at.latest),
                 ..failed.at
             }));
-            let is_unseen = why.excuse().is_some_and(|words| self.blind.contains(words));
+            let is_unseen = why
+                .excuse()
+                .is_some_and(|id| self.blind.iter().any(|it| it["id"] == id));
             // Both ends may tell of one attempt, and it is one.
             let is_of_server = matches!(why, Why::NotListening | Why::AcceptQueueFull);
             if is_unseen || is_of_server {

@@ -72,12 +72,12 @@ impl Why {
         }
     }
 
-    /// What `start.blind` says where no hook sees it.
+    /// The id in `start.blind` where no hook sees it.
     pub(super) fn excuse(self) -> Option<&'static str> {
         match self {
-            Self::NoRoute => Some("attempts that fail before a SYN is made"),
-            Self::NotListening => Some("connections refused by this host"),
-            Self::AcceptQueueFull => Some("full accept queue"),
+            Self::NoRoute => Some("failures_before_syn"),
+            Self::NotListening => Some("not_listening"),
+            Self::AcceptQueueFull => Some("accept_queue_full"),
             Self::Refused | Self::Abandoned | Self::TimedOut => None,
         }
     }

@@ -45,6 +45,7 @@ const FATES: &[(&str, Fate)] = &[
     ("tracer.hooks", OneOf(&words::HOOKS)),
     ("tracer.kernel", Replaced),
     ("tracer.arch", OneOf(&words::MACHINES)),
+    ("blind[].id", Stays),
     ("blind[].what", Replaced),
     ("blind[].why", Replaced),
     ("connection.id", Stays),
@@ -254,6 +255,7 @@ fn nothing_that_a_stranger_wrote_is_left() {
             arch: evil.to_owned(),
         },
         blind: vec![Blind {
+            id: None,
             what: evil.into(),
             why: evil.into(),
         }],

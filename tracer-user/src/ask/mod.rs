@@ -38,7 +38,6 @@ pub use find::{WhoError, find};
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
 pub use proof::{Doubt, Proof, Verdict};
 pub use unseen::Unseen;
-pub(crate) use unseen::is_known as is_known_blind;
 pub use who::{Link, Who};
 
 use serde::Serialize;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::model::{Blind, HostCoverage};
+use crate::model::{Blind, BlindId, HostCoverage};
 
 /// A question, as far as it depends on what is not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ use Question::{Balance, Diff, Failures, Groups, Idle, Impact, RecoveryOrder, Ver
 /// Something that could have been part of the answer, and that could not be seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Unseen {
+    /// Its id; none of what is not watched anywhere, or what this version does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<BlindId>,
     /// What.
     pub what: String,
     /// Why it could not be seen.
@@ -69,100 +72,38 @@ const USES: &[Question] = &[Impact, Groups, RecoveryOrder, Idle, Balance, Diff, 
 /// What one remote is, by its names.
 const NAMED: &[Question] = &[Impact, Groups, Diff, Verify];
 
-/// The questions whose answer each `blind.what` may hide a part of. What is not in it may hide a part
-/// of any answer: other versions of tracer are blind to other things.
-pub(super) const BLIND: &[(&str, &[Question])] = &[
-    (
-        "the port of a socket that listens without having been bound, and that listen() failed",
-        &[Idle, Balance, Diff],
-    ),
-    (
-        "MPTCP connections as a whole; only their first subflows show",
-        &[Balance],
-    ),
-    (
-        "some of what happens while another task interrupts tracer's own programs",
-        EDGES,
-    ),
-    (
-        "now and then a failure of connect() without a SYN, where other threads are in the midst of connect()",
-        EDGES,
-    ),
-    (
-        "attempts that fail before a SYN is made, as for want of a route or by a policy of this host",
-        EDGES,
-    ),
-    (
-        "which process accepted a connection, until it reads from it or closes it",
-        ENDS,
-    ),
-    (
-        "which process accepted a connection, until it closes it",
-        ENDS,
-    ),
-    (
-        "who accepted a connection, until it closes, if that accept() was waiting before the start",
-        USES,
-    ),
-    (
-        "who accepted a connection, until it closes, where many processes wait in accept() at once",
-        USES,
-    ),
-    (
-        "why an attempt failed, where the kernel skips the run of a program",
-        &[Failures],
-    ),
-    (
-        "why an attempt failed, where its process asked for the error and gave up",
-        &[Failures],
-    ),
-    (
-        "connections turned away by a full accept queue of this host",
-        TURNED_AWAY,
-    ),
-    (
-        "connections refused by this host as nothing listens on their port",
-        TURNED_AWAY,
-    ),
-    (
-        "listeners and connections from before the start, until they end",
-        USES,
-    ),
-    (
-        "what open connections have carried, until they end",
-        &[Balance],
-    ),
-    (
-        "programs that processes run, and so executable and arguments of those gone within milliseconds",
-        ENDS,
-    ),
-    (
-        "control groups as they are made, and so the container of who is gone within milliseconds",
-        ENDS,
-    ),
-    (
-        "which network namespaces a user made, and so which names and addresses that user chose",
-        ENDS,
-    ),
-    (
-        "who made a control group, and so which names of units and containers a user chose",
-        ENDS,
-    ),
-    ("names that processes ask name servers for", NAMED),
-    (
-        "what a process dialled where a program of a control group replaces the address",
-        USES,
-    ),
-    ("translated addresses of other network namespaces", USES),
-    ("translated addresses of some network namespaces", USES),
-    ("translated addresses of new connections", USES),
-    ("translated addresses", USES),
-];
+/// The questions whose answer each may hide a part of.
+pub(super) fn hides(id: BlindId) -> &'static [Question] {
+    match id {
+        BlindId::UnboundListeners => &[Idle, Balance, Diff],
+        BlindId::Mptcp | BlindId::OpenTotals => &[Balance],
+        BlindId::InterruptedPrograms | BlindId::ConcurrentFailures | BlindId::FailuresBeforeSyn => {
+            EDGES
+        }
+        BlindId::AcceptorUntilRead
+        | BlindId::AcceptorUntilClose
+        | BlindId::Programs
+        | BlindId::NewCgroups
+        | BlindId::NetnsOwners
+        | BlindId::CgroupOwners => ENDS,
+        BlindId::AcceptorWaiting
+        | BlindId::AcceptorAmongMany
+        | BlindId::BeforeStart
+        | BlindId::ReplacedAddresses
+        | BlindId::TranslationsElsewhere
+        | BlindId::TranslationsOfSome
+        | BlindId::TranslationsOfNew
+        | BlindId::Translations => USES,
+        BlindId::FailureReasonSkipped | BlindId::FailureReasonTaken => &[Failures],
+        BlindId::AcceptQueueFull | BlindId::NotListening => TURNED_AWAY,
+        BlindId::Dns => NAMED,
+    }
+}
 
-/// Whether the answer to `question` may lack what this is.
-fn may_hide(what: &str, question: Question) -> bool {
-    let known = BLIND.iter().find(|(known, _)| *known == what);
-    known.is_none_or(|(_, questions)| questions.contains(&question))
+/// Whether the answer to `question` may lack what this is. What has no id may hide a part of any answer: other
+/// versions of tracer are blind to other things.
+fn may_hide(id: Option<BlindId>, question: Question) -> bool {
+    id.is_none_or(|id| hides(id).contains(&question))
 }
 
 /// What the answer to `question` about `hosts` may lack.
@@ -186,11 +127,6 @@ pub(super) fn of_two(
     let mut differing = differing(before, after);
     differing.extend(self::differing(after, before));
     blind(differing.into_iter(), question)
-}
-
-/// Whether `what` is something that a tracer of this version says it is blind to.
-pub(crate) fn is_known(what: &str) -> bool {
-    BLIND.iter().any(|(known, _)| *known == what)
 }
 
 /// What is blind in `one` and is not so in `other`: of the same host, or, of one that is only in `one`, of any
@@ -220,6 +156,7 @@ fn differing<'a>(one: &'a [HostCoverage], other: &'a [HostCoverage]) -> Vec<(&'a
 
 fn unwatched((what, why): (&str, &str)) -> Unseen {
     Unseen {
+        id: None,
         what: what.to_owned(),
         why: why.to_owned(),
         hosts: Vec::new(),
@@ -228,17 +165,20 @@ fn unwatched((what, why): (&str, &str)) -> Unseen {
 
 /// Each told once, in order, with the hosts that are blind to it.
 fn blind<'a>(all: impl Iterator<Item = (&'a str, &'a Blind)>, question: Question) -> Vec<Unseen> {
-    let mut by: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<&str>)> = BTreeMap::new();
-    for (host, it) in all.filter(|(_, it)| may_hide(&it.what, question)) {
-        let (why, hosts) = by.entry(&it.what).or_default();
-        why.insert(&it.why);
-        hosts.insert(host);
+    let mut by: BTreeMap<&str, Vec<(&str, &Blind)>> = BTreeMap::new();
+    for (host, it) in all.filter(|(_, it)| may_hide(it.id, question)) {
+        by.entry(&it.what).or_default().push((host, it));
     }
-    let unseen = by.into_iter().map(|(what, (why, hosts))| Unseen {
-        what: what.to_owned(),
+    let unseen = by.into_iter().map(|(what, there)| {
+        let hosts: BTreeSet<&str> = there.iter().map(|(host, _)| *host).collect();
         // Hosts may have different reasons: one of them, always the same.
-        why: why.first().copied().unwrap_or_default().to_owned(),
-        hosts: hosts.into_iter().map(str::to_owned).collect(),
+        let why = there.iter().map(|(_, it)| &*it.why).min();
+        Unseen {
+            id: there.iter().find_map(|(_, it)| it.id),
+            what: what.to_owned(),
+            why: why.unwrap_or_default().to_owned(),
+            hosts: hosts.into_iter().map(str::to_owned).collect(),
+        }
     });
     unseen.collect()
 }
@@ -247,57 +187,18 @@ fn blind<'a>(all: impl Iterator<Item = (&'a str, &'a Blind)>, question: Question
 mod tests {
     use super::*;
 
-    /// The string literals of `source`, with what stands before each.
-    fn literals(source: &str) -> Vec<(String, String)> {
-        let mut parts = source.split('"');
-        let mut found = Vec::new();
-        let mut before = parts.next();
-        while let (Some(code), Some(literal)) = (before, parts.next()) {
-            found.push((code.trim_end().to_owned(), literal.to_owned()));
-            before = parts.next();
-        }
-        found
-    }
-
-    fn between<'a>(source: &'a str, from: &str, to: &str) -> &'a str {
-        let (_, rest) = source.split_once(from).expect("the beginning");
-        rest.split_once(to).expect("the end").0
-    }
-
-    /// All that this version can be blind to, from where it is told.
-    fn told() -> BTreeSet<String> {
-        let plan = include_str!("../capture/plan.rs");
-        let of_plan = literals(between(plan, "\nfn blind(", "\n/// What stays invisible"))
-            .into_iter()
-            .filter(|(before, _)| before.ends_with("add(") || before.ends_with("=>"));
-        let of_parts = literals(between(plan, "\nfn lost_with(", "#[cfg(test)]"));
-        let conntrack = include_str!("../enrich/translations/conntrack/mod.rs");
-        let of_conntrack = literals(between(conntrack, "fn blind(", "#[cfg(test)]"))
-            .into_iter()
-            .filter(|(before, _)| before.ends_with(": &str ="));
-        let owners = include_str!("../enrich/owners.rs");
-        let of_owners = literals(between(owners, "fn blind(", "#[cfg(test)]"))
-            .into_iter()
-            .filter(|(before, _)| before.ends_with(": &str ="));
-        let all = of_plan.chain(of_parts).chain(of_conntrack).chain(of_owners);
-        all.map(|(_, literal)| literal).collect()
-    }
-
     #[test]
-    fn all_that_this_version_can_be_blind_to_is_in_the_table() {
-        let table: BTreeSet<String> = BLIND.iter().map(|(what, _)| (*what).to_owned()).collect();
-        assert_eq!(told(), table);
-        assert!(table.len() > 20 && table.len() == BLIND.len());
-        assert!(BLIND.iter().all(|(_, questions)| !questions.is_empty()));
+    fn whatever_is_hidden_is_hidden_from_some_question() {
+        assert!(BlindId::ALL.iter().all(|id| !hides(*id).is_empty()));
     }
 
     #[test]
     fn what_is_not_known_may_hide_any_answer() {
         for question in EDGES {
-            assert!(may_hide("what a later version is blind to", *question));
+            assert!(may_hide(None, *question));
         }
         // A use that a full queue turned away was none.
-        let full = "connections turned away by a full accept queue of this host";
+        let full = Some(BlindId::AcceptQueueFull);
         assert!(!may_hide(full, Idle) && may_hide(full, Failures));
     }
 }

@@ -4,7 +4,7 @@ use aya::maps::{MapData, MapError, PerCpuArray};
 use tracer_common::{Counts, Kind as KernelKind};
 
 use super::decode::Undecodable;
-use crate::model::{Coverage, Kind, Ledger, Loss, Lost, Tally, Timestamp};
+use crate::model::{Counter, Coverage, Ledger, Loss, Lost, Tally, Timestamp};
 
 /// Newtype for the right to be copied from the kernel byte by byte.
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ unsafe impl aya::Pod for PodCounts {}
 /// The kernel side's counters and our own.
 pub(super) struct Account {
     counts: PerCpuArray<MapData, PodCounts>,
-    /// What they were before the time that is told of, and what is nobody's event.
+    /// What they were before the interval of the capture, plus events that are left out.
     before: [Counts; KernelKind::COUNT],
     delivered: [u64; KernelKind::COUNT],
     undecodable: [u64; KernelKind::COUNT],
@@ -26,23 +26,23 @@ pub(super) struct Account {
     reported_until: Timestamp,
 }
 
-/// The kind of the public stream that a kind of the kernel side is.
-fn kind(kernel: usize) -> Option<Kind> {
+/// The counter of the model that a counter of the kernel side is.
+fn counter(kernel: usize) -> Option<Counter> {
     Some(match KernelKind(u32::try_from(kernel).ok()?) {
-        KernelKind::CONNECT => Kind::Connect,
-        KernelKind::ACCEPT => Kind::Accept,
-        KernelKind::CLOSE => Kind::Close,
-        KernelKind::FAIL => Kind::Fail,
-        KernelKind::LISTEN => Kind::Listen,
-        KernelKind::UNLISTEN => Kind::Unlisten,
-        KernelKind::EXISTING => Kind::Existing,
-        KernelKind::EXEC => Kind::Exec,
-        KernelKind::EXIT => Kind::Exit,
-        KernelKind::FORK => Kind::Fork,
-        KernelKind::CGROUP => Kind::Cgroup,
-        KernelKind::MESSAGE => Kind::Dns,
-        KernelKind::REDIRECT => Kind::Redirect,
-        KernelKind::TOTALS => Kind::Totals,
+        KernelKind::CONNECT => Counter::Connect,
+        KernelKind::ACCEPT => Counter::Accept,
+        KernelKind::CLOSE => Counter::Close,
+        KernelKind::FAIL => Counter::Fail,
+        KernelKind::LISTEN => Counter::Listen,
+        KernelKind::UNLISTEN => Counter::Unlisten,
+        KernelKind::EXISTING => Counter::Existing,
+        KernelKind::EXEC => Counter::Exec,
+        KernelKind::EXIT => Counter::Exit,
+        KernelKind::FORK => Counter::Fork,
+        KernelKind::CGROUP => Counter::Cgroup,
+        KernelKind::MESSAGE => Counter::Dns,
+        KernelKind::REDIRECT => Counter::Redirect,
+        KernelKind::TOTALS => Counter::Totals,
         _ => return None,
     })
 }
@@ -60,7 +60,7 @@ impl Account {
         }
     }
 
-    /// What was counted until now does not count.
+    /// Begins the account: subtracts all that was counted until now.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
@@ -71,12 +71,12 @@ impl Account {
         Ok(())
     }
 
-    /// Losses are told from `from` on.
+    /// The first loss is reported from `from` on.
     pub(super) fn begin_at(&mut self, from: Timestamp) {
         self.reported_until = from;
     }
 
-    /// An event was counted that is to be told by nobody.
+    /// Subtracts an event that was counted and is not to be reported.
     pub(super) fn leave_out(&mut self, kind: KernelKind) {
         if let Some(before) = self.before.get_mut(kind.0 as usize) {
             before.seen += 1;
@@ -117,11 +117,11 @@ impl Account {
     pub(super) fn tallies(&self) -> Result<Ledger<Tally>, MapError> {
         let mut tallies = Ledger::default();
         for index in 0..KernelKind::COUNT {
-            let Some(tally) = kind(index).and_then(|kind| tallies.get_mut(kind)) else {
+            let Some(counter) = counter(index) else {
                 continue;
             };
             let (sum, before) = (self.sum(index)?, &self.before[index]);
-            *tally = Tally {
+            *tallies.get_mut(counter) = Tally {
                 seen: sum.seen.saturating_sub(before.seen),
                 delivered: self.delivered[index],
                 lost: Lost {

@@ -17,9 +17,9 @@ use aya::{
 use tracer_common::Offsets;
 
 use super::{
-    Options,
     facts::Types,
     home,
+    options::Options,
     plan::{Attachment, HookSet, Part, Plan, Plans, Program},
     span,
 };
@@ -41,13 +41,13 @@ pub struct Failed {
     pub why: String,
 }
 
-/// Programs at work.
+/// Programs that are attached.
 pub(super) struct Attached {
     pub(super) ebpf: Ebpf,
     pub(super) plan: Plan,
 }
 
-/// Why no programs are at work.
+/// Why no programs are attached.
 pub(super) enum AttachError {
     /// The maps, which all hook sets share, cannot be made.
     Maps { denied: bool, why: String },
@@ -102,8 +102,7 @@ fn kept<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
-/// Tries the candidates of `plans` in their order and keeps the first that works whole and
-/// passes `check`.
+/// Tries the candidates of `plans` in order and keeps the first that loads whole and passes `check`.
 ///
 /// # Errors
 /// If the maps cannot be made; else what failed of each candidate, if none works.
@@ -235,7 +234,7 @@ fn load_all(ebpf: &mut Ebpf, plan: &Plan, btf: &OfFunctions<'_>) -> Result<(), (
     };
     thread::scope(|scope| {
         for _ in 1..LOADERS {
-            // One that is not to be had leaves its work to the others.
+            // If a thread cannot be started, the others do its work.
             let _ = thread::Builder::new().spawn_scoped(scope, take_turns);
         }
         take_turns();
@@ -252,7 +251,7 @@ fn refused(program: &Program, error: &ProgramError) -> (Program, String) {
     (*program, why)
 }
 
-/// Attaches the programs that watch for replaced addresses, which the others do without.
+/// Attaches the redirect probes, which no other program depends on.
 ///
 /// # Errors
 /// What the kernel said of which program.
@@ -332,12 +331,12 @@ fn attach_program(
         Attachment::Tracepoint(category, name) => <&mut TracePoint>::try_from(program)?
             .attach(category, name)
             .map(drop),
-        // A look around attaches it for as long as it takes.
+        // A scan attaches it for as long as it takes.
         Attachment::Iterator(_) | Attachment::OnDemand => Ok(()),
     }
 }
 
-/// The kernel's reason in one line; the verifier's story goes to the log.
+/// The kernel's reason in one line; the verifier's log goes to tracer's log.
 fn reason(error: &ProgramError) -> String {
     if let ProgramError::LoadError {
         io_error,

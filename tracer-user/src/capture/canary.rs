@@ -1,5 +1,5 @@
-//! A connection of our own at the start, of which everything is known: what the programs
-//! tell of it must be the truth. A hook set that gets it wrong is not used.
+//! The start-up check: a connection of our own, of which everything is known. What the programs report of it must
+//! be the truth. A hook set that gets it wrong is not used.
 //!
 //! **Nobody else can be taken for it, nor get in its way.** It is made in a network namespace of its own,
 //! by a thread that is there for nothing else; the namespace goes with it. It is made ahead, as that waits for
@@ -7,8 +7,8 @@
 //! it is known by the addresses and ports of both its ends, which are held meanwhile, and what is known
 //! to be of another process does not count.
 //!
-//! It is over before the time begins that is told of. Other tracers on this host know it by its
-//! address, and tell nobody either.
+//! It is over before the interval of the capture begins. Other tracers on this host know it by its address, and
+//! do not report it either.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -32,7 +32,10 @@ use rustix::{
 };
 use tracer_common::{Connection, Direction, Flow, Kind, Process, Source};
 
-use super::{Facts, decode, decode::Record};
+use super::{
+    decode::{self, Record},
+    facts::Facts,
+};
 use crate::procfs::{Proc, Stat};
 
 /// How long the loopback may take, and then the records.
@@ -47,7 +50,7 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 84, 82, 67);
 /// How many connections may wait for its listener. Nobody else asks for this many there.
 const BACKLOG: u32 = 84;
 
-/// What really happened.
+/// The truth.
 struct Song {
     netns: u32,
     /// Nobody else is in that namespace.
@@ -214,7 +217,7 @@ fn raise_loopback() -> io::Result<()> {
     }
 }
 
-/// Listens, connects, says something, closes.
+/// Listens, connects, sends something, closes.
 fn converse(is_alone: bool) -> io::Result<Song> {
     let netns = netns_of_this_thread().ok_or(io::ErrorKind::Unsupported)?;
     let at = SocketAddr::from((ADDRESS, 0));

@@ -68,7 +68,7 @@ impl Run {
             name: "web-1".to_owned(),
         });
         interpreter.clock = Clock::started_at(BOOT_NS);
-        interpreter.settled = true;
+        interpreter.settle();
         Self(interpreter)
     }
 

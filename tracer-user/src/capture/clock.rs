@@ -4,8 +4,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::{model::Timestamp, procfs};
 
-/// A step or drift of the wall clock smaller than this keeps the old relation, so that
-/// the times of one connection stay consistent with each other.
+/// A step or drift of the wall clock smaller than this is ignored, so that the times of one connection stay
+/// consistent.
 const TOLERANCE_NS: i128 = 1_000_000;
 /// The clocks are read one after the other, and this process may be interrupted between
 /// them: of so many readings the tightest counts.
@@ -29,7 +29,7 @@ impl Clock {
         let tightest = (0..READINGS)
             .map(|_| reading())
             .min_by_key(|(width, _)| *width);
-        // The programs do not tell the time since boot as a time namespace does.
+        // The programs are not subject to the offset of a time namespace.
         let moved = i128::from(procfs::boot_offset_ns());
         Self {
             boot_to_wall_ns: tightest.map_or(0, |(_, difference)| difference + moved),
@@ -59,7 +59,7 @@ impl Clock {
     }
 }
 
-/// The time as the programs tell it, nanoseconds since boot, suspend included.
+/// The time by the programs' clock, nanoseconds since boot, suspend included.
 pub(super) fn now_ns() -> u64 {
     let now = nanoseconds(ClockId::Boottime) - i128::from(procfs::boot_offset_ns());
     u64::try_from(now).unwrap_or(0)

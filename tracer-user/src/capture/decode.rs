@@ -9,7 +9,7 @@ use tracer_common::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout};
 
-/// A record of the kernel side, where it lies.
+/// A record of the kernel side, borrowed from the ring buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Record<'a> {
     Connect(&'a Opened),
@@ -64,8 +64,7 @@ pub(super) struct Undecodable {
     pub(super) len: usize,
 }
 
-/// Reads one record, which lies at a multiple of eight: as the kernel has it in the ring, and
-/// [`RecordBytes`] elsewhere.
+/// Reads one record, aligned to eight bytes: as the kernel aligns it in the ring, and [`RecordBytes`] elsewhere.
 pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, Undecodable> {
     let kind = Header::ref_from_prefix(bytes).map(|(header, _)| header.kind);
     let record = kind.as_ref().ok().and_then(|kind| match *kind {
@@ -96,7 +95,7 @@ fn see<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Option<&T> {
     T::ref_from_bytes(bytes).ok()
 }
 
-/// Bytes out of the ring, to be looked at later.
+/// A copy of a record, to be read later.
 pub(crate) struct RecordBytes {
     words: Box<[u64]>,
     len: usize,

@@ -184,8 +184,7 @@ pub enum TypesError {
 }
 
 impl Facts {
-    /// Looks at the running kernel and this process. Never fails: what cannot be
-    /// found out is a fact too.
+    /// Reads the running kernel and this process. Never fails: what cannot be found out is a fact too.
     pub fn gather() -> Self {
         let uname = rustix::system::uname();
         Self {
@@ -211,7 +210,7 @@ impl Facts {
 fn preemption(version: &str, modes: Option<String>) -> bool {
     let has = |word: &str| version.split_ascii_whitespace().any(|it| it == word);
     if has("PREEMPT_DYNAMIC") {
-        // Where it cannot be read: as distributions set it.
+        // If it cannot be read: as distributions set it.
         return modes.is_some_and(|modes| modes.contains("(full)") || modes.contains("(lazy)"));
     }
     has("PREEMPT") || has("PREEMPT_RT") || has("PREEMPT_LAZY") || has("PREEMPT(full)")

@@ -1,5 +1,5 @@
-//! Which network namespace is the host's own: most sockets are in it, of those nobody needs to ask whose it
-//! is, and what root has there has room of its own.
+//! Which network namespace is the host's own. Most sockets are in it, so the owner of theirs need not be looked up;
+//! and root's sockets there have room of their own.
 
 use std::{
     fs::File,
@@ -16,7 +16,7 @@ const NS_GET_USERNS: libc::Ioctl = 0xb701;
 /// namespace on every host.
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
 
-/// The network namespace of the first process; where that may not be asked, that of tracer.
+/// The network namespace of process 1; if that may not be read, that of tracer.
 const OWN: [&str; 2] = ["/proc/1/ns/net", "/proc/self/ns/net"];
 
 /// Inode number of the host's own network namespace, if it belongs to the first user namespace, and so

@@ -1,16 +1,17 @@
-//! Openings that are held back for a moment, as most connections of a busy host are over before anybody
-//! looks: an end says all that its opening did. For those who count connections and show no opening
-//! by itself.
+//! Buffers open records until the ring buffer is drained. If the close record arrives in the same drain, the
+//! open record is dropped, since the close repeats it. For consumers that count connections and show no
+//! opening by itself.
 
 use foldhash::HashMap;
 use tracer_common::{Connection, Direction, Kind, Opened, Process, Source};
 
 use super::decode::Record;
+use crate::model::Take;
 
-/// Which end of which connection: by the sequence numbers of its handshake, and when it began.
-type End = (u64, u64, u8);
+/// One endpoint of one connection: by the sequence numbers of its handshake, and when it began.
+type Endpoint = (u64, u64, u8);
 
-fn end(connection: &Connection) -> End {
+fn endpoint(connection: &Connection) -> Endpoint {
     let Direction(direction) = connection.direction;
     (connection.handshake, connection.begun_ns, direction)
 }
@@ -22,66 +23,77 @@ fn says_who_opened(opener: &Process, closer: &Process) -> bool {
     !is_seen || (opener.tgid, opener.start_ns) == (closer.tgid, closer.start_ns)
 }
 
-/// Most that are held back.
+/// The most that are buffered.
 const MAX_HELD: usize = 16 << 10;
 
-/// Openings whose ends were not told of yet, in their order.
+/// Whether a record is buffered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// It is, for now.
+    Held,
+    /// It is not: it is to be told now.
+    Passed,
+}
+
+/// Buffered openings, in their order.
 #[derive(Default)]
 pub(super) struct Openings {
-    /// None in the place of one that is over.
+    /// None in the place of one that was dropped.
     held: Vec<Option<(Kind, Opened)>>,
-    places: HashMap<End, usize>,
-    /// How many were over before they were told of.
+    places: HashMap<Endpoint, usize>,
+    /// How many were dropped.
     pub(super) folded: u64,
 }
 
 impl Openings {
-    /// Whether `record` is held back. Before any that is neither an opening nor an end, those that
-    /// are held go to `tell`: it may be about them.
+    /// Buffers `record` if it is an opening. Before any that is neither an opening nor a close, the buffer is
+    /// flushed to `tell`: the record may be about them.
     pub(super) fn hold(
         &mut self,
         record: &Record<'_>,
-        tell: impl FnMut(&Record<'_>) -> bool,
-    ) -> bool {
+        tell: impl FnMut(&Record<'_>) -> Take,
+    ) -> Hold {
         match *record {
             Record::Connect(opened) | Record::Accept(opened) if self.held.len() < MAX_HELD => {
-                let end = end(&opened.connection);
+                let endpoint = endpoint(&opened.connection);
                 // Of some the handshake was not seen.
-                if end.0 != 0 && !self.places.contains_key(&end) {
-                    self.places.insert(end, self.held.len());
+                if endpoint.0 != 0 && !self.places.contains_key(&endpoint) {
+                    self.places.insert(endpoint, self.held.len());
                     self.held.push(Some((record.kind(), *opened)));
-                    return true;
+                    return Hold::Held;
                 }
             }
             Record::Close(ended) => {
-                let end = end(&ended.connection);
-                let Some(place) = self.places.get(&end).copied() else {
-                    return false;
+                let endpoint = endpoint(&ended.connection);
+                let Some(place) = self.places.get(&endpoint).copied() else {
+                    return Hold::Passed;
                 };
                 let is_whole = |opened: &(Kind, Opened)| {
                     says_who_opened(&opened.1.connection.process, &ended.connection.process)
                 };
                 if self.held[place].as_ref().is_some_and(is_whole) {
-                    self.places.remove(&end);
+                    self.places.remove(&endpoint);
                     self.held[place] = None;
                     self.folded += 1;
-                    return false;
+                    return Hold::Passed;
                 }
             }
-            // One that was told of before says nothing of those that are held.
-            Record::Totals(carried) if !self.places.contains_key(&end(&carried.connection)) => {
-                return false;
+            // It is about another connection than the buffered ones.
+            Record::Totals(carried)
+                if !self.places.contains_key(&endpoint(&carried.connection)) =>
+            {
+                return Hold::Passed;
             }
             // It is about a process that has done nothing yet.
-            Record::Fork(_) => return false,
+            Record::Fork(_) => return Hold::Passed,
             _ => {}
         }
         self.release(tell);
-        false
+        Hold::Passed
     }
 
-    /// Hands what is held back to `tell`. Whether that has enough does not matter: there are few.
-    pub(super) fn release(&mut self, mut tell: impl FnMut(&Record<'_>) -> bool) {
+    /// Flushes the buffer to `tell`, also when that is full: there are few.
+    pub(super) fn release(&mut self, mut tell: impl FnMut(&Record<'_>) -> Take) {
         self.places.clear();
         for (kind, opened) in self.held.drain(..).flatten() {
             tell(&match kind {
@@ -142,15 +154,15 @@ mod tests {
             }
             let mut tell = |record: &Record<'_>| {
                 told.push((record.kind(), handshake_of(record)));
-                true
+                Take::More
             };
-            if !openings.hold(&record, &mut tell) {
+            if openings.hold(&record, &mut tell) == Hold::Passed {
                 tell(&record);
             }
         }
         openings.release(|record| {
             told.push((record.kind(), handshake_of(record)));
-            true
+            Take::More
         });
         told
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustix::thread::CapabilitySet;
 
-use super::{Facts, facts::TypesError};
+use super::facts::{Facts, TypesError};
 
 /// Something that keeps tracer from watching this host.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-//! What the kernel counts of our programs: how often they ran and for how long, and how
-//! often it did not run them when it should have.
+//! What the kernel counts of our programs: runs, run time, and skipped runs.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -51,8 +50,8 @@ pub(super) fn costs(ebpf: &Ebpf) -> Vec<ProgramCost> {
         .collect()
 }
 
-/// Whether any program of the host may replace the address that a process dials. Also where the
-/// kernel does not tell (it wants `CAP_SYS_ADMIN`).
+/// Whether any program of the host may replace the address of a connect(). True also where the kernel does not
+/// tell (it wants `CAP_SYS_ADMIN`).
 pub(super) fn may_redirect() -> bool {
     let redirects = ProgramType::CgroupSockAddr.into();
     loaded_programs().any(|program| program.map_or(true, |it| it.program_type() == redirects))

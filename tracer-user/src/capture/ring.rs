@@ -8,14 +8,24 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
-/// How long a record may wait when there are few: short enough that of a process that is told of
-/// something is left to be read in /proc.
+use crate::model::Take;
+
+/// How long a record may wait under low load: short enough that a process reported by the kernel is usually
+/// still in /proc.
 const TICK: Duration = Duration::from_millis(10);
-/// And when there are many, all of processes that are known: each look takes the processor's caches
-/// away from those who work there.
+/// The interval under load when no new process appears: each wake-up evicts CPU caches.
 const BUSY_TICK: Duration = Duration::from_millis(40);
-/// Records in a [`TICK`] that are many.
+/// Load: records per [`TICK`].
 const BUSY_RECORDS: u128 = 250;
+
+/// What a drain leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Nothing.
+    Empty,
+    /// There may be more.
+    More,
+}
 
 /// The reader's end of the ring buffer.
 pub(super) struct Ring {
@@ -24,7 +34,7 @@ pub(super) struct Ring {
     /// Records read since `since`.
     read: u64,
     since: Instant,
-    /// A process came up since that was not known.
+    /// A process appeared since that was not known.
     hurries: bool,
 }
 
@@ -46,9 +56,8 @@ impl Ring {
         })
     }
 
-    /// Waits until it is worth looking. Readiness is edge-triggered, and forgotten
-    /// here at once: a wake-up that came too early costs nothing, as the timer looks
-    /// again anyway.
+    /// Waits until it is worth draining. Readiness is edge-triggered and cleared here at once: a wake-up that
+    /// came too early costs nothing, as the timer fires anyway.
     pub(super) async fn ready(&mut self) {
         self.pace();
         tokio::select! {
@@ -61,12 +70,13 @@ impl Ring {
         }
     }
 
-    /// To be told that a process was not known: others that are new may follow, and not last long.
+    /// Keeps the short interval for now: a process was not known, and others that are new may follow and not
+    /// last long.
     pub(super) fn hurry(&mut self) {
         self.hurries = true;
     }
 
-    /// Has the timer come later if there were many records since it came last.
+    /// Picks the interval by the load since the last tick.
     fn pace(&mut self) {
         if self.read == 0 {
             return;
@@ -79,16 +89,15 @@ impl Ring {
         }
     }
 
-    /// Hands records to `each` until it wants no more, or there are none. Tells whether
-    /// there may be more.
-    pub(super) fn drain(&mut self, mut each: impl FnMut(&[u8]) -> bool) -> bool {
+    /// Hands records to `each` until it is full, or none are left.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&[u8]) -> Take) -> Drained {
         let ring = self.buffer.get_mut();
         while let Some(record) = ring.next() {
             self.read += 1;
-            if !each(&record) {
-                return true;
+            if each(&record) == Take::Full {
+                return Drained::More;
             }
         }
-        false
+        Drained::Empty
     }
 }

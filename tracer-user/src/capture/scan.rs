@@ -1,8 +1,8 @@
-//! Looks at what is there: at the start, and again now and then for what was missed.
+//! Scans for pre-existing and missed sockets: at the start, and at every rescan.
 //!
-//! The looking is done by programs in the kernel, which see every descriptor of every
-//! process, in all namespaces, and report what no hook told of through the ring buffer,
-//! in order with everything else. Here they are only set going.
+//! Programs in the kernel do the work. They see every descriptor of every process, in all namespaces, and
+//! report sockets that no hook reported through the ring buffer, in order with everything else. Here they are
+//! only started.
 
 use std::{
     fs::File,
@@ -30,8 +30,7 @@ struct PodConnection(tracer_common::Connection);
 // SAFETY: `Connection` is `repr(C)` of integers only, without padding.
 unsafe impl aya::Pod for PodConnection {}
 
-/// A look around that is under way, in a thread of its own: a host may have millions of
-/// descriptors.
+/// A scan that is under way, on a thread of its own: a host may have millions of descriptors.
 pub(super) struct Scan {
     thread: JoinHandle<()>,
     listeners: Arc<AtomicBool>,
@@ -39,7 +38,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Sets it going.
+    /// Starts a scan for listeners and connections.
     ///
     /// # Errors
     /// If the kernel refuses, or no thread can be started.
@@ -48,7 +47,7 @@ impl Scan {
         Self::look(ebpf, Some(connections))
     }
 
-    /// Sets one going for those who listen alone: who holds the sockets whose owners have ended.
+    /// Starts a scan for listeners alone: who holds the sockets whose owners have ended.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -57,7 +56,7 @@ impl Scan {
     }
 
     fn look(ebpf: &mut Ebpf, connections: Option<File>) -> Result<Self, String> {
-        // Who listens first: it proves the direction of connections.
+        // Listeners first: they prove the direction of connections.
         let listeners = open(ebpf, "scan_listeners")?;
         let is_for_all = connections.is_some();
         let known = Arc::new(AtomicBool::new(false));
@@ -79,13 +78,12 @@ impl Scan {
         })
     }
 
-    /// Whether it is for connections, too.
+    /// Whether it scans for connections, too.
     pub(super) fn is_for_all(&self) -> bool {
         self.is_for_all
     }
 
-    /// Whether all who listen have been found, which is what accepted connections are
-    /// attributed by.
+    /// Whether all listeners have been found: accepted connections are attributed to their owners.
     pub(super) fn knows_listeners(&self) -> bool {
         self.listeners.load(Ordering::Acquire) || self.is_over()
     }
@@ -156,17 +154,16 @@ impl Table {
         begun.map(|(_, connection)| connection.0.begun_ns).max()
     }
 
-    /// The addresses of their sockets. Entries come and go meanwhile: what is passed over has its turn
+    /// The kernel addresses of their sockets. Entries come and go meanwhile: one that is skipped has its turn
     /// next time, and some may be there twice.
     pub(super) fn sockets(&self) -> Vec<u64> {
-        // Should one go right before the next is asked for, the kernel begins anew: not for ever.
+        // If the last key was removed meanwhile, the kernel starts over: the limit ends that.
         let keys = self.map.keys().map_while(Result::ok);
         keys.take(2 * self.room).collect()
     }
 }
 
-/// Has the kernel side look at every connection in its table, and report those that are
-/// over.
+/// Has the kernel side examine every connection in its table, and report those that are over.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -180,7 +177,7 @@ pub(super) fn examine(ebpf: &Ebpf) -> Result<(), ProgramError> {
     Ok(())
 }
 
-/// Runs a program that is nowhere attached.
+/// Runs a program that is attached nowhere (`BPF_PROG_TEST_RUN`).
 ///
 /// # Errors
 /// If the kernel refuses.

@@ -1,4 +1,4 @@
-//! Who had no more room in the kernel side's tables, and when that is over.
+//! Tables of the kernel side that were full: for whom, and when that is over.
 
 use aya::{
     Ebpf,
@@ -6,33 +6,33 @@ use aya::{
 };
 use tracer_common::share;
 
-use crate::model::{Kind, Ledger, Tally};
+use crate::model::{Counter, Ledger, Tally};
 
-/// The user who was refused room in the table of connections last, or the first of a block of users; none if nobody
-/// was, or if it was root's or is not known.
+/// The user who was last refused room in the table of connections, or the first of a block of users; none if
+/// nobody was, or if it was root or is not known.
 pub(super) fn refused(ebpf: &Ebpf) -> Option<u32> {
     let map = ebpf.map("REFUSED")?;
     let payers: Array<_, u32> = Array::try_from(map).ok()?;
     share::user(payers.get(&0, 0).ok()?)
 }
 
-/// What there was no room for in the table of connections until some moment.
+/// What found no room in the table of connections until some moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct WithoutRoom {
     /// How often an entry was not made, also of attempts that are not decided yet.
     overflows: u64,
-    /// Events that could not be told for want of one.
+    /// Events that were lost for want of an entry.
     untold: u64,
 }
 
 impl WithoutRoom {
-    /// Where one of the two cannot be asked, it is as if there was no end of them.
+    /// A number that cannot be read counts as the greatest.
     pub(super) fn of(overflows: Option<u64>, tallies: Option<&Ledger<Tally>>) -> Self {
         // Listeners have a table of their own, and whoever has too many of them may keep them: each look
         // around counts these.
         let untold = tallies.map(|all| {
             all.iter()
-                .filter(|(kind, _)| !matches!(kind, Kind::Listen | Kind::Unlisten))
+                .filter(|(counter, _)| !matches!(counter, Counter::Listen | Counter::Unlisten))
                 .map(|(_, tally)| tally.lost.table_full)
                 .fold(0, u64::saturating_add)
         });
@@ -42,19 +42,18 @@ impl WithoutRoom {
         }
     }
 
-    /// If nothing more had no room by the time of `now`, and something had none before: how often an entry was not
-    /// made, until this moment.
+    /// How often an entry was not made until `now`, if that happened before and not since.
     pub(super) fn is_all(self, now: Self) -> Option<u64> {
         let is_all = self == now && self.overflows != u64::MAX && self.untold != u64::MAX;
         (is_all && self.overflows > 0).then_some(self.overflows)
     }
 }
 
-/// The map that counts how often the table of connections had no room, and after how many of these there was room for
-/// all again.
+/// The map that counts how often the table of connections was full, and after how many of these a scan found room
+/// for all again.
 const OVERFLOWS: &str = "OVERFLOWS";
 
-/// How often the table of connections had no room until now.
+/// How often the table of connections was full until now.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -65,8 +64,8 @@ pub(super) fn overflows(ebpf: &Ebpf) -> Result<u64, MapError> {
     Array::<_, u64>::try_from(map)?.get(&0, 0)
 }
 
-/// All that had no room is over or found room, if there was room ever since the first `overflows`: then a socket without
-/// an entry in the table of connections is one that is older than the programs, and no longer one that may not have fit.
+/// Says that after the first `overflows` a scan found room for all: from here on a socket without an entry is
+/// older than the programs, not one that did not fit.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -81,11 +80,10 @@ pub(super) fn recover(ebpf: &mut Ebpf, overflows: u64) -> Result<(), MapError> {
 mod tests {
     use super::*;
 
-    fn lost(losses: &[(Kind, u64)]) -> Ledger<Tally> {
+    fn lost(losses: &[(Counter, u64)]) -> Ledger<Tally> {
         let mut tallies = Ledger::<Tally>::default();
-        for (kind, table_full) in losses {
-            let tally = tallies.get_mut(*kind).expect("a kind of the kernel's");
-            tally.lost.table_full = *table_full;
+        for (counter, table_full) in losses {
+            tallies.get_mut(*counter).lost.table_full = *table_full;
         }
         tallies
     }
@@ -93,18 +91,18 @@ mod tests {
     #[test]
     fn what_is_full_is_so_until_a_look_around_finds_room_for_all() {
         let of = |overflows, losses: &[_]| WithoutRoom::of(Some(overflows), Some(&lost(losses)));
-        let before = of(7, &[(Kind::Fail, 5)]);
+        let before = of(7, &[(Counter::Fail, 5)]);
         assert_eq!(before.is_all(before), Some(7));
         // Attempts that are not decided yet had no room: no event was lost.
-        assert_eq!(before.is_all(of(8, &[(Kind::Fail, 5)])), None);
-        assert_eq!(before.is_all(of(7, &[(Kind::Fail, 6)])), None);
+        assert_eq!(before.is_all(of(8, &[(Counter::Fail, 5)])), None);
+        assert_eq!(before.is_all(of(7, &[(Counter::Fail, 6)])), None);
         assert_eq!(
-            before.is_all(of(7, &[(Kind::Fail, 5), (Kind::Existing, 1)])),
+            before.is_all(of(7, &[(Counter::Fail, 5), (Counter::Existing, 1)])),
             None
         );
         // Who has too many listeners keeps them for good.
         assert_eq!(
-            before.is_all(of(7, &[(Kind::Fail, 5), (Kind::Listen, 100)])),
+            before.is_all(of(7, &[(Counter::Fail, 5), (Counter::Listen, 100)])),
             Some(7)
         );
         // Nothing was full; and what cannot be asked says nothing.

@@ -1,6 +1,6 @@
-//! The time that is told of. The programs are attached and detached one by one, over up to seconds;
-//! what they tell begins and ends for all of them at one moment each. That is set while it is yet to
-//! come, so every processor knows it when it comes.
+//! The interval of a capture. Programs are attached and detached one by one, over up to seconds, but what they
+//! report begins and ends at one moment each. Both moments are set ahead of time, so every processor knows
+//! them when they come.
 
 use std::{
     thread,
@@ -16,10 +16,9 @@ use tracer_common::Span;
 
 use super::clock;
 
-/// How long before the moment it is set. Should that take longer, as this process may have to wait
-/// for a processor, twice as long is tried.
+/// How far ahead a moment is set. If this process is scheduled too late for that, twice as far is tried.
 const LEAD: Duration = Duration::from_millis(1);
-/// How often that.
+/// How many times.
 const TRIES: u32 = 8;
 
 /// Newtype for the right to be copied to the kernel byte by byte.
@@ -30,7 +29,7 @@ struct PodSpan(Span);
 // SAFETY: `Span` is `repr(C)` of `u64`s only: no padding, no pointers.
 unsafe impl Pod for PodSpan {}
 
-/// Has the programs that are about to be attached tell what nobody counts, for a check of them.
+/// Lets the programs that are about to be attached report at once, uncounted, for the start-up check.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -55,17 +54,17 @@ impl Switch {
         })
     }
 
-    /// Whether what happened at `time_ns`, nanoseconds since boot, is told of.
+    /// Whether `time_ns`, nanoseconds since boot, lies in the interval.
     pub(super) fn covers(&self, time_ns: u64) -> bool {
         (self.span.from_ns..self.span.until_ns).contains(&time_ns)
     }
 
-    /// Whether `time_ns` lies after what is told of.
+    /// Whether `time_ns` lies after the interval.
     pub(super) fn is_over(&self, time_ns: u64) -> bool {
         time_ns >= self.span.until_ns
     }
 
-    /// Sets the moment from which on all programs tell, and waits for it. Before each attempt
+    /// Sets the beginning of the interval, and waits for it. Before each attempt
     /// `count` reads the kernel's counters, which begin there. Returns the moment, nanoseconds since
     /// boot.
     ///
@@ -93,8 +92,7 @@ impl Switch {
         Ok(self.span.from_ns)
     }
 
-    /// Sets the moment from which on no program tells anything, and waits until all that
-    /// happened before is in the ring buffer. Returns the moment, nanoseconds since boot.
+    /// Sets the end of the interval, and waits until all that happened before is in the ring buffer. Returns the moment, nanoseconds since boot.
     ///
     /// # Errors
     /// If the kernel refuses.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::param::page_size;
 
-use crate::model::Timestamp;
+use crate::{host, model::Timestamp};
 
 /// Largest ring: 1 GiB.
 const MAX_RING_BYTES: u64 = 1 << 30;
@@ -36,9 +36,7 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
                 .to_owned()
         })?;
     let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
-    Ok(Timestamp::from_ns(
-        Timestamp::now().as_ns().saturating_sub(ago),
-    ))
+    Ok(Timestamp::from_ns(host::now().as_ns().saturating_sub(ago)))
 }
 
 /// The size of a ring buffer: what the kernel accepts.

@@ -6,7 +6,7 @@ use std::{fs, num::NonZeroUsize, os::unix::fs::MetadataExt as _, path::Path};
 use lru::LruCache;
 
 use super::cgroups::{Mount, mounts};
-use crate::model::Blind;
+use crate::model::{Blind, BlindId};
 
 /// How many folders are remembered for when they are gone; those that were not asked about for longest go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(8 << 10).unwrap();
@@ -49,13 +49,10 @@ impl Owners {
 
     /// What cannot be seen, if it is nothing of any hierarchy: a host has v2, or those of v1 alone.
     pub(super) fn blind(&self) -> Option<Blind> {
-        const WHAT: &str =
-            "who made a control group, and so which names of units and containers a user chose";
-        self.hierarchies.is_empty().then(|| Blind {
-            what: WHAT.into(),
-            why: "no hierarchy of control groups is mounted from its root on where tracer runs"
-                .into(),
-        })
+        const WHY: &str =
+            "no hierarchy of control groups is mounted from its root on where tracer runs";
+        let is_blind = self.hierarchies.is_empty();
+        is_blind.then(|| Blind::new(BlindId::CgroupOwners, WHY))
     }
 
     /// The user `uid` made the group of v2 at `path`, and so chose its name.

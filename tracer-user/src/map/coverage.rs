@@ -250,8 +250,10 @@ impl Watched {
         let at = self.absorb(at);
         let run = &mut self.runs[at];
         run.written = stop.lines;
-        for (kind, tally) in stop.totals.iter() {
-            run.count(kind, i64::try_from(tally.delivered).unwrap_or(i64::MAX));
+        for (counter, tally) in stop.totals.iter() {
+            if let Some(kind) = counter.kind() {
+                run.count(kind, i64::try_from(tally.delivered).unwrap_or(i64::MAX));
+            }
         }
         let told = run.told.take().unwrap_or_default();
         let (from, to) = (run.from, run.to);
@@ -492,6 +494,7 @@ fn blind<'a>(all: impl Iterator<Item = &'a Blind>) -> Vec<Blind> {
         }
         if blind.len() == MAX_BLIND {
             blind.push(Blind {
+                id: None,
                 what: "more than is kept of what cannot be seen".into(),
                 why: "the recording names too much".into(),
             });

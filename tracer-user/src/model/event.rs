@@ -2,14 +2,14 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
-    Connection, Coverage, Evidence, ExitStatus, Failure, Host, Ledger, Listener, Lost, Process,
-    Repaired, Tally, Timestamp,
+    Blind, Connection, Cost, Coverage, Evidence, ExitStatus, Failure, Host, Ledger, Listener, Lost,
+    Process, Repaired, Tally, Timestamp,
 };
 
-/// What an event reports.
+/// What an event reports: the word of its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// First line.
@@ -34,14 +34,6 @@ pub enum Kind {
     Exec,
     /// A process is over.
     Exit,
-    /// A process made another one; no line of its own.
-    Fork,
-    /// A control group was made; no line of its own.
-    Cgroup,
-    /// A process said something to a name server, or heard from it; no line of its own.
-    Dns,
-    /// The address that a process dialled was replaced; no line of its own.
-    Redirect,
     /// Events were lost.
     Loss,
     /// Last line.
@@ -49,7 +41,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind that has lines, in the order of a life.
+    /// Every kind, in the order of a life.
     pub const ALL: [Self; 13] = [
         Self::Start,
         Self::Existing,
@@ -66,24 +58,6 @@ impl Kind {
         Self::Stop,
     ];
 
-    /// The kinds that the kernel side reports and counts.
-    pub const FROM_KERNEL: [Self; 14] = [
-        Self::Existing,
-        Self::Connect,
-        Self::Accept,
-        Self::Totals,
-        Self::Close,
-        Self::Fail,
-        Self::Listen,
-        Self::Unlisten,
-        Self::Exec,
-        Self::Exit,
-        Self::Fork,
-        Self::Cgroup,
-        Self::Dns,
-        Self::Redirect,
-    ];
-
     /// The word in the stream.
     pub fn name(self) -> &'static str {
         match self {
@@ -98,16 +72,12 @@ impl Kind {
             Self::Existing => "existing",
             Self::Exec => "exec",
             Self::Exit => "exit",
-            Self::Fork => "fork",
-            Self::Cgroup => "cgroup",
-            Self::Dns => "dns",
-            Self::Redirect => "redirect",
             Self::Loss => "loss",
             Self::Stop => "stop",
         }
     }
 
-    /// The kind that `name` means, of those that have lines.
+    /// The kind that `name` means.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -266,15 +236,6 @@ pub struct Tracer {
     pub arch: String,
 }
 
-/// Something that cannot be seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Blind {
-    /// What.
-    pub what: Cow<'static, str>,
-    /// Why.
-    pub why: Cow<'static, str>,
-}
-
 /// Events were lost since the last `loss`, or since the start.
 #[derive(Clone, Debug)]
 pub struct Loss {
@@ -310,28 +271,4 @@ pub struct Stop {
     pub lines: Option<u64>,
     /// What was watched.
     pub coverage: Coverage,
-}
-
-/// What tracer itself takes of the host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cost {
-    /// Processor time of this process, all threads, in user space and in the kernel, nanoseconds.
-    pub cpu_ns: u64,
-    /// The most memory it had at once, with what it shares with the kernel, bytes; none if the
-    /// kernel does not say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u64>,
-}
-
-/// What one of tracer's programs costs in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ProgramCost {
-    /// Its name.
-    pub program: String,
-    /// How often it ran.
-    pub runs: u64,
-    /// For how long in all, nanoseconds.
-    pub run_ns: u64,
-    /// How often the kernel did not run it as a program was running already on that processor.
-    pub skipped: u64,
 }

@@ -4,7 +4,7 @@ use std::ops::{AddAssign, Sub};
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
-use super::{Kind, Timestamp, omit::is_zero};
+use super::{Counter, Timestamp, omit::is_zero};
 
 /// Events that were seen but not delivered, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -89,25 +89,24 @@ impl Serialize for Tally {
     }
 }
 
-/// One `T` for each kind of event that the kernel side reports.
+/// One `T` for each counter of the kernel side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger<T>([T; Kind::FROM_KERNEL.len()]);
+pub struct Ledger<T>([T; Counter::ALL.len()]);
 
 impl<T> Ledger<T> {
-    /// The entry of `kind`; none for kinds that do not come from the kernel.
-    pub fn get_mut(&mut self, kind: Kind) -> Option<&mut T> {
-        let index = Kind::FROM_KERNEL.iter().position(|other| *other == kind)?;
-        self.0.get_mut(index)
+    /// The entry of `counter`.
+    pub fn get_mut(&mut self, counter: Counter) -> &mut T {
+        &mut self.0[counter as usize]
     }
 
-    /// All entries, in the order of [`Kind::FROM_KERNEL`].
-    pub fn iter(&self) -> impl Iterator<Item = (Kind, &T)> {
-        Kind::FROM_KERNEL.into_iter().zip(&self.0)
+    /// All entries, in the order of [`Counter::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Counter, &T)> {
+        Counter::ALL.into_iter().zip(&self.0)
     }
 }
 
 impl Ledger<Tally> {
-    /// What was lost, of each kind.
+    /// What was lost, by counter.
     pub fn lost(&self) -> Ledger<Lost> {
         Ledger(self.0.each_ref().map(|tally| tally.lost))
     }
@@ -130,20 +129,20 @@ impl Ledger<Lost> {
         }
     }
 
-    /// Of which kind most was lost for one cause, and how much; none if nothing was.
-    pub fn greatest(&self) -> Option<(Kind, Cause, u64)> {
-        let causes = self.iter().flat_map(|(kind, lost)| {
+    /// Which counter has the greatest loss of one cause, and how much; none if nothing was.
+    pub fn greatest(&self) -> Option<(Counter, Cause, u64)> {
+        let causes = self.iter().flat_map(|(counter, lost)| {
             [
-                (kind, Cause::RingFull, lost.ring_full),
-                (kind, Cause::TableFull, lost.table_full),
-                (kind, Cause::Undecodable, lost.undecodable),
+                (counter, Cause::RingFull, lost.ring_full),
+                (counter, Cause::TableFull, lost.table_full),
+                (counter, Cause::Undecodable, lost.undecodable),
             ]
         });
         let greatest = causes.max_by_key(|(.., events)| *events);
         greatest.filter(|(.., events)| *events > 0)
     }
 
-    /// All kinds and causes together.
+    /// All counters and causes together.
     pub fn total(&self) -> u64 {
         let all = self.0.iter().map(Lost::total);
         all.fold(0, u64::saturating_add)
@@ -152,15 +151,15 @@ impl Ledger<Lost> {
 
 impl Serialize for Ledger<Tally> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter().map(|(kind, tally)| (kind.name(), tally)))
+        serializer.collect_map(self.iter().map(|(counter, tally)| (counter.name(), tally)))
     }
 }
 
 impl Serialize for Ledger<Lost> {
-    /// Leaves out the kinds of which nothing was lost.
+    /// Leaves out the counters without a loss.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let lost = self.iter().filter(|(_, lost)| lost.total() > 0);
-        serializer.collect_map(lost.map(|(kind, lost)| (kind.name(), lost)))
+        serializer.collect_map(lost.map(|(counter, lost)| (counter.name(), lost)))
     }
 }
 

@@ -6,9 +6,12 @@
 //! is left out of the output, never printed as null.
 
 mod address;
+mod blind;
 pub mod bounds;
 mod class;
 mod connection;
+mod cost;
+mod counter;
 mod dns;
 pub mod errno;
 mod event;
@@ -28,19 +31,22 @@ pub(crate) mod program;
 pub mod signal;
 #[cfg(test)]
 pub(crate) mod specimens;
+mod take;
 mod time;
 mod view;
 mod workload;
 
 pub use address::{Address, AddressError, Network, without_scope};
+pub use blind::{Blind, BlindId};
 pub use class::AddressClass;
 pub use connection::{
     Closer, Connection, ConnectionId, Direction, Ends, Family, Totals, Translation,
 };
+pub use cost::{Cost, ProgramCost};
+pub use counter::Counter;
 pub use dns::{DnsPiece, DnsTransport};
 pub use event::{
-    Blind, Body, ConnectionEvent, Cost, Event, Kind, ListenerEvent, Loss, ProcessEvent,
-    ProgramCost, Start, Stop, Tracer,
+    Body, ConnectionEvent, Event, Kind, ListenerEvent, Loss, ProcessEvent, Start, Stop, Tracer,
 };
 pub use evidence::{AddressEvidence, DirectionEvidence, EndEvidence, Evidence, ProcessEvidence};
 pub use fact::{Cgroup, Fact, Fork, Opened, Redirect, Told};
@@ -53,6 +59,7 @@ pub use name::{Called, Name, NameSource};
 pub use netns::Observer;
 pub use payer::{Payer, Shares, is_of_system};
 pub use process::{ExitStatus, Process, ProcessKey, ProgramKey, Signal};
+pub use take::Take;
 pub use time::Timestamp;
 pub use view::{
     Change, Cut, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, HostCoverage,

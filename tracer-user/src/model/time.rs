@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use serde::{Serialize, Serializer};
@@ -24,14 +24,6 @@ impl Timestamp {
     /// Nanoseconds since the epoch.
     pub fn as_ns(self) -> u64 {
         self.0
-    }
-
-    /// The current time.
-    pub fn now() -> Self {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Self::from_ns(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 }
 

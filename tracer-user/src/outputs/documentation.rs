@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Format, Writer};
-use crate::model::Kind;
 use crate::model::specimens::events;
+use crate::model::{BlindId, Counter, Kind};
 
 const DOCUMENT: &str = include_str!("../../../docs/output.md");
 
@@ -27,7 +27,7 @@ fn leaves(value: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 let of_kinds = matches!(path, "lost" | "totals");
-                let name = if of_kinds && Kind::FROM_KERNEL.iter().any(|it| it.name() == name) {
+                let name = if of_kinds && Counter::from_name(name).is_some() {
                     "<kind>"
                 } else if path.ends_with(".labels") {
                     "<label>"
@@ -121,6 +121,19 @@ fn every_word_is_documented() {
         .flat_map(|cells| code(cells[0]).zip(code(cells[1])).collect::<Vec<_>>())
         .collect();
     assert_eq!(documented, printed);
+}
+
+#[test]
+fn all_that_cannot_be_seen_is_documented() {
+    let documented: Vec<(String, &str)> = rows()
+        .filter(|cells| cells.len() == 2)
+        .skip_while(|cells| cells[0] != "`blind[].id`")
+        .skip(1)
+        .map(|cells| (cells[0].trim_matches('`').to_owned(), cells[1]))
+        .collect();
+    let ids = BlindId::ALL.iter();
+    let known: Vec<(String, &str)> = ids.map(|id| (id.name().to_owned(), id.what())).collect();
+    assert_eq!(documented, known);
 }
 
 #[test]

@@ -66,14 +66,7 @@ fn style(kind: Kind) -> Style {
         Kind::Close => AnsiColor::Blue.on_default(),
         Kind::Fail => AnsiColor::Red.on_default(),
         Kind::Listen | Kind::Unlisten => AnsiColor::Cyan.on_default(),
-        Kind::Existing
-        | Kind::Totals
-        | Kind::Exec
-        | Kind::Exit
-        | Kind::Fork
-        | Kind::Cgroup
-        | Kind::Dns
-        | Kind::Redirect => Style::new(),
+        Kind::Existing | Kind::Totals | Kind::Exec | Kind::Exit => Style::new(),
         Kind::Loss => AnsiColor::Red.on_default().bold(),
         Kind::Start | Kind::Stop => Style::new().bold(),
     }

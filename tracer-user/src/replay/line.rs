@@ -211,8 +211,6 @@ impl Parser {
                     },
                 }))
             }
-            // These have no lines.
-            Kind::Fork | Kind::Cgroup | Kind::Dns | Kind::Redirect => return Ok(None),
         }))
     }
 

@@ -11,7 +11,7 @@ use super::{
     wire::{self, Counts, Text},
 };
 use crate::model::{
-    Container, DirectionEvidence, EndEvidence, Evidence, Kind, Ledger, Lost, Process,
+    Container, Counter, DirectionEvidence, EndEvidence, Evidence, Ledger, Lost, Process,
     ProcessEvidence, ProcessKey, Timestamp, Workload, bounds,
 };
 
@@ -124,9 +124,8 @@ pub(super) fn ledger<T: Default>(
 ) -> Ledger<T> {
     let mut ledger = Ledger::default();
     for (kind, counts) in counts {
-        let known = Kind::FROM_KERNEL.into_iter().find(|it| it.name() == kind);
-        if let Some(entry) = known.and_then(|kind| ledger.get_mut(kind)) {
-            *entry = meaning(counts);
+        if let Some(counter) = Counter::from_name(&kind) {
+            *ledger.get_mut(counter) = meaning(counts);
         }
     }
     ledger

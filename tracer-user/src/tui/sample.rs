@@ -228,6 +228,7 @@ pub(super) fn shop(seconds: u64) -> View {
         let mut it = blank::coverage(host(name), [0, 60 + seconds].map(time));
         it.runs[0].stopped = false;
         it.blind = vec![Blind {
+            id: None,
             what: "connections that are refused on arrival".into(),
             why: "this kernel has no hook for them".into(),
         }];

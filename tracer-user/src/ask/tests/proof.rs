@@ -1,7 +1,7 @@
 //! What an answer rests on.
 
 use super::{
-    unseen::{BLIND, Question},
+    unseen::{Question, hides},
     *,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         recovery_order::recovery_order,
         verify::verify,
     },
-    model::{Blind, Cut, Gap, Host, HostCut, Kind, Lost},
+    model::{Blind, BlindId, Counter, Cut, Gap, Host, HostCut, Lost},
 };
 
 fn small() -> Draft {
@@ -47,7 +47,7 @@ fn losses_gaps_and_what_was_not_followed_are_doubts_of_each_host() {
     let mut it = small();
     it.view.coverage[0].untracked = 4;
     let two = it.watched("two");
-    *two.lost.get_mut(Kind::Connect).expect("from the kernel") = Lost {
+    *two.lost.get_mut(Counter::Connect) = Lost {
         ring_full: 12,
         ..Lost::default()
     };
@@ -394,6 +394,7 @@ fn unseen_with(what: &'static str) -> Vec<(Question, Vec<String>)> {
     let plain = small().view();
     let mut blind = plain.clone();
     blind.coverage[0].blind = vec![Blind {
+        id: BlindId::of_words(what),
         what: what.into(),
         why: "so".into(),
     }];
@@ -426,7 +427,8 @@ fn unseen_with(what: &'static str) -> Vec<(Question, Vec<String>)> {
 
 #[test]
 fn each_thing_that_is_not_seen_is_named_where_it_could_be_the_answer_and_only_there() {
-    for (what, questions) in BLIND {
+    for id in BlindId::ALL {
+        let (what, questions) = (id.what(), hides(*id));
         for (question, named) in unseen_with(what) {
             let is_named = named.iter().any(|it| it == what);
             assert_eq!(
@@ -447,6 +449,7 @@ fn each_thing_that_is_not_seen_is_named_where_it_could_be_the_answer_and_only_th
 #[test]
 fn hosts_are_compared_with_themselves() {
     let blind = |what: &'static str| Blind {
+        id: BlindId::of_words(what),
         what: what.into(),
         why: "so".into(),
     };

@@ -13,9 +13,12 @@ use self::{
     conntrack::{Conntrack, Troubles},
     table::Table,
 };
-use crate::model::{
-    Address, AddressEvidence, Blind, ConnectionEvent, Direction, Kind, Observer, Redirect,
-    Timestamp, Translation,
+use crate::{
+    host,
+    model::{
+        Address, AddressEvidence, Blind, ConnectionEvent, Direction, Kind, Observer, Redirect,
+        Timestamp, Translation,
+    },
 };
 
 /// Finds all sockets of the host that hear of what netfilter tracks; it takes one of them to begin.
@@ -95,7 +98,7 @@ impl Translations {
         // The kernel tells before the handshake is complete: so it is there when the connection
         // is, if it is asked for after that.
         if time >= self.heard {
-            self.heard = Timestamp::now();
+            self.heard = host::now();
             self.hear();
         }
         let connection = &mut event.connection;

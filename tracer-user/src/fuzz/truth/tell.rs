@@ -9,7 +9,7 @@ use std::{
 
 use super::world::{Deed, Fate, How, Led, RUN, Space, Span, World};
 use crate::model::{
-    Body, ConnectionEvent, Direction, Event, Evidence, Failure, Host, Ledger, Listener,
+    Body, ConnectionEvent, Counter, Direction, Event, Evidence, Failure, Host, Ledger, Listener,
     ListenerEvent, Phase, Process, ProcessEvidence, Reason, Stop, Tally, Timestamp, Totals,
     specimens::{blank, ends},
 };
@@ -432,7 +432,8 @@ impl Teller<'_> {
 fn stop(events: &[Event], (from, to): Span) -> Stop {
     let mut totals: Ledger<Tally> = Ledger::default();
     for event in events {
-        if let Some(tally) = totals.get_mut(event.body.kind()) {
+        if let Some(counter) = Counter::of(event.body.kind()) {
+            let tally = totals.get_mut(counter);
             tally.seen += 1;
             tally.delivered += 1;
         }

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    Cost, Evidence, Listener, ListenerEvent, Loss, ProcessEvidence, Repaired, Tally, Tracer,
+    Cost, Counter, Evidence, Listener, ListenerEvent, Loss, ProcessEvidence, Repaired, Tally,
+    Tracer,
 };
 
 fn at(seconds: f64) -> Timestamp {
@@ -37,6 +38,7 @@ fn start(time: f64, blind: &'static str) -> Event {
         arch: "x86_64".to_owned(),
     };
     let blind = Blind {
+        id: None,
         what: Cow::Borrowed(blind),
         why: "so".into(),
     };
@@ -71,8 +73,8 @@ fn line(time: f64) -> Event {
 
 fn lost(events: u64) -> Ledger<Lost> {
     let mut lost = Ledger::default();
-    let of_close: Option<&mut Lost> = lost.get_mut(Kind::Close);
-    of_close.expect("from the kernel").ring_full = events;
+    let of_close: &mut Lost = lost.get_mut(Counter::Close);
+    of_close.ring_full = events;
     lost
 }
 
@@ -95,12 +97,12 @@ fn loss(time: f64, events: u64) -> Event {
 /// With the account of a run that told so many lines and lost so many events.
 fn stop(from: f64, to: f64, lines: u64, lost: u64) -> Event {
     let mut totals: Ledger<Tally> = Ledger::default();
-    let mut of = |kind, delivered, ring_full| {
-        let tally = totals.get_mut(kind).expect("from the kernel");
+    let mut of = |counter, delivered, ring_full| {
+        let tally = totals.get_mut(counter);
         (tally.delivered, tally.lost.ring_full) = (delivered, ring_full);
     };
-    of(Kind::Listen, lines, 0);
-    of(Kind::Close, 0, lost);
+    of(Counter::Listen, lines, 0);
+    of(Counter::Close, 0, lost);
     let stop = Stop {
         totals,
         missed: 0,
@@ -197,7 +199,7 @@ fn of_what_is_told_again_one_line_is_enough() {
     let mut events = run(0.0);
     let last = events.len() - 1;
     if let Body::Stop(stop) = &mut events[last].body {
-        stop.totals.get_mut(Kind::Fail).expect("it").delivered = 5;
+        stop.totals.get_mut(Counter::Fail).delivered = 5;
     }
     let absent = |events: &[Event]| all(events).runs[0].absent;
     assert_eq!(absent(&events), 1);
@@ -411,6 +413,7 @@ fn a_thing_that_is_not_seen_is_told_once_and_of_too_many_that_there_are() {
     if let Body::Start(start) = &mut event.body {
         start.blind = (0..1_000)
             .map(|at| Blind {
+                id: None,
                 what: format!("thing {}", at / 2).into(),
                 why: "so".into(),
             })

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::blank::{self, address};
 
 use crate::model::{
-    AddressClass, AddressEvidence, Blind, Body, Called, Closer, Connection, ConnectionEvent,
-    ConnectionId, Container, Cost, Coverage, Direction, DirectionEvidence, EndEvidence, Ends,
-    Event, Evidence, ExitStatus, Failure, Host, Kind, Kubernetes, Ledger, Listener, ListenerEvent,
-    Loss, Lost, Name, NameSource, Outer, Owner, Phase, Process, ProcessEvent, ProcessEvidence,
-    Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals, Tracer, Translation, Workload,
-    WorkloadKind,
+    AddressClass, AddressEvidence, Blind, BlindId, Body, Called, Closer, Connection,
+    ConnectionEvent, ConnectionId, Container, Cost, Counter, Coverage, Direction,
+    DirectionEvidence, EndEvidence, Ends, Event, Evidence, ExitStatus, Failure, Host, Kubernetes,
+    Ledger, Listener, ListenerEvent, Loss, Lost, Name, NameSource, Outer, Owner, Phase, Process,
+    ProcessEvent, ProcessEvidence, Reason, Repaired, Signal, Start, Stop, Tally, Timestamp, Totals,
+    Tracer, Translation, Workload, WorkloadKind,
 };
 
 /// 2026-11-22T01:02:03.123456789Z
@@ -304,6 +304,7 @@ pub(crate) fn start() -> Start {
             arch: "x86_64".to_owned(),
         },
         blind: vec![Blind {
+            id: Some(BlindId::Dns),
             what: "what cannot be seen".into(),
             why: "the reason".into(),
         }],
@@ -319,13 +320,13 @@ fn coverage() -> Coverage {
 
 pub(crate) fn loss() -> Loss {
     let mut lost = Ledger::<Lost>::default();
-    let entry = lost.get_mut(Kind::Close).expect("counted");
+    let entry = lost.get_mut(Counter::Close);
     *entry = Lost {
         ring_full: 1_200,
         table_full: 30,
         undecodable: 4,
     };
-    lost.get_mut(Kind::Fail).expect("counted").ring_full = 1;
+    lost.get_mut(Counter::Fail).ring_full = 1;
     Loss {
         lost,
         missed: 3,
@@ -336,7 +337,7 @@ pub(crate) fn loss() -> Loss {
 /// The account of a run, with the loss in [`loss`] or without any.
 pub(crate) fn stop(with_loss: bool) -> Stop {
     let mut totals = Ledger::<Tally>::default();
-    *totals.get_mut(Kind::Connect).expect("counted") = Tally {
+    *totals.get_mut(Counter::Connect) = Tally {
         seen: 20_000,
         delivered: 20_000,
         lost: Lost::default(),
@@ -347,7 +348,7 @@ pub(crate) fn stop(with_loss: bool) -> Stop {
             table_full: 30,
             undecodable: 4,
         };
-        *totals.get_mut(Kind::Close).expect("counted") = Tally {
+        *totals.get_mut(Counter::Close) = Tally {
             seen: 20_000,
             delivered: 20_000 - lost.total(),
             lost,

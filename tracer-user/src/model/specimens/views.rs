@@ -8,9 +8,9 @@ use super::{
     events,
 };
 use crate::model::{
-    Blind, Change, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, Host,
-    HostCoverage, Kind, Kubernetes, LastFailure, LedPast, ListeningAt, Lost, Node, NodeKind,
-    Outage, Owner, Process, Quantiles, Reason, Run, SeenBy, ServedBy, View, Workload, WorkloadKind,
+    Blind, Change, Counter, Edge, EdgeEvidence, EdgeState, Endings, Gap, Happened, History, Host,
+    HostCoverage, Kubernetes, LastFailure, LedPast, ListeningAt, Lost, Node, NodeKind, Outage,
+    Owner, Process, Quantiles, Reason, Run, SeenBy, ServedBy, View, Workload, WorkloadKind,
 };
 
 /// From when to when these systems are watched, seconds.
@@ -254,12 +254,10 @@ pub(crate) fn three_tiers() -> View {
         edge(14, 9, 5672, 7),
     ];
     let mut of_data = coverage(&data);
-    if let Some(lost) = of_data.lost.get_mut(Kind::Connect) {
-        *lost = Lost {
-            ring_full: 12,
-            ..Lost::default()
-        };
-    }
+    *of_data.lost.get_mut(Counter::Connect) = Lost {
+        ring_full: 12,
+        ..Lost::default()
+    };
     of_data.missed = 3;
     of_data.gaps = vec![Gap {
         from: at(600),
@@ -282,6 +280,7 @@ pub(crate) fn three_tiers() -> View {
         },
     ];
     of_data.blind = vec![Blind {
+        id: None,
         what: "names of servers".into(),
         why: "the hooks of this run do not see them".into(),
     }];

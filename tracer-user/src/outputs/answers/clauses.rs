@@ -12,7 +12,7 @@ use crate::{
         recovery_order, verify,
     },
     model::{
-        Blind, Gap, HostCoverage, Kind, StepsBack, Timestamp,
+        Blind, Counter, Gap, HostCoverage, StepsBack, Timestamp,
         specimens::{self, views},
     },
 };
@@ -98,8 +98,7 @@ fn first(view: &mut View) -> &mut HostCoverage {
 }
 
 fn lose(view: &mut View) {
-    let lost = first(view).lost.get_mut(Kind::Close);
-    lost.expect("from the kernel").ring_full = 3;
+    first(view).lost.get_mut(Counter::Close).ring_full = 3;
 }
 
 fn part_ways(view: &mut View) {
@@ -269,6 +268,7 @@ fn what_could_have_been_the_answer_and_cannot_be_seen_is_named_by_every_question
     let sound = sound();
     let mut view = sound.clone();
     first(&mut view).blind = vec![Blind {
+        id: None,
         what: "what a later version is blind to".into(),
         why: "who knows".into(),
     }];
@@ -303,6 +303,7 @@ fn the_order_of_hosts_changes_no_doubt() {
         if let Some(last) = view.coverage.last_mut() {
             last.untracked = 2;
             last.blind = vec![Blind {
+                id: None,
                 what: "what a later version is blind to".into(),
                 why: "who knows".into(),
             }];

@@ -18,6 +18,7 @@ pub(crate) use self::{
     map_fold::{MapFold, Snapshot},
     recording::Recording,
 };
+pub(crate) use crate::model::Take;
 use crate::model::{Cost, Event};
 
 /// What a consumer has to be told beside what the user asked for.
@@ -47,15 +48,6 @@ impl BitOr for Needs {
             lines: self.lines || other.lines,
         }
     }
-}
-
-/// Whether a consumer has room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Take {
-    /// For more.
-    More,
-    /// For no more, until it was flushed or is ready.
-    Full,
 }
 
 /// How far a run is.

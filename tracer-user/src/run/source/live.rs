@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Account, Costs, State, lost};
 use crate::{
-    capture::{self, Capture, Options},
+    capture::{self, Capture, Drained, Options},
     cli::LiveOptions,
     enrich::{
         Enricher,
@@ -235,19 +235,22 @@ impl Live {
         // What processes run is learnt from, whatever is shown.
         let wanted = |kind| kind == Kind::Exec || filter.wants(kind);
         // An event is large: it stays where it is.
-        let more = capture.drain(wanted, |mut told| match &mut told {
+        let drained = capture.drain(wanted, |mut told| match &mut told {
             Told::Event(event) => {
                 // Before the filter: what is not shown tells who is at the other end of what is.
                 enricher.complete(event);
-                !filter.admits(event) || take(event) == Take::More
+                match filter.admits(event) {
+                    true => take(event),
+                    false => Take::More,
+                }
             }
             Told::Fact(fact) => {
                 enricher.learn(fact);
-                true
+                Take::More
             }
         });
         Ok(match self.ending {
-            _ if more => State::More,
+            _ if drained == Drained::More => State::More,
             Ending::Silent if self.capture.is_settled()? => State::Over,
             Ending::No | Ending::Begun | Ending::Silent => State::Empty,
         })

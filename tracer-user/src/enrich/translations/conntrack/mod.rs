@@ -50,7 +50,7 @@ use self::{
 };
 use super::AskObservers;
 use crate::{
-    model::{Blind, Connection},
+    model::{Blind, BlindId, Connection},
     procfs,
 };
 
@@ -206,22 +206,15 @@ impl Conntrack {
     /// What cannot be seen now, and why; nothing is said before the first look around is over.
     pub(super) fn blind(&self) -> Vec<Blind> {
         let mut out = Vec::new();
-        let mut say = |what: &'static str, why: Cow<'static, str>| {
-            out.push(Blind {
-                what: what.into(),
-                why,
-            });
-        };
-        const ALL: &str = "translated addresses";
-        const SOME: &str = "translated addresses of some network namespaces";
-        const NEW: &str = "translated addresses of new connections";
+        let mut say = |id, why: Cow<'static, str>| out.push(Blind::new(id, why));
+        let (all, some) = (BlindId::Translations, BlindId::TranslationsOfSome);
         if self.namespaces.is_none() {
-            say(ALL, "no thread or file descriptor is left".into());
+            say(all, "no thread or file descriptor is left".into());
         }
         let Some(outcome) = self.outcome else {
             return out;
         };
-        let part = if self.listened.is_empty() { ALL } else { SOME };
+        let part = if self.listened.is_empty() { all } else { some };
         if outcome.denied > 0 {
             let why = format!(
                 "CAP_SYS_ADMIN or CAP_NET_ADMIN is missing for {} network namespaces",
@@ -241,7 +234,7 @@ impl Conntrack {
                 "net.netfilter.nf_conntrack_events is 0 in {} network namespaces",
                 outcome.silent
             );
-            say(NEW, why.into());
+            say(BlindId::TranslationsOfNew, why.into());
         }
         if outcome.excess > 0 {
             say(part, too_many(outcome.excess).into());

@@ -364,7 +364,7 @@ fn who_may_not_is_told_so() {
         assert_eq!(blind.is_empty(), translations.is_unused(), "{blind:?}");
         assert_eq!(translations.extent(), (0, 0));
         if let Some(blind) = blind.first() {
-            assert_eq!(blind.what, "translated addresses");
+            assert_eq!(blind.id, Some(BlindId::Translations));
             assert!(blind.why.contains("CAP_NET_ADMIN"), "{blind:?}");
         }
     };

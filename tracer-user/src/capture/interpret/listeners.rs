@@ -1,4 +1,4 @@
-//! Who listens where, as far as `listen` and `unlisten` told, and whose sockets outlived him.
+//! Who listens where, by `listen` and `unlisten` records, and which listeners outlived their owners.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -10,17 +10,17 @@ use std::{
 
 use lru::LruCache;
 
-use super::home;
+use super::super::home;
 use crate::model::{Listener, Payer, Process, ProcessKey, Shares};
 
-/// More listening addresses than any host should have; past it, or past one user's share of it, new ones are not
-/// kept: what comes in there is nobody's until it is read from.
+/// More listening addresses than any host should have. Past it, or past one user's share of it, new ones are not
+/// kept: connections that arrive there have no process until it reads from them.
 const MAX_ADDRESSES: usize = 65_536;
 
 /// More sockets at one address than any server shares it out to.
 const MAX_SOCKETS: usize = 4096;
 
-/// Owners that have ended and are remembered: connections that came in before may end later.
+/// Owners that have ended and are remembered (LRU): connections that arrived before may close later.
 const ENDED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// How long after its end the sockets of a process that nobody else holds are closed at the latest,
@@ -30,7 +30,7 @@ const CLOSING: Duration = Duration::from_millis(100);
 /// The listening sockets of this host, by network namespace and address: who owns each.
 pub(super) struct Listeners {
     by_address: HashMap<(u32, SocketAddr), Here>,
-    /// Whose the addresses are.
+    /// Which payers the addresses count for.
     shares: Shares<Payer>,
     /// The host's own network namespace, 0 if it is not known.
     home: u32,
@@ -38,9 +38,9 @@ pub(super) struct Listeners {
     owned: HashMap<ProcessKey, usize>,
     /// When owners ended, nanoseconds on the kernel's clock.
     ended: LruCache<ProcessKey, u64>,
-    /// Those of them who still have sockets, which others must hold.
+    /// Those of them that still have sockets: other processes must hold these.
     outlived: HashSet<ProcessKey>,
-    /// When the last of these ended, until it was asked who holds their sockets.
+    /// When the last of these ended, until a scan looked for the holders of their sockets.
     outlived_at: Option<Instant>,
 }
 

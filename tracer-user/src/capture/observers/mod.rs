@@ -15,7 +15,7 @@ use aya::{
 
 use crate::model::Observer;
 
-/// How many runs one answer takes at most: more sockets there are not for us.
+/// The most runs of one answer: sockets beyond that are ignored.
 const MAX_RUNS: usize = 256;
 
 /// Newtype for the right to be copied from the kernel byte by byte.
@@ -26,8 +26,8 @@ struct PodObservers(tracer_common::Observers);
 // SAFETY: `Observers` is `repr(C)` of integers only, without padding.
 unsafe impl aya::Pod for PodObservers {}
 
-/// The program that knows, and where it says so. It is attached nowhere, so it costs nobody
-/// anything.
+/// The program that finds observers, and the map it writes to. It is attached nowhere, so it costs nothing
+/// until it is run.
 pub struct Observers {
     program: ProgramFd,
     found: Array<MapData, PodObservers>,
@@ -71,8 +71,8 @@ impl Observers {
         Ok(Some(Self { program, found }))
     }
 
-    /// All sockets of the host that hear of what netfilter tracks. `socket` is one of this
-    /// process. Where others come and go meanwhile some may be missing, but none is told of twice.
+    /// All netlink sockets of the host that listen to connection tracking. `socket` is one of this process. If
+    /// others come and go meanwhile, some may be missing, but none is there twice.
     ///
     /// # Errors
     /// If the kernel does not run the program.

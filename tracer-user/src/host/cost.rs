@@ -4,8 +4,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::model::Cost;
 
-/// Until now.
-pub(super) fn read() -> Cost {
+/// Reads the CPU time and the peak memory of this process.
+pub fn own_cost() -> Cost {
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
     let nanoseconds = |seconds: i64, rest: i64| {
         let seconds = u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?;
@@ -43,7 +43,7 @@ mod tests {
         ] {
             assert_eq!(most_memory(bad), None);
         }
-        let cost = read();
+        let cost = own_cost();
         assert!(cost.cpu_ns > 0 && cost.memory_bytes > Some(0));
     }
 }
