@@ -1,35 +1,39 @@
 //! The command line: what can be asked for, and how a mistake in asking is answered.
 //!
-//! Only parsing. What the commands do is elsewhere.
+//! Only parsing: arguments become a [`Request`], a plain value. Nobody else knows how options are written, and all
+//! that do not go together are refused here, before anything is done. What the commands do is elsewhere.
 
-mod ask;
+mod filter;
 mod live;
 pub mod log;
 mod map;
+mod question;
+pub mod request;
 mod source;
+mod stream;
 mod value;
 
-use std::{
-    io::{IsTerminal, Write as _},
-    time::Duration,
-};
+use std::{io::Write as _, time::Duration};
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, builder::ValueParser};
 use clap_complete::Shell;
 
+use self::{
+    live::Hooks, map::MapArgs, question::QuestionArgs, request::Doctor, stream::StreamArgs,
+};
 use crate::{
     exit::Exit,
-    filter,
     outputs::{self, Format},
 };
 
-pub use ask::{
-    About, Asked, BalanceOptions, DiffOptions, FailuresOptions, GroupsOptions, IdleOptions,
-    ImpactOptions, Question, RecoveryOrderOptions, VerifyOptions,
-};
-pub use live::{Hooks, LiveOptions};
-pub use map::MapOptions;
-pub use source::{Source, Sources, UsageError};
+#[cfg(test)]
+pub(crate) use self::filter::parsed as filter;
+pub use self::request::Request;
+
+/// Options that do not go together, and what to write instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(&'static str);
 
 /// Watches every TCP connection of this host from inside the kernel.
 ///
@@ -63,21 +67,21 @@ pub struct Cli {
 
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
 }
 
 /// What to do.
 #[derive(Subcommand, Clone, Debug)]
-pub enum Command {
+enum Command {
     /// Print every event as it happens
-    Stream(StreamOptions),
+    Stream(StreamArgs),
     /// Show who depends on whom: live on a terminal, else or with -o as a snapshot
-    Map(MapOptions),
+    Map(MapArgs),
     /// Answer a question about that.
     #[command(flatten)]
-    Ask(Question),
+    Ask(QuestionArgs),
     /// Say what this kernel and these privileges allow, what stays invisible, and how to fix it
-    Doctor(DoctorOptions),
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell
     #[command(after_help = "\
 Example:
@@ -88,53 +92,6 @@ Example:
     },
 }
 
-impl Command {
-    /// Whether it looks at this host: else it reads what was recorded, or nothing.
-    pub fn watches(&self) -> bool {
-        match self {
-            Self::Stream(options) => options.sources.watches(),
-            Self::Map(options) => options.sources.watches(),
-            Self::Ask(question) => question.watches(),
-            Self::Doctor(_) => true,
-            Self::Completions { .. } => false,
-        }
-    }
-}
-
-/// What `tracer stream` can be told.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = "\
-Examples:
-  tracer stream --event fail                      what fails, and why
-  tracer stream --comm 'nginx*' --direction out   what nginx depends on
-  tracer stream -o json --for 1h --strict > hour.jsonl")]
-pub struct StreamOptions {
-    /// Form of the output [default: text on a terminal, else json]
-    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT")]
-    pub format: Option<Format>,
-
-    /// Where events come from.
-    #[command(flatten)]
-    pub sources: Sources,
-
-    /// Replace names and addresses by made-up ones, the same for the same, and leave arguments and
-    /// labels out: to give a recording away, as with a report of a bug
-    #[arg(long)]
-    pub anonymise: bool,
-
-    /// Exit with 2 if any event was lost
-    #[arg(long)]
-    pub strict: bool,
-
-    /// How to watch this host.
-    #[command(flatten)]
-    pub live: LiveOptions,
-
-    /// Which events to print.
-    #[command(flatten)]
-    pub filter: filter::Options,
-}
-
 /// What `tracer doctor` can be told.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
@@ -142,14 +99,14 @@ Examples:
   tracer doctor
   tracer doctor --hooks kprobe   would this set of hooks work here?
   tracer doctor --cost           what does it cost on this host?")]
-pub struct DoctorOptions {
+struct DoctorArgs {
     /// Form of the output [default: text on a terminal, else json]
-    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT")]
-    pub format: Option<Format>,
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = formats())]
+    format: Option<Format>,
 
     /// Which hooks to judge
-    #[arg(long, value_enum, value_name = "SET", default_value_t)]
-    pub hooks: Hooks,
+    #[arg(long, value_name = "SET", value_parser = live::hooks(), default_value = Hooks::AUTO)]
+    hooks: Hooks,
 
     /// Watch for a while [default: 10s] and say what each program costs in the kernel
     #[arg(
@@ -160,7 +117,7 @@ pub struct DoctorOptions {
         default_missing_value = "10s",
         value_parser = value::duration,
     )]
-    pub cost: Option<Duration>,
+    cost: Option<Duration>,
 }
 
 impl Cli {
@@ -182,22 +139,44 @@ impl Cli {
         })
     }
 
-    /// Sends the log to standard error, as much of it as asked for. To be called once;
-    /// the log ends with the guard. There is none where it would be written over what is shown.
-    pub fn start_log(&self) -> Option<log::Guard> {
-        let is_covered = match &self.command {
-            Command::Map(options) => options.takes_terminal() && std::io::stderr().is_terminal(),
-            _ => false,
-        };
-        (!is_covered).then(|| log::start(self.verbose))
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// If options do not go together.
+    pub fn request(self) -> Result<Request, UsageError> {
+        Ok(match self.command {
+            Command::Stream(args) => Request::Stream(args.request()?),
+            Command::Map(args) => Request::Map(args.request()?),
+            Command::Ask(args) => args.request()?,
+            Command::Doctor(args) => Request::Doctor(args.request()),
+            Command::Completions { shell } => Request::Completions(completions(shell)),
+        })
     }
+}
 
-    /// The completion script for `shell`.
-    pub fn completions(shell: Shell) -> Vec<u8> {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Self::command(), "tracer", &mut script);
-        script
+impl DoctorArgs {
+    fn request(self) -> Doctor {
+        Doctor {
+            format: self.format.unwrap_or_else(Format::for_stdout),
+            hooks: self.hooks.set(),
+            cost: self.cost,
+        }
     }
+}
+
+/// The formats of what is told line by line.
+fn formats() -> ValueParser {
+    value::word(&Format::ALL, Format::name, |format| match format {
+        Format::Json => "JSON Lines, for programs: one object a line, every field",
+        Format::Text => "One line an event, for people: may change with any release",
+    })
+}
+
+/// The completion script for `shell`.
+fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tracer", &mut script);
+    script
 }
 
 #[cfg(test)]

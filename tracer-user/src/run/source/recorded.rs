@@ -2,7 +2,6 @@
 
 use std::{
     io::Read as _,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
     time::Duration,
@@ -23,12 +22,6 @@ use crate::{
     replay::{Merge, ReplayError},
     run::{consumer::Take, stop::Stopped},
 };
-
-/// Whether `path` is one of these files, by whatever name.
-pub(in crate::run) fn is_one_of(path: &Path, files: &[PathBuf]) -> bool {
-    let place = |path: &Path| path.metadata().ok().map(|it| (it.dev(), it.ino()));
-    place(path).is_some_and(|it| files.iter().any(|file| place(file) == Some(it)))
-}
 
 /// Whether `path` is a file that cannot be opened, or that does not begin as a recording does: to read it fails at
 /// once. Of a pipe that is not known before, as it can be read only once.
