@@ -89,6 +89,7 @@ impl Loopback {
 #[derive(Clone, Debug)]
 pub struct Filter {
     options: Options,
+    is_whole: bool,
     comm: Vec<GlobMatcher>,
     workload: Vec<GlobMatcher>,
 }
@@ -99,8 +100,14 @@ impl Filter {
         Self {
             comm: options.comm.iter().map(Glob::compile_matcher).collect(),
             workload: options.workload.iter().map(Glob::compile_matcher).collect(),
+            is_whole: options.admits_all(),
             options: options.clone(),
         }
+    }
+
+    /// Whether all events are admitted that are not asked for by name only.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// The same, and beginnings and ends of processes unless other kinds were asked for: they may be

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 use tracer_user::{
     capture::CaptureError,
-    cli::{Cli, Request, UsageError, log},
+    cli::{self, Invocation, Request, log},
     doctor,
     exit::Exit,
     outputs::complaint,
@@ -31,12 +31,11 @@ fn main() -> ExitCode {
         };
         complain(complaint(&format!("tracer: {panic}{trace}")) + "\n");
     }));
-    let cli = Cli::parse_or_exit();
-    let (verbose, no_sandbox) = (cli.verbose, cli.no_sandbox);
-    let request = match cli.request() {
-        Ok(request) => request,
-        Err(error) => return failed(&error.into()).into(),
-    };
+    let Invocation {
+        request,
+        verbose,
+        no_sandbox,
+    } = cli::parse_or_exit();
     // Before there are threads, as of the log: each has rights of its own.
     let refused = match no_sandbox {
         true => {
@@ -51,21 +50,15 @@ fn main() -> ExitCode {
     for what in refused {
         tracing::warn!("{what}: this process keeps more than it needs");
     }
-    let exit = obey(request).unwrap_or_else(|error| failed(&error));
+    let exit = obey(request).unwrap_or_else(|error| {
+        complain(complaint(&format!("tracer: {error:#}")) + "\n");
+        match error.downcast_ref::<CaptureError>() {
+            Some(error) if error.is_privilege() => Exit::NotPermitted,
+            Some(error) if error.is_unsupported() => Exit::Unsupported,
+            _ => Exit::Failed,
+        }
+    });
     exit.into()
-}
-
-/// Says why nothing came of it.
-fn failed(error: &anyhow::Error) -> Exit {
-    complain(complaint(&format!("tracer: {error:#}")) + "\n");
-    if error.is::<UsageError>() {
-        return Exit::Usage;
-    }
-    match error.downcast_ref::<CaptureError>() {
-        Some(error) if error.is_privilege() => Exit::NotPermitted,
-        Some(error) if error.is_unsupported() => Exit::Unsupported,
-        _ => Exit::Failed,
-    }
 }
 
 fn obey(request: Request) -> Result<Exit> {

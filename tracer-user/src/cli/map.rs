@@ -65,6 +65,7 @@ impl MapArgs {
     /// # Errors
     /// If they do not go together.
     pub(super) fn request(self) -> Result<Map, UsageError> {
+        let strict = self.about.strict;
         let (about, live) = self.about.parts();
         let origin = self.sources.origin(live)?;
         if let (Some(save), Some(recordings)) = (&self.save, origin.recordings())
@@ -89,11 +90,11 @@ impl MapArgs {
         };
         let depth = self.depth;
         Ok(Map {
-            origin,
-            about,
+            input: about.of(origin),
             focus: self.focus.map(|who| Focus { who, depth }),
             shown,
             save: self.save,
+            strict,
         })
     }
 }

@@ -33,7 +33,18 @@ pub use self::request::Request;
 /// Options that do not go together, and what to write instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct UsageError(&'static str);
+struct UsageError(&'static str);
+
+/// What a process was started for.
+#[derive(Debug)]
+pub struct Invocation {
+    /// What is asked for.
+    pub request: Request,
+    /// How much more than warnings the log has: three times for all.
+    pub verbose: u8,
+    /// Whether all rights and system calls are kept after the start.
+    pub no_sandbox: bool,
+}
 
 /// Watches every TCP connection of this host from inside the kernel.
 ///
@@ -56,14 +67,14 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 events were lost (--strict), 3 the answer is no,
 64 usage, 69 this kernel cannot, 77 not permitted")]
-pub struct Cli {
+struct Cli {
     /// Log more to standard error; twice or three times for still more. TRACER_LOG is finer
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 100)]
-    pub verbose: u8,
+    verbose: u8,
 
     /// Keep all rights and system calls after the start: to find out whether that is what fails
     #[arg(long, global = true, display_order = 101)]
-    pub no_sandbox: bool,
+    no_sandbox: bool,
 
     /// What to do.
     #[command(subcommand)]
@@ -120,30 +131,39 @@ struct DoctorArgs {
     cost: Option<Duration>,
 }
 
-impl Cli {
-    /// The parsed command line. Ends the process after `--help` or `--version`, and on a
-    /// mistake, which it explains on standard error.
-    pub fn parse_or_exit() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
-            // Nothing is left to be done if even this cannot be written.
-            let exit = if error.use_stderr() {
-                // It quotes the arguments, which a script may have from anywhere.
-                let text = outputs::lines(&error.render().to_string()) + "\n";
-                let _ = std::io::stderr().write_all(text.as_bytes());
-                Exit::Usage
-            } else {
-                let _ = error.print();
-                Exit::Done
-            };
-            std::process::exit(exit.code().into());
-        })
+/// What this process was started for. Ends it after `--help` or `--version`, and on a mistake, which it explains on
+/// standard error.
+pub fn parse_or_exit() -> Invocation {
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() {
+            // It quotes the arguments, which a script may have from anywhere.
+            refuse(&outputs::lines(&error.render().to_string()));
+        }
+        // Nothing is left to be done if even this cannot be written.
+        let _ = error.print();
+        std::process::exit(Exit::Done.code().into());
+    });
+    Invocation {
+        verbose: cli.verbose,
+        no_sandbox: cli.no_sandbox,
+        request: cli
+            .request()
+            .unwrap_or_else(|error| refuse(&format!("tracer: {error}"))),
     }
+}
 
+fn refuse(why: &str) -> ! {
+    // Nothing is left to be done if even this cannot be written.
+    let _ = std::io::stderr().write_all(format!("{why}\n").as_bytes());
+    std::process::exit(Exit::Usage.code().into());
+}
+
+impl Cli {
     /// What is asked for.
     ///
     /// # Errors
     /// If options do not go together.
-    pub fn request(self) -> Result<Request, UsageError> {
+    fn request(self) -> Result<Request, UsageError> {
         Ok(match self.command {
             Command::Stream(args) => Request::Stream(args.request()?),
             Command::Map(args) => Request::Map(args.request()?),

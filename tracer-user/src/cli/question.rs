@@ -9,7 +9,7 @@ use super::{
     UsageError,
     filter::FilterArgs,
     live::LiveArgs,
-    request::{About, Ask, Follow, Maps, Origin, Question, Request},
+    request::{Ask, Follow, MapInput, Origin, Question, Request},
     source::{Source, SourceArgs, source},
     value,
 };
@@ -19,7 +19,8 @@ use crate::{
         groups::Shared,
         impact::{Target, Way},
     },
-    map::GroupBy,
+    filter,
+    map::{self, GroupBy},
     model::Timestamp,
     outputs::answers::AnswerFormat,
 };
@@ -86,7 +87,7 @@ pub(super) struct AboutArgs {
 
     /// Exit with 2 if any event was lost
     #[arg(long)]
-    strict: bool,
+    pub(super) strict: bool,
 
     /// How to watch this host.
     #[command(flatten)]
@@ -121,21 +122,55 @@ impl AboutArgs {
             until: self.until,
             group_by: self.group_by,
             filter: self.filter.options(),
-            strict: self.strict,
         };
         (about, self.live)
+    }
+}
+
+/// What is in a map.
+#[derive(Clone, Debug)]
+pub(super) struct About {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    group_by: GroupBy,
+    filter: filter::Options,
+}
+
+impl About {
+    /// A map of what comes from `origin`.
+    pub(super) fn of(self, origin: Origin) -> MapInput {
+        let recordings = origin.recordings().map(<[_]>::len);
+        let options = map::Options {
+            group_by: self.group_by,
+            since: self.since,
+            until: self.until,
+            // A live map is not told all openings, and what filters leave out is not missing.
+            counts_lines: recordings.is_some() && self.filter.admits_all(),
+            ..match recordings {
+                Some(2..) => map::Options::SEVERAL_HOSTS,
+                Some(_) | None => map::Options::ONE_HOST,
+            }
+        };
+        MapInput {
+            origin,
+            filter: self.filter,
+            options,
+        }
     }
 }
 
 impl AskArgs {
     /// `question`, asked of one map.
     fn of_one(self, question: Question) -> Result<Ask, UsageError> {
+        let strict = self.about.strict;
         let (about, live) = self.about.parts();
         Ok(Ask {
             question,
-            maps: Maps::One(self.sources.origin(live)?),
-            about,
+            before: None,
+            now: about.of(self.sources.origin(live)?),
+            until_yes: false,
             format: self.format.unwrap_or_else(AnswerFormat::for_stdout),
+            strict,
         })
     }
 }
@@ -277,6 +312,7 @@ pub(super) struct DiffArgs {
 
 impl DiffArgs {
     fn request(self) -> Result<Ask, UsageError> {
+        let strict = self.about.strict;
         let (about, live) = self.about.parts();
         match (&self.before, &self.after) {
             (Source::Live, Source::Live) => {
@@ -302,15 +338,15 @@ impl DiffArgs {
                 allowed: Allowed::default(),
             }),
         };
+        let before = self.before.origin(live.clone(), self.skip_bad);
+        let now = self.after.origin(live, self.skip_bad);
         Ok(Ask {
             question,
-            maps: Maps::Two {
-                before: self.before.origin(live.clone(), self.skip_bad),
-                now: self.after.origin(live, self.skip_bad),
-                until_yes: false,
-            },
-            about,
+            before: Some(Box::new(about.clone().of(before))),
+            now: about.of(now),
+            until_yes: false,
             format: self.format.unwrap_or_else(AnswerFormat::for_stdout),
+            strict,
         })
     }
 }
@@ -448,12 +484,14 @@ impl FailuresArgs {
             let ask = self.asked.of_one(Question::Whole(question))?;
             return Ok(Request::Ask(ask));
         }
+        let strict = self.asked.about.strict;
         let (about, live) = self.asked.about.parts();
-        let Origin::Live(watch) = self.asked.sources.origin(live)? else {
+        let origin = self.asked.sources.origin(live)?;
+        if !origin.is_live() {
             return Err(UsageError(
                 "--follow watches this host: it does not go with --from",
             ));
-        };
+        }
         let format = self.asked.format.unwrap_or_else(AnswerFormat::for_stdout);
         if format == AnswerFormat::Csv {
             return Err(UsageError(
@@ -461,10 +499,10 @@ impl FailuresArgs {
             ));
         }
         Ok(Request::Follow(Follow {
-            watch: *watch,
-            about,
+            input: about.of(origin),
             window,
             format,
+            strict,
         }))
     }
 }
@@ -530,21 +568,21 @@ impl VerifyArgs {
                 "--wait watches this host: it does not go with --from",
             ));
         }
+        let strict = about.strict;
         let (about, mut live) = about.parts();
         live.duration = self.wait.or(live.duration);
         let before = Origin::Recorded {
             paths: vec![self.baseline],
             skip_bad: sources.skip_bad,
         };
+        let now = sources.origin(live)?;
         Ok(Ask {
             question: Question::Whole(ask::Question::Verify),
-            maps: Maps::Two {
-                before,
-                now: sources.origin(live)?,
-                until_yes: self.wait.is_some(),
-            },
-            about,
+            before: Some(Box::new(about.clone().of(before))),
+            now: about.of(now),
+            until_yes: self.wait.is_some(),
             format: format.unwrap_or_else(AnswerFormat::for_stdout),
+            strict,
         })
     }
 }

@@ -9,9 +9,7 @@ use crate::{
     ask::{self, groups::Shared, impact::Way},
     capture::{self, HookSet},
     enrich::Arguments,
-    filter,
-    map::{self, GroupBy},
-    model::Timestamp,
+    filter, map,
     outputs::{Format, answers::AnswerFormat, map::MapFormat},
 };
 
@@ -37,7 +35,7 @@ impl Request {
     pub fn watches(&self) -> bool {
         match self {
             Self::Stream(stream) => stream.origin.is_live(),
-            Self::Map(map) => map.origin.is_live(),
+            Self::Map(map) => map.input.origin.is_live(),
             Self::Ask(ask) => ask.watches(),
             Self::Follow(_) | Self::Doctor(_) => true,
             Self::Completions(_) => false,
@@ -68,16 +66,16 @@ pub struct Stream {
 /// A map of who depends on whom.
 #[derive(Clone, Debug)]
 pub struct Map {
-    /// Where events come from.
-    pub origin: Origin,
-    /// What is in the map.
-    pub about: About,
+    /// What it is made of.
+    pub input: MapInput,
     /// The only part of it that is shown, if not all is.
     pub focus: Option<Focus>,
     /// How it is shown.
     pub shown: Shown,
     /// The file that the events are written to as well.
     pub save: Option<PathBuf>,
+    /// Whether a loss of events is a failure.
+    pub strict: bool,
 }
 
 /// A part of a map.
@@ -103,37 +101,15 @@ pub enum Shown {
     },
 }
 
-/// What is in a map.
+/// What a map is made of, and how.
 #[derive(Clone, Debug)]
-pub struct About {
-    /// Nothing before this counts.
-    pub since: Option<Timestamp>,
-    /// Nothing from this on counts.
-    pub until: Option<Timestamp>,
-    /// What the nodes are.
-    pub group_by: GroupBy,
-    /// Which events count.
+pub struct MapInput {
+    /// Where events come from.
+    pub origin: Origin,
+    /// Which of them count.
     pub filter: filter::Options,
-    /// Whether a loss of events is a failure.
-    pub strict: bool,
-}
-
-impl About {
-    /// How a map of what comes from `origin` is made.
-    pub fn options(&self, origin: &Origin) -> map::Options {
-        let recordings = origin.recordings().map(<[_]>::len);
-        map::Options {
-            group_by: self.group_by,
-            since: self.since,
-            until: self.until,
-            // A live map is not told all openings, and what filters leave out is not missing.
-            counts_lines: recordings.is_some() && self.filter.admits_all(),
-            ..match recordings {
-                Some(2..) => map::Options::SEVERAL_HOSTS,
-                Some(_) | None => map::Options::ONE_HOST,
-            }
-        }
-    }
+    /// How the map is made.
+    pub options: map::Options,
 }
 
 /// Where events come from.
@@ -191,23 +167,23 @@ pub struct Watch {
 pub struct Ask {
     /// The question.
     pub question: Question,
-    /// The maps.
-    pub maps: Maps,
-    /// What is in each.
-    pub about: About,
+    /// What was, of a question that compares.
+    pub before: Option<Box<MapInput>>,
+    /// What is.
+    pub now: MapInput,
+    /// Whether this host is watched only until the answer is yes.
+    pub until_yes: bool,
     /// The form of the answer.
     pub format: AnswerFormat,
+    /// Whether a loss of events is a failure.
+    pub strict: bool,
 }
 
 impl Ask {
     fn watches(&self) -> bool {
-        let origins = match &self.maps {
-            Maps::One(origin) => [origin, origin],
-            Maps::Two { before, now, .. } => [before, now],
-        };
+        let mut inputs = self.before.iter().map(|it| &**it).chain([&self.now]);
         // Who uses a package is found among the processes of this host.
-        matches!(self.question, Question::Package { .. })
-            || origins.into_iter().any(Origin::is_live)
+        matches!(self.question, Question::Package { .. }) || inputs.any(|it| it.origin.is_live())
     }
 }
 
@@ -238,33 +214,17 @@ pub enum Question {
     Policy(PathBuf),
 }
 
-/// The maps that a question is asked of.
-#[derive(Clone, Debug)]
-pub enum Maps {
-    /// One.
-    One(Origin),
-    /// What was, and what is.
-    Two {
-        /// What was.
-        before: Origin,
-        /// What is.
-        now: Origin,
-        /// Whether this host is watched only until the answer is yes.
-        until_yes: bool,
-    },
-}
-
 /// What begins to fail on this host, and what recovers, as it happens.
 #[derive(Clone, Debug)]
 pub struct Follow {
-    /// How this host is watched.
-    pub watch: Watch,
-    /// What counts.
-    pub about: About,
+    /// What the map of this host is made of.
+    pub input: MapInput,
     /// How long before a failure to look for what may be why.
     pub window: Duration,
     /// The form of the lines.
     pub format: AnswerFormat,
+    /// Whether a loss of events is a failure.
+    pub strict: bool,
 }
 
 /// What this kernel and these privileges allow.

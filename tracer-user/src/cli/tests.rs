@@ -1,7 +1,7 @@
 use clap::error::ErrorKind;
 
 use super::{
-    request::{Maps, Origin, Shown, Stream, Watch},
+    request::{Origin, Shown, Stream, Watch},
     *,
 };
 use crate::{
@@ -165,15 +165,9 @@ fn the_time_to_wait_is_that_to_watch() {
         let Request::Ask(ask) = request(line) else {
             panic!("{line}")
         };
-        let Maps::Two {
-            now, until_yes: it, ..
-        } = ask.maps
-        else {
-            panic!("{line}")
-        };
-        assert_eq!(it, until_yes, "{line}");
+        assert_eq!(ask.until_yes, until_yes, "{line}");
         let duration = duration.map(Duration::from_secs);
-        assert_eq!(watch(now).duration, duration, "{line}");
+        assert_eq!(watch(ask.now.origin).duration, duration, "{line}");
     }
 }
 
@@ -222,7 +216,7 @@ fn values_go_by_their_names() {
     }
     for it in GroupBy::ALL {
         let line = format!("tracer map --from a --group-by {}", it.name());
-        assert!(matches!(request(&line), Request::Map(map) if map.about.group_by == it));
+        assert!(matches!(request(&line), Request::Map(map) if map.input.options.group_by == it));
     }
     for (question, formats) in [
         ("impact web", "table json csv dot mermaid"),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ask::failures::{self, Failing},
-    cli::request::{Follow, Origin},
+    cli::request::Follow,
     exit::Exit,
     model::{EdgeState, View},
     outputs::answers,
@@ -29,10 +29,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// If the capture cannot start or the output cannot be written.
 pub async fn follow(request: Follow) -> Result<Exit> {
     let Follow {
-        watch,
-        about,
+        input,
         window,
         format,
+        strict,
     } = request;
     // On a thread of its own: a reader that stops reading keeps neither signals nor events waiting.
     let sink = Sink::stdout();
@@ -61,8 +61,7 @@ pub async fn follow(request: Follow) -> Result<Exit> {
         }
         Ok(ControlFlow::Continue(()))
     };
-    let origin = Origin::Live(Box::new(watch));
-    let seen = see_while(origin, &about, Then::Answer, Some(look)).await?;
+    let seen = see_while(input, Then::Answer, Some(look)).await?;
     // And what happened since the last look.
     news(&seen.view, &mut waiting);
     match sink.finish(waiting, GRACE, || false).await {
@@ -70,7 +69,7 @@ pub async fn follow(request: Follow) -> Result<Exit> {
         Flushed::Stuck => bail!("nobody reads the output: the last lines were thrown away"),
         Flushed::Failed(error) => return Err(error).context("writing the output"),
     }
-    Ok(Exit::of(about.strict && seen.lost > 0))
+    Ok(Exit::of(strict && seen.lost > 0))
 }
 
 /// What was told of each edge: how many failures, and whether it failed.

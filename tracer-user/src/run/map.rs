@@ -26,14 +26,14 @@ use crate::{
 /// If the capture cannot start, a recording cannot be read, or the output cannot be written.
 pub async fn map(request: request::Map) -> Result<Exit> {
     let request::Map {
-        origin,
-        about,
+        input,
         focus,
         shown,
         save,
+        strict,
     } = request;
-    let is_live = origin.is_live();
-    let is_bad = match &origin {
+    let is_live = input.origin.is_live();
+    let is_bad = match &input.origin {
         Origin::Recorded { paths, skip_bad } => {
             !skip_bad && paths.iter().any(|it| fails_at_once(it))
         }
@@ -46,7 +46,7 @@ pub async fn map(request: request::Map) -> Result<Exit> {
     };
     let on_screen = shown == Shown::Screen;
     let looks_on = on_screen && is_live;
-    let (fold, mut folded) = MapFold::new(Map::new(about.options(&origin)), false, looks_on);
+    let (fold, mut folded) = MapFold::new(Map::new(input.options), false, looks_on);
     let snapshots = folded.snapshots.take().filter(|_| looks_on);
     let mut consumers: Vec<Box<dyn Consumer>> = vec![Box::new(fold)];
     if let Some(recording) = recording {
@@ -54,9 +54,9 @@ pub async fn map(request: request::Map) -> Result<Exit> {
     }
     let rights = Rights {
         opens_terminal: screen::opens_terminal(on_screen),
-        ..rights(&origin)
+        ..rights(&input.origin)
     };
-    let run = Run::open(origin, about.filter, consumers, Stop::new()).await?;
+    let run = Run::open(input.origin, input.filter, consumers, Stop::new()).await?;
     let account = match snapshots {
         Some(snapshots) => {
             let display = Display::open(run.name().to_owned())?;
@@ -99,7 +99,7 @@ pub async fn map(request: request::Map) -> Result<Exit> {
             sink::print(&buffer).context("writing the map")?;
         }
     }
-    Ok(Exit::of(about.strict && lost > 0))
+    Ok(Exit::of(strict && lost > 0))
 }
 
 /// The part of `view` that was asked for.

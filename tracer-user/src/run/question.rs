@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ask::{self, impact::Target, verify},
     capture::this_host,
-    cli::request::{About, Ask, Maps, Origin, Question},
+    cli::request::{Ask, MapInput, Question},
     exit::Exit,
     files,
     model::View,
@@ -31,34 +31,29 @@ const MAX_RULES: u64 = 8 << 20;
 pub async fn ask(request: Ask) -> Result<Exit> {
     let Ask {
         question,
-        maps,
-        about,
+        before,
+        now,
+        until_yes,
         format,
+        strict,
     } = request;
     // Before anything is watched: a mistake is told at once.
     let (question, outdated) = whole(question)?;
-    let (before, seen) = match maps {
-        Maps::One(origin) => (None, see(origin, &about, Then::Answer).await?),
-        Maps::Two {
-            before,
-            now,
-            until_yes,
-        } => {
-            let then = match now.is_live() {
-                true => Then::Watch,
-                false => Then::Answer,
-            };
-            let before = see(before, &about, then).await?;
-            let mut seen = match question {
-                ask::Question::Verify if now.is_live() => {
-                    see_back(now, &about, &before.view, until_yes).await?
-                }
-                _ => see(now, &about, Then::Answer).await?,
-            };
-            seen.also(&before);
-            (Some(before), seen)
-        }
+    let is_live = now.origin.is_live();
+    let before = match before {
+        Some(before) if is_live => Some(see(*before, Then::Watch).await?),
+        Some(before) => Some(see(*before, Then::Answer).await?),
+        None => None,
     };
+    let mut seen = match (&question, &before) {
+        (ask::Question::Verify, Some(before)) if is_live => {
+            see_back(now, &before.view, until_yes).await?
+        }
+        _ => see(now, Then::Answer).await?,
+    };
+    if let Some(before) = &before {
+        seen.also(before);
+    }
     let views: Vec<&View> = before.iter().chain([&seen]).map(|it| &it.view).collect();
     let mut answer = ask::answer(&question, &views)?;
     if outdated > 0 {
@@ -71,13 +66,13 @@ pub async fn ask(request: Ask) -> Result<Exit> {
     sink::print(&bytes).context("writing the answer")?;
     Ok(match answer.is_no() {
         true => Exit::No,
-        false => Exit::of(about.strict && seen.lost > 0),
+        false => Exit::of(strict && seen.lost > 0),
     })
 }
 
 /// This host, watched until all of `before` is back where it is watched `until` then. On a terminal it says meanwhile
 /// how much is.
-async fn see_back(origin: Origin, about: &About, before: &View, until: bool) -> Result<Seen> {
+async fn see_back(now: MapInput, before: &View, until: bool) -> Result<Seen> {
     let progress = Progress::new();
     let look = |snapshot: &Snapshot| {
         let found = verify::verify(before, &snapshot.view).found;
@@ -94,7 +89,7 @@ async fn see_back(origin: Origin, about: &About, before: &View, until: bool) -> 
         })
     };
     let looks = until || progress.is_some();
-    see_while(origin, about, Then::Answer, looks.then_some(look)).await
+    see_while(now, Then::Answer, looks.then_some(look)).await
 }
 
 /// A question with what it takes from this host, and how many processes use a version of what it is about that was

@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 
 use super::{
-    consumer::{MapFold, Snapshot},
+    consumer::{Consumer, MapFold, Snapshot},
     progress::Progress,
     stop::Stop,
     thread::Run,
 };
 use crate::{
     ask::{Doubt, Proof},
-    cli::request::{About, Origin},
+    cli::request::{MapInput, Origin},
     map::Map,
     model::View,
     sandbox::Needs as Rights,
@@ -64,18 +64,18 @@ pub(super) enum Then {
     Watch,
 }
 
-/// The map of what `origin` tells. On a terminal it says meanwhile how far that is.
-pub(super) async fn see(origin: Origin, about: &About, then: Then) -> Result<Seen> {
+/// The map of `input`. On a terminal it says meanwhile how far that is.
+pub(super) async fn see(input: MapInput, then: Then) -> Result<Seen> {
     match Progress::new() {
-        Some(progress) if origin.is_live() => {
+        Some(progress) if input.origin.is_live() => {
             let look = |snapshot: &Snapshot| {
                 let (events, edges) = (snapshot.figures.events, snapshot.view.edges.len());
                 progress.show(&format!("{events} events, {edges} edges"));
                 Ok(ControlFlow::Continue(()))
             };
-            see_while(origin, about, then, Some(look)).await
+            see_while(input, then, Some(look)).await
         }
-        _ => see_while(origin, about, then, None::<Look>).await,
+        _ => see_while(input, then, None::<Look>).await,
     }
 }
 
@@ -83,26 +83,15 @@ pub(super) async fn see(origin: Origin, about: &About, then: Then) -> Result<See
 type Look = fn(&Snapshot) -> Result<ControlFlow<()>>;
 
 /// The same. Now and then `look` sees it as it is, and may have seen enough.
-pub(super) async fn see_while<F>(
-    origin: Origin,
-    about: &About,
-    then: Then,
-    look: Option<F>,
-) -> Result<Seen>
+pub(super) async fn see_while<F>(input: MapInput, then: Then, look: Option<F>) -> Result<Seen>
 where
     F: FnMut(&Snapshot) -> Result<ControlFlow<()>>,
 {
-    let rights = (then == Then::Answer).then(|| rights(&origin));
-    let map = Map::new(about.options(&origin));
-    let (fold, mut folded) = MapFold::new(map, true, false);
+    let rights = (then == Then::Answer).then(|| rights(&input.origin));
+    let (fold, mut folded) = MapFold::new(Map::new(input.options), true, false);
     let snapshots = folded.snapshots.take();
-    let run = Run::open(
-        origin,
-        about.filter.clone(),
-        vec![Box::new(fold)],
-        Stop::new(),
-    )
-    .await?;
+    let consumers: Vec<Box<dyn Consumer>> = vec![Box::new(fold)];
+    let run = Run::open(input.origin, input.filter, consumers, Stop::new()).await?;
     let run = run.begin(rights);
     let account = match (look, snapshots) {
         (Some(look), Some(snapshots)) => run.watched(snapshots, look).await?,
@@ -117,7 +106,7 @@ where
         lost: account.lost,
         skipped: account.skipped,
         interrupted: account.is_interrupted,
-        filtered: !about.filter.admits_all(),
+        filtered: account.is_filtered,
     })
 }
 

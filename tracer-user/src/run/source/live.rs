@@ -15,7 +15,7 @@ use crate::{
         workload::Roles,
     },
     files,
-    filter::Filter,
+    filter::{self, Filter},
     model::{Body, Cost, Event, Kind, Told},
     run::{
         consumer::{Figures, Needs, Take},
@@ -117,7 +117,11 @@ impl Live {
     ///
     /// # Errors
     /// If the capture cannot start.
-    pub(super) fn start(watch: &Watch, filter: Filter, needs: Needs) -> Result<Self> {
+    pub(super) fn start(watch: &Watch, filter: &filter::Options, needs: Needs) -> Result<Self> {
+        let filter = match needs.processes {
+            true => Filter::new(filter).with_processes(),
+            false => Filter::new(filter),
+        };
         let mut enricher = enricher(watch, needs)?;
         let mut capture = Capture::start(&Options {
             // An end stands for its opening only where both count.
@@ -329,6 +333,7 @@ impl Live {
     pub(super) fn account(&mut self) -> Result<Account> {
         Ok(Account {
             lost: self.lost()?,
+            is_filtered: !self.filter.is_whole(),
             costs: self.costs.take().and_then(|it| it.after),
             ..Account::default()
         })

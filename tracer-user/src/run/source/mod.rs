@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cli::request::Origin,
-    filter::{self, Filter},
+    filter,
     model::{Cost, Event, ProgramCost},
     sandbox::Attaches,
 };
@@ -54,6 +54,8 @@ pub(super) struct Account {
     pub(super) skipped: u64,
     /// Not all that was recorded was read.
     pub(super) is_interrupted: bool,
+    /// Not all that was read was told.
+    pub(super) is_filtered: bool,
     /// What it cost, if that was asked for.
     pub(super) costs: Option<Costs>,
 }
@@ -78,18 +80,9 @@ impl Source {
         needs: Needs,
         stopped: Stopped,
     ) -> Result<Self> {
-        let filter = Filter::new(filter);
         Ok(match origin {
-            Origin::Live(watch) => {
-                let filter = match needs.processes {
-                    true => filter.with_processes(),
-                    false => filter,
-                };
-                Self::Live(Box::new(Live::start(&watch, filter, needs)?))
-            }
+            Origin::Live(watch) => Self::Live(Box::new(Live::start(&watch, filter, needs)?)),
             Origin::Recorded { paths, skip_bad } => {
-                // Whoever recorded processes asked for them.
-                let filter = filter.with_processes();
                 Self::Recorded(Box::new(Recorded::new(paths, skip_bad, filter, stopped)))
             }
         })

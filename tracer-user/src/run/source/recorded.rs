@@ -17,7 +17,7 @@ use tokio::{
 use super::{Account, State};
 use crate::{
     files,
-    filter::Filter,
+    filter::{self, Filter},
     model::{Body, Event},
     replay::{Merge, ReplayError},
     run::{consumer::Take, stop::Stopped},
@@ -77,10 +77,12 @@ impl Recorded {
     pub(super) fn new(
         paths: Vec<PathBuf>,
         skip_bad: bool,
-        filter: Filter,
+        filter: &filter::Options,
         stopped: Stopped,
     ) -> Self {
         let (queue, batches) = mpsc::channel(QUEUE);
+        // Whoever recorded processes asked for them.
+        let filter = Filter::new(filter).with_processes();
         Self {
             pending: Some(Pending {
                 paths,
@@ -90,11 +92,14 @@ impl Recorded {
             batches,
             batch: Vec::new().into_iter(),
             reader: None,
+            account: Account {
+                is_filtered: !filter.is_whole(),
+                ..Account::default()
+            },
             filter,
             stopped,
             deadline: None,
             is_over: false,
-            account: Account::default(),
         }
     }
 
