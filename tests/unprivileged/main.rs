@@ -1,10 +1,13 @@
 //! The suite that needs no privileges: the command line, and what tracer says when it may not.
 
+mod documents;
+mod fields;
 mod files;
 mod formats;
 mod questions;
 mod recordings;
 mod rules;
+mod service;
 
 use std::{io::Write as _, process::Command};
 

@@ -56,8 +56,10 @@ fn at_a_terminal(line: &str) -> String {
 /// Blocks of this kind hold a line that is typed, after `$ `, and what it prints.
 const BLOCK: &str = "```console\n";
 
-/// `text` with what each of its blocks really prints. A block that is cut off (its last line is
-/// `...`) keeps only as many lines.
+/// The last line of a block that shows only the beginning.
+const CUT: &str = "...\n";
+
+/// `text` with what each of its blocks really prints. One that ends with [`CUT`] keeps its number of lines.
 fn with_real_output(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -68,7 +70,12 @@ fn with_real_output(text: &str) -> String {
         out.push_str(before);
         let typed = block.lines().next().unwrap_or_default();
         let line = typed.strip_prefix("$ ").expect("a block begins with $");
-        let real = at_a_terminal(line);
+        let mut real = at_a_terminal(line);
+        if block.ends_with(CUT) {
+            let kept = block.lines().count() - 2;
+            let lines: String = real.split_inclusive('\n').take(kept).collect();
+            real = lines + CUT;
+        }
         out.push_str(&format!("{typed}\n{real}"));
         rest = after;
     }
@@ -77,7 +84,12 @@ fn with_real_output(text: &str) -> String {
 
 #[test]
 fn the_documentation_shows_what_is_really_answered() {
-    for name in ["docs/questions.md", "README.md"] {
+    for name in [
+        "README.md",
+        "docs/commands.md",
+        "docs/questions.md",
+        "docs/troubleshooting.md",
+    ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
         let text = std::fs::read_to_string(&path).expect("it is there");
         let real = with_real_output(&text);

@@ -207,11 +207,7 @@ fn attach_all(
 
 /// Loads them side by side, the likeliest to be refused first. The kernel needs most of a start to
 /// prove them safe, and takes no lock for that from one who may load them at all (`bpf_check()`).
-fn load_all(
-    ebpf: &mut Ebpf,
-    plan: &Plan,
-    btf: &OfFunctions<'_>,
-) -> Result<(), (Program, String)> {
+fn load_all(ebpf: &mut Ebpf, plan: &Plan, btf: &OfFunctions<'_>) -> Result<(), (Program, String)> {
     let life = plan.programs.iter().filter(|it| it.part == Part::Life);
     let parts = plan.programs.iter().filter(|it| it.part != Part::Life);
     let mut object: HashMap<_, _> = ebpf.programs_mut().collect();
@@ -244,7 +240,11 @@ fn load_all(
         }
         take_turns();
     });
-    first_refused.into_inner().ok().flatten().map_or(Ok(()), Err)
+    first_refused
+        .into_inner()
+        .ok()
+        .flatten()
+        .map_or(Ok(()), Err)
 }
 
 fn refused(program: &Program, error: &ProgramError) -> (Program, String) {

@@ -7,7 +7,7 @@ use super::{
     tell::{at, told},
     world::{Bind, Deed, Fate, How, Pause, Service, Space, World},
 };
-use crate::model::Event;
+use crate::model::{Body, Event};
 
 fn service(space: Space, outage: Option<(f64, f64)>) -> Service {
     Service {
@@ -149,4 +149,50 @@ fn who_is_known_by_an_address_is_not_surely_the_same() {
     let (fewer, after) = told(&less);
     let [events, fewer] = [events, fewer].map(|it| view_of(&it, world.part));
     compare(&world, (&events, &before), (&fewer, &after));
+}
+
+/// Which run found what is told before its `start` nobody knows.
+#[test]
+fn what_is_told_before_its_start_is_of_nobody_knows_which_run() {
+    let world = World {
+        services: vec![service(Space::Bridged(0, 0), None)],
+        clients: vec![Space::Root(0)],
+        deeds: vec![deed(0, 0, How::Used, (2.0, 158.4))],
+        pauses: vec![Pause {
+            host: 0,
+            from: 132.8,
+            lasts: 10.8,
+            is_killed: false,
+        }],
+        part: Some((719.7, 901.9)),
+        fate: Fate::Whole,
+    };
+    let over = World {
+        deeds: vec![deed(0, 0, How::Used, (2.0, 135.0))],
+        ..world.clone()
+    };
+    let later = World {
+        deeds: [deed(0, 0, How::Used, (800.0, 0.001))]
+            .into_iter()
+            .chain(world.deeds.clone())
+            .collect(),
+        ..world.clone()
+    };
+    let (events, truth) = told(&later);
+    let before = view_of(&events, world.part);
+    for world in [world, over] {
+        let (events, now) = told(&world);
+        let starts = events.iter().enumerate();
+        let mut starts =
+            starts.filter(|(_, it)| matches!(it.body, Body::Start(_)) && at(1.0) < it.time);
+        let (place, _) = starts.next().expect("of the second run");
+        for later in place + 1..events.len() - 2 {
+            let mut late = events.clone();
+            let start = late.remove(place);
+            late.insert(later, start);
+            let view = view_of(&late, world.part);
+            check(&world, &view, &now);
+            compare(&world, (&before, &truth), (&view, &now));
+        }
+    }
 }
