@@ -6,7 +6,7 @@ use clap::{Args, value_parser};
 
 use super::{
     UsageError,
-    question::AboutArgs,
+    about::AboutArgs,
     request::{Focus, Map, Shown},
     source::SourceArgs,
     value,

@@ -3,6 +3,7 @@
 //! Only parsing: arguments become a [`Request`], a plain value. Nobody else knows how options are written, and all
 //! that do not go together are refused here, before anything is done. What the commands do is elsewhere.
 
+mod about;
 mod filter;
 mod live;
 pub mod log;

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use clap::error::ErrorKind;
 
 use super::{
@@ -362,4 +364,26 @@ fn completions_name_the_commands() {
         let script = String::from_utf8(completions(shell)).expect("UTF-8");
         assert!(script.contains("stream") && script.contains("doctor"));
     }
+}
+
+/// What else there is can be asked for by another front end.
+#[test]
+fn nobody_else_knows_the_parser() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let cli = source.join("cli");
+    let mut folders = vec![source];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.extend((path != cli).then_some(path));
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a text");
+                assert!(!text.contains("clap::"), "{}", path.display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 100, "{files}");
 }
