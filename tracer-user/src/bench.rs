@@ -2,7 +2,6 @@
 //! through its stages again and again. No part of the interface of this crate.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,7 +14,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     capture::{Capture, Options, RecordBytes, Replay},
-    enrich::{Enricher, names::Networks, workload::Roles},
+    enrich::{self, Enricher},
     map::{self, Map},
     model::Told,
     run::Batch,
@@ -82,15 +81,10 @@ impl Recording {
     /// Takes all of them through the stages, as far as `last`, and says how long that took.
     pub fn replay(&self, last: Stage) -> Duration {
         let mut replay = Replay::new();
-        let mut enricher = Enricher::new(
-            Path::new("/proc"),
-            Networks::default(),
-            Roles::builtin(),
-            None,
-        );
-        if last == Stage::Map {
-            enricher.leave_out_peers();
-        }
+        let mut enricher = Enricher::new(enrich::Options {
+            peers: last != Stage::Map,
+            ..enrich::Options::default()
+        });
         let mut map = Map::new(map::Options::ONE_HOST);
         let mut batch = Batch::json();
         let begun = Instant::now();

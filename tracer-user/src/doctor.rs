@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     capture::{self, CaptureError, Facts, HookSet, Obstacle, Options, preflight},
-    cli::DoctorOptions,
+    cli::request::Doctor,
     exit::Exit,
     model::Blind,
     outputs::{
@@ -31,15 +31,15 @@ impl From<&Obstacle> for ObstacleReport {
 ///
 /// # Errors
 /// If the report cannot be written.
-pub async fn run(options: DoctorOptions) -> Result<Exit> {
+pub async fn run(request: Doctor) -> Result<Exit> {
     let facts = Facts::gather();
-    let (mut report, exit) = examine(&facts, &options);
-    if let Some(duration) = options.cost.filter(|_| exit == Exit::Done) {
-        let cost = measure(options.hooks.set(), duration).await;
+    let (mut report, exit) = examine(&facts, request.hooks);
+    if let Some(duration) = request.cost.filter(|_| exit == Exit::Done) {
+        let cost = measure(request.hooks, duration).await;
         report.cost = Some(cost.context("measuring the cost")?);
     }
     let mut out = Vec::new();
-    match options.format.unwrap_or_else(Format::for_stdout) {
+    match request.format {
         Format::Json => {
             outputs::pretty_json(&report, &mut out);
         }
@@ -50,7 +50,7 @@ pub async fn run(options: DoctorOptions) -> Result<Exit> {
     Ok(exit)
 }
 
-fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
+fn examine(facts: &Facts, hooks: Option<HookSet>) -> (Report, Exit) {
     let obstacles = preflight::obstacles(facts);
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
@@ -75,7 +75,7 @@ fn examine(facts: &Facts, options: &DoctorOptions) -> (Report, Exit) {
         return (report, exit);
     }
     let mut denied = false;
-    let asked = |set: &HookSet| options.hooks.set().is_none_or(|hooks| hooks == *set);
+    let asked = |set: &HookSet| hooks.is_none_or(|hooks| hooks == *set);
     for set in HookSet::ALL.into_iter().filter(asked) {
         match try_set(facts, set) {
             Ok(blind) => {

@@ -1,59 +1,33 @@
-//! Which events the user asked for: the filter options and what they admit.
+//! Which events the user asked for: the options of a filter and what they admit.
 //!
 //! Filters only choose what is shown. Accounting counts events before them.
 
-use clap::{
-    Args, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser, ValueParser},
-    value_parser,
-};
 use globset::{Glob, GlobMatcher};
 
 use crate::model::{Address, Body, Connection, Direction, Event, Kind, Network};
 
-/// The filter options, the same for every command that reads events.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Filters (all must match; of several values of one, any)")]
+/// What a filter admits: all must match; of several values of one, any. What is empty matches anything.
+#[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only processes with this id, as the initial pid namespace numbers them
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u32).range(1..))]
+    /// Ids of processes, as the initial pid namespace numbers them.
     pub pid: Vec<u32>,
-
-    /// Only processes whose name (as in /proc/PID/comm) matches this pattern, such as 'nginx*'
-    #[arg(long, value_name = "GLOB", value_parser = parse_glob)]
+    /// Patterns for the names of processes, as in `/proc/PID/comm`.
     pub comm: Vec<Glob>,
-
-    /// Only processes of workloads whose name matches this pattern, such as 'postgresql.service'
-    #[arg(long, value_name = "GLOB", value_parser = parse_glob)]
+    /// Patterns for the names of workloads.
     pub workload: Vec<Glob>,
-
-    /// Only connections to this port of a server, and listeners on it; where it is not known which end is the server's, with this port at either end
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u16).range(1..))]
+    /// Ports of a server; where it is not known which end is the server's, of either end.
     pub port: Vec<u16>,
-
-    /// Only connections known to be to this port of a server, and listeners on it
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u16).range(1..))]
+    /// Ports known to be a server's.
     pub server_port: Vec<u16>,
-
-    /// Only connections known to come from this port of a client
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = value_parser!(u16).range(1..))]
+    /// Ports known to be a client's.
     pub client_port: Vec<u16>,
-
-    /// Only connections with either end in this network, and listeners on an address of it; fe80::1%2 is the address on the link of interface 2 alone
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    /// Networks that either end of a connection, or the address of a listener, is in.
     pub net: Vec<Network>,
-
-    /// Only connections opened by this host (out) or by the other end (in)
-    #[arg(long, value_name = "in|out", value_parser = direction_parser(), hide_possible_values = true)]
+    /// Who opened a connection.
     pub direction: Option<Direction>,
-
-    /// Only these kinds of event; start, loss and stop always show, exec and exit of what is watched only
-    /// if asked for
-    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind_parser())]
+    /// Kinds of events, beside `start`, `loss` and `stop`.
     pub event: Vec<Kind>,
-
-    /// What to do with connections and listeners that stay within this host
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    /// What to do with what stays within this host.
     pub loopback: Loopback,
 }
 
@@ -86,43 +60,36 @@ impl Options {
 }
 
 /// What to do with what stays within this host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Loopback {
-    /// Show it beside the rest
+    /// Show it beside the rest.
     #[default]
     Show,
-    /// Leave it out
+    /// Leave it out.
     Hide,
-    /// Leave out the rest
+    /// Leave out the rest.
     Only,
 }
 
-fn direction_parser() -> ValueParser {
-    PossibleValuesParser::new(["in", "out"])
-        .map(|word| match word.as_str() {
-            "in" => Direction::Inbound,
-            _ => Direction::Outbound,
-        })
-        .into()
-}
+impl Loopback {
+    /// All of them, in the order of the type.
+    pub const ALL: [Self; 3] = [Self::Show, Self::Hide, Self::Only];
 
-fn kind_parser() -> ValueParser {
-    PossibleValuesParser::new(Kind::ALL.map(Kind::name))
-        .try_map(|word| Kind::from_name(&word).ok_or("no such kind of event"))
-        .into()
-}
-
-fn parse_glob(text: &str) -> Result<Glob, String> {
-    Glob::new(text).map_err(|error| {
-        let why = error.kind();
-        format!("{why}; write text with * ? [a-z] {{a,b}}, and \\ before one of these that is meant as it is")
-    })
+    /// The word for it in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Show => "show",
+            Self::Hide => "hide",
+            Self::Only => "only",
+        }
+    }
 }
 
 /// Tells the events that the user asked for from the rest.
 #[derive(Clone, Debug)]
 pub struct Filter {
     options: Options,
+    is_whole: bool,
     comm: Vec<GlobMatcher>,
     workload: Vec<GlobMatcher>,
 }
@@ -133,8 +100,14 @@ impl Filter {
         Self {
             comm: options.comm.iter().map(Glob::compile_matcher).collect(),
             workload: options.workload.iter().map(Glob::compile_matcher).collect(),
+            is_whole: options.admits_all(),
             options: options.clone(),
         }
+    }
+
+    /// Whether all events are admitted that are not asked for by name only.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// The same, and beginnings and ends of processes unless other kinds were asked for: they may be

@@ -4,7 +4,7 @@
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
-    io::Write,
+    io::{IsTerminal as _, Write as _},
     process::ExitCode,
     sync::mpsc,
     thread,
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 use tracer_user::{
     capture::CaptureError,
-    cli::{Cli, Command, UsageError},
+    cli::{self, Invocation, Request, log},
     doctor,
     exit::Exit,
     outputs::complaint,
@@ -31,24 +31,27 @@ fn main() -> ExitCode {
         };
         complain(complaint(&format!("tracer: {panic}{trace}")) + "\n");
     }));
-    let cli = Cli::parse_or_exit();
+    let Invocation {
+        request,
+        verbose,
+        no_sandbox,
+    } = cli::parse_or_exit();
     // Before there are threads, as of the log: each has rights of its own.
-    let refused = match cli.no_sandbox {
+    let refused = match no_sandbox {
         true => {
             sandbox::raise_limits();
             Vec::new()
         }
-        false => sandbox::begin(cli.command.watches()),
+        false => sandbox::begin(request.watches()),
     };
-    let _log = cli.start_log();
+    // It would be written over what is shown.
+    let is_covered = request.takes_terminal() && std::io::stderr().is_terminal();
+    let _log = (!is_covered).then(|| log::start(verbose));
     for what in refused {
         tracing::warn!("{what}: this process keeps more than it needs");
     }
-    let exit = obey(cli.command).unwrap_or_else(|error| {
+    let exit = obey(request).unwrap_or_else(|error| {
         complain(complaint(&format!("tracer: {error:#}")) + "\n");
-        if error.is::<UsageError>() {
-            return Exit::Usage;
-        }
         match error.downcast_ref::<CaptureError>() {
             Some(error) if error.is_privilege() => Exit::NotPermitted,
             Some(error) if error.is_unsupported() => Exit::Unsupported,
@@ -58,14 +61,15 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn obey(command: Command) -> Result<Exit> {
-    match command {
-        Command::Stream(options) => alone(run::stream(options)),
-        Command::Map(options) => alone(run::map(options)),
-        Command::Ask(question) => alone(run::ask(question)),
-        Command::Doctor(options) => alone(doctor::run(options)),
-        Command::Completions { shell } => {
-            sink::print(&Cli::completions(shell)).context("writing the script")?;
+fn obey(request: Request) -> Result<Exit> {
+    match request {
+        Request::Stream(request) => alone(run::stream(request)),
+        Request::Map(request) => alone(run::map(request)),
+        Request::Ask(request) => alone(run::ask(request)),
+        Request::Follow(request) => alone(run::follow(request)),
+        Request::Doctor(request) => alone(doctor::run(request)),
+        Request::Completions(script) => {
+            sink::print(&script).context("writing the script")?;
             Ok(Exit::Done)
         }
     }

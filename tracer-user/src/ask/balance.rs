@@ -8,9 +8,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Answer, Link, Policy, Proof, Who,
+    Answer, Link, Policy, Proof, QuestionKind, Who,
     service::{self, By, Lasting},
-    unseen::Question,
 };
 use crate::model::{Address, Edge, Happened, Node, NodeKind, View};
 
@@ -217,12 +216,12 @@ pub fn balance(view: &View, policy: Option<&Policy>) -> Answer<Balance> {
         busiest: busiest(view),
         violations,
     };
-    let mut proof = Proof::of(view, Question::Balance);
+    let mut proof = Proof::of(view, QuestionKind::Balance);
     if policy.is_some() {
         // A rule says who dials: of these edges nobody knows.
         proof.doubt_undirected(view.edges.iter());
     }
-    Answer::new("balance", found, proof)
+    Answer::new(QuestionKind::Balance, found, proof)
 }
 
 /// The ports that several instances of one service answer, with these instances: those that serve it or

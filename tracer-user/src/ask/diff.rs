@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{Allowed, Answer, Link, Proof, Who, matching::Matching, service, unseen::Question};
+use super::{Allowed, Answer, Link, Proof, QuestionKind, Who, matching::Matching, service};
 use crate::model::{Address, EdgeState, Node, NodeKind, View, WorkloadKind};
 
 /// What changed.
@@ -186,11 +186,11 @@ pub fn diff(before: &View, after: &View, allowed: &Allowed) -> Answer<Diff> {
         changes: found.changes,
         allowed: found.left_out,
     };
-    let mut proof = Proof::of_two(before, after, Question::Diff);
+    let mut proof = Proof::of_two(before, after, QuestionKind::Diff);
     let nodes = before.nodes.iter().chain(&after.nodes);
     proof.doubt_cut(nodes, &["listeners", "programs"]);
     matching.doubt(&mut proof);
-    Answer::new("diff", answer, proof)
+    Answer::new(QuestionKind::Diff, answer, proof)
 }
 
 type Order = (u8, Option<Who>, Option<Who>, Option<u16>, Option<Step>);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Answer, Link, Proof, Who, unseen::Question};
+use super::{Answer, Link, Proof, QuestionKind, Who};
 use crate::model::{Change, Edge, EdgeState, Endings, Happened, Outage, Timestamp, View};
 
 pub use incidents::{Incident, Sufferer, What};
@@ -162,7 +162,11 @@ pub fn failures(view: &View, window: Duration) -> Answer<Failures> {
         edges,
         breaking,
     };
-    Answer::new("failures", found, Proof::of(view, Question::Failures))
+    Answer::new(
+        QuestionKind::Failures,
+        found,
+        Proof::of(view, QuestionKind::Failures),
+    )
 }
 
 fn failure(view: &View, edge: &Edge, window_ns: u64) -> Failing {

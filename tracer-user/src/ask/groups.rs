@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use petgraph::unionfind::UnionFind;
 use serde::Serialize;
 
-use super::{Answer, Link, Pattern, Proof, Split, Who, unseen::Question};
+use super::{Answer, Link, Pattern, Proof, QuestionKind, Split, Who};
 use crate::model::{Address, AddressClass, Edge, Node, NodeKind, View};
 
 /// Groups that must move together.
@@ -219,7 +219,7 @@ pub fn groups(view: &View, shared: &Shared, split: Option<&Split>) -> Answer<Gro
         outside: outside.map(|at| Who::of(view, at)).collect(),
         split: split.map(|split| cut(view, split)),
     };
-    let mut proof = Proof::of(view, Question::Groups);
+    let mut proof = Proof::of(view, QuestionKind::Groups);
     if let Some(split) = &found.split {
         // Of these the rules are made.
         let crossing = split.crossing.iter().map(|it| &it.link);
@@ -229,7 +229,7 @@ pub fn groups(view: &View, shared: &Shared, split: Option<&Split>) -> Answer<Gro
         let nodes = view.nodes.iter().filter(|it| ends.contains(&*it.id));
         proof.doubt_cut(nodes, &["addresses"]);
     }
-    Answer::new("groups", found, proof)
+    Answer::new(QuestionKind::Groups, found, proof)
 }
 
 /// Whether it is nothing of one's own: the Internet, and what a cloud tells its machines.

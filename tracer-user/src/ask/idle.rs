@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Answer, Link, Proof, Who, arrivals::Arrivals, unseen::Question};
+use super::{Answer, Link, Proof, QuestionKind, Who, arrivals::Arrivals};
 use crate::model::{Address, Edge, Happened, NodeKind, Timestamp, View};
 
 /// What is idle.
@@ -85,7 +85,7 @@ fn last_used(edge: &Edge) -> Timestamp {
 
 /// What nobody used for `unused_for`; none for all the time that was watched.
 pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
-    let mut proof = Proof::of(view, Question::Idle);
+    let mut proof = Proof::of(view, QuestionKind::Idle);
     let mut callers: HashMap<(usize, u16), Vec<usize>> = HashMap::new();
     for (at, edge) in view.edges.iter().enumerate() {
         if let Some(port) = edge.port {
@@ -200,5 +200,5 @@ pub fn idle(view: &View, unused_for: Option<Duration>) -> Answer<Idle> {
         unanswered,
         too_short_for,
     };
-    Answer::new("idle", found, proof)
+    Answer::new(QuestionKind::Idle, found, proof)
 }

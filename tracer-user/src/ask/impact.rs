@@ -6,8 +6,7 @@ use globset::GlobMatcher;
 use serde::Serialize;
 
 use super::{
-    Answer, Doubt, Link, Proof, Who, WhoError, arrivals::Arrivals, find, graph::Graph,
-    unseen::Question,
+    Answer, Doubt, Link, Proof, QuestionKind, Who, WhoError, arrivals::Arrivals, find, graph::Graph,
 };
 use crate::model::{Node, Process, Timestamp, View};
 
@@ -32,6 +31,8 @@ pub enum Target {
         /// Where there are libraries among them: the executables that run now. Of others it is not known
         /// what they use.
         running: Option<BTreeSet<String>>,
+        /// Processes of it that could not be looked at in time.
+        unread: u64,
     },
 }
 
@@ -76,7 +77,11 @@ impl Target {
             // What is folded has no name that could be meant; `proof` knows how much that is.
             Self::Who(_) | Self::Image(_) => {}
             Self::Exe(_) => proof.doubt_cut(view.nodes.iter(), &["programs"]),
-            Self::Files { host, .. } => {
+            Self::Files { host, unread, .. } => {
+                if *unread > 0 {
+                    let processes = *unread;
+                    proof.doubt(Doubt::Unread { processes });
+                }
                 let is_there = |it: &&Node| it.host.as_ref().is_some_and(|it| it.id == *host);
                 let nodes = view.nodes.iter().filter(is_there);
                 proof.doubt_cut(nodes, &["programs", "processes"]);
@@ -96,6 +101,7 @@ impl Target {
             pids,
             paths,
             running: Some(running),
+            ..
         } = self
         else {
             return 0;
@@ -244,7 +250,7 @@ pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer
             .cmp(&order(other))
             .then_with(|| one.who.cmp(&other.who))
     });
-    let mut proof = Proof::of(view, Question::Impact);
+    let mut proof = Proof::of(view, QuestionKind::Impact);
     proof.doubt_undirected(view.edges.iter());
     if upstream {
         // Whoever was led to one of these may depend on it, too.
@@ -268,7 +274,7 @@ pub fn impact(view: &View, of: &[usize], way: Way, depth: Option<u32>) -> Answer
         reached,
         served_by,
     };
-    Answer::new("impact", found, proof)
+    Answer::new(QuestionKind::Impact, found, proof)
 }
 
 /// Who serves what comes in by listening sockets of these nodes.

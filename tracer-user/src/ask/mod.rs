@@ -1,7 +1,10 @@
 //! Questions about a map, and what they rest on.
 //!
 //! Each question is a file, and a pure function of one [`View`] or two: the same views give the same
-//! answer. An answer says what was watched, and with it what it does not prove.
+//! answer. An answer says what was watched, and with it what it does not prove. [`Question`] is any of
+//! them as data, and [`answer`] answers it, whoever asks.
+//!
+//! [`View`]: crate::model::View
 
 pub mod balance;
 pub mod diff;
@@ -22,6 +25,7 @@ mod matching;
 mod pattern;
 mod ports;
 mod proof;
+mod question;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -37,6 +41,7 @@ pub(crate) mod checks;
 pub use find::{WhoError, find};
 pub use pattern::{Allowed, EdgePattern, Pattern, Policy, RuleError, Split};
 pub use proof::{Doubt, Proof, Verdict};
+pub use question::{AnyAnswer, AskError, Question, QuestionKind, answer};
 pub use unseen::Unseen;
 pub use who::{Link, Who};
 
@@ -56,10 +61,10 @@ pub struct Answer<T> {
 }
 
 impl<T> Answer<T> {
-    fn new(question: &'static str, found: T, proof: Proof) -> Self {
+    fn new(question: QuestionKind, found: T, proof: Proof) -> Self {
         Self {
             v: 1,
-            question,
+            question: question.name(),
             found,
             proof,
         }

@@ -9,7 +9,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Serialize;
 
-use super::unseen::{self, Question, Unseen};
+use super::{
+    QuestionKind,
+    unseen::{self, Unseen},
+};
 use crate::model::{Edge, Gap, Host, HostCoverage, Node, StepsBack, Timestamp, View};
 
 /// Nodes of which it is told that something of them was cut.
@@ -212,7 +215,7 @@ pub enum Doubt {
 
 impl Proof {
     /// What the answer to `question` from `view` rests on.
-    pub(super) fn of(view: &View, question: Question) -> Self {
+    pub(super) fn of(view: &View, question: QuestionKind) -> Self {
         Self::new(
             &view.coverage,
             &[],
@@ -222,7 +225,7 @@ impl Proof {
     }
 
     /// What a comparison of `before` with `after` rests on.
-    pub(super) fn of_two(before: &View, after: &View, question: Question) -> Self {
+    pub(super) fn of_two(before: &View, after: &View, question: QuestionKind) -> Self {
         let mut doubts = doubts(&before.coverage);
         doubts.extend(self::doubts(&after.coverage));
         let again = watched_again(&before.coverage, &after.coverage);

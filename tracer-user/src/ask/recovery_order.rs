@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{
-    Answer, Link, Proof, Who,
+    Answer, Link, Proof, QuestionKind, Who,
     graph::{Graph, cycles},
-    unseen::Question,
 };
 use crate::model::{Edge, Host, NodeKind, Timestamp, View};
 
@@ -136,7 +135,7 @@ pub fn recovery_order(view: &View, start_up_ns: u64) -> Answer<RecoveryOrder> {
         who: Who::of(view, at),
         needed_by: needed_by.into_iter().collect(),
     });
-    let mut proof = Proof::of(view, Question::RecoveryOrder);
+    let mut proof = Proof::of(view, QuestionKind::RecoveryOrder);
     proof.doubt_undirected(view.edges.iter());
     // Where no process that is known began just then, one that is not known may have.
     let steps = waves.iter().flat_map(|it| &it.steps);
@@ -150,7 +149,7 @@ pub fn recovery_order(view: &View, start_up_ns: u64) -> Answer<RecoveryOrder> {
         waves,
         outside: outside.collect(),
     };
-    Answer::new("recovery_order", found, proof)
+    Answer::new(QuestionKind::RecoveryOrder, found, proof)
 }
 
 fn step(graph: &Graph, component: &[usize], start_up_ns: u64) -> Step {

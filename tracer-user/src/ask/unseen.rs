@@ -5,22 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::QuestionKind::{
+    self, Balance, Diff, Failures, Groups, Idle, Impact, RecoveryOrder, Verify,
+};
 use crate::model::{Blind, BlindId, HostCoverage};
-
-/// A question, as far as it depends on what is not seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
-    Impact,
-    Groups,
-    RecoveryOrder,
-    Idle,
-    Failures,
-    Balance,
-    Diff,
-    Verify,
-}
-
-use Question::{Balance, Diff, Failures, Groups, Idle, Impact, RecoveryOrder, Verify};
 
 /// Something that could have been part of the answer, and that could not be seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -45,7 +33,7 @@ pub(super) const UNWATCHED: [(&str, &str); 2] = [
 ];
 
 /// Whatever an edge is: who dials whom, also in vain.
-const EDGES: &[Question] = &[
+const EDGES: &[QuestionKind] = &[
     Impact,
     Groups,
     RecoveryOrder,
@@ -56,9 +44,9 @@ const EDGES: &[Question] = &[
     Verify,
 ];
 /// What would give an edge another end.
-const ENDS: &[Question] = &[Impact, Groups, RecoveryOrder, Balance, Diff, Verify];
+const ENDS: &[QuestionKind] = &[Impact, Groups, RecoveryOrder, Balance, Diff, Verify];
 /// What fails at the server's end: an attempt depends on whom it dials. It used nothing.
-const TURNED_AWAY: &[Question] = &[
+const TURNED_AWAY: &[QuestionKind] = &[
     Impact,
     Groups,
     RecoveryOrder,
@@ -68,12 +56,12 @@ const TURNED_AWAY: &[Question] = &[
     Verify,
 ];
 /// Who uses what: what is open, or goes by another address.
-const USES: &[Question] = &[Impact, Groups, RecoveryOrder, Idle, Balance, Diff, Verify];
+const USES: &[QuestionKind] = &[Impact, Groups, RecoveryOrder, Idle, Balance, Diff, Verify];
 /// What one remote is, by its names.
-const NAMED: &[Question] = &[Impact, Groups, Diff, Verify];
+const NAMED: &[QuestionKind] = &[Impact, Groups, Diff, Verify];
 
 /// The questions whose answer each may hide a part of.
-pub(super) fn hides(id: BlindId) -> &'static [Question] {
+pub(super) fn hides(id: BlindId) -> &'static [QuestionKind] {
     match id {
         BlindId::UnboundListeners => &[Idle, Balance, Diff],
         BlindId::Mptcp | BlindId::OpenTotals => &[Balance],
@@ -102,12 +90,12 @@ pub(super) fn hides(id: BlindId) -> &'static [Question] {
 
 /// Whether the answer to `question` may lack what this is. What has no id may hide a part of any answer: other
 /// versions of tracer are blind to other things.
-fn may_hide(id: Option<BlindId>, question: Question) -> bool {
+fn may_hide(id: Option<BlindId>, question: QuestionKind) -> bool {
     id.is_none_or(|id| hides(id).contains(&question))
 }
 
 /// What the answer to `question` about `hosts` may lack.
-pub(super) fn of(hosts: &[HostCoverage], question: Question) -> Vec<Unseen> {
+pub(super) fn of(hosts: &[HostCoverage], question: QuestionKind) -> Vec<Unseen> {
     let mut unseen: Vec<Unseen> = UNWATCHED.map(unwatched).into();
     let all = hosts.iter();
     unseen.extend(blind(
@@ -122,7 +110,7 @@ pub(super) fn of(hosts: &[HostCoverage], question: Question) -> Vec<Unseen> {
 pub(super) fn of_two(
     before: &[HostCoverage],
     after: &[HostCoverage],
-    question: Question,
+    question: QuestionKind,
 ) -> Vec<Unseen> {
     let mut differing = differing(before, after);
     differing.extend(self::differing(after, before));
@@ -164,7 +152,10 @@ fn unwatched((what, why): (&str, &str)) -> Unseen {
 }
 
 /// Each told once, in order, with the hosts that are blind to it.
-fn blind<'a>(all: impl Iterator<Item = (&'a str, &'a Blind)>, question: Question) -> Vec<Unseen> {
+fn blind<'a>(
+    all: impl Iterator<Item = (&'a str, &'a Blind)>,
+    question: QuestionKind,
+) -> Vec<Unseen> {
     let mut by: BTreeMap<&str, Vec<(&str, &Blind)>> = BTreeMap::new();
     for (host, it) in all.filter(|(_, it)| may_hide(it.id, question)) {
         by.entry(&it.what).or_default().push((host, it));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Answer, Doubt, Link, Proof, matching::Matching, unseen::Question};
+use super::{Answer, Doubt, Link, Proof, QuestionKind, matching::Matching};
 use crate::model::{EdgeState, View};
 
 /// What is back, and what is not.
@@ -72,11 +72,11 @@ pub fn verify(baseline: &View, now: &View) -> Answer<Verify> {
         });
     }
     found.complete = found.failing.is_empty() && found.missing.is_empty();
-    let mut proof = Proof::of_two(baseline, now, Question::Verify);
+    let mut proof = Proof::of_two(baseline, now, QuestionKind::Verify);
     matching.doubt(&mut proof);
     if found.complete {
         // What is back was seen; it does not matter how long that took.
         proof.forget(|doubt| matches!(doubt, Doubt::Shorter { .. }));
     }
-    Answer::new("verify", found, proof)
+    Answer::new(QuestionKind::Verify, found, proof)
 }

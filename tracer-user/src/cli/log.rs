@@ -22,9 +22,9 @@ const VARIABLE: &str = "TRACER_LOG";
 /// Keeps the log going; when dropped, what is left is written.
 pub type Guard = WorkerGuard;
 
-/// Starts the log. A second start is ignored. It is written by a thread of its own and
+/// Sends the log to standard error, as much of it as asked for, until the guard is dropped. A second start is ignored. It is written by a thread of its own and
 /// never waited for: standard error may be a pipe that nobody reads.
-pub(super) fn start(verbose: u8) -> Guard {
+pub fn start(verbose: u8) -> Guard {
     let (writer, guard) = tracing_appender::non_blocking(stderr());
     let (filter, complaint) = match std::env::var(VARIABLE) {
         Ok(text) if !text.is_empty() => match EnvFilter::try_new(&text) {

@@ -3,12 +3,32 @@
 
 use std::time::{Duration, SystemTime};
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
 use rustix::param::page_size;
 
 use crate::{host, model::Timestamp};
 
 /// Largest ring: 1 GiB.
 const MAX_RING_BYTES: u64 = 1 << 30;
+
+/// One of `all`: each goes by its `name`, of which `--help` says `help`.
+pub(super) fn word<T: Copy + Send + Sync + 'static>(
+    all: &[T],
+    name: fn(T) -> &'static str,
+    help: fn(T) -> &'static str,
+) -> ValueParser {
+    let all = all.to_vec();
+    let words: Vec<_> = all
+        .iter()
+        .map(|it| PossibleValue::new(name(*it)).help(help(*it)))
+        .collect();
+    PossibleValuesParser::new(words)
+        .try_map(move |word| {
+            let found = all.iter().copied().find(|it| name(*it) == word);
+            found.ok_or("no such value")
+        })
+        .into()
+}
 
 /// A pattern for text.
 pub(super) fn glob(text: &str) -> Result<globset::Glob, String> {

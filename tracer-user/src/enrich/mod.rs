@@ -58,26 +58,72 @@ pub struct Enricher {
 /// lose it first: what is called so at their end may be less than was known.
 const MAX_CALLED: NonZeroUsize = NonZeroUsize::new(32_768).unwrap();
 
+/// What completes events, and with what.
+pub struct Options {
+    /// Where /proc is mounted.
+    pub proc_root: PathBuf,
+    /// What the user calls networks.
+    pub networks: Networks,
+    /// What programs are for.
+    pub roles: Roles,
+    /// Asks name servers what servers are called of which nothing else has a name; none not to.
+    pub reverse: Option<Reverse>,
+    /// What Kubernetes calls this host.
+    pub node: Option<Arc<str>>,
+    /// What is told of the arguments of processes.
+    pub arguments: Arguments,
+    /// Whether events say who is at the other end: not for those who match the two ends by themselves.
+    pub peers: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            proc_root: "/proc".into(),
+            networks: Networks::default(),
+            roles: Roles::builtin(),
+            reverse: None,
+            node: None,
+            arguments: Arguments::default(),
+            peers: true,
+        }
+    }
+}
+
 impl Enricher {
-    /// Asks the /proc mounted at `proc_root`; `networks` are named by the user, `roles` say what
-    /// programs are for, `node` is what Kubernetes calls this host.
-    pub fn new(proc_root: &Path, networks: Networks, roles: Roles, node: Option<Arc<str>>) -> Self {
+    /// Completes events as these options say.
+    pub fn new(options: Options) -> Self {
+        let Options {
+            proc_root,
+            networks,
+            roles,
+            reverse,
+            node,
+            arguments,
+            peers,
+        } = options;
         let host = Host {
-            root: root(proc_root).to_owned(),
+            root: root(&proc_root).to_owned(),
             node: node.clone(),
         };
         let runtimes = Runtimes::new(&host)
             .inspect_err(|error| tracing::warn!(%error, "containers go by their ids"))
             .ok();
-        let workloads = Workloads::new(proc_root, roles, runtimes, node);
+        let workloads = Workloads::new(&proc_root, roles, runtimes, node);
+        let mut processes = Processes::new(proc_root.clone(), workloads);
+        processes.tell_arguments(arguments);
+        let mut names = Names::new(home(&proc_root), Some("/etc/hosts".into()), networks);
+        if let Some(reverse) = reverse {
+            names.ask(reverse);
+        }
         let mut enricher = Self {
-            processes: Processes::new(proc_root.to_owned(), workloads),
-            peers: Some(Peers::default()),
-            names: Names::new(home(proc_root), Some("/etc/hosts".into()), networks),
+            processes,
+            peers: peers.then(Peers::default),
+            names,
             called: LruCache::new(MAX_CALLED),
             translations: Translations::new(),
-            proc_root: proc_root.to_owned(),
-            arguments: Arguments::default(),
+            proc_root,
+            arguments,
         };
         enricher.refresh();
         enricher
@@ -103,22 +149,6 @@ impl Enricher {
     /// Whether it knows what was translated before it listened.
     pub fn is_settled(&mut self) -> bool {
         self.translations.is_settled()
-    }
-
-    /// Tells this of the arguments of processes.
-    pub fn tell_arguments(&mut self, arguments: Arguments) {
-        self.arguments = arguments;
-        self.processes.tell_arguments(arguments);
-    }
-
-    /// Has name servers asked what servers are called of which nothing else has a name.
-    pub fn ask(&mut self, reverse: Reverse) {
-        self.names.ask(reverse);
-    }
-
-    /// Leaves out who is at the other end: for those who match the two ends by themselves.
-    pub fn leave_out_peers(&mut self) {
-        self.peers = None;
     }
 
     /// Takes in what container runtimes answered meanwhile, and reads again what may have changed
@@ -244,10 +274,18 @@ mod tests {
     use super::*;
     use crate::model::{DnsPiece, DnsTransport, Process, ProcessEvent, specimens::events};
 
+    fn enricher(proc_root: &Path, arguments: Arguments) -> Enricher {
+        Enricher::new(Options {
+            proc_root: proc_root.to_owned(),
+            arguments,
+            ..Options::default()
+        })
+    }
+
     #[test]
     fn a_connection_keeps_the_name_that_it_began_with() {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut enricher = Enricher::new(root.path(), Networks::default(), Roles::builtin(), None);
+        let mut enricher = enricher(root.path(), Arguments::default());
         let mut opened = events::connect();
         let process = opened.process.as_ref().expect("it has one").key;
         opened.connection.ends.remote = "198.18.0.1:80".parse().expect("an address");
@@ -298,9 +336,7 @@ mod tests {
     fn secrets_are_masked_where_arguments_are_told() {
         let root = tempfile::tempdir().expect("a temporary directory");
         let told = |arguments| {
-            let mut enricher =
-                Enricher::new(root.path(), Networks::default(), Roles::builtin(), None);
-            enricher.tell_arguments(arguments);
+            let mut enricher = enricher(root.path(), arguments);
             let mut process = Process::clone(&events::process("python3"));
             process.exe = Some("/usr/bin/python3".into());
             let args = ["python3", "/srv/shop/app.py", "--password", "S3cret"];
@@ -336,7 +372,7 @@ mod tests {
     #[test]
     fn every_event_passes_and_stays_what_it_is() {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut enricher = Enricher::new(root.path(), Networks::default(), Roles::builtin(), None);
+        let mut enricher = enricher(root.path(), Arguments::default());
         for mut event in events::all() {
             let kind = event.body.kind();
             enricher.complete(&mut event);

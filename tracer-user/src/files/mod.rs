@@ -16,4 +16,4 @@ mod tests;
 
 pub use error::{FileError, Refusal};
 pub use output::Output;
-pub use read::{open_recording, read, read_text};
+pub use read::{is_one_of, open_recording, read, read_text};

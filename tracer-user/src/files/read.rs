@@ -1,6 +1,10 @@
 //! Files that are read.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, stat};
 
@@ -45,6 +49,16 @@ pub fn read_text(path: &Path, max: u64) -> Result<String, FileError> {
 /// If it is neither, or the caller may not read it.
 pub fn open_recording(path: &Path) -> Result<File, FileError> {
     opened(path, true)
+}
+
+/// Whether `path` is one of these files, by whatever name; where the caller may not look, it is none.
+pub fn is_one_of(path: &Path, files: &[PathBuf]) -> bool {
+    let place = |path: &Path| as_caller(|| Ok(stat(path)?)).map(|it| (it.st_dev, it.st_ino));
+    place(path).is_ok_and(|it| {
+        files
+            .iter()
+            .any(|file| place(file).is_ok_and(|other| other == it))
+    })
 }
 
 fn opened(path: &Path, takes_pipes: bool) -> Result<File, FileError> {

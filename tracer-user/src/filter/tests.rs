@@ -1,20 +1,11 @@
-use clap::Parser;
-
 use super::*;
 use crate::model::{
     AddressEvidence, ConnectionEvent, Ends, ListenerEvent, Phase, Reason, Translation,
     specimens::events,
 };
 
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    options: Options,
-}
-
 fn filter(line: &str) -> Filter {
-    let words = ["filter"].into_iter().chain(line.split_ascii_whitespace());
-    Filter::new(&Line::try_parse_from(words).expect(line).options)
+    Filter::new(&crate::cli::filter(line))
 }
 
 /// Which of the specimens `line` admits, in their order.
@@ -133,11 +124,7 @@ fn ports_of_one_end() {
 /// Each option by itself, so that none is forgotten where it is asked whether there is any.
 #[test]
 fn every_option_is_one() {
-    let options = |line: &str| {
-        let words = ["filter"].into_iter().chain(line.split_ascii_whitespace());
-        Line::try_parse_from(words).expect(line).options
-    };
-    assert!(options("--loopback show").admits_all());
+    assert!(crate::cli::filter("--loopback show").admits_all());
     for line in [
         "--pid 1",
         "--comm x",
@@ -150,7 +137,7 @@ fn every_option_is_one() {
         "--event close",
         "--loopback hide",
     ] {
-        assert!(!options(line).admits_all(), "{line}");
+        assert!(!crate::cli::filter(line).admits_all(), "{line}");
     }
 }
 

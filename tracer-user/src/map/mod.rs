@@ -32,8 +32,6 @@ mod snapshot;
 
 use std::{sync::Arc, time::Duration};
 
-use clap::ValueEnum;
-
 use self::{
     attempts::Attempts,
     connections::Connections,
@@ -54,17 +52,32 @@ use crate::model::{
 };
 
 /// What nodes are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupBy {
-    /// Each process by itself
+    /// Each process by itself.
     Process,
-    /// What an operator calls it: a unit, a container, the owner of a pod, a program
+    /// What an operator calls it: a unit, a container, the owner of a pod, a program.
     #[default]
     Workload,
-    /// All that runs on a host
+    /// All that runs on a host.
     Host,
-    /// All that runs in a namespace of Kubernetes; what is in none, by host
+    /// All that runs in a namespace of Kubernetes; what is in none, by host.
     Namespace,
+}
+
+impl GroupBy {
+    /// All of them, in the order of the type.
+    pub const ALL: [Self; 4] = [Self::Process, Self::Workload, Self::Host, Self::Namespace];
+
+    /// The word for it in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Workload => "workload",
+            Self::Host => "host",
+            Self::Namespace => "namespace",
+        }
+    }
 }
 
 /// How a map is made.

@@ -19,8 +19,6 @@ pub(crate) mod wire;
 
 use std::io::IsTerminal;
 
-use clap::ValueEnum;
-
 use crate::model::Event;
 
 pub use complaint::{complaint, lines};
@@ -32,15 +30,26 @@ pub fn pretty_json(value: &impl serde::Serialize, buf: &mut Vec<u8>) {
 }
 
 /// The form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// JSON Lines, for programs: one object a line, every field
+    /// JSON Lines, for programs: one object a line, every field.
     Json,
-    /// One line an event, for people: may change with any release
+    /// One line an event, for people: may change with any release.
     Text,
 }
 
 impl Format {
+    /// All of them, in the order of the type.
+    pub const ALL: [Self; 2] = [Self::Json, Self::Text];
+
+    /// The word for it in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+
     /// The form for standard output if the user asked for none: for people if it is a
     /// terminal, else for programs.
     pub fn for_stdout() -> Self {

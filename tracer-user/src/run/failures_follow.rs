@@ -6,15 +6,14 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     consumer::Snapshot,
-    source::Origin,
     view::{Then, see_while},
 };
 use crate::{
     ask::failures::{self, Failing},
-    cli::{FailuresOptions, UsageError},
+    cli::request::Follow,
     exit::Exit,
     model::{EdgeState, View},
-    outputs::answers::{self, AnswerFormat},
+    outputs::answers,
     sink::{Flushed, Sink},
 };
 
@@ -28,23 +27,20 @@ const GRACE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// If the capture cannot start or the output cannot be written.
-pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
-    let asked = &options.asked;
-    let origin = Origin::of(&asked.sources, &asked.about.live)?;
-    if origin.recordings().is_some() {
-        return Err(UsageError("--follow watches this host: it does not go with --from").into());
-    }
-    let format = asked.format.unwrap_or_else(AnswerFormat::for_stdout);
-    if format == AnswerFormat::Csv {
-        return Err(UsageError("--follow tells line by line: -o table or -o json").into());
-    }
+pub async fn follow(request: Follow) -> Result<Exit> {
+    let Follow {
+        input,
+        window,
+        format,
+        strict,
+    } = request;
     // On a thread of its own: a reader that stops reading keeps neither signals nor events waiting.
     let sink = Sink::stdout();
     let mut waiting = Vec::new();
     let mut told = Told::default();
     let mut news = |view: &View, waiting: &mut Vec<u8>| {
         if waiting.len() < MAX_WAITING {
-            let answer = failures::failures(view, options.before);
+            let answer = failures::failures(view, window);
             // Oldest first, as they happened.
             for failing in answer.found.edges.iter().rev() {
                 if told.is_news(failing) {
@@ -65,7 +61,7 @@ pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
         }
         Ok(ControlFlow::Continue(()))
     };
-    let seen = see_while(origin, &asked.about, Then::Answer, Some(look)).await?;
+    let seen = see_while(input, Then::Answer, Some(look)).await?;
     // And what happened since the last look.
     news(&seen.view, &mut waiting);
     match sink.finish(waiting, GRACE, || false).await {
@@ -73,7 +69,7 @@ pub(super) async fn follow(options: &FailuresOptions) -> Result<Exit> {
         Flushed::Stuck => bail!("nobody reads the output: the last lines were thrown away"),
         Flushed::Failed(error) => return Err(error).context("writing the output"),
     }
-    Ok(Exit::of(asked.about.strict && seen.lost > 0))
+    Ok(Exit::of(strict && seen.lost > 0))
 }
 
 /// What was told of each edge: how many failures, and whether it failed.

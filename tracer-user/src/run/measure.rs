@@ -1,21 +1,20 @@
 //! What it costs to watch this host.
 
-use std::{path::Path, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context as _, Result};
 
 use super::{
     consumer::{Consumer, Count},
-    source::{Live, Source, Watch},
     stop::Stop,
     thread::Run,
+    view::rights,
 };
 use crate::{
     capture::{HookSet, Options},
-    enrich::{Enricher, names::Networks, workload::Roles},
-    filter::{self, Filter},
+    cli::request::{Origin, Watch},
+    filter,
     model::{Cost, ProgramCost},
-    sandbox::Needs as Rights,
 };
 
 /// What watching cost.
@@ -45,27 +44,12 @@ pub async fn measure(hooks: Option<HookSet>, duration: Duration) -> Result<Measu
         },
         duration: Some(duration),
         costs: true,
+        ..Watch::default()
     };
-    let open = move |needs| {
-        let enricher = Enricher::new(
-            Path::new("/proc"),
-            Networks::default(),
-            Roles::builtin(),
-            None,
-        );
-        let live = Live::watch(
-            &watch,
-            enricher,
-            Filter::new(&filter::Options::default()),
-            needs,
-        )?;
-        Ok(Source::Live(Box::new(live)))
-    };
-    let run = Run::of(open, consumers, Stop::new()).await?;
-    let rights = Rights {
-        watches: true,
-        ..Rights::default()
-    };
+    let origin = Origin::Live(Box::new(watch));
+    let rights = rights(&origin);
+    let filter = filter::Options::default();
+    let run = Run::open(origin, filter, consumers, Stop::new()).await?;
     let account = run.begin(Some(rights)).end().await?;
     let costs = account.costs.context("the run was not measured")?;
     Ok(Measured {

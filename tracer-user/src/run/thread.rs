@@ -15,13 +15,14 @@ use tokio::{
 };
 
 use super::{
-    consumer::{Consumer, Needs, Snapshot},
+    consumer::{Consumer, Snapshot},
     drive::{self, drive},
     pace::{Pace, spent},
-    source::{Account, Origin, Source},
+    source::{Account, Source},
     stop::{Stop, Stopped},
 };
 use crate::{
+    cli::request::Origin,
     filter,
     sandbox::{self, Attaches, Needs as Rights},
     signals::{SAME, Signals},
@@ -64,22 +65,7 @@ impl Run {
     /// If that cannot be had.
     pub(super) async fn open(
         origin: Origin,
-        filter: &filter::Options,
-        consumers: Vec<Box<dyn Consumer>>,
-        (stop, stopped): (Stop, Stopped),
-    ) -> Result<Self> {
-        let filter = filter.clone();
-        let opened = stopped.clone();
-        let open = move |needs| origin.open(&filter, needs, opened);
-        Self::of(open, consumers, (stop, stopped)).await
-    }
-
-    /// The same, of whatever `open` opens.
-    ///
-    /// # Errors
-    /// If that fails.
-    pub(super) async fn of(
-        open: impl FnOnce(Needs) -> Result<Source> + Send + 'static,
+        filter: filter::Options,
         consumers: Vec<Box<dyn Consumer>>,
         (stop, stopped): (Stop, Stopped),
     ) -> Result<Self> {
@@ -93,7 +79,8 @@ impl Run {
                 .build()
                 .context("starting the runtime")?;
             let _entered = runtime.enter();
-            let mut source = open(drive::needs(&consumers))?;
+            let needs = drive::needs(&consumers);
+            let mut source = Source::open(origin, &filter, needs, stopped.clone())?;
             // Whoever waits for this may have given up.
             let _ = tell_opened.send((source.name(), source.attaches()));
             if runtime.block_on(go).is_err() {

@@ -5,16 +5,15 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 
 use super::{
-    consumer::{MapFold, Snapshot},
+    consumer::{Consumer, MapFold, Snapshot},
     progress::Progress,
-    source::Origin,
     stop::Stop,
     thread::Run,
 };
 use crate::{
-    ask::{Answer, Doubt},
-    cli::{About, Asked, LiveOptions, Sources},
-    map::{self, Map},
+    ask::{Doubt, Proof},
+    cli::request::{MapInput, Origin},
+    map::Map,
     model::View,
     sandbox::Needs as Rights,
 };
@@ -40,42 +39,20 @@ impl Seen {
         self.interrupted |= other.interrupted;
     }
 
-    /// `answer`, with the doubts that no map knows of.
-    pub(super) fn doubted<T>(&self, mut answer: Answer<T>) -> Answer<T> {
+    /// Adds the doubts that no map knows of.
+    pub(super) fn doubt(&self, proof: &mut Proof) {
         if self.skipped > 0 {
-            answer.proof.doubt(Doubt::Skipped {
+            proof.doubt(Doubt::Skipped {
                 lines: self.skipped,
             });
         }
         if self.interrupted {
-            answer.proof.doubt(Doubt::Interrupted);
+            proof.doubt(Doubt::Interrupted);
         }
         if self.filtered {
-            answer.proof.doubt(Doubt::Filtered);
+            proof.doubt(Doubt::Filtered);
         }
-        answer
     }
-}
-
-/// An empty map, as it is asked for: of so many recordings, or of this host as it is watched.
-pub(super) fn empty(about: &About, recordings: Option<usize>) -> Map {
-    Map::new(map::Options {
-        group_by: about.group_by,
-        since: about.since,
-        until: about.until,
-        // A live map is not told all openings, and what filters leave out is not missing.
-        counts_lines: recordings.is_some() && about.filter.admits_all(),
-        ..match recordings {
-            Some(2..) => map::Options::SEVERAL_HOSTS,
-            Some(_) | None => map::Options::ONE_HOST,
-        }
-    })
-}
-
-/// The map that a question is about.
-pub(super) async fn see(asked: &Asked) -> Result<Seen> {
-    let origin = Origin::of(&asked.sources, &asked.about.live)?;
-    see_all(origin, &asked.about, Then::Answer).await
 }
 
 /// What comes after a map.
@@ -87,45 +64,34 @@ pub(super) enum Then {
     Watch,
 }
 
-/// One of two maps: how long to watch may be meant for the other one.
-pub(super) async fn see_one_of_two(sources: &Sources, about: &About, then: Then) -> Result<Seen> {
-    let origin = Origin::one_of_two(sources, &about.live)?;
-    see_all(origin, about, then).await
-}
-
-async fn see_all(origin: Origin, about: &About, then: Then) -> Result<Seen> {
+/// The map of `input`. On a terminal it says meanwhile how far that is.
+pub(super) async fn see(input: MapInput, then: Then) -> Result<Seen> {
     match Progress::new() {
-        Some(progress) if origin.recordings().is_none() => {
+        Some(progress) if input.origin.is_live() => {
             let look = |snapshot: &Snapshot| {
                 let (events, edges) = (snapshot.figures.events, snapshot.view.edges.len());
                 progress.show(&format!("{events} events, {edges} edges"));
                 Ok(ControlFlow::Continue(()))
             };
-            see_while(origin, about, then, Some(look)).await
+            see_while(input, then, Some(look)).await
         }
-        _ => see_while(origin, about, then, None::<Look>).await,
+        _ => see_while(input, then, None::<Look>).await,
     }
 }
 
 /// Who sees each snapshot, until there was enough.
 type Look = fn(&Snapshot) -> Result<ControlFlow<()>>;
 
-/// The map of what `origin` tells. Now and then `look` sees it as it is, and may have seen enough.
-pub(super) async fn see_while<F>(
-    origin: Origin,
-    about: &About,
-    then: Then,
-    look: Option<F>,
-) -> Result<Seen>
+/// The same. Now and then `look` sees it as it is, and may have seen enough.
+pub(super) async fn see_while<F>(input: MapInput, then: Then, look: Option<F>) -> Result<Seen>
 where
     F: FnMut(&Snapshot) -> Result<ControlFlow<()>>,
 {
-    let recordings = origin.recordings().map(<[_]>::len);
-    let rights = rights(&about.live, recordings.is_none());
-    let rights = (then == Then::Answer).then_some(rights);
-    let (fold, mut folded) = MapFold::new(empty(about, recordings), true, false);
+    let rights = (then == Then::Answer).then(|| rights(&input.origin));
+    let (fold, mut folded) = MapFold::new(Map::new(input.options), true, false);
     let snapshots = folded.snapshots.take();
-    let run = Run::open(origin, &about.filter, vec![Box::new(fold)], Stop::new()).await?;
+    let consumers: Vec<Box<dyn Consumer>> = vec![Box::new(fold)];
+    let run = Run::open(input.origin, input.filter, consumers, Stop::new()).await?;
     let run = run.begin(rights);
     let account = match (look, snapshots) {
         (Some(look), Some(snapshots)) => run.watched(snapshots, look).await?,
@@ -140,15 +106,18 @@ where
         lost: account.lost,
         skipped: account.skipped,
         interrupted: account.is_interrupted,
-        filtered: !about.filter.admits_all(),
+        filtered: account.is_filtered,
     })
 }
 
 /// What is left to do once all is open.
-pub(super) fn rights(options: &LiveOptions, is_live: bool) -> Rights {
-    Rights {
-        watches: is_live,
-        asks_names: is_live && options.reverse_dns,
-        ..Rights::default()
+pub(super) fn rights(origin: &Origin) -> Rights {
+    match origin {
+        Origin::Live(watch) => Rights {
+            watches: true,
+            asks_names: watch.reverse_dns,
+            ..Rights::default()
+        },
+        Origin::Recorded { .. } => Rights::default(),
     }
 }

@@ -1,9 +1,6 @@
 //! What an answer rests on.
 
-use super::{
-    unseen::{Question, hides},
-    *,
-};
+use super::{unseen::hides, *};
 use crate::{
     ask::{
         balance::balance,
@@ -390,7 +387,7 @@ fn a_clone_that_is_not_watched_again_is_missing() {
     assert_eq!(missing(&[old, one], &[new]), ["web-1"]);
 }
 /// What the answers to each question may lack, of a host that is blind to `what`.
-fn unseen_with(what: &'static str) -> Vec<(Question, Vec<String>)> {
+fn unseen_with(what: &'static str) -> Vec<(QuestionKind, Vec<String>)> {
     let plain = small().view();
     let mut blind = plain.clone();
     blind.coverage[0].blind = vec![Blind {
@@ -403,25 +400,25 @@ fn unseen_with(what: &'static str) -> Vec<(Question, Vec<String>)> {
     let second = std::time::Duration::from_secs(1);
     vec![
         (
-            Question::Impact,
+            QuestionKind::Impact,
             one(impact(&blind, &[0], Way::Dependents, None).proof),
         ),
         (
-            Question::Groups,
+            QuestionKind::Groups,
             one(groups(&blind, &Shared::default(), None).proof),
         ),
         (
-            Question::RecoveryOrder,
+            QuestionKind::RecoveryOrder,
             one(recovery_order(&blind, 1).proof),
         ),
-        (Question::Idle, one(idle(&blind, None).proof)),
-        (Question::Failures, one(failures(&blind, second).proof)),
-        (Question::Balance, one(balance(&blind, None).proof)),
+        (QuestionKind::Idle, one(idle(&blind, None).proof)),
+        (QuestionKind::Failures, one(failures(&blind, second).proof)),
+        (QuestionKind::Balance, one(balance(&blind, None).proof)),
         (
-            Question::Diff,
+            QuestionKind::Diff,
             one(diff(&plain, &blind, &Allowed::default()).proof),
         ),
-        (Question::Verify, one(verify(&blind, &plain).proof)),
+        (QuestionKind::Verify, one(verify(&blind, &plain).proof)),
     ]
 }
 
@@ -437,12 +434,13 @@ fn each_thing_that_is_not_seen_is_named_where_it_could_be_the_answer_and_only_th
                 "{question:?} {what}"
             );
             let others = named.iter().filter(|it| *it != what).count();
-            let compares = matches!(question, Question::Diff | Question::Verify);
+            let compares = matches!(question, QuestionKind::Diff | QuestionKind::Verify);
             assert_eq!(others, if compares { 0 } else { 2 }, "UDP and Unix sockets");
         }
     }
     let unknown = unseen_with("what a later version is blind to");
-    let named = |(_, named): &(Question, Vec<String>)| named.iter().any(|it| it.contains("later"));
+    let named =
+        |(_, named): &(QuestionKind, Vec<String>)| named.iter().any(|it| it.contains("later"));
     assert!(unknown.iter().all(named));
 }
 

@@ -151,6 +151,7 @@ fn executables_and_images_mean_all_that_run_them() {
         pids: pids.iter().copied().collect(),
         paths: [path.to_owned()].into(),
         running: None,
+        unread: 0,
     };
     let files = |pids: &[u32], path: &str| files_of("id-of-one", pids, path);
     assert!(of(files_of("id-of-another", &[1], "/usr/sbin/nginx")).is_err());
@@ -174,6 +175,7 @@ fn what_ran_a_file_of_a_package_is_found_though_it_runs_no_more() {
         pids: BTreeSet::new(),
         paths: [path.to_owned()].into(),
         running: running.map(|it| it.iter().map(|it| (*it).to_owned()).collect()),
+        unread: 0,
     };
     for (path, name) in [("/usr/sbin/nginx", "web"), ("/usr/bin/tool", "tool")] {
         let found = files(path, None).find(&view).expect("it is there");

@@ -10,26 +10,36 @@ mod words;
 
 use std::sync::Arc;
 
-use clap::ValueEnum;
-
 use crate::model::Process;
 
 /// What stands for a secret. Its length says nothing.
 pub(crate) const MASK: &str = "***";
 
 /// What is told of the arguments of processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arguments {
-    /// Without the passwords and tokens that are known as such
+    /// Without the passwords and tokens that are known as such.
     #[default]
     Masked,
-    /// As they are
+    /// As they are.
     Full,
-    /// Nothing: programs of an interpreter are then told apart by name only
+    /// Nothing: programs of an interpreter are then told apart by name only.
     None,
 }
 
 impl Arguments {
+    /// All of them, in the order of the type.
+    pub const ALL: [Self; 3] = [Self::Masked, Self::Full, Self::None];
+
+    /// The word for it in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Masked => "masked",
+            Self::Full => "full",
+            Self::None => "none",
+        }
+    }
+
     /// The arguments of a program, as they are to be kept: where nothing is told they still name it.
     pub(super) fn keep(self, exe: Option<&str>, args: Arc<[String]>) -> Arc<[String]> {
         match self {

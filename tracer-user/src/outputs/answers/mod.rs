@@ -26,7 +26,7 @@ use serde::Serialize;
 use super::{colour_for_stdout, map, width_of_stdout};
 use crate::{
     ask::{
-        Answer,
+        self, Answer, AnyAnswer, Proof, QuestionKind,
         failures::{Failing, Failures},
         groups::Groups,
         recovery_order::RecoveryOrder,
@@ -36,32 +36,77 @@ use crate::{
 
 pub use page::Shown;
 
+use page::Page;
 use party::Parties;
 
 /// The form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnswerFormat {
-    /// For people: may change with any release
+    /// For people: may change with any release.
     Table,
-    /// One JSON object, for programs: every field
+    /// One JSON object, for programs: every field.
     Json,
-    /// For spreadsheets
+    /// For spreadsheets.
     Csv,
-    /// A picture for Graphviz
+    /// A picture for Graphviz.
     Dot,
-    /// A picture for Mermaid
+    /// A picture for Mermaid.
     Mermaid,
-    /// Drop-ins for units of systemd
+    /// Drop-ins for units of systemd.
     Systemd,
-    /// An override file for compose
+    /// An override file for compose.
     Compose,
-    /// Rules for nftables, which let through what crosses
+    /// Rules for nftables, which let through what crosses.
     Nftables,
-    /// Network policies of Kubernetes, which do
+    /// Network policies of Kubernetes, which do.
     Networkpolicy,
 }
 
 impl AnswerFormat {
+    /// All of them, in the order of the type.
+    pub const ALL: [Self; 9] = [
+        Self::Table,
+        Self::Json,
+        Self::Csv,
+        Self::Dot,
+        Self::Mermaid,
+        Self::Systemd,
+        Self::Compose,
+        Self::Nftables,
+        Self::Networkpolicy,
+    ];
+
+    /// Those that any answer has, and with them those of the answer to `question` alone.
+    pub fn of(question: Option<QuestionKind>) -> impl Iterator<Item = Self> {
+        let all = Self::ALL.into_iter();
+        all.filter(move |it| it.only_of().is_none_or(|only| question == Some(only)))
+    }
+
+    /// The question whose answer alone has this format; none if any has.
+    fn only_of(self) -> Option<QuestionKind> {
+        match self {
+            Self::Table | Self::Json | Self::Csv => None,
+            Self::Dot | Self::Mermaid => Some(QuestionKind::Impact),
+            Self::Systemd | Self::Compose => Some(QuestionKind::RecoveryOrder),
+            Self::Nftables | Self::Networkpolicy => Some(QuestionKind::Groups),
+        }
+    }
+
+    /// The word for it in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Dot => "dot",
+            Self::Mermaid => "mermaid",
+            Self::Systemd => "systemd",
+            Self::Compose => "compose",
+            Self::Nftables => "nftables",
+            Self::Networkpolicy => "networkpolicy",
+        }
+    }
+
     /// For people on a terminal, else for programs.
     pub fn for_stdout() -> Self {
         match super::Format::for_stdout() {
@@ -69,14 +114,47 @@ impl AnswerFormat {
             super::Format::Text => Self::Table,
         }
     }
+}
 
-    /// The picture that it is, if it is one.
-    fn picture(self) -> Option<map::MapFormat> {
-        match self {
-            Self::Dot => Some(map::MapFormat::Dot),
-            Self::Mermaid => Some(map::MapFormat::Mermaid),
-            _ => None,
-        }
+/// An answer about `view` for standard output. In a format that it does not have it is JSON.
+pub fn render(answer: &AnyAnswer, view: &View, format: AnswerFormat) -> Vec<u8> {
+    let own = match answer {
+        AnyAnswer::Impact(it) => picture(&ask::impact::picture(view, &it.found), format),
+        AnyAnswer::RecoveryOrder(it) => order(it, view, format).map(String::into_bytes),
+        AnyAnswer::Groups(it) => rules(it, view, format).map(String::into_bytes),
+        AnyAnswer::Idle(_)
+        | AnyAnswer::Failures(_)
+        | AnyAnswer::Balance(_)
+        | AnyAnswer::Diff(_)
+        | AnyAnswer::Verify(_) => None,
+    };
+    own.unwrap_or_else(|| {
+        let mut buf = Vec::new();
+        write(answer, format, &mut buf);
+        buf
+    })
+}
+
+impl Shown for AnyAnswer {
+    fn page(&self) -> Page {
+        shown(self).page()
+    }
+
+    fn proof(&self) -> &Proof {
+        shown(self).proof()
+    }
+}
+
+fn shown(answer: &AnyAnswer) -> &dyn Shown {
+    match answer {
+        AnyAnswer::Impact(it) => it,
+        AnyAnswer::Groups(it) => it,
+        AnyAnswer::RecoveryOrder(it) => it,
+        AnyAnswer::Idle(it) => it,
+        AnyAnswer::Failures(it) => it,
+        AnyAnswer::Balance(it) => it,
+        AnyAnswer::Diff(it) => it,
+        AnyAnswer::Verify(it) => it,
     }
 }
 
@@ -102,8 +180,12 @@ pub fn line(failing: &Failing, of: &Answer<Failures>, format: AnswerFormat, buf:
 }
 
 /// A picture of the part of a map that an answer is about; none if `format` is no picture.
-pub fn picture(view: &View, format: AnswerFormat) -> Option<Vec<u8>> {
-    let format = format.picture()?;
+fn picture(view: &View, format: AnswerFormat) -> Option<Vec<u8>> {
+    let format = match format {
+        AnswerFormat::Dot => map::MapFormat::Dot,
+        AnswerFormat::Mermaid => map::MapFormat::Mermaid,
+        _ => return None,
+    };
     let mut buf = Vec::new();
     map::write(view, format, false, None, &mut buf);
     Some(buf)

@@ -43,7 +43,7 @@ fn texts(view: &View) -> Vec<String> {
     both(&mut |format, buf| write(&whole, format, buf));
     let order_of = recovery_order::recovery_order(view, 10_000_000_000);
     both(&mut |format, buf| write(&order_of, format, buf));
-    let idle = crate::ask::idle::idle(view, None);
+    let idle = ask::idle::idle(view, None);
     both(&mut |format, buf| write(&idle, format, buf));
     let failing = failures::failures(view, Duration::from_secs(60));
     both(&mut |format, buf| write(&failing, format, buf));
@@ -127,7 +127,7 @@ fn an_empty_map_has_answers_that_say_that_nobody_watched() {
 #[test]
 fn every_answer_ends_with_what_it_rests_on() {
     let view = views::three_tiers();
-    let answer = crate::ask::idle::idle(&view, None);
+    let answer = ask::idle::idle(&view, None);
     let mut buf = Vec::new();
     write(&answer, AnswerFormat::Table, &mut buf);
     let text = String::from_utf8(buf).expect("UTF-8");
@@ -203,7 +203,7 @@ fn ten_thousand_edges_take() {
                 print(&|buf| write(&it, format, buf));
             });
             time("idle", &|| {
-                let it = crate::ask::idle::idle(view, None);
+                let it = ask::idle::idle(view, None);
                 print(&|buf| write(&it, format, buf));
             });
             time("failures", &|| {
@@ -241,4 +241,49 @@ fn what_is_open_since_before_watching_was_no_failure_then() {
     let json = serde_json::to_value(&answer).expect("JSON");
     let links = json["edges"].as_array().expect("edges");
     assert!(links.iter().any(|it| it["live_at_start"] == 2));
+}
+
+/// What is offered for a question is what its answer can be rendered as.
+#[test]
+fn each_answer_has_the_formats_that_are_its_own() {
+    use crate::ask::{Question, impact::Target};
+    let view = views::three_tiers();
+    let who = view.nodes[0].id.to_string();
+    let questions = [
+        Question::Impact {
+            target: Target::Who(who),
+            way: Way::Dependents,
+            depth: None,
+        },
+        Question::Groups {
+            shared: groups::Shared::default(),
+            split: Some("one = a*\ntwo = *".parse().expect("a split")),
+        },
+        Question::RecoveryOrder { start_up_ns: 1 },
+        Question::Idle { unused_for: None },
+        Question::Failures {
+            window: Duration::from_secs(60),
+        },
+        Question::Balance { policy: None },
+        Question::Diff {
+            allowed: Allowed::default(),
+        },
+        Question::Verify,
+    ];
+    for (question, kind) in questions.iter().zip(QuestionKind::ALL) {
+        let views: &[&View] = match kind {
+            QuestionKind::Diff | QuestionKind::Verify => &[&view, &view],
+            _ => &[&view],
+        };
+        let answer = ask::answer(question, views).expect("an answer");
+        let json = render(&answer, &view, AnswerFormat::Json);
+        let object: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(object["question"], kind.name());
+        let has: Vec<_> = AnswerFormat::of(Some(kind)).collect();
+        for format in AnswerFormat::ALL {
+            let is_json = render(&answer, &view, format) == json;
+            let has = has.contains(&format) && format != AnswerFormat::Json;
+            assert_eq!(is_json, !has, "{question:?} {format:?}");
+        }
+    }
 }

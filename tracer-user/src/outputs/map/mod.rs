@@ -14,27 +14,25 @@ mod mermaid;
 mod table;
 pub(super) mod words;
 
-use clap::ValueEnum;
-
 use super::wire;
 use crate::model::View;
 
 /// The form of a map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MapFormat {
-    /// One JSON object, for programs: every field
+    /// One JSON object, for programs: every field.
     Json,
-    /// One line an edge, for people, failing ones first: may change with any release
+    /// One line an edge, for people, failing ones first: may change with any release.
     Table,
-    /// A picture for Graphviz: `tracer map -o dot | dot -Tsvg`
+    /// A picture for Graphviz: `tracer map -o dot | dot -Tsvg`.
     Dot,
-    /// A picture for Mermaid, as Markdown of many sites shows it
+    /// A picture for Mermaid, as Markdown of many sites shows it.
     Mermaid,
-    /// A graph for Gephi, yEd, networkx and their kin: every counter
+    /// A graph for Gephi, yEd, networkx and their kin: every counter.
     Graphml,
-    /// One row an edge, for spreadsheets: every counter
+    /// One row an edge, for spreadsheets: every counter.
     Csv,
-    /// One page for a browser, to look around in; it needs no network
+    /// One page for a browser, to look around in; it needs no network.
     Html,
 }
 
@@ -49,6 +47,19 @@ impl MapFormat {
         Self::Csv,
         Self::Html,
     ];
+
+    /// The word for it in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Table => "table",
+            Self::Dot => "dot",
+            Self::Mermaid => "mermaid",
+            Self::Graphml => "graphml",
+            Self::Csv => "csv",
+            Self::Html => "html",
+        }
+    }
 
     /// How many edges there may be in it before it is of no use: Mermaid draws no more unless its
     /// settings say so, and Graphviz takes minutes.

@@ -1,5 +1,6 @@
 //! Events, rendered as lines until there are enough of them to be written.
 
+use super::Take;
 use crate::{
     anonymise::Anonymiser,
     model::Event,
@@ -58,6 +59,14 @@ impl Batch {
     /// Whether it is to be written now.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() >= FULL_BYTES
+    }
+
+    /// Whether there is room for more.
+    pub(super) fn room(&self) -> Take {
+        match self.is_full() {
+            true => Take::Full,
+            false => Take::More,
+        }
     }
 
     /// What is in it.

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{Consumer, Needs, Take};
+use super::{Consumer, Needs};
 use crate::model::{Event, Kind};
 
 /// Counts events of the kernel.
@@ -35,11 +35,10 @@ impl Consumer for Count {
         }
     }
 
-    fn event(&mut self, event: &Event) -> Take {
+    fn push(&mut self, event: &Event) {
         if !self.is_ending && !matches!(event.body.kind(), Kind::Start | Kind::Loss | Kind::Stop) {
             self.events.fetch_add(1, Ordering::Relaxed);
         }
-        Take::More
     }
 
     fn ending(&mut self) {

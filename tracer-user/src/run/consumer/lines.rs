@@ -73,16 +73,12 @@ impl Consumer for Lines {
         }
     }
 
-    fn event(&mut self, event: &Event) -> Take {
+    fn push(&mut self, event: &Event) {
         self.batch.write(event);
-        self.take()
     }
 
     fn take(&self) -> Take {
-        match self.batch.is_full() {
-            true => Take::Full,
-            false => Take::More,
-        }
+        self.batch.room()
     }
 
     fn flush(&mut self) -> Result<()> {

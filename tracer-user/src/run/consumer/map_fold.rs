@@ -8,7 +8,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Consumer, Figures, Finish, Needs, Take};
+use super::{Consumer, Figures, Finish, Needs};
 use crate::{
     map::Map,
     model::{Event, View},
@@ -89,9 +89,8 @@ impl Consumer for MapFold {
         self.needs
     }
 
-    fn event(&mut self, event: &Event) -> Take {
+    fn push(&mut self, event: &Event) {
         self.map.push(event);
-        Take::More
     }
 
     fn due(&self) -> Option<Instant> {

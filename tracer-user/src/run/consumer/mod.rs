@@ -72,7 +72,13 @@ pub(crate) trait Consumer: Send {
     fn needs(&self) -> Needs;
 
     /// Takes an event.
-    fn event(&mut self, event: &Event) -> Take;
+    fn push(&mut self, event: &Event);
+
+    /// The same, and whether it can take another one.
+    fn event(&mut self, event: &Event) -> Take {
+        self.push(event);
+        self.take()
+    }
 
     /// Whether it can take one.
     fn take(&self) -> Take {

@@ -1,6 +1,6 @@
 //! This host, watched: captured events, completed and chosen.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use tokio::time::{Instant, sleep};
@@ -8,14 +8,14 @@ use tokio::time::{Instant, sleep};
 use super::{Account, Costs, State, lost};
 use crate::{
     capture::{self, Capture, Drained, Options},
-    cli::LiveOptions,
+    cli::request::Watch,
     enrich::{
-        Enricher,
+        self, Enricher,
         names::{Networks, Reverse},
         workload::Roles,
     },
     files,
-    filter::Filter,
+    filter::{self, Filter},
     model::{Body, Cost, Event, Kind, Told},
     run::{
         consumer::{Figures, Needs, Take},
@@ -39,8 +39,8 @@ const RESOLVERS: &str = "/etc/resolv.conf";
 
 /// What completes events, as the user wants it: to be made before anything is attached, as it may
 /// be refused.
-fn enricher(options: &LiveOptions) -> Result<Enricher> {
-    let networks = match &options.names {
+fn enricher(watch: &Watch, needs: Needs) -> Result<Enricher> {
+    let networks = match &watch.names {
         Some(path) => {
             let text = files::read(path, Networks::MAX_BYTES).context("--names: cannot use")?;
             Networks::parse(&text)
@@ -48,34 +48,31 @@ fn enricher(options: &LiveOptions) -> Result<Enricher> {
         }
         None => Networks::default(),
     };
-    let roles = match &options.roles {
+    let roles = match &watch.roles {
         Some(path) => {
             let text = files::read_text(path, Roles::MAX_BYTES).context("--roles: cannot use")?;
             Roles::with(&text).with_context(|| format!("--roles: cannot use {}", path.display()))?
         }
         None => Roles::builtin(),
     };
+    let reverse = match watch.reverse_dns {
+        true => Some(
+            Reverse::new(RESOLVERS.as_ref())
+                .with_context(|| format!("--reverse-dns: cannot use {RESOLVERS}"))?,
+        ),
+        false => None,
+    };
     // A pod's variable whose source has nothing is set, and empty.
-    let node = options.k8s_node.as_deref().filter(|name| !name.is_empty());
-    let mut enricher = Enricher::new(Path::new("/proc"), networks, roles, node.map(Arc::from));
-    enricher.tell_arguments(options.args);
-    if options.reverse_dns {
-        let reverse = Reverse::new(RESOLVERS.as_ref())
-            .with_context(|| format!("--reverse-dns: cannot use {RESOLVERS}"))?;
-        enricher.ask(reverse);
-    }
-    Ok(enricher)
-}
-
-/// What is to be watched, and how.
-#[derive(Clone, Debug, Default)]
-pub(in crate::run) struct Watch {
-    /// How to attach.
-    pub(in crate::run) capture: Options,
-    /// How long.
-    pub(in crate::run) duration: Option<Duration>,
-    /// Whether to count what each program costs, which costs something itself.
-    pub(in crate::run) costs: bool,
+    let node = watch.k8s_node.as_deref().filter(|name| !name.is_empty());
+    Ok(Enricher::new(enrich::Options {
+        networks,
+        roles,
+        reverse,
+        node: node.map(Arc::from),
+        arguments: watch.arguments,
+        peers: needs.peers,
+        ..enrich::Options::default()
+    }))
 }
 
 /// How far the stop is.
@@ -120,37 +117,12 @@ impl Live {
     ///
     /// # Errors
     /// If the capture cannot start.
-    pub(super) fn start(options: &LiveOptions, filter: Filter, needs: Needs) -> Result<Self> {
-        let enricher = enricher(options)?;
-        let watch = Watch {
-            capture: Options {
-                hooks: options.hooks.set(),
-                ring_bytes: options.ring_bytes,
-                connections: options.connections,
-                rescan: options.rescan,
-                dns: !options.no_dns,
-                folds_openings: false,
-                kernel_log: options.kernel_log,
-            },
-            duration: options.duration,
-            costs: false,
+    pub(super) fn start(watch: &Watch, filter: &filter::Options, needs: Needs) -> Result<Self> {
+        let filter = match needs.processes {
+            true => Filter::new(filter).with_processes(),
+            false => Filter::new(filter),
         };
-        Self::watch(&watch, enricher, filter, needs)
-    }
-
-    /// Attaches.
-    ///
-    /// # Errors
-    /// If the capture cannot start.
-    pub(in crate::run) fn watch(
-        watch: &Watch,
-        mut enricher: Enricher,
-        filter: Filter,
-        needs: Needs,
-    ) -> Result<Self> {
-        if !needs.peers {
-            enricher.leave_out_peers();
-        }
+        let mut enricher = enricher(watch, needs)?;
         let mut capture = Capture::start(&Options {
             // An end stands for its opening only where both count.
             folds_openings: !needs.openings
@@ -364,6 +336,7 @@ impl Live {
     pub(super) fn account(&mut self) -> Result<Account> {
         Ok(Account {
             lost: self.lost()?,
+            is_filtered: !self.filter.is_whole(),
             costs: self.costs.take().and_then(|it| it.after),
             ..Account::default()
         })

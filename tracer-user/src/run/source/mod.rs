@@ -4,106 +4,25 @@ mod live;
 mod lost;
 mod recorded;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::Instant;
 
 pub(super) use self::{
-    live::{Live, Watch},
-    recorded::{Recorded, fails_at_once, is_one_of},
+    live::Live,
+    recorded::{Recorded, fails_at_once},
 };
 use super::{
     consumer::{Figures, Needs, Take},
     stop::Stopped,
 };
 use crate::{
-    cli::{LiveOptions, Sources, UsageError},
-    filter::{self, Filter},
+    cli::request::Origin,
+    filter,
     model::{Cost, Event, ProgramCost},
     sandbox::Attaches,
 };
-
-/// What is to be read.
-pub(super) enum Origin {
-    /// This host, now.
-    Live(Box<LiveOptions>),
-    /// Recordings.
-    Recorded {
-        /// Where they are.
-        paths: Vec<PathBuf>,
-        /// Whether lines that cannot be read are left out.
-        skip_bad: bool,
-    },
-}
-
-impl Origin {
-    /// What these options say.
-    ///
-    /// # Errors
-    /// If they do not go together.
-    pub(super) fn of(sources: &Sources, live: &LiveOptions) -> Result<Self> {
-        let origin = Self::one_of_two(sources, live)?;
-        if origin.recordings().is_some() && live.duration.is_some() {
-            return Err(UsageError(
-                "--for says how long to watch this host; of a recording, --since and --until of \
-                 `tracer map` choose a part",
-            )
-            .into());
-        }
-        Ok(origin)
-    }
-
-    /// The same for one of two maps: how long to watch may be meant for the other one.
-    ///
-    /// # Errors
-    /// If they do not go together.
-    pub(super) fn one_of_two(sources: &Sources, live: &LiveOptions) -> Result<Self> {
-        Ok(match sources.recordings()? {
-            Some(paths) => Self::Recorded {
-                paths,
-                skip_bad: sources.skip_bad,
-            },
-            None => Self::Live(Box::new(live.clone())),
-        })
-    }
-
-    /// The recordings; none if this host is watched.
-    pub(super) fn recordings(&self) -> Option<&[PathBuf]> {
-        match self {
-            Self::Live(_) => None,
-            Self::Recorded { paths, .. } => Some(paths),
-        }
-    }
-
-    /// Begins to read, for consumers with these needs: on the thread of the run.
-    ///
-    /// # Errors
-    /// If the capture cannot start.
-    pub(super) fn open(
-        self,
-        filter: &filter::Options,
-        needs: Needs,
-        stopped: Stopped,
-    ) -> Result<Source> {
-        let filter = Filter::new(filter);
-        Ok(match self {
-            Self::Live(options) => {
-                let filter = match needs.processes {
-                    true => filter.with_processes(),
-                    false => filter,
-                };
-                Source::Live(Box::new(Live::start(&options, filter, needs)?))
-            }
-            Self::Recorded { paths, skip_bad } => {
-                // Whoever recorded processes asked for them.
-                let filter = filter.with_processes();
-                let recorded = Recorded::new(paths, skip_bad, filter, stopped);
-                Source::Recorded(Box::new(recorded))
-            }
-        })
-    }
-}
 
 /// Where events come from.
 pub(super) enum Source {
@@ -135,6 +54,8 @@ pub(super) struct Account {
     pub(super) skipped: u64,
     /// Not all that was recorded was read.
     pub(super) is_interrupted: bool,
+    /// Not all that was read was told.
+    pub(super) is_filtered: bool,
     /// What it cost, if that was asked for.
     pub(super) costs: Option<Costs>,
 }
@@ -148,6 +69,25 @@ pub(super) struct Costs {
 }
 
 impl Source {
+    /// Begins to read what comes from `origin` and `filter` admits, for consumers with these needs: on the thread of
+    /// the run.
+    ///
+    /// # Errors
+    /// If the capture cannot start.
+    pub(super) fn open(
+        origin: Origin,
+        filter: &filter::Options,
+        needs: Needs,
+        stopped: Stopped,
+    ) -> Result<Self> {
+        Ok(match origin {
+            Origin::Live(watch) => Self::Live(Box::new(Live::start(&watch, filter, needs)?)),
+            Origin::Recorded { paths, skip_bad } => {
+                Self::Recorded(Box::new(Recorded::new(paths, skip_bad, filter, stopped)))
+            }
+        })
+    }
+
     /// What it is called.
     pub(super) fn name(&self) -> String {
         match self {

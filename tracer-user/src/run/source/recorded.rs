@@ -2,7 +2,6 @@
 
 use std::{
     io::Read as _,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
     time::Duration,
@@ -18,17 +17,11 @@ use tokio::{
 use super::{Account, State};
 use crate::{
     files,
-    filter::Filter,
+    filter::{self, Filter},
     model::{Body, Event},
     replay::{Merge, ReplayError},
     run::{consumer::Take, stop::Stopped},
 };
-
-/// Whether `path` is one of these files, by whatever name.
-pub(in crate::run) fn is_one_of(path: &Path, files: &[PathBuf]) -> bool {
-    let place = |path: &Path| path.metadata().ok().map(|it| (it.dev(), it.ino()));
-    place(path).is_some_and(|it| files.iter().any(|file| place(file) == Some(it)))
-}
 
 /// Whether `path` is a file that cannot be opened, or that does not begin as a recording does: to read it fails at
 /// once. Of a pipe that is not known before, as it can be read only once.
@@ -84,10 +77,12 @@ impl Recorded {
     pub(super) fn new(
         paths: Vec<PathBuf>,
         skip_bad: bool,
-        filter: Filter,
+        filter: &filter::Options,
         stopped: Stopped,
     ) -> Self {
         let (queue, batches) = mpsc::channel(QUEUE);
+        // Whoever recorded processes asked for them.
+        let filter = Filter::new(filter).with_processes();
         Self {
             pending: Some(Pending {
                 paths,
@@ -97,11 +92,14 @@ impl Recorded {
             batches,
             batch: Vec::new().into_iter(),
             reader: None,
+            account: Account {
+                is_filtered: !filter.is_whole(),
+                ..Account::default()
+            },
             filter,
             stopped,
             deadline: None,
             is_over: false,
-            account: Account::default(),
         }
     }
 
