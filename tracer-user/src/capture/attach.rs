@@ -219,16 +219,19 @@ fn load_all(ebpf: &mut Ebpf, plan: &Plan, btf: &OfFunctions<'_>) -> Result<(), (
             None => return Err((of_life(program), missing(program))),
         }
     }
-    let work = Mutex::new(work.into_iter());
-    let first_refused = Mutex::new(None);
+    let work = Mutex::new(work.into_iter().enumerate());
+    // The first in order, whichever thread is the faster one.
+    let first_refused = Mutex::new(None::<(usize, (Program, String))>);
     let take_turns = || {
         while first_refused.lock().is_ok_and(|refused| refused.is_none())
-            && let Some((program, found)) = work.lock().ok().and_then(|mut work| work.next())
+            && let Some((place, (program, found))) =
+                work.lock().ok().and_then(|mut work| work.next())
         {
             if let Err(error) = load(found, program.attachment, btf)
                 && let Ok(mut first) = first_refused.lock()
+                && first.as_ref().is_none_or(|(other, _)| place < *other)
             {
-                first.get_or_insert_with(|| refused(program, &error));
+                *first = Some((place, refused(program, &error)));
             }
         }
     };
@@ -239,11 +242,10 @@ fn load_all(ebpf: &mut Ebpf, plan: &Plan, btf: &OfFunctions<'_>) -> Result<(), (
         }
         take_turns();
     });
-    first_refused
-        .into_inner()
-        .ok()
-        .flatten()
-        .map_or(Ok(()), Err)
+    match first_refused.into_inner() {
+        Ok(Some((_, refused))) => Err(refused),
+        _ => Ok(()),
+    }
 }
 
 fn refused(program: &Program, error: &ProgramError) -> (Program, String) {
