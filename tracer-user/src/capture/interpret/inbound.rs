@@ -10,7 +10,7 @@ use super::{
 use crate::model::ConnectionId;
 
 /// Connections that are remembered: as many as the kernel side follows by default.
-const MAX_INBOUND: usize = 128 << 10;
+const MAX_INBOUND: usize = 160 << 10;
 
 /// Their ids. The listener may be gone when they end.
 #[derive(Default)]
