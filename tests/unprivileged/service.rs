@@ -48,6 +48,16 @@ fn the_unit_records_every_kind_of_event() {
     assert_eq!(asked.into_iter().collect::<BTreeSet<_>>(), kinds);
 }
 
+/// Without another place standard error goes where standard output goes (`systemd.exec(5)`): into the recording.
+#[test]
+fn what_the_unit_records_is_the_stream_alone() {
+    let unit = read("deploy/systemd/tracer.service");
+    assert!(setting(&unit, "StandardOutput").starts_with("append:"));
+    assert_eq!(setting(&unit, "StandardError"), "journal");
+    // Half a line of a run that was killed is one line that cannot be read, not two runs that are one.
+    assert_eq!(setting(&unit, "ExecStartPre"), "/bin/echo");
+}
+
 #[test]
 fn systemd_takes_the_unit() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,7 +1,7 @@
 //! tracer's user space: from kernel records to answers.
 //!
-//! Data runs left to right, imports never do: the stages below do not import each
-//! other, all of them import [`model`], and only [`run`] knows two stages.
+//! Data runs left to right, imports do not: all stages below import [`model`], few of them another one
+//! (the table in `ARCHITECTURE.md` says which), and [`run`] joins them.
 //!
 //! - [`model`]: plain values every stage speaks
 //! - [`capture`]: kernel → model; the only place that knows aya and the eBPF side
@@ -16,7 +16,8 @@
 //! - [`tui`]: snapshots of a map → a live view on a terminal
 //!
 //! Around them: [`cli`] (what was asked), [`run`] and [`doctor`] (the commands),
-//! [`exit`] and [`signals`] (how they end), [`host`] (which host this is, its clock, what tracer takes of it), [`files`] (those that the user names), [`procfs`] (what /proc says, for capture and enrich),
+//! [`exit`] and [`signals`] (how they end), [`host`] (which host this is, its clock, what tracer takes of it),
+//! [`files`] (those that the user names), [`procfs`] (what /proc says, for capture and enrich),
 //! [`packages`] (who uses the files of a package), [`sandbox`] (what is given up).
 
 // What is printed passes `sink`, and what is complained of `outputs::complaint`: both make it harmless.

@@ -17,11 +17,13 @@ use tracer_user::{
     cli::{self, Invocation, Request, log},
     doctor,
     exit::Exit,
+    host,
     outputs::complaint,
     run, sandbox, sink,
 };
 
 fn main() -> ExitCode {
+    host::memory::use_one_arena();
     std::panic::set_hook(Box::new(|panic| {
         // A fault of ours, which may quote what we fell over.
         let trace = Backtrace::capture();

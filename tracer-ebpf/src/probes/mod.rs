@@ -1,5 +1,5 @@
-//! The entries: one file per hook family, in the life order of a connection. Each
-//! takes its arguments from its context and calls the shared body in `life`.
+//! The entries: one file per hook family. Each takes its arguments from its context and calls the shared
+//! body: of connections in `life`, else in the file of the same name beside it.
 
 mod accept;
 mod arrive;

@@ -1,9 +1,10 @@
 //! What an answer rests on, and what it therefore does not prove.
 //!
 //! That nobody else was seen says something only of a time in which somebody watched, in which
-//! nothing was lost, and of what can be seen. Each clause of that is a kind of [`Doubt`], and all of
-//! them are found here; only the last one is different: what could not be seen, and could have been the
-//! answer ([`unseen`]), leaves the rest of it proven.
+//! nothing was lost, and of what can be seen. Each clause of that is a kind of [`Doubt`]. Those of what was
+//! watched are found here; what a question finds doubtful by itself (`arrivals`, `matching`, `impact`) and what
+//! the caller knows is added to them, and the verdict is settled here. Only the last clause is different: what
+//! could not be seen, and could have been the answer ([`unseen`]), leaves the rest of it proven.
 
 use std::{collections::BTreeSet, sync::Arc};
 

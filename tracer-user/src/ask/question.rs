@@ -208,8 +208,18 @@ pub enum AskError {
 /// # Errors
 /// If what is asked about is not there, or if the question is about another number of maps.
 pub fn answer(question: &Question, views: &[&View]) -> Result<AnyAnswer, AskError> {
-    Ok(match (question, views) {
-        (Question::Impact { target, way, depth }, [view]) => {
+    let given = views.len();
+    let one = || match views {
+        [view] => Ok(*view),
+        _ => Err(AskError::Maps { about: 1, given }),
+    };
+    let two = || match views {
+        [before, now] => Ok((*before, *now)),
+        _ => Err(AskError::Maps { about: 2, given }),
+    };
+    Ok(match question {
+        Question::Impact { target, way, depth } => {
+            let view = one()?;
             let of = target
                 .find(view)
                 .map_err(|who| missing(target, view, who))?;
@@ -217,26 +227,22 @@ pub fn answer(question: &Question, views: &[&View]) -> Result<AnyAnswer, AskErro
             target.doubt(view, &mut answer.proof);
             AnyAnswer::Impact(answer)
         }
-        (Question::Groups { shared, split }, [view]) => {
-            AnyAnswer::Groups(groups(view, shared, split.as_ref()))
+        Question::Groups { shared, split } => {
+            AnyAnswer::Groups(groups(one()?, shared, split.as_ref()))
         }
-        (Question::RecoveryOrder { start_up_ns }, [view]) => {
-            AnyAnswer::RecoveryOrder(recovery_order(view, *start_up_ns))
+        Question::RecoveryOrder { start_up_ns } => {
+            AnyAnswer::RecoveryOrder(recovery_order(one()?, *start_up_ns))
         }
-        (Question::Idle { unused_for }, [view]) => AnyAnswer::Idle(idle(view, *unused_for)),
-        (Question::Failures { window }, [view]) => AnyAnswer::Failures(failures(view, *window)),
-        (Question::Balance { policy }, [view]) => {
-            AnyAnswer::Balance(balance(view, policy.as_ref()))
+        Question::Idle { unused_for } => AnyAnswer::Idle(idle(one()?, *unused_for)),
+        Question::Failures { window } => AnyAnswer::Failures(failures(one()?, *window)),
+        Question::Balance { policy } => AnyAnswer::Balance(balance(one()?, policy.as_ref())),
+        Question::Diff { allowed } => {
+            let (before, now) = two()?;
+            AnyAnswer::Diff(diff(before, now, allowed))
         }
-        (Question::Diff { allowed }, [before, now]) => AnyAnswer::Diff(diff(before, now, allowed)),
-        (Question::Verify, [before, now]) => AnyAnswer::Verify(verify(before, now)),
-        (Question::Diff { .. } | Question::Verify, _) => {
-            let given = views.len();
-            return Err(AskError::Maps { about: 2, given });
-        }
-        _ => {
-            let given = views.len();
-            return Err(AskError::Maps { about: 1, given });
+        Question::Verify => {
+            let (before, now) = two()?;
+            AnyAnswer::Verify(verify(before, now))
         }
     })
 }

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::QuestionKind::{
-    self, Balance, Diff, Failures, Groups, Idle, Impact, RecoveryOrder, Verify,
-};
+use super::QuestionKind;
 use crate::model::{Blind, BlindId, HostCoverage};
 
 /// Something that could have been part of the answer, and that could not be seen.
@@ -32,48 +30,56 @@ pub(super) const UNWATCHED: [(&str, &str); 2] = [
     ("Unix sockets", "only TCP is watched"),
 ];
 
-/// Whatever an edge is: who dials whom, also in vain.
-const EDGES: &[QuestionKind] = &[
-    Impact,
-    Groups,
-    RecoveryOrder,
-    Idle,
-    Failures,
-    Balance,
-    Diff,
-    Verify,
-];
-/// What would give an edge another end.
-const ENDS: &[QuestionKind] = &[Impact, Groups, RecoveryOrder, Balance, Diff, Verify];
-/// What fails at the server's end: an attempt depends on whom it dials. It used nothing.
-const TURNED_AWAY: &[QuestionKind] = &[
-    Impact,
-    Groups,
-    RecoveryOrder,
-    Failures,
-    Balance,
-    Diff,
-    Verify,
-];
-/// Who uses what: what is open, or goes by another address.
-const USES: &[QuestionKind] = &[Impact, Groups, RecoveryOrder, Idle, Balance, Diff, Verify];
-/// What one remote is, by its names.
-const NAMED: &[QuestionKind] = &[Impact, Groups, Diff, Verify];
+/// What answers are made of, as far as a blind spot hides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Facet {
+    /// Whatever an edge is: who dials whom, also in vain.
+    Edges,
+    /// What would give an edge another end.
+    Ends,
+    /// What fails at the server's end: an attempt depends on whom it dials. It used nothing.
+    TurnedAway,
+    /// Who uses what: what is open, or goes by another address.
+    Uses,
+    /// What one remote is, by its names.
+    Names,
+    /// Who listens where.
+    Listeners,
+    /// What connections carry.
+    Totals,
+    /// Why attempts fail.
+    Reasons,
+}
 
-/// The questions whose answer each may hide a part of.
-pub(super) fn hides(id: BlindId) -> &'static [QuestionKind] {
+/// What the answer to each question is made of.
+fn facets(question: QuestionKind) -> &'static [Facet] {
+    use Facet::{Edges, Ends, Listeners, Names, Reasons, Totals, TurnedAway, Uses};
+    match question {
+        QuestionKind::Impact | QuestionKind::Groups | QuestionKind::Verify => {
+            &[Edges, Ends, TurnedAway, Uses, Names]
+        }
+        QuestionKind::RecoveryOrder => &[Edges, Ends, TurnedAway, Uses],
+        QuestionKind::Idle => &[Edges, Uses, Listeners],
+        QuestionKind::Failures => &[Edges, TurnedAway, Reasons],
+        QuestionKind::Balance => &[Edges, Ends, TurnedAway, Uses, Listeners, Totals],
+        QuestionKind::Diff => &[Edges, Ends, TurnedAway, Uses, Names, Listeners],
+    }
+}
+
+/// What each blind spot hides a part of.
+fn hidden(id: BlindId) -> Facet {
     match id {
-        BlindId::UnboundListeners => &[Idle, Balance, Diff],
-        BlindId::Mptcp | BlindId::OpenTotals => &[Balance],
+        BlindId::UnboundListeners => Facet::Listeners,
+        BlindId::Mptcp | BlindId::OpenTotals => Facet::Totals,
         BlindId::InterruptedPrograms | BlindId::ConcurrentFailures | BlindId::FailuresBeforeSyn => {
-            EDGES
+            Facet::Edges
         }
         BlindId::AcceptorUntilRead
         | BlindId::AcceptorUntilClose
         | BlindId::Programs
         | BlindId::NewCgroups
         | BlindId::NetnsOwners
-        | BlindId::CgroupOwners => ENDS,
+        | BlindId::CgroupOwners => Facet::Ends,
         BlindId::AcceptorWaiting
         | BlindId::AcceptorAmongMany
         | BlindId::BeforeStart
@@ -81,17 +87,17 @@ pub(super) fn hides(id: BlindId) -> &'static [QuestionKind] {
         | BlindId::TranslationsElsewhere
         | BlindId::TranslationsOfSome
         | BlindId::TranslationsOfNew
-        | BlindId::Translations => USES,
-        BlindId::FailureReasonSkipped | BlindId::FailureReasonTaken => &[Failures],
-        BlindId::AcceptQueueFull | BlindId::NotListening => TURNED_AWAY,
-        BlindId::Dns => NAMED,
+        | BlindId::Translations => Facet::Uses,
+        BlindId::FailureReasonSkipped | BlindId::FailureReasonTaken => Facet::Reasons,
+        BlindId::AcceptQueueFull | BlindId::NotListening => Facet::TurnedAway,
+        BlindId::Dns => Facet::Names,
     }
 }
 
 /// Whether the answer to `question` may lack what this is. What has no id may hide a part of any answer: other
 /// versions of tracer are blind to other things.
-fn may_hide(id: Option<BlindId>, question: QuestionKind) -> bool {
-    id.is_none_or(|id| hides(id).contains(&question))
+pub(super) fn may_hide(id: Option<BlindId>, question: QuestionKind) -> bool {
+    id.is_none_or(|id| facets(question).contains(&hidden(id)))
 }
 
 /// What the answer to `question` about `hosts` may lack.
@@ -134,9 +140,9 @@ fn differing<'a>(one: &'a [HostCoverage], other: &'a [HostCoverage]) -> Vec<(&'a
         }
         let everywhere = |what: &str| {
             same.iter()
-                .all(|it| it.blind.iter().any(|it| it.what == what))
+                .all(|it| it.blind.iter().any(|it| it.words() == what))
         };
-        let here = host.blind.iter().filter(|it| !everywhere(&it.what));
+        let here = host.blind.iter().filter(|it| !everywhere(it.words()));
         differing.extend(here.map(|it| (host.host.name.as_str(), it)));
     }
     differing
@@ -158,7 +164,7 @@ fn blind<'a>(
 ) -> Vec<Unseen> {
     let mut by: BTreeMap<&str, Vec<(&str, &Blind)>> = BTreeMap::new();
     for (host, it) in all.filter(|(_, it)| may_hide(it.id, question)) {
-        by.entry(&it.what).or_default().push((host, it));
+        by.entry(it.words()).or_default().push((host, it));
     }
     let unseen = by.into_iter().map(|(what, there)| {
         let hosts: BTreeSet<&str> = there.iter().map(|(host, _)| *host).collect();
@@ -180,16 +186,21 @@ mod tests {
 
     #[test]
     fn whatever_is_hidden_is_hidden_from_some_question() {
-        assert!(BlindId::ALL.iter().all(|id| !hides(*id).is_empty()));
+        let hides = |id| {
+            QuestionKind::ALL
+                .into_iter()
+                .any(|it| may_hide(Some(id), it))
+        };
+        assert!(BlindId::ALL.iter().all(|id| hides(*id)));
     }
 
     #[test]
     fn what_is_not_known_may_hide_any_answer() {
-        for question in EDGES {
-            assert!(may_hide(None, *question));
+        for question in QuestionKind::ALL {
+            assert!(may_hide(None, question));
         }
         // A use that a full queue turned away was none.
         let full = Some(BlindId::AcceptQueueFull);
-        assert!(!may_hide(full, Idle) && may_hide(full, Failures));
+        assert!(!may_hide(full, QuestionKind::Idle) && may_hide(full, QuestionKind::Failures));
     }
 }

@@ -21,7 +21,6 @@ pub mod facts;
 mod home;
 mod interpret;
 mod kernel_log;
-mod memory;
 mod observers;
 mod openings;
 mod options;
@@ -77,7 +76,7 @@ pub use self::{
 #[cfg(feature = "bench")]
 pub(crate) use self::{bench::Replay, decode::RecordBytes};
 use crate::{
-    host::{self, own_cost, this_host},
+    host::{self, memory, own_cost, this_host},
     model::{
         Body, Cost, Coverage, Event, Kind, Ledger, Loss, ProgramCost, Start, Stop, Take, Tally,
         Timestamp, Told, Tracer,

@@ -3,5 +3,6 @@
 mod clock;
 mod cost;
 mod identity;
+pub mod memory;
 
 pub use self::{clock::now, cost::own_cost, identity::this_host};

@@ -489,7 +489,7 @@ impl Watched {
 fn blind<'a>(all: impl Iterator<Item = &'a Blind>) -> Vec<Blind> {
     let mut blind: Vec<Blind> = Vec::new();
     for it in all {
-        if blind.iter().any(|known| known.what == it.what) {
+        if blind.iter().any(|known| known.words() == it.words()) {
             continue;
         }
         if blind.len() == MAX_BLIND {

@@ -27,6 +27,14 @@ impl Blind {
             why: why.into(),
         }
     }
+
+    /// What cannot be seen, in the words of this version if it knows the id: another one may have others.
+    pub fn words(&self) -> &str {
+        match self.id {
+            Some(id) => id.what(),
+            None => &self.what,
+        }
+    }
 }
 
 /// As documents have it. Those of earlier versions have no id; their words say the same.

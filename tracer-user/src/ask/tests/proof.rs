@@ -1,6 +1,6 @@
 //! What an answer rests on.
 
-use super::{unseen::hides, *};
+use super::{unseen::may_hide, *};
 use crate::{
     ask::{
         balance::balance,
@@ -425,12 +425,14 @@ fn unseen_with(what: &'static str) -> Vec<(QuestionKind, Vec<String>)> {
 #[test]
 fn each_thing_that_is_not_seen_is_named_where_it_could_be_the_answer_and_only_there() {
     for id in BlindId::ALL {
-        let (what, questions) = (id.what(), hides(*id));
-        for (question, named) in unseen_with(what) {
+        let what = id.what();
+        let unseen = unseen_with(what);
+        assert_eq!(unseen.len(), QuestionKind::ALL.len());
+        for (question, named) in unseen {
             let is_named = named.iter().any(|it| it == what);
             assert_eq!(
                 is_named,
-                questions.contains(&question),
+                may_hide(Some(*id), question),
                 "{question:?} {what}"
             );
             let others = named.iter().filter(|it| *it != what).count();

@@ -41,22 +41,7 @@ pub fn plan(facts: &Facts, choice: Option<HookSet>) -> Result<Plans, Vec<Obstacl
             Ok(functions) => {
                 let mut without = Vec::new();
                 let mut parts = Vec::new();
-                for part in [
-                    Part::Errors,
-                    Part::Graft,
-                    Part::Readers,
-                    Part::Dial,
-                    Part::QueueFull,
-                    Part::NotListening,
-                    Part::Scan,
-                    Part::Totals,
-                    Part::Processes,
-                    Part::Cgroups,
-                    Part::Names,
-                    Part::Redirect,
-                    Part::Namespaces,
-                    Part::Owners,
-                ] {
+                for part in Part::OPTIONAL {
                     match optional(facts, set, part) {
                         Ok(more) => parts.extend(more),
                         Err(why) => without.push((part, why)),

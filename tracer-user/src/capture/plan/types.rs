@@ -94,6 +94,26 @@ pub enum Part {
     Owners,
 }
 
+impl Part {
+    /// All that can be left out, in the order in which they are planned.
+    pub(super) const OPTIONAL: [Self; 14] = [
+        Self::Errors,
+        Self::Graft,
+        Self::Readers,
+        Self::Dial,
+        Self::QueueFull,
+        Self::NotListening,
+        Self::Scan,
+        Self::Totals,
+        Self::Processes,
+        Self::Cgroups,
+        Self::Names,
+        Self::Redirect,
+        Self::Namespaces,
+        Self::Owners,
+    ];
+}
+
 /// One program of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Program {

@@ -19,8 +19,8 @@ use super::{
     room::{Amount, Bounds, Owner, Room},
 };
 use crate::model::{
-    Address, ArcId, ByIdentity, Change, Connection, Happened, Host, Name, NameSource, Process,
-    Shares, Timestamp, Workload, WorkloadKind, is_of_system,
+    Address, ArcId, Change, Connection, Happened, Host, Name, NameSource, Process, Shares,
+    Timestamp, Workload, WorkloadKind, is_of_system,
 };
 
 pub(super) use key::{By, Dialled, Heard, Key, Realm};
@@ -104,7 +104,7 @@ pub(super) struct Nodes {
     active: HashMap<HostId, Vec<NodeId>>,
     /// Cache from processes to their node and their place in it. An entry is valid for its host alone, as two
     /// hosts of one recording may share an `Arc`.
-    by_process: ByIdentity<Process, (HostId, NodeId, Place)>,
+    by_process: HashMap<(HostId, ArcId), (Arc<Process>, NodeId, Place)>,
     /// The process of the last look-up.
     latest: Latest,
     remotes: Remotes,
@@ -137,7 +137,7 @@ impl Nodes {
             nodes: Vec::new(),
             by_key: HashMap::default(),
             active: HashMap::default(),
-            by_process: ByIdentity::default(),
+            by_process: HashMap::default(),
             latest: None,
             remotes: Remotes::default(),
             remembered: 0,
@@ -189,9 +189,7 @@ impl Nodes {
             return self.node(Key::Unknown(host), time);
         };
         let identity = ArcId::of(process);
-        if let Some((of, node, place)) = self.by_process.get(process)
-            && *of == host
-        {
+        if let Some((_, node, place)) = self.by_process.get(&(host, identity)) {
             let (node, place) = (*node, *place);
             self.see(node, time);
             self.nodes[node.index()].processes.see(place, process, time);
@@ -222,8 +220,8 @@ impl Nodes {
         }
         self.remembered += bytes;
         self.latest = Some((identity, node, place));
-        self.by_process
-            .insert(Arc::clone(process), (host, node, place));
+        let known = (Arc::clone(process), node, place);
+        self.by_process.insert((host, identity), known);
         node
     }
 

@@ -70,6 +70,27 @@ fn with_helpers(helpers: u32, exe: impl Fn(u32) -> String) -> View {
     map_of(&events)
 }
 
+/// A recording of several hosts has one value for processes whose lines are alike.
+#[test]
+fn a_process_of_two_hosts_is_cut_once_on_each() {
+    let mut map = Map::new(Options::SEVERAL_HOSTS);
+    for n in 1..=300 {
+        let process = of_app(1000 + n, &format!("/opt/job-{n}"), 1.0);
+        for name in ["web-1", "web-2", "web-1", "web-2"] {
+            let (mut end, _) = pair(u64::from(n));
+            end.host = host(name);
+            end.process = Some(Arc::clone(&process));
+            map.push(&end.opens(1.0));
+        }
+    }
+    let view = map.view();
+    let apps = || view.nodes.iter().filter(|it| &*it.name == "app.service");
+    assert_eq!(apps().count(), 2);
+    for app in apps() {
+        assert_eq!(app.cut.processes, 300 - app.processes.len() as u64);
+    }
+}
+
 #[test]
 fn a_daemon_is_not_pushed_out_by_its_helpers() {
     for helpers in [20, 300] {

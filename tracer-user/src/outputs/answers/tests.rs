@@ -270,6 +270,7 @@ fn each_answer_has_the_formats_that_are_its_own() {
         },
         Question::Verify,
     ];
+    assert_eq!(questions.len(), QuestionKind::ALL.len());
     for (question, kind) in questions.iter().zip(QuestionKind::ALL) {
         let views: &[&View] = match kind {
             QuestionKind::Diff | QuestionKind::Verify => &[&view, &view],
