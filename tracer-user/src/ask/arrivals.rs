@@ -54,8 +54,11 @@ impl Arrivals {
         let is_unknown = |edge| unanswered(edge) > 0 || is_compared && unmatched(view, edge) > 0;
         let mut unknown: HashMap<u16, Vec<usize>> = HashMap::new();
         for (at, edge) in view.edges.iter().enumerate() {
+            let server = &view.nodes[edge.server];
+            // Who served there once need not be who listens there.
+            let listens = |port| server.listeners.iter().any(|it| it.port == port);
             if let Some(port) = edge.port
-                && view.nodes[edge.server].kind == NodeKind::Remote
+                && (server.kind == NodeKind::Remote || !listens(port))
                 && is_unknown(edge)
             {
                 unknown.entry(port).or_default().push(at);

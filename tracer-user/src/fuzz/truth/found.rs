@@ -196,3 +196,30 @@ fn what_is_told_before_its_start_is_of_nobody_knows_which_run() {
         }
     }
 }
+
+/// What nobody answered may have come to whoever listens, also where another workload was once seen to serve.
+#[test]
+fn who_served_somewhere_need_not_be_who_listens_there() {
+    let activated = Service {
+        is_activated: true,
+        ..service(Space::Root(1), None)
+    };
+    let world = World {
+        services: vec![activated],
+        clients: vec![Space::Pod(1)],
+        deeds: vec![
+            deed(0, 0, How::AcceptedLate, (116.8, 191.15)),
+            deed(0, 0, How::HalfOpen, (204.71, 139.84)),
+        ],
+        pauses: vec![Pause {
+            host: 1,
+            from: 187.76,
+            lasts: 0.01,
+            is_killed: false,
+        }],
+        part: Some((281.3, 890.3)),
+        fate: Fate::Whole,
+    };
+    let (events, truth) = told(&world);
+    check(&world, &view_of(&events, world.part), &truth);
+}
