@@ -12,7 +12,8 @@ use crate::model::{Address, AddressClass, Edge, Happened, ListeningAt, Node, Nod
 /// What may have come to some listeners, though no edge says so.
 #[derive(Debug)]
 pub(super) struct Arrivals {
-    /// Edges with connections that led to who knows whom, by port.
+    /// Edges with connections that led to who knows whom, by port: to an address, or to a workload that is not known
+    /// to listen there.
     unknown: HashMap<u16, Vec<usize>>,
     /// Those that may have led to one of the listeners.
     maybe: BTreeSet<usize>,

@@ -94,7 +94,7 @@ fn make_loader() -> Loader {
 /// The types of the kernel's functions; none if it does not tell them.
 type OfFunctions<'a> = dyn Fn() -> Option<&'a Btf> + Sync + 'a;
 
-/// How many threads load programs: two of them take most of the time, and are done beside the others.
+/// Threads that load programs. The verifier needs most of its time for a few of them, so more would wait.
 const LOADERS: usize = 2;
 
 /// A value that a loader keeps. There is one loader in a run, and no more than some attempts.

@@ -2,9 +2,8 @@
 
 /// Makes all threads allocate from one arena. Call before there is a second thread.
 ///
-/// glibc gives threads arenas of their own, and never returns the free end of these to the kernel:
-/// `malloc_trim()` shortens the main arena alone (`malloc/malloc.c`, `mtrim()`). What a thread took at the start
-/// would stay for as long as this process lives. Only one thread here allocates much.
+/// glibc gives threads arenas of their own, and `malloc_trim()` keeps the free end of these: it shortens the main
+/// arena alone (`malloc/malloc.c`, `mtrim()`). Up to some megabytes that a thread took at the start would stay. Only one thread here allocates much.
 pub fn use_one_arena() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes numbers; nobody allocates meanwhile.

@@ -1,4 +1,4 @@
-//! ArcId of shared values: two `Arc`s are the same if they share one allocation.
+//! The identity of shared values: two `Arc`s are the same if they share one allocation.
 //!
 //! Stages hand one `Arc` on for as long as a process (a host, a name) stays what it is: the capture interns
 //! processes, and the replay interns texts. So whoever keeps something by process compares an address, not
