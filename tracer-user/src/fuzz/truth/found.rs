@@ -39,6 +39,14 @@ fn deed(client: usize, service: usize, how: How, (time, lasts): (f64, f64)) -> D
     }
 }
 
+/// Compares a world with one in which less happens.
+fn compare_with(world: &World, less: &World) {
+    let (events, before) = told(world);
+    let (fewer, after) = told(less);
+    let [events, fewer] = [events, fewer].map(|it| view_of(&it, world.part));
+    compare(world, (&events, &before), (&fewer, &after));
+}
+
 /// Two namespaces of a host have one address, and one of them was seen to have it. What a client holds open whose
 /// other end is over may be of either.
 #[test]
@@ -85,10 +93,7 @@ fn who_listens_no_more_may_hold_what_is_not_told_apart() {
         deeds: vec![held],
         ..world.clone()
     };
-    let (events, before) = told(&world);
-    let (fewer, after) = told(&less);
-    let [events, fewer] = [events, fewer].map(|it| view_of(&it, world.part));
-    compare(&world, (&events, &before), (&fewer, &after));
+    compare_with(&world, &less);
 }
 
 /// A line that an earlier run lacks takes nothing from what a later run finds.
@@ -145,10 +150,7 @@ fn who_is_known_by_an_address_is_not_surely_the_same() {
         deeds: world.deeds[1..].to_vec(),
         ..world.clone()
     };
-    let (events, before) = told(&world);
-    let (fewer, after) = told(&less);
-    let [events, fewer] = [events, fewer].map(|it| view_of(&it, world.part));
-    compare(&world, (&events, &before), (&fewer, &after));
+    compare_with(&world, &less);
 }
 
 /// Which run found what is told before its `start` nobody knows.
